@@ -1,0 +1,130 @@
+"""Everything that differs between a laptop, staging and production, in one exhaustive mapping of frozen settings.
+
+Belongs here: defaults and rules per environment. Does not belong here: reading variables (environment.py), secrets
+(they stay in files until a resource needs them).
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from finlake_resources.environment import EnvironmentName, RawEnvironment, SourcesName
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+LIVE_STOOQ_URL = "https://stooq.com"
+LIVE_GDELT_URL = "http://data.gdeltproject.org"
+
+
+class SettingsError(ValueError):
+    """A setting is missing or makes no sense; the message names the variable to set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Settings:
+    """An S3-compatible store; the two keys are read from files when a client is made."""
+
+    endpoint: str
+    region: str
+    access_key_file: Path
+    secret_key_file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentRules:
+    """What an environment decides by itself, whatever the variables say."""
+
+    default_sources: SourcesName
+    may_use_sample_sources: bool
+    needs_every_variable: bool
+
+
+RULES: dict[EnvironmentName, EnvironmentRules] = {
+    "local": EnvironmentRules(default_sources="sample", may_use_sample_sources=True, needs_every_variable=False),
+    "staging": EnvironmentRules(default_sources="live", may_use_sample_sources=True, needs_every_variable=True),
+    "production": EnvironmentRules(default_sources="live", may_use_sample_sources=False, needs_every_variable=True),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One complete, consistent configuration.
+
+    `sources_end_date` is the last session the sources know (None when they go on); `runs_unattended` says whether
+    schedules, sensors and automation start by themselves.
+    """
+
+    environment: EnvironmentName
+    sources: SourcesName
+    home: Path
+    history_start: date
+    sources_end_date: date | None
+    runs_unattended: bool
+    universe_path: Path
+    catalog_uri: str
+    catalog_password_file: Path
+    warehouse: str
+    spark_remote: str
+    dagster_url: str
+    stooq_url: str
+    stooq_drop: str
+    stooq_apikey_file: Path | None
+    gdelt_url: str
+    s3: S3Settings | None
+
+
+def settings_for(raw: RawEnvironment) -> Settings:
+    """Settings of the environment named in `raw`.
+
+    Raises `SettingsError` when an environment that must be told everything was not, when production is asked to use
+    sample data, or when an S3 warehouse lacks its endpoint or keys.
+    """
+    rules = RULES[raw.environment]
+    sources = raw.sources or rules.default_sources
+    if sources == "sample" and not rules.may_use_sample_sources:
+        raise SettingsError(f"{raw.environment} must not read sample data; set FINLAKE_SOURCES=live")
+    home = (raw.home or PROJECT_ROOT / ".finlake").absolute()
+    local_defaults = {} if rules.needs_every_variable else {
+        "catalog_uri": "postgresql+psycopg2://lake@127.0.0.1:15432/lake",
+        "catalog_password_file": str(home / "secrets" / "postgres_lake"),
+        "warehouse": (home / "warehouse").as_uri(),
+        "spark_remote": "sc://127.0.0.1:15002",
+        "dagster_url": "http://127.0.0.1:3000",
+        "stooq_drop": str(home / "drop" / "stooq"),
+    }
+
+    def told(name: str) -> str:
+        value = getattr(raw, name)
+        if value is None:
+            value = local_defaults.get(name)
+        if value is None:
+            raise SettingsError(f"{raw.environment} needs FINLAKE_{name.upper()}; set it, there is no default outside local")
+        return str(value)
+
+    def sample_or(live_url: str) -> str:
+        if sources == "live":
+            return live_url
+        return raw.sample_sources_url or "http://127.0.0.1:18080"
+
+    return Settings(
+        environment=raw.environment, sources=sources, home=home,
+        history_start=date(2000, 1, 3),
+        sources_end_date=date(2018, 3, 27) if sources == "sample" else None,
+        runs_unattended=sources == "live",
+        universe_path=raw.universe or PROJECT_ROOT / "universe.toml",
+        catalog_uri=told("catalog_uri"), catalog_password_file=Path(told("catalog_password_file")),
+        warehouse=told("warehouse"), spark_remote=told("spark_remote"), dagster_url=told("dagster_url"),
+        stooq_url=sample_or(LIVE_STOOQ_URL), stooq_drop=told("stooq_drop"), stooq_apikey_file=raw.stooq_apikey_file,
+        gdelt_url=sample_or(LIVE_GDELT_URL), s3=_s3_settings(raw),
+    )
+
+
+def _s3_settings(raw: RawEnvironment) -> S3Settings | None:
+    """S3 access when the warehouse or the drop folder is there, else None."""
+    if not any((place or "").startswith("s3://") for place in (raw.warehouse, raw.stooq_drop)):
+        return None
+    names = ("s3_endpoint", "s3_access_key_file", "s3_secret_key_file")
+    missing = [f"FINLAKE_{name.upper()}" for name in names if getattr(raw, name) is None]
+    if missing or raw.s3_endpoint is None or raw.s3_access_key_file is None or raw.s3_secret_key_file is None:
+        raise SettingsError(f"an s3:// location needs {', '.join(missing)}; set them")
+    return S3Settings(endpoint=raw.s3_endpoint, region=raw.s3_region or "us-east-1",
+                      access_key_file=raw.s3_access_key_file, secret_key_file=raw.s3_secret_key_file)

@@ -1,0 +1,142 @@
+"""The lake's jobs as a resource: a job's address and plain arguments go down, counts, snapshots and checks come up.
+
+Belongs here: which module carries out which job, and the questions assets ask the lake's ledgers.
+Does not belong here: computation or commits; pyspark and pyiceberg are imported when a verb runs.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import dagster as dg
+
+from spark.contracts import lake as contracts
+from spark.contracts.universe import Universe
+from spark.jobs.report import CheckOutcome, JobReport, Provenance, Window
+
+if TYPE_CHECKING:
+    from spark.storage import Lake
+
+JOBS: dict[str, str] = {
+    address: f"spark.jobs.{address}"
+    for address in (
+        "bronze.stooq_prices", "bronze.gdelt_gkg", "silver.price_restatements", "silver.prices_daily",
+        "silver.news_mentions", "gold.indicators", "gold.news_daily", "gold.stock_analytics", "gold.monthly_summary",
+        "gold.ml_features", "gold.ml_labels",
+    )
+}
+UpkeepAction = Literal["compact", "expire", "orphans", "branches"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingRestatement:
+    """A restated download whose effect is not yet in silver.prices_daily."""
+
+    ticker: str
+    file_sha256: str
+    fetched_ts: datetime
+    recompute_from_date: date
+
+
+class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """A lake and its jobs. Passwords and keys are read from files when the lake is opened."""
+
+    catalog_uri: str
+    catalog_password_file: str
+    warehouse: str
+    spark_remote: str
+    s3_endpoint: str | None = None
+    s3_region: str | None = None
+    s3_access_key_file: str | None = None
+    s3_secret_key_file: str | None = None
+
+    def lake(self) -> "Lake":
+        """The lake, opened when first read or written."""
+        from spark.storage import Lake, LakeLocation
+
+        return Lake(LakeLocation(warehouse=self.warehouse, spark_remote=self.spark_remote,
+                                 catalog_properties=self._catalog_properties()))
+
+    def run(self, job: str, *, window: Window, provenance: Provenance,
+            inputs: Mapping[str, object] | None = None) -> JobReport:
+        """Carry out `job` (the address of its main table) over the window.
+
+        Raises `AuditFailed` when a blocking check failed (nothing was published) and `KeyError` for an unknown job.
+        """
+        if job not in JOBS:
+            raise KeyError(f"no job {job!r}; there are {', '.join(sorted(JOBS))}")
+        report = import_module(JOBS[job]).run(self.lake(), window, provenance, **(inputs or {}))
+        if not isinstance(report, JobReport):
+            raise TypeError(f"job {job} returned {type(report).__name__} instead of a JobReport")
+        return report
+
+    def check(self, address: str, window: Window | None = None) -> tuple[CheckOutcome, ...]:
+        """The contract's checks over the published rows of a table."""
+        return self.lake().check(address, window)
+
+    def newest(self, address: str) -> date | None:
+        """Largest window date of a table's published rows."""
+        return self.lake().newest(address)
+
+    def loaded_slots(self, day: date, universe: Universe) -> set[datetime]:
+        """Slots of the day that were loaded, or found empty, with the present universe."""
+        from pyiceberg.expressions import And, EqualTo, In
+
+        wanted = And(EqualTo("day_date", day.isoformat()), EqualTo("universe_sha256", universe.sha256),
+                     In("status", ["loaded", "empty"]))
+        return set(self.lake().rows("bronze.gdelt_slots", wanted, ("slot_ts",))["slot_ts"].to_pylist())
+
+    def known_downloads(self) -> set[tuple[str, str]]:
+        """Ticker and SHA-256 of every file ingested so far."""
+        rows = self.lake().rows("bronze.stooq_downloads", columns=("ticker", "file_sha256"))
+        return set(zip(rows["ticker"].to_pylist(), rows["file_sha256"].to_pylist(), strict=True))
+
+    def last_known_session(self, symbols: Collection[str]) -> dict[str, date]:
+        """Latest session any ingested file of a ticker reached; tickers without a file are absent."""
+        rows = self.lake().rows("bronze.stooq_downloads", columns=("ticker", "last_session_date"))
+        last: dict[str, date] = {}
+        for row in rows.to_pylist():
+            if row["ticker"] in symbols and row["last_session_date"] is not None:
+                last[row["ticker"]] = max(row["last_session_date"], last.get(row["ticker"], date.min))
+        return last
+
+    def pending_restatements(self) -> list[PendingRestatement]:
+        """Restated downloads that silver.prices_daily does not show at the date they change first."""
+        from pyiceberg.expressions import And, EqualTo
+
+        lake = self.lake()
+        restated = lake.rows("silver.price_restatements", EqualTo("verdict", "restated")).to_pylist()
+        pending = []
+        for row in sorted(restated, key=lambda r: (r["fetched_ts"], r["ticker"], r["segment_number"])):
+            if row["segment_number"] != 0:
+                continue
+            here = And(EqualTo("ticker", row["ticker"]), EqualTo("session_date", row["recompute_from_date"].isoformat()))
+            shown = lake.rows("silver.prices_daily", here, ("fetched_ts",))["fetched_ts"].to_pylist()
+            if any(fetched_ts < row["fetched_ts"] for fetched_ts in shown):
+                pending.append(PendingRestatement(
+                    ticker=row["ticker"], file_sha256=row["file_sha256"], fetched_ts=row["fetched_ts"],
+                    recompute_from_date=row["recompute_from_date"]))
+        return pending
+
+    def upkeep(self, action: UpkeepAction, address: str) -> Mapping[str, int]:
+        """Tidy one table: `compact` small files, `expire` old snapshots, remove `orphans`, drop stale audit `branches`."""
+        from spark.jobs.upkeep import ACTIONS
+
+        return ACTIONS[action](self.lake(), contracts.table(address))
+
+    def _catalog_properties(self) -> dict[str, str]:
+        """pyiceberg's properties of the catalog and the store, with their secrets."""
+        from sqlalchemy.engine import make_url
+
+        uri = make_url(self.catalog_uri).set(password=Path(self.catalog_password_file).read_text(encoding="utf-8").strip())
+        properties = {"uri": uri.render_as_string(hide_password=False)}
+        if self.s3_endpoint and self.s3_access_key_file and self.s3_secret_key_file:
+            properties |= {
+                "s3.endpoint": self.s3_endpoint, "s3.region": self.s3_region or "us-east-1",
+                "s3.access-key-id": Path(self.s3_access_key_file).read_text(encoding="utf-8").strip(),
+                "s3.secret-access-key": Path(self.s3_secret_key_file).read_text(encoding="utf-8").strip(),
+            }
+        return properties

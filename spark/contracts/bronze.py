@@ -1,0 +1,155 @@
+"""Bronze: what vendors said, immutable, with where and when it was said. Nothing is interpreted or corrected here."""
+
+from spark.contracts.table import Check, Column, Freshness, Partitioning, Table
+
+FILE_SHA256 = Column(name="file_sha256", type="string", note="SHA-256 of the bytes the row came from; names the download")
+FETCHED_TS = Column(
+    name="fetched_ts", type="timestamp", unit="UTC",
+    note="When the bytes were obtained: HTTP response time, or the modification time of a dropped file",
+)
+TICKER = Column(name="ticker", type="string", note="Symbol of the universe file, upper case")
+SESSION_DATE = Column(name="session_date", type="date", note="XNYS session", unit="America/New_York date")
+DAY_DATE = Column(name="day_date", type="date", note="Calendar day", unit="America/New_York date")
+
+
+def prices(source: str = "", nullable: bool = False) -> tuple[Column, ...]:
+    """The five price and volume columns; `source` is the `layer.table` they come from, if any."""
+    def column(name: str, unit: str, note: str) -> Column:
+        return Column(name=name, type="double", unit=unit, note=note, nullable=nullable,
+                      sources=(f"{source}.{name}",) if source else ())
+
+    return (
+        column("open_usd", "USD, split and dividend adjusted", "First price of the session"),
+        column("high_usd", "USD, split and dividend adjusted", "Highest price of the session"),
+        column("low_usd", "USD, split and dividend adjusted", "Lowest price of the session"),
+        column("close_usd", "USD, split and dividend adjusted", "Last price of the session"),
+        column("volume_shares", "shares, inversely adjusted", "Shares traded; fractional where the vendor scales it"),
+    )
+
+
+STOOQ_DOWNLOADS = Table(
+    layer="bronze", name="stooq_downloads",
+    summary="One row per distinct Stooq file and ticker: the memory of what was ingested, by content hash.",
+    grain=("file_sha256", "ticker"),
+    columns=(
+        FILE_SHA256, TICKER, FETCHED_TS,
+        Column(name="source_kind", type="string", note="drop, bulk or http"),
+        Column(name="source_name", type="string", note="File name, or URL without the key"),
+        Column(name="row_count", type="long", unit="rows", note="Rows kept in bronze.stooq_prices"),
+        Column(name="quarantined_count", type="long", unit="rows", note="Rows of this file sent to quarantine"),
+        Column(name="first_session_date", type="date", note="Earliest row kept", nullable=True),
+        Column(name="last_session_date", type="date", note="Latest row kept", nullable=True),
+    ),
+    window="session", window_column="last_session_date", partitioning=None, sort_order=("fetched_ts", "ticker"),
+    notes=("Appended by content hash; its partition of a session says that the downloads up to it were made.",),
+    checks=(
+        Check(name="sha256_is_hex", predicate="file_sha256 rlike '^[0-9a-f]{64}$'", why="the hash is the identity"),
+        Check(name="kind_is_known", predicate="source_kind in ('drop', 'bulk', 'http')", why="provenance"),
+    ),
+)
+
+STOOQ_PRICES = Table(
+    layer="bronze", name="stooq_prices",
+    summary="Every daily bar of every Stooq file ever ingested, as the file had it.",
+    grain=("file_sha256", "ticker", "session_date"),
+    columns=(
+        FILE_SHA256, TICKER,
+        Column(name="session_date", type="date", note="Date as the file gave it; it may not be a session"),
+        *prices(nullable=True), FETCHED_TS,
+        Column(name="line_number", type="long", unit="1-based", note="Line in the file"),
+    ),
+    window="session", window_column="session_date",
+    partitioning=Partitioning(column="session_date", transform="month"),
+    sort_order=("ticker", "session_date", "fetched_ts"),
+    freshness=Freshness(due_hours=6),
+    notes=(
+        "Stooq's US prices are adjusted for splits and dividends and its volume is scaled inversely, so history is "
+        "rewritten: each download stays as it was, and silver decides which one speaks.",
+        "Rows become visible to silver by their row in bronze.stooq_downloads, which is written last.",
+    ),
+    checks=(
+        Check(name="volume_not_negative", predicate="volume_shares >= 0", why="a negative volume is a parsing fault"),
+    ),
+)
+
+_GKG_FIELDS: tuple[tuple[str, str], ...] = (
+    ("gkg_record_id", "GKGRECORDID: slot stamp, dash, serial; '-T' marks machine-translated articles"),
+    ("gkg_date", "V2.1DATE as text, YYYYMMDDHHMMSS, equal to the slot label"),
+    ("source_collection", "V2SOURCECOLLECTIONIDENTIFIER: 1 web, 2 citation, 3 CORE, 4 DTIC, 5 JSTOR, 6 non-text"),
+    ("source_common_name", "V2SOURCECOMMONNAME"),
+    ("document_identifier", "V2DOCUMENTIDENTIFIER: URL, or a citation when the collection is 2"),
+    ("counts_v1", "V1COUNTS"), ("counts_v2", "V2.1COUNTS"),
+    ("themes_v1", "V1THEMES"), ("themes_v2", "V2ENHANCEDTHEMES with character offsets"),
+    ("locations_v1", "V1LOCATIONS"), ("locations_v2", "V2ENHANCEDLOCATIONS"),
+    ("persons_v1", "V1PERSONS"), ("persons_v2", "V2ENHANCEDPERSONS"),
+    ("organizations_v1", "V1ORGANIZATIONS, lower case"), ("organizations_v2", "V2ENHANCEDORGANIZATIONS with offsets"),
+    ("tone_v15", "V1.5TONE: seven numbers"), ("dates_v21", "V2.1ENHANCEDDATES"), ("gcam", "V2GCAM"),
+    ("sharing_image", "V2.1SHARINGIMAGE"), ("related_images", "V2.1RELATEDIMAGES"),
+    ("social_image_embeds", "V2.1SOCIALIMAGEEMBEDS"), ("social_video_embeds", "V2.1SOCIALVIDEOEMBEDS"),
+    ("quotations", "V2.1QUOTATIONS"), ("all_names", "V2.1ALLNAMES with offsets"), ("amounts", "V2.1AMOUNTS"),
+    ("translation_info", "V2.1TRANSLATIONINFO, empty for English originals"),
+    ("extras_xml", "V2EXTRASXML: sibling tags, not well-formed XML"),
+)
+
+GKG_FIELD_NAMES: tuple[str, ...] = tuple(name for name, _ in _GKG_FIELDS)
+
+GDELT_GKG = Table(
+    layer="bronze", name="gdelt_gkg",
+    summary="GDELT GKG 2.1 records that name a company of the universe: all 27 fields as text, nothing stripped.",
+    grain=("gkg_record_id",),
+    columns=(
+        *(Column(name=name, type="string", note=note) for name, note in _GKG_FIELDS),
+        Column(name="slot_ts", type="timestamp", unit="UTC",
+               note="Label of the 15-minute file; files appear before their label, so it is a safe known-at time"),
+        DAY_DATE,
+        Column(name="line_number", type="long", unit="1-based", note="Line in the slot file"),
+        Column(name="invalid_byte_count", type="long", unit="bytes",
+               note="Undecodable bytes replaced by U+FFFD in this record"),
+        Column(name="file_md5", type="string", note="MD5 of the zip, as the vendor lists it"),
+        Column(name="is_generated", type="boolean", note="True for rows made by finlake's sample sources"),
+    ),
+    window="day", window_column="day_date", partitioning=Partitioning(column="day_date", transform="day"),
+    sort_order=("slot_ts", "line_number"),
+    freshness=Freshness(due_hours=6),
+    notes=(
+        "Source: the GDELT Project, https://www.gdeltproject.org/.",
+        "Only rows that name a company of the universe are kept; bronze.gdelt_slots counts the rest.",
+    ),
+    checks=(
+        Check(name="label_matches_record", predicate="gkg_record_id like concat(gkg_date, '-%')",
+              why="a record of another slot would be known at the wrong time"),
+        Check(name="slot_matches_record", predicate="date_format(slot_ts, 'yyyyMMddHHmmss') = gkg_date",
+              why="availability is judged by the slot label"),
+    ),
+)
+
+GDELT_SLOTS = Table(
+    layer="bronze", name="gdelt_slots",
+    summary="One row per expected 15-minute slot: loaded, empty, absent or corrupt, and where every one of its rows went.",
+    grain=("slot_ts",),
+    columns=(
+        Column(name="slot_ts", type="timestamp", unit="UTC", note="Label of the slot"),
+        DAY_DATE,
+        Column(name="status", type="string", note="loaded, empty, absent or corrupt"),
+        Column(name="row_count", type="long", unit="rows", note="Rows in the file"),
+        Column(name="kept_count", type="long", unit="rows", note="Rows kept in bronze.gdelt_gkg"),
+        Column(name="other_count", type="long", unit="rows", note="Rows that name no company of the universe"),
+        Column(name="quarantined_count", type="long", unit="rows", note="Rows sent to quarantine"),
+        Column(name="invalid_byte_count", type="long", unit="bytes", note="Undecodable bytes in the file"),
+        Column(name="file_md5", type="string", note="MD5 of the zip; empty when there was none"),
+        Column(name="zip_bytes", type="long", unit="bytes", note="Size of the zip"),
+        Column(name="message", type="string", note="Why the slot is not loaded; empty when it is"),
+        Column(name="universe_sha256", type="string", note="Hash of the alias sets the rows were kept by"),
+    ),
+    window="day", window_column="day_date", partitioning=Partitioning(column="day_date", transform="month"),
+    sort_order=("slot_ts",),
+    checks=(
+        Check(name="rows_accounted_for", predicate="row_count = kept_count + other_count + quarantined_count",
+              why="nothing is dropped silently"),
+        Check(name="status_is_known", predicate="status in ('loaded', 'empty', 'absent', 'corrupt')", why="ledger"),
+        Check(name="slot_present", predicate="status in ('loaded', 'empty')", severity="warn",
+              why="an absent slot is a hole in the news of its session"),
+    ),
+)
+
+TABLES: tuple[Table, ...] = (STOOQ_PRICES, STOOQ_DOWNLOADS, GDELT_GKG, GDELT_SLOTS)

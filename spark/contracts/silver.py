@@ -1,0 +1,151 @@
+"""Silver: one agreed version of each fact, keyed, typed and judged; what could not be judged good is in quarantine."""
+
+from spark.contracts.bronze import DAY_DATE, FETCHED_TS, FILE_SHA256, SESSION_DATE, TICKER, prices
+from spark.contracts.table import Check, Column, Freshness, Partitioning, Table
+
+PRICE_CHECKS: tuple[Check, ...] = (
+    Check(name="prices_positive", predicate="open_usd > 0 and high_usd > 0 and low_usd > 0 and close_usd > 0",
+          why="a price of zero or less never traded"),
+    Check(name="high_is_highest", predicate="high_usd >= greatest(open_usd, close_usd, low_usd)",
+          why="open, close and low lie within the day's range"),
+    Check(name="low_is_lowest", predicate="low_usd <= least(open_usd, close_usd, high_usd)",
+          why="open, close and high lie within the day's range"),
+    Check(name="volume_not_negative", predicate="volume_shares >= 0", why="shares cannot be un-traded"),
+)
+
+PRICE_RESTATEMENTS = Table(
+    layer="silver", name="price_restatements",
+    summary="How each download relates to what was known before it: first, consistent, restated or rejected.",
+    grain=("ticker", "file_sha256", "segment_number"),
+    columns=(
+        TICKER, FILE_SHA256, FETCHED_TS,
+        Column(name="segment_number", type="int", unit="0-based",
+               note="A restated download has one row per span of constant ratio; any other verdict has one row, 0"),
+        Column(name="verdict", type="string", note="first, consistent, restated or rejected"),
+        Column(name="kind", type="string", nullable=True,
+               note="split when the ratio is far from 1 and volume moves inversely by a whole split, else dividend"),
+        Column(name="ratio", type="double", unit="new close / old close", nullable=True,
+               note="Constant over the segment", sources=("bronze.stooq_prices.close_usd",),
+               formula="median over the segment's common sessions of new close / old close"),
+        Column(name="volume_ratio", type="double", unit="new volume / old volume", nullable=True,
+               note="Median over the segment", sources=("bronze.stooq_prices.volume_shares",)),
+        Column(name="segment_start_date", type="date", nullable=True, note="First common session of the segment"),
+        Column(name="boundary_date", type="date", nullable=True,
+               note="First common session after the segment: the ex-date whose effect the ratio is"),
+        Column(name="recompute_from_date", type="date", nullable=True,
+               note="Earliest session this download changes; everything from here on is recomputed"),
+        Column(name="compared_count", type="long", unit="sessions", note="Common sessions compared"),
+        Column(name="message", type="string", note="The verdict in words"),
+    ),
+    window="session", window_column="segment_start_date", partitioning=None, sort_order=("fetched_ts", "ticker"),
+    inputs=("bronze.stooq_prices", "bronze.stooq_downloads"),
+    notes=("Appended by download; its partition of a session says that the downloads up to it were judged.",),
+    checks=(
+        Check(name="verdict_is_known", predicate="verdict in ('first', 'consistent', 'restated', 'rejected')",
+              why="prices_daily decides by it"),
+        Check(name="ratio_positive", predicate="ratio > 0", why="prices are positive"),
+    ),
+)
+
+PRICES_DAILY = Table(
+    layer="silver", name="prices_daily",
+    summary="One adjusted daily bar per ticker and session: the latest accepted version.",
+    grain=("ticker", "session_date"),
+    columns=(
+        TICKER, SESSION_DATE, *prices("bronze.stooq_prices"),
+        Column(name="is_restated", type="boolean",
+               note="True when an accepted later download changed this bar's close",
+               sources=("bronze.stooq_prices.close_usd",)),
+        FILE_SHA256, FETCHED_TS,
+    ),
+    window="session", window_column="session_date",
+    partitioning=Partitioning(column="session_date", transform="month"), sort_order=("ticker", "session_date"),
+    inputs=("bronze.stooq_prices", "bronze.stooq_downloads", "silver.price_restatements"),
+    checks=PRICE_CHECKS, freshness=Freshness(due_hours=8),
+    notes=("Bars that are impossible or not on a session are in silver.quarantine, never here.",),
+)
+
+NEWS_MENTIONS = Table(
+    layer="silver", name="news_mentions",
+    summary="One row per article and company it is about, with tone, themes and the session it was available for.",
+    grain=("gkg_record_id", "ticker"),
+    columns=(
+        Column(name="gkg_record_id", type="string", note="GDELT record", sources=("bronze.gdelt_gkg.gkg_record_id",)),
+        TICKER,
+        Column(name="available_ts", type="timestamp", unit="UTC", sources=("bronze.gdelt_gkg.slot_ts",),
+               note="Slot label: when the article was surely available, never the page's own time stamp"),
+        Column(name="session_date", type="date", unit="America/New_York date", sources=("bronze.gdelt_gkg.slot_ts",),
+               note="Session in whose (previous close, this close] the article became available"),
+        DAY_DATE,
+        Column(name="title", type="string", note="Page title, character references resolved once; empty when absent",
+               sources=("bronze.gdelt_gkg.extras_xml",)),
+        Column(name="document_url", type="string", note="Article address",
+               sources=("bronze.gdelt_gkg.document_identifier",)),
+        Column(name="source_name", type="string", note="Publisher's domain",
+               sources=("bronze.gdelt_gkg.source_common_name",)),
+        Column(name="published_ts", type="timestamp", unit="UTC", nullable=True,
+               note="The page's own stamp capped at available_ts; information only, often an hour off",
+               sources=("bronze.gdelt_gkg.extras_xml",)),
+        *(Column(name=name, type="double", unit=unit, note=note, sources=("bronze.gdelt_gkg.tone_v15",))
+          for name, unit, note in (
+              ("tone", "percent of words, signed", "positive_pct - negative_pct"),
+              ("positive_pct", "percent of words", "Share of words with positive tone"),
+              ("negative_pct", "percent of words", "Share of words with negative tone"),
+              ("polarity_pct", "percent of words", "positive_pct + negative_pct"),
+              ("activity_density_pct", "percent of words", "Share of active words"),
+              ("self_group_density_pct", "percent of words", "Share of self and group references"),
+          )),
+        Column(name="word_count", type="long", unit="words", note="Length of the article",
+               sources=("bronze.gdelt_gkg.tone_v15",)),
+        Column(name="themes", type="list<string>", note="Distinct themes, sorted",
+               sources=("bronze.gdelt_gkg.themes_v1", "bronze.gdelt_gkg.themes_v2")),
+        Column(name="matched_alias", type="string", note="Normalised name that matched"),
+        Column(name="matched_field", type="string", note="organization, name or title"),
+        Column(name="match_rule", type="string",
+               note="strong, or the context that a common word needed: strong_alias, ticker_pattern, company_word, theme"),
+        Column(name="syndication_group", type="string",
+               note="Hash of the normalised title and session: copies of one story share it; untitled articles stand alone"),
+        Column(name="is_stock_bot", type="boolean", note="Template article of a stock-bot site; kept out of sentiment means"),
+        Column(name="is_translated", type="boolean", note="Machine-translated original"),
+        Column(name="is_generated", type="boolean", note="True for rows made by finlake's sample sources"),
+    ),
+    window="day", window_column="day_date", partitioning=Partitioning(column="day_date", transform="month"),
+    sort_order=("ticker", "available_ts", "gkg_record_id"), inputs=("bronze.gdelt_gkg",), freshness=Freshness(due_hours=8),
+    checks=(
+        Check(name="tone_is_difference", predicate="abs(tone - (positive_pct - negative_pct)) < 1e-6",
+              why="an identity of the source; it breaks when columns shift"),
+        Check(name="polarity_is_sum", predicate="abs(polarity_pct - (positive_pct + negative_pct)) < 1e-6",
+              why="an identity of the source; it breaks when columns shift"),
+        Check(name="published_not_after_available", predicate="published_ts <= available_ts", why="no look-ahead"),
+    ),
+    notes=(
+        "Matching: exact on normalised names over organisations, all names and the title; common words need context; "
+        "aliases have validity dates. Tickers are never matched as words.",
+        "Source: the GDELT Project, https://www.gdeltproject.org/.",
+    ),
+)
+
+QUARANTINE = Table(
+    layer="silver", name="quarantine",
+    summary="Every rejected row or file: where it came from, why, and its raw text.",
+    grain=("source_table", "source_name", "reference", "reason"),
+    columns=(
+        Column(name="source_table", type="string", note="Address of the table that would have taken the row"),
+        Column(name="source_name", type="string", note="File, URL or slot the row came from"),
+        Column(name="reference", type="string", note="Line or key within the source"),
+        Column(name="reason", type="string", note="Short code, e.g. malformed_line, impossible_price, not_a_session"),
+        Column(name="message", type="string", note="What is wrong and what to do"),
+        Column(name="raw_text", type="string", note="The row as it came, at most 4,000 characters"),
+        Column(name="ticker", type="string", note="Ticker concerned, if any", nullable=True),
+        Column(name="day_date", type="date", unit="America/New_York date",
+               note="Date of the row where it has one, else the day the source was obtained"),
+    ),
+    window="day", window_column="day_date", partitioning=Partitioning(column="day_date", transform="month"),
+    sort_order=("source_table", "day_date"),
+    inputs=("bronze.stooq_prices", "bronze.gdelt_gkg", "silver.price_restatements", "silver.prices_daily",
+            "silver.news_mentions"),
+    notes=("Each step replaces exactly its own rows of its window, so a re-run leaves one copy.",),
+    checks=(Check(name="reason_given", predicate="reason <> '' and message <> ''", why="a rejection explains itself"),),
+)
+
+TABLES: tuple[Table, ...] = (PRICE_RESTATEMENTS, PRICES_DAILY, NEWS_MENTIONS, QUARANTINE)

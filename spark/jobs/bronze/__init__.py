@@ -1,0 +1,1 @@
+"""Jobs of the bronze tables, one module per table stem; see `spark.jobs` for what belongs here."""

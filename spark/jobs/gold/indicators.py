@@ -1,0 +1,25 @@
+"""gold.indicators: the kernel over silver bars, from the state of the previous row."""
+
+from collections.abc import Mapping
+
+import polars as pl
+from pyspark.sql import DataFrame
+
+from spark.contracts import gold
+from spark.jobs.gold.recursion import BARS, run_recursive
+from spark.jobs.report import JobReport, Provenance, Window
+from spark.storage import Lake
+from spark.transforms.gold import indicators
+
+
+def run(lake: Lake, window: Window, provenance: Provenance) -> JobReport:
+    """Replace the window's indicators."""
+    def bars(part: Window | None, inputs: Mapping[str, int]) -> DataFrame:
+        return lake.frame(BARS, part, inputs[BARS])
+
+    return run_recursive(lake, gold.INDICATORS, window, provenance, kernel=_kernel, bars=bars,
+                         lookback_bars=indicators.LOOKBACK_BARS, inputs={BARS: lake.snapshot_id(BARS)})
+
+
+def _kernel(bars: pl.DataFrame, state: pl.DataFrame | None, window: Window) -> pl.DataFrame:
+    return indicators.compute_window(bars, state, window.start)

@@ -1,0 +1,31 @@
+"""gold.monthly_summary: whole months from the daily analytics."""
+
+from datetime import timedelta
+from functools import partial
+
+import polars as pl
+
+from spark.contracts import gold
+from spark.jobs.distribute import map_by_ticker
+from spark.jobs.report import JobReport, Provenance, Window
+from spark.storage import Lake, between
+from spark.transforms.gold.monthly_summary import compute
+
+TABLE = gold.MONTHLY_SUMMARY
+DAYS = gold.STOCK_ANALYTICS.address
+PREVIOUS_MONTH_DAYS = 31
+
+
+def run(lake: Lake, window: Window, provenance: Provenance) -> JobReport:
+    """Replace the months of the window (first day of the first month to last day of the last)."""
+    inputs = {DAYS: lake.snapshot_id(DAYS)}
+    days = lake.frame(DAYS, Window(start=window.start - timedelta(days=PREVIOUS_MONTH_DAYS), end=window.end), inputs[DAYS])
+    months = map_by_ticker(days, partial(_kernel, window=window), TABLE, ("session_date",)).toArrow()
+    report = lake.replace_rows(TABLE.address, months, replaced=between("month_date", window), provenance=provenance,
+                               input_snapshots=inputs)
+    return JobReport(tables=(report,), input_snapshots=inputs)
+
+
+def _kernel(days: pl.DataFrame, window: Window) -> pl.DataFrame:
+    within = pl.col("session_date") >= window.start
+    return compute(days.filter(within), days.filter(~within).tail(1))

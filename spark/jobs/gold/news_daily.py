@@ -1,0 +1,38 @@
+"""gold.news_daily: one row per ticker and session of the window, from the mentions of it and of twenty sessions before."""
+
+from datetime import date, timedelta
+from functools import partial
+
+import polars as pl
+from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
+
+from spark.contracts import gold
+from spark.contracts.universe import Universe
+from spark.jobs.distribute import map_by_ticker
+from spark.jobs.report import JobReport, Provenance, Window
+from spark.storage import Lake
+from spark.transforms.gold.news_daily import compute
+
+TABLE = gold.NEWS_DAILY
+MENTIONS = "silver.news_mentions"
+# News of a session may be older than its first calendar day by a long closure.
+CLOSURE_DAYS = 10
+
+
+def run(lake: Lake, window: Window, provenance: Provenance, *, universe: Universe, sessions: list[date]) -> JobReport:
+    """Replace the window; `sessions` are the exchange's sessions from twenty before the window to its end."""
+    inputs = {MENTIONS: lake.snapshot_id(MENTIONS)}
+    days = Window(start=min([window.start, *sessions]) - timedelta(days=CLOSURE_DAYS), end=window.end)
+    mentions = lake.frame(MENTIONS, days, inputs[MENTIONS]).where(F.col("session_date").isin(sessions))
+    # Every ticker has a row, so that one without news gets its zeros too.
+    tickers = lake.spark.createDataFrame([(symbol,) for symbol in universe.symbols], "ticker string")
+    rows = tickers.join(mentions, "ticker", "left")
+    kernel = partial(_kernel, sessions=sessions, first_date=window.start)
+    computed = map_by_ticker(rows, kernel, TABLE, ("session_date", "gkg_record_id"))
+    report = lake.replace_window(TABLE.address, computed, window=window, provenance=provenance, input_snapshots=inputs)
+    return JobReport(tables=(report,), input_snapshots=inputs)
+
+
+def _kernel(rows: pl.DataFrame, sessions: list[date], first_date: date) -> pl.DataFrame:
+    ticker = rows["ticker"][0]
+    return compute(rows.filter(pl.col("gkg_record_id").is_not_null()), (ticker,), sessions, first_date)

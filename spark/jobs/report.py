@@ -1,0 +1,99 @@
+"""What a job says when it is done: counts, snapshots, checks. Standard library only, so that every room can read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from spark.contracts.table import Severity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Dates a job replaces, both inclusive."""
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise ValueError(f"window ends ({self.end}) before it starts ({self.start}); swap the dates")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Who writes: the Dagster run and partition (or a label such as `bench`) and the code version, kept in every snapshot."""
+
+    run_id: str
+    partition: str
+    code_version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOutcome:
+    """Result of one contract check over the written rows; `samples` are offending rows as text, at most ten."""
+
+    name: str
+    severity: Severity
+    failing_count: int
+    why: str
+    samples: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """True when no row failed."""
+        return self.failing_count == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableReport:
+    """What happened to one table: rows now in the window, by date where dated, snapshots, checks."""
+
+    address: str
+    row_count: int
+    row_count_by_date: Mapping[str, int] = field(default_factory=dict)
+    snapshot_id: int | None = None
+    previous_snapshot_id: int | None = None
+    is_changed: bool = True
+    window: Window | None = None
+    checks: tuple[CheckOutcome, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobReport:
+    """What a job did: its tables, rows rejected (with samples), the input snapshots it read, remarks for people."""
+
+    tables: tuple[TableReport, ...]
+    quarantined_count: int = 0
+    quarantine_samples: tuple[Mapping[str, str], ...] = ()
+    input_snapshots: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    recompute_from: Mapping[str, date] = field(default_factory=dict)
+
+    def table(self, address: str) -> TableReport:
+        """The report of one table; raises `KeyError` when the job did not write it."""
+        for report in self.tables:
+            if report.address == address:
+                return report
+        raise KeyError(f"the job wrote {', '.join(r.address for r in self.tables)}, not {address}")
+
+
+class AuditFailed(Exception):
+    """A blocking check failed on the audit branch: nothing was published, `main` is as it was, the branch is kept."""
+
+    def __init__(self, report: TableReport, branch: str) -> None:
+        self.report = report
+        self.branch = branch
+        failed = [check for check in report.checks if not check.passed and check.severity == "error"]
+        rows = "; ".join(
+            f"{check.name} ({check.why}): {check.failing_count} rows, e.g. "
+            + " | ".join(", ".join(f"{k}={v}" for k, v in sample.items()) for sample in check.samples[:3])
+            for check in failed
+        )
+        super().__init__(
+            f"{report.address}: nothing was published because blocking checks failed: {rows}. "
+            f"The rows are on branch {branch}; mend the source or the contract and run the window again."
+        )
+
+
+class PublishConflict(Exception):
+    """`main` moved while a branch was being audited; the write is repeated on top of the new `main`."""

@@ -1,0 +1,46 @@
+"""silver.prices_daily: the latest accepted, possible bar of every session in the window."""
+
+from datetime import date
+from functools import partial
+
+import polars as pl
+from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
+
+from spark.contracts import silver
+from spark.jobs.distribute import map_by_ticker
+from spark.jobs.quarantine import quarantine
+from spark.jobs.report import JobReport, Provenance, Window
+from spark.storage import Lake, between
+from spark.transforms.silver.prices_daily import choose
+
+TABLE = silver.PRICES_DAILY
+
+
+def run(lake: Lake, window: Window, provenance: Provenance, *, sessions: list[date]) -> JobReport:
+    """Choose among all downloads; `sessions` are the exchange's sessions of the window, anything else is rejected."""
+    inputs = {address: lake.snapshot_id(address) for address in ("bronze.stooq_prices", "silver.price_restatements")}
+    verdicts = lake.frame("silver.price_restatements", snapshot_id=inputs["silver.price_restatements"])
+    judged = verdicts.select("ticker", "file_sha256", "verdict").distinct()
+    bars = lake.frame("bronze.stooq_prices", window, inputs["bronze.stooq_prices"]).join(
+        F.broadcast(judged), ["ticker", "file_sha256"])
+    order = ("session_date", "fetched_ts", "file_sha256")
+    chosen = map_by_ticker(bars, partial(_accepted, sessions=sessions), TABLE, order)
+    report = lake.replace_window(TABLE.address, chosen, window=window, provenance=provenance, input_snapshots=inputs)
+    rejected = map_by_ticker(bars, partial(_rejected, sessions=sessions), silver.QUARANTINE, order).toArrow()
+    kept_out = quarantine(lake, rejected, source_table=TABLE.address, replaced=between("day_date", window),
+                          provenance=provenance)
+    return JobReport(tables=(report, kept_out.report), quarantined_count=kept_out.count,
+                     quarantine_samples=kept_out.samples, input_snapshots=inputs)
+
+
+def _accepted(bars: pl.DataFrame, sessions: list[date]) -> pl.DataFrame:
+    return choose(bars, _verdicts(bars), sessions)[0]
+
+
+def _rejected(bars: pl.DataFrame, sessions: list[date]) -> pl.DataFrame:
+    return choose(bars, _verdicts(bars), sessions)[1]
+
+
+def _verdicts(bars: pl.DataFrame) -> pl.DataFrame:
+    return bars.select("ticker", "file_sha256", "verdict").unique(maintain_order=True)
+

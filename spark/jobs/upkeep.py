@@ -1,0 +1,64 @@
+"""Tidying a table: compact small files, expire old snapshots, remove orphan files, drop audit branches nobody looks at."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from spark.contracts.table import Table
+from spark.storage import CATALOG, Lake
+
+KEPT_SNAPSHOT_DAYS = 30
+KEPT_SNAPSHOTS = 20
+# A writer may hold files that no snapshot names yet; Iceberg asks for at least a day.
+ORPHAN_AGE_DAYS = 3
+KEPT_BRANCH_DAYS = 7
+
+
+def compact(lake: Lake, table: Table) -> Mapping[str, int]:
+    """Rewrite small files of every partition into sorted larger ones."""
+    row = _call(lake, table, f"rewrite_data_files(table => '{table.address}')")
+    return {"rewritten_files": row["rewritten_data_files_count"], "added_files": row["added_data_files_count"]}
+
+
+def expire(lake: Lake, table: Table) -> Mapping[str, int]:
+    """Expire snapshots older than a month, always keeping the newest twenty and every branch."""
+    row = _call(lake, table, f"expire_snapshots(table => '{table.address}', older_than => {_before(KEPT_SNAPSHOT_DAYS)}, "
+                             f"retain_last => {KEPT_SNAPSHOTS})")
+    return {"deleted_data_files": row["deleted_data_files_count"], "deleted_manifests": row["deleted_manifest_files_count"]}
+
+
+def remove_orphans(lake: Lake, table: Table) -> Mapping[str, int]:
+    """Delete files under the table's folder that no snapshot names and that are older than three days."""
+    lake.table(table.address)
+    removed = lake.spark.sql(
+        f"CALL {CATALOG}.system.remove_orphan_files(table => '{table.address}', older_than => {_before(ORPHAN_AGE_DAYS)})")
+    return {"removed_files": len(removed.collect())}
+
+
+def drop_stale_branches(lake: Lake, table: Table) -> Mapping[str, int]:
+    """Drop audit branches whose last commit is older than a week; younger ones are kept for inspection."""
+    found = lake.table(table.address)
+    oldest_ms = (time.time() - KEPT_BRANCH_DAYS * 86_400) * 1000
+    stale = []
+    for name, ref in found.metadata.refs.items():
+        snapshot = found.metadata.snapshot_by_id(ref.snapshot_id)
+        if name.startswith("audit_") and (snapshot is None or snapshot.timestamp_ms < oldest_ms):
+            stale.append(name)
+    for name in stale:
+        lake.catalog.load_table(table.address).manage_snapshots().remove_branch(name).commit()
+    return {"dropped_branches": len(stale)}
+
+
+ACTIONS: dict[str, Callable[[Lake, Table], Mapping[str, int]]] = {
+    "compact": compact, "expire": expire, "orphans": remove_orphans, "branches": drop_stale_branches,
+}
+
+
+def _call(lake: Lake, table: Table, procedure: str) -> Mapping[str, int]:
+    lake.table(table.address)
+    row = lake.spark.sql(f"CALL {CATALOG}.system.{procedure}").first()
+    return row.asDict() if row is not None else {}
+
+
+def _before(days: int) -> str:
+    return f"TIMESTAMP '{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d %H:%M:%S}'"

@@ -1,0 +1,351 @@
+"""The one place that reads and commits lake tables: write to a branch, audit it, publish it by moving `main`.
+
+A write replaces exactly the rows of its window. It lands on a branch of its own, the contract's checks run there, and
+`main` is fast-forwarded only when every blocking check passed and `main` has not moved meanwhile; otherwise readers
+keep seeing what they saw. Rows equal to what `main` holds are not published again, so a repeated run changes nothing.
+"""
+
+import calendar
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitFailedException, NamespaceAlreadyExistsError, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThanOrEqual
+from pyiceberg.table import Table as IcebergTable
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
+from sqlalchemy.exc import IntegrityError, OperationalError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from spark.contracts import lake as contracts
+from spark.contracts.table import Check, Table
+from spark.jobs.report import AuditFailed, CheckOutcome, Provenance, PublishConflict, TableReport, Window
+from spark.schemas import arrow_schema, iceberg_schema, partition_spec, sort_order
+from spark.session import connect
+
+CATALOG = "lake"
+SAMPLE_ROWS = 10
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LakeLocation:
+    """Where the lake is: catalog database, warehouse, Spark Connect server. `catalog_properties` hold secrets."""
+
+    warehouse: str
+    spark_remote: str
+    catalog_properties: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowContent:
+    """Fingerprint of a table's rows in a window: number of rows and an order-free hash, by date."""
+
+    by_date: Mapping[date | None, tuple[int, int]]
+
+    @property
+    def row_count(self) -> int:
+        """Rows in the window."""
+        return sum(count for count, _ in self.by_date.values())
+
+
+class Lake:
+    """A lake at a location, opened lazily: the Iceberg catalog through pyiceberg, computation through Spark Connect."""
+
+    def __init__(self, location: LakeLocation) -> None:
+        self.location = location
+
+    @cached_property
+    def catalog(self) -> SqlCatalog:
+        """The Iceberg catalog."""
+        return SqlCatalog(CATALOG, **{"warehouse": self.location.warehouse, **self.location.catalog_properties})
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        """The Spark session."""
+        return connect(self.location.spark_remote)
+
+    # Reading ---------------------------------------------------------------------------------------------------
+
+    def table(self, address: str) -> IcebergTable:
+        """The Iceberg table, created from its contract when it is not there yet and widened by new contract columns."""
+        contract = contracts.table(address)
+        try:
+            found = self.catalog.load_table(address)
+        except NoSuchTableError:
+            found = self._create(contract)
+        wanted = arrow_schema(contract)
+        if any(name not in found.schema().column_names for name in wanted.names):
+            with found.update_schema() as update:
+                update.union_by_name(iceberg_schema(contract))
+        return found
+
+    def snapshot_id(self, address: str) -> int:
+        """Snapshot `main` points to now."""
+        snapshot = self.table(address).current_snapshot()
+        if snapshot is None:
+            raise PublishConflict(f"{address} has no snapshot although it was created with one; run the step again")
+        return snapshot.snapshot_id
+
+    def frame(self, address: str, window: Window | None = None, snapshot_id: int | None = None) -> DataFrame:
+        """Rows of one snapshot (default: where `main` is now) as a Spark frame, of `window` by the contract's window column."""
+        return self._frame_at(address, snapshot_id or self.snapshot_id(address), window)
+
+    def rows(self, address: str, row_filter: BooleanExpression = AlwaysTrue(),  # noqa: B008 - an immutable constant
+             columns: Sequence[str] = ("*",), snapshot_id: int | None = None) -> pa.Table:
+        """Rows of `main` (or of one snapshot) as Arrow, for small reads that need no Spark."""
+        scan = self.table(address).scan(row_filter=row_filter, selected_fields=tuple(columns), snapshot_id=snapshot_id)
+        return scan.to_arrow()
+
+    def newest(self, address: str) -> date | None:
+        """Largest value of the table's window column, from file statistics alone; None when there is no row."""
+        contract = contracts.table(address)
+        table = self.table(address)
+        field_id = table.schema().find_field(contract.window_column).field_id
+        bounds = [task.file.upper_bounds.get(field_id) for task in table.scan().plan_files()]
+        days = [int.from_bytes(bound, "little", signed=True) for bound in bounds if bound is not None]
+        return date.fromordinal(date(1970, 1, 1).toordinal() + max(days)) if days else None
+
+    def content(self, address: str, window: Window | None = None, branch: str | None = None) -> WindowContent:
+        """Fingerprint of the rows of `main`, or of a branch, within a window."""
+        contract = contracts.table(address)
+        self.table(address)
+        frame = self.spark.table(_spark_name(address, branch))
+        if window is not None:
+            frame = frame.where(_in_window(contract, window))
+        columns = [F.col(name) for name in contract.column_names]
+        grouped = frame.groupBy(contract.window_column).agg(
+            F.count(F.lit(1)).alias("n"), F.bit_xor(F.xxhash64(*columns)).alias("h"))
+        return WindowContent(by_date={row[0]: (row[1], row[2]) for row in grouped.collect()})
+
+    # Writing ---------------------------------------------------------------------------------------------------
+
+    def replace_rows(self, address: str, rows: pa.Table, *, replaced: BooleanExpression, provenance: Provenance,
+                     input_snapshots: Mapping[str, int] | None = None) -> TableReport:
+        """Replace the rows matching `replaced` by `rows` (Arrow, any column order), also when `rows` is empty.
+
+        Raises `AuditFailed` when a blocking check fails on the new rows, and `PublishConflict` after repeated
+        collisions with another writer.
+        """
+        contract = contracts.table(address)
+        rows = rows.select(list(contract.column_names)).cast(arrow_schema(contract))
+
+        def unchanged_count(table: IcebergTable) -> int | None:
+            is_same = _same_rows(table.scan(row_filter=replaced).to_arrow(), rows, contract)
+            return rows.num_rows if is_same else None
+
+        def stage(table: IcebergTable, branch: str) -> None:
+            table.overwrite(rows, overwrite_filter=replaced, branch=branch,
+                            snapshot_properties=_summary(provenance, input_snapshots))
+
+        audited = _window_of(rows, contract)
+        return self._publish(contract, stage, unchanged_count, audited, provenance, None)
+
+    def replace_window(self, address: str, frame: DataFrame, *, window: Window, provenance: Provenance,
+                       input_snapshots: Mapping[str, int] | None = None) -> TableReport:
+        """Replace the window's rows by `frame` (Spark, rows of the window only), also when it is empty.
+
+        Spark replaces whole partitions only, so the window is widened to partition bounds and the rows around it are
+        written again unchanged, in one commit. Raises like `replace_rows`.
+        """
+        contract = contracts.table(address)
+        wide = partition_bounds(contract, window)
+
+        def stage(table: IcebergTable, branch: str) -> None:
+            columns = list(contract.column_names)
+            base = table.metadata.refs[branch].snapshot_id
+            kept = self._frame_at(address, base, wide).where(~_in_window(contract, window)).select(*columns)
+            writer = frame.select(*columns).unionByName(kept).writeTo(_spark_name(address, branch))
+            for key, value in _summary(provenance, input_snapshots).items():
+                writer = writer.option(f"snapshot-property.{key}", value)
+            writer.option("check-nullability", "false").overwrite(_in_window(contract, wide))
+
+        return self._publish(contract, stage, lambda _: None, window, provenance, window)
+
+    def check(self, address: str, window: Window | None = None, branch: str | None = None) -> tuple[CheckOutcome, ...]:
+        """The contract's checks over the rows of `main` (or a branch) in a window: predicates, grain, required columns."""
+        return self._audit(contracts.table(address), window, branch)[0]
+
+    def _publish(self, contract: Table, stage: Callable[[IcebergTable, str], None],
+                 unchanged_count: Callable[[IcebergTable], int | None], audited: Window | None, provenance: Provenance,
+                 compared: Window | None) -> TableReport:
+        """Write–audit–publish, again from the start when another writer published first."""
+        for attempt in Retrying(
+            retry=retry_if_exception_type((PublishConflict, CommitFailedException, OperationalError)),
+            stop=stop_after_attempt(8), wait=wait_random_exponential(multiplier=0.2, max=5), reraise=True,
+        ):
+            with attempt:
+                return self._publish_once(contract, stage, unchanged_count, audited, provenance, compared)
+        raise AssertionError("unreachable: Retrying returns or raises")
+
+    def _publish_once(self, contract: Table, stage: Callable[[IcebergTable, str], None],
+                      unchanged_count: Callable[[IcebergTable], int | None], audited: Window | None, provenance: Provenance,
+                      compared: Window | None) -> TableReport:
+        table = self.table(contract.address)
+        base = self.snapshot_id(contract.address)
+        unchanged = unchanged_count(table)
+        if unchanged is not None:
+            return TableReport(address=contract.address, row_count=unchanged, snapshot_id=base, is_changed=False, window=audited)
+        branch = f"audit_{provenance.run_id.replace('-', '')[:12]}_{uuid4().hex[:8]}"
+        table.manage_snapshots().create_branch(base, branch).commit()
+        stage(table, branch)
+        checks, content = self._audit(contract, audited, branch)
+        report = TableReport(
+            address=contract.address, row_count=content.row_count, previous_snapshot_id=base, window=audited,
+            row_count_by_date={day: count for day, (count, _) in sorted(content.by_date.items(), key=str) if day},
+            snapshot_id=self.catalog.load_table(contract.address).metadata.refs[branch].snapshot_id, checks=checks,
+        )
+        if any(not check.passed and check.severity == "error" for check in checks):
+            raise AuditFailed(report, branch)
+        if compared is not None and content == self.content(contract.address, compared):
+            self._drop_branch(contract.address, branch)
+            return TableReport(**{**vars(report), "snapshot_id": base, "is_changed": False})
+        self._fast_forward(contract.address, branch, base)
+        return report
+
+    def _audit(self, contract: Table, window: Window | None, branch: str | None) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
+        """All checks in one pass over the rows, plus their fingerprint; samples are read only for failures."""
+        self.table(contract.address)
+        frame = self.spark.table(_spark_name(contract.address, branch))
+        if window is not None:
+            frame = frame.where(_in_window(contract, window))
+        checks = _all_checks(contract)
+        grain = F.struct(*(F.col(name) for name in contract.grain))
+        counted = frame.groupBy(contract.window_column).agg(
+            F.count(F.lit(1)), F.bit_xor(F.xxhash64(*(F.col(name) for name in contract.column_names))),
+            F.count(F.lit(1)) - F.count_distinct(grain),
+            *(F.count_if(F.expr(f"not ({check.predicate})")) for check in checks),
+        ).collect()
+        content = WindowContent(by_date={row[0]: (row[1], row[2]) for row in counted})
+        outcomes = [CheckOutcome(name="grain_is_unique", severity="error", why=f"one row per {', '.join(contract.grain)}",
+                                 failing_count=sum(row[3] for row in counted),
+                                 samples=self._doubled(frame, contract) if any(row[3] for row in counted) else ())]
+        for position, check in enumerate(checks, start=4):
+            failing = sum(row[position] for row in counted)
+            samples = _samples(frame.where(F.expr(f"not ({check.predicate})")), contract) if failing else ()
+            outcomes.append(CheckOutcome(name=check.name, severity=check.severity, why=check.why,
+                                         failing_count=failing, samples=samples))
+        return tuple(outcomes), content
+
+    def _doubled(self, frame: DataFrame, contract: Table) -> tuple[Mapping[str, str], ...]:
+        """Keys that stand more than once."""
+        keys = frame.groupBy(*contract.grain).count().where("count > 1").limit(SAMPLE_ROWS).collect()
+        return tuple({name: str(row[name]) for name in (*contract.grain, "count")} for row in keys)
+
+    def _fast_forward(self, address: str, branch: str, base: int) -> None:
+        """Move `main` to the branch if `main` still is at `base`; the branch goes away."""
+        table = self.catalog.load_table(address)
+        if self.snapshot_id(address) != base:
+            self._drop_branch(address, branch)
+            raise PublishConflict(f"{address}: another writer published while {branch} was audited; writing again")
+        try:
+            table.manage_snapshots().set_current_snapshot(ref_name=branch).commit()
+        except CommitFailedException as error:
+            self._drop_branch(address, branch)
+            raise PublishConflict(f"{address}: another writer published while {branch} was audited; writing again") from error
+        self._drop_branch(address, branch)
+
+    def _drop_branch(self, address: str, branch: str) -> None:
+        self.catalog.load_table(address).manage_snapshots().remove_branch(branch).commit()
+
+    def _frame_at(self, address: str, snapshot_id: int, window: Window | None) -> DataFrame:
+        frame = self.spark.read.option("versionAsOf", str(snapshot_id)).table(_spark_name(address, None))
+        return frame if window is None else frame.where(_in_window(contracts.table(address), window))
+
+    def _create(self, contract: Table) -> IcebergTable:
+        """Create the table with an empty first snapshot, so that a branch can start from it; safe beside other creators."""
+        try:
+            self.catalog.create_namespace(contract.layer)
+        except (NamespaceAlreadyExistsError, IntegrityError):
+            logger.debug("namespace %s exists", contract.layer)
+        schema = iceberg_schema(contract)
+        try:
+            transaction = self.catalog.create_table_transaction(
+                contract.address, schema=schema, partition_spec=partition_spec(contract, schema),
+                sort_order=sort_order(contract, schema),
+                properties={
+                    "format-version": "2", "write.parquet.compression-codec": "zstd", "comment": contract.summary,
+                    "owner": contract.owner, "write.metadata.delete-after-commit.enabled": "true",
+                    "write.metadata.previous-versions-max": "50", "write.distribution-mode": "hash",
+                },
+            )
+            with transaction:
+                transaction.append(arrow_schema(contract).empty_table())
+        except (TableAlreadyExistsError, IntegrityError, CommitFailedException):
+            logger.debug("table %s was created by another writer", contract.address)
+        return self.catalog.load_table(contract.address)
+
+
+def between(column: str, window: Window) -> BooleanExpression:
+    """Iceberg filter: `column` lies within the window."""
+    return And(GreaterThanOrEqual(column, window.start.isoformat()), LessThanOrEqual(column, window.end.isoformat()))
+
+
+def partition_bounds(table: Table, window: Window) -> Window:
+    """The smallest run of whole partitions that holds the window."""
+    layout = table.partitioning
+    if layout is None or layout.column != table.window_column or layout.transform not in ("day", "month"):
+        raise ValueError(f"{table.address} is not partitioned by its window column; replace its rows with replace_rows")
+    if layout.transform == "day":
+        return window
+    last_day = calendar.monthrange(window.end.year, window.end.month)[1]
+    return Window(start=window.start.replace(day=1), end=window.end.replace(day=last_day))
+
+
+def _spark_name(address: str, branch: str | None) -> str:
+    return f"{CATALOG}.{address}" + (f".branch_{branch}" if branch else "")
+
+
+def _in_window(table: Table, window: Window) -> SparkColumn:
+    column = F.col(table.window_column)
+    return (column >= F.lit(window.start)) & (column <= F.lit(window.end))
+
+
+def _all_checks(table: Table) -> tuple[Check, ...]:
+    """The contract's checks and one for its required columns."""
+    required = " and ".join(f"{column.name} is not null" for column in table.columns if not column.nullable)
+    return (Check(name="required_columns_present", predicate=required, why="these columns are never null"), *table.checks)
+
+
+def _samples(frame: DataFrame, table: Table) -> tuple[Mapping[str, str], ...]:
+    """Offending rows as text, key and short columns first."""
+    columns = [*table.grain, *(c.name for c in table.columns if c.type != "string" and c.name not in table.grain)][:12]
+    return tuple({name: str(row[name]) for name in columns} for row in frame.limit(SAMPLE_ROWS).collect())
+
+
+def _summary(provenance: Provenance, input_snapshots: Mapping[str, int] | None) -> dict[str, str]:
+    """Snapshot properties: who wrote and from which snapshots."""
+    return {
+        "dagster.run_id": provenance.run_id, "dagster.partition": provenance.partition,
+        "finlake.code_version": provenance.code_version,
+        **{f"finlake.input.{address}": str(snapshot) for address, snapshot in (input_snapshots or {}).items()},
+    }
+
+
+def _window_of(rows: pa.Table, table: Table) -> Window | None:
+    """Window that holds the rows, None when they have no dates."""
+    bounds = pc.min_max(rows[table.window_column])
+    start, end = bounds["min"].as_py(), bounds["max"].as_py()
+    if start is None or rows[table.window_column].null_count:
+        return None
+    return Window(start=start, end=end)
+
+
+def _same_rows(old: pa.Table, new: pa.Table, table: Table) -> bool:
+    """Whether two tables hold the same rows in any order."""
+    if old.num_rows != new.num_rows:
+        return False
+    if not new.num_rows:
+        return True
+    order = [(name, "ascending") for name in table.grain]
+    cast = old.select(new.column_names).cast(new.schema)
+    return bool(cast.sort_by(order).combine_chunks().equals(new.sort_by(order).combine_chunks()))

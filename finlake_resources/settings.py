@@ -85,11 +85,11 @@ def settings_for(raw: RawEnvironment) -> Settings:
     home = (raw.home or PROJECT_ROOT / ".finlake").absolute()
     local_defaults = {} if rules.needs_every_variable else {
         "catalog_uri": "postgresql+psycopg2://lake@127.0.0.1:15432/lake",
-        "catalog_password_file": str(home / "secrets" / "postgres_lake"),
-        "warehouse": (home / "warehouse").as_uri(),
+        "catalog_password_file": str(home / "secrets" / "lake.password"),
+        "warehouse": f"file://{home / 'warehouse'}",
         "spark_remote": "sc://127.0.0.1:15002",
         "dagster_url": "http://127.0.0.1:3000",
-        "stooq_drop": str(home / "drop" / "stooq"),
+        "stooq_drop": str(home / "stooq_drop"),
     }
 
     def told(name: str) -> str:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
 from spark.contracts import lake as contracts
+from spark.contracts.silver import ACCEPTED_VERDICTS
 from spark.contracts.universe import Universe
 from spark.jobs.report import CheckOutcome, JobReport, Provenance, Window
 
@@ -33,12 +34,17 @@ UpkeepAction = Literal["compact", "expire", "orphans", "branches"]
 
 @dataclass(frozen=True, kw_only=True)
 class PendingRestatement:
-    """A restated download whose effect is not yet in silver.prices_daily."""
+    """A restatement whose effect silver.prices_daily does not show yet.
+
+    `needs_whole_history` when the download restates only the newest sessions: the rest has to be downloaded again.
+    `recompute_from_date` is the first session to build again.
+    """
 
     ticker: str
     file_sha256: str
     fetched_ts: datetime
     recompute_from_date: date
+    needs_whole_history: bool
 
 
 class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -104,22 +110,37 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         return last
 
     def pending_restatements(self) -> list[PendingRestatement]:
-        """Restated downloads that silver.prices_daily does not show at the date they change first."""
-        from pyiceberg.expressions import And, EqualTo
-
+        """What the newest restatement of each ticker still asks for, oldest first."""
         lake = self.lake()
-        restated = lake.rows("silver.price_restatements", EqualTo("verdict", "restated")).to_pylist()
-        pending = []
-        for row in sorted(restated, key=lambda r: (r["fetched_ts"], r["ticker"], r["segment_number"])):
-            if row["segment_number"] != 0:
-                continue
-            here = And(EqualTo("ticker", row["ticker"]), EqualTo("session_date", row["recompute_from_date"].isoformat()))
-            shown = lake.rows("silver.prices_daily", here, ("fetched_ts",))["fetched_ts"].to_pylist()
-            if any(fetched_ts < row["fetched_ts"] for fetched_ts in shown):
-                pending.append(PendingRestatement(
-                    ticker=row["ticker"], file_sha256=row["file_sha256"], fetched_ts=row["fetched_ts"],
-                    recompute_from_date=row["recompute_from_date"]))
-        return pending
+        first_known = {row["ticker"]: row["first_session_date"] for row in sorted(
+            lake.rows("bronze.stooq_downloads", columns=("ticker", "first_session_date")).to_pylist(),
+            key=lambda row: row["first_session_date"] or date.max, reverse=True)}
+        verdicts = sorted(lake.rows("silver.price_restatements").to_pylist(),
+                          key=lambda row: (row["fetched_ts"], -row["segment_number"]))
+        newest = {row["ticker"]: row for row in verdicts}
+        newest_change = {row["ticker"]: row for row in verdicts
+                         if row["verdict"] in ACCEPTED_VERDICTS and row["recompute_from_date"] is not None}
+        waiting = [row for row in newest.values() if row["verdict"] == "partial"]
+        unshown = [row for row in newest_change.values() if not self._is_shown(row)]
+        pending = [
+            PendingRestatement(
+                ticker=row["ticker"], file_sha256=row["file_sha256"], fetched_ts=row["fetched_ts"],
+                recompute_from_date=first_known[row["ticker"]] if row["verdict"] == "partial" else row["recompute_from_date"],
+                needs_whole_history=row["verdict"] == "partial")
+            for row in (*waiting, *unshown)
+        ]
+        return sorted(pending, key=lambda restatement: (restatement.fetched_ts, restatement.ticker))
+
+    def _is_shown(self, change: Mapping[str, Any]) -> bool:
+        """Whether the bar that a download changes first comes from it, or from a later one."""
+        from pyiceberg.expressions import And, EqualTo, LessThanOrEqual
+
+        of_ticker = And(EqualTo("ticker", change["ticker"]),
+                        LessThanOrEqual("session_date", change["recompute_from_date"].isoformat()))
+        built = self.lake().rows("silver.prices_daily", of_ticker, ("session_date", "fetched_ts")).to_pylist()
+        shown = [row["fetched_ts"] for row in built if row["session_date"] == change["recompute_from_date"]]
+        # A span that was never built has nothing to show; one that lacks just this bar has.
+        return not built or (bool(shown) and min(shown) >= change["fetched_ts"])
 
     def upkeep(self, action: UpkeepAction, address: str) -> Mapping[str, int]:
         """Tidy one table: `compact` small files, `expire` old snapshots, remove `orphans`, drop stale audit `branches`."""

@@ -16,7 +16,12 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import CommitFailedException, NamespaceAlreadyExistsError, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThanOrEqual
 from pyiceberg.table import Table as IcebergTable
 from pyspark.sql import Column as SparkColumn
@@ -122,10 +127,7 @@ class Lake:
         frame = self.spark.table(_spark_name(address, branch))
         if window is not None:
             frame = frame.where(_in_window(contract, window))
-        columns = [F.col(name) for name in contract.column_names]
-        grouped = frame.groupBy(contract.window_column).agg(
-            F.count(F.lit(1)).alias("n"), F.bit_xor(F.xxhash64(*columns)).alias("h"))
-        return WindowContent(by_date={row[0]: (row[1], row[2]) for row in grouped.collect()})
+        return content_of(frame, contract)
 
     # Writing ---------------------------------------------------------------------------------------------------
 
@@ -201,7 +203,7 @@ class Lake:
         checks, content = self._audit(contract, audited, branch)
         report = TableReport(
             address=contract.address, row_count=content.row_count, previous_snapshot_id=base, window=audited,
-            row_count_by_date={day: count for day, (count, _) in sorted(content.by_date.items(), key=str) if day},
+            row_count_by_date={str(day): count for day, (count, _) in sorted(content.by_date.items(), key=str) if day},
             snapshot_id=self.catalog.load_table(contract.address).metadata.refs[branch].snapshot_id, checks=checks,
         )
         if any(not check.passed and check.severity == "error" for check in checks):
@@ -276,6 +278,8 @@ class Lake:
                     "format-version": "2", "write.parquet.compression-codec": "zstd", "comment": contract.summary,
                     "owner": contract.owner, "write.metadata.delete-after-commit.enabled": "true",
                     "write.metadata.previous-versions-max": "50", "write.distribution-mode": "hash",
+                    # Small daily files are many: counted at 4 MB each (the default) they become a task for every few.
+                    "read.split.open-file-cost": "1048576",
                 },
             )
             with transaction:
@@ -283,6 +287,14 @@ class Lake:
         except (TableAlreadyExistsError, IntegrityError, CommitFailedException):
             logger.debug("table %s was created by another writer", contract.address)
         return self.catalog.load_table(contract.address)
+
+
+def content_of(frame: DataFrame, table: Table) -> WindowContent:
+    """Fingerprint of any rows that have the table's columns."""
+    columns = [F.col(name) for name in table.column_names]
+    grouped = frame.groupBy(table.window_column).agg(
+        F.count(F.lit(1)).alias("n"), F.bit_xor(F.xxhash64(*columns)).alias("h"))
+    return WindowContent(by_date={row[0]: (row[1], row[2]) for row in grouped.collect()})
 
 
 def between(column: str, window: Window) -> BooleanExpression:

@@ -5,7 +5,7 @@ state in the previous row, so one session's increment reads a bounded number of 
 """
 
 from spark.contracts.bronze import SESSION_DATE, TICKER, prices
-from spark.contracts.table import Check, Column, Freshness, Partitioning, Table
+from spark.contracts.table import Check, Column, ColumnType, Freshness, Partitioning, Table
 
 _PRICES = "silver.prices_daily"
 _CLOSE = (f"{_PRICES}.close_usd",)
@@ -14,9 +14,9 @@ _HLC = (f"{_PRICES}.high_usd", f"{_PRICES}.low_usd", f"{_PRICES}.close_usd")
 _BY_SESSION = Partitioning(column="session_date", transform="month")
 
 
-def _value(name: str, unit: str, formula: str, *sources: str, note: str = "", type_: str = "double") -> Column:
+def _value(name: str, unit: str, formula: str, *sources: str, note: str = "", type_: ColumnType = "double") -> Column:
     """A nullable computed column: null until its window is full."""
-    return Column(name=name, type=type_, unit=unit, note=note or "Null until the window is full",  # type: ignore[arg-type]
+    return Column(name=name, type=type_, unit=unit, note=note or "Null until the window is full",
                   nullable=True, sources=sources, formula=formula)
 
 
@@ -115,6 +115,7 @@ NEWS_DAILY = Table(
         Check(name="sentiment_in_range", predicate="sentiment_avg between -1 and 1", why="bounded by definition"),
     ),
     notes=("Tone is counted per distinct story: a syndicated story weighs once, with the mean tone of its copies.",
+           "Stock-bot articles count in article_count and stock_bot_count only; stories, themes and tone leave them out.",
            "News of week-ends and holidays belongs to the next session."),
 )
 
@@ -281,8 +282,8 @@ ML_LABELS = Table(
     inputs=(_PRICES,), freshness=Freshness(due_hours=10),
     checks=(Check(name="label_after_session", predicate="entry_date > session_date and exit_date > entry_date",
                   why="a label lies in the future of its features"),),
-    notes=("Building a window also completes the labels of the two sessions before it.",
-           "t+1 and t+2 are the ticker's next bars."),
+    notes=("Building a window also completes the labels of the fortnight before it.",
+           "t+1 and t+2 are the ticker's next bars, at most 14 days after t; a later bar leaves the label null."),
 )
 
 TABLES: tuple[Table, ...] = (INDICATORS, NEWS_DAILY, STOCK_ANALYTICS, MONTHLY_SUMMARY, ML_FEATURES, ML_LABELS)

@@ -13,15 +13,19 @@ PRICE_CHECKS: tuple[Check, ...] = (
     Check(name="volume_not_negative", predicate="volume_shares >= 0", why="shares cannot be un-traded"),
 )
 
+# Verdicts whose downloads speak; partial and rejected ones change nothing.
+ACCEPTED_VERDICTS = ("first", "consistent", "restated")
+
 PRICE_RESTATEMENTS = Table(
     layer="silver", name="price_restatements",
-    summary="How each download relates to what was known before it: first, consistent, restated or rejected.",
+    summary="How each download relates to what was known before it: first, consistent, restated, partial or rejected.",
     grain=("ticker", "file_sha256", "segment_number"),
     columns=(
         TICKER, FILE_SHA256, FETCHED_TS,
         Column(name="segment_number", type="int", unit="0-based",
                note="A restated download has one row per span of constant ratio; any other verdict has one row, 0"),
-        Column(name="verdict", type="string", note="first, consistent, restated or rejected"),
+        Column(name="verdict", type="string", note="first, consistent or restated: used; partial (restates, but not from the first known "
+                    "session: waits for the whole history) or rejected: not used"),
         Column(name="kind", type="string", nullable=True,
                note="split when the ratio is far from 1 and volume moves inversely by a whole split, else dividend"),
         Column(name="ratio", type="double", unit="new close / old close", nullable=True,
@@ -41,7 +45,7 @@ PRICE_RESTATEMENTS = Table(
     inputs=("bronze.stooq_prices", "bronze.stooq_downloads"),
     notes=("Appended by download; its partition of a session says that the downloads up to it were judged.",),
     checks=(
-        Check(name="verdict_is_known", predicate="verdict in ('first', 'consistent', 'restated', 'rejected')",
+        Check(name="verdict_is_known", predicate="verdict in ('first', 'consistent', 'restated', 'partial', 'rejected')",
               why="prices_daily decides by it"),
         Check(name="ratio_positive", predicate="ratio > 0", why="prices are positive"),
     ),

@@ -16,7 +16,7 @@ from spark.jobs.report import JobReport, Provenance, TableReport, Window
 from spark.schemas import arrow_schema
 from spark.storage import Lake, between
 from spark.transforms.bronze.gdelt_gkg import ParsedSlot, parse
-from spark.transforms.quarantine import rejected_rows
+from spark.transforms.quarantine import Rejection, rejections_table
 from spark.transforms.silver.company_names import Matcher
 
 GKG, SLOTS = bronze.GDELT_GKG.address, bronze.GDELT_SLOTS.address
@@ -73,7 +73,7 @@ def _commit(lake: Lake, provenance: Provenance, pending: list[tuple[Slot, Parsed
     good = [parsed for _, parsed in pending if parsed]
     rows = pa.concat_tables([arrow_schema(bronze.GDELT_GKG).empty_table(), *(parsed.rows for parsed in good)])
     gkg = lake.replace_rows(GKG, rows, replaced=_of_slots(labels), provenance=provenance)
-    rejected = pa.concat_tables([rejected_rows(GKG, list(_corrupt_rows(pending))), *(parsed.rejected for parsed in good)])
+    rejected = pa.concat_tables([rejections_table(_corrupt_files(pending)), *(parsed.rejected for parsed in good)])
     kept_out = quarantine(lake, rejected, source_table=GKG, provenance=provenance,
                           replaced=In("source_name", [_file_name(label) for label in labels] or ["-"]))
     ledger = pa.Table.from_pylist([_ledger_row(slot, parsed, universe) for slot, parsed in pending],
@@ -100,11 +100,11 @@ def _of_slots(labels: list[datetime]) -> BooleanExpression:
     return And(between("day_date", Window(start=min(days), end=max(days))), In("slot_ts", labels))
 
 
-def _corrupt_rows(pending: list[tuple[Slot, ParsedSlot | None]]) -> Iterator[dict[str, object]]:
+def _corrupt_files(pending: list[tuple[Slot, ParsedSlot | None]]) -> Iterator[Rejection]:
     for slot, _ in pending:
         if slot.status == "corrupt":
-            yield {"source_name": _file_name(slot.label_ts), "reference": "file", "reason": "corrupt_file",
-                   "message": slot.message, "raw_text": "", "ticker": None, "day_date": _day(slot.label_ts)}
+            yield Rejection(source_table=GKG, source_name=_file_name(slot.label_ts), reference="file", reason="corrupt_file",
+                            message=slot.message, raw_text="", ticker=None, day_date=_day(slot.label_ts))
 
 
 def _ledger_row(slot: Slot, parsed: ParsedSlot | None, universe: Universe) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """bronze.stooq_prices and bronze.stooq_downloads: files as they came, each content once."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -9,12 +10,13 @@ import pyarrow.compute as pc
 from pyiceberg.expressions import And, BooleanExpression, In
 
 from spark.contracts import bronze
+from spark.contracts.universe import Universe
 from spark.jobs.quarantine import quarantine
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.schemas import arrow_schema
 from spark.storage import Lake, between
 from spark.transforms.bronze.stooq_prices import Parsed, parse
-from spark.transforms.quarantine import rejected_rows
+from spark.transforms.quarantine import Rejection, rejections_table
 
 PRICES, DOWNLOADS = bronze.STOOQ_PRICES.address, bronze.STOOQ_DOWNLOADS.address
 
@@ -37,29 +39,26 @@ class SourceFile(Protocol):
 
 
 class SourceProblem(Protocol):
-    """Something a connector could not hand over; its text says what to do."""
+    """Something a connector could not hand over: `thing` names it, its text says why and what to do."""
 
-    @property
-    def subject(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
+    thing: str
 
 
 def run(lake: Lake, window: Window, provenance: Provenance, *, files: Sequence[SourceFile],
-        problems: Sequence[SourceProblem] = ()) -> JobReport:
+        problems: Sequence[SourceProblem], universe: Universe) -> JobReport:
     """Append the rows of every file whose content is new; remember it; quarantine what could not be read."""
     known = set(_known(lake))
     fresh = {(file.ticker, file.sha256): file for file in files if (file.ticker, file.sha256) not in known}
-    parsed = {file: _parse(file) for file in sorted(fresh.values(), key=lambda f: (f.fetched_ts, f.ticker))}
-    rows = pa.concat_tables([arrow_schema(bronze.STOOQ_PRICES).empty_table(), *(p.rows for p in parsed.values())])
+    codes = {symbol: code for code, symbol in universe.stooq_codes.items()}
+    parsed = [(file, _parse(file, codes[file.ticker])) for file in sorted(fresh.values(), key=lambda f: (f.fetched_ts, f.ticker))]
+    rows = pa.concat_tables([arrow_schema(bronze.STOOQ_PRICES).empty_table(), *(p.rows for _, p in parsed)])
     prices = lake.replace_rows(PRICES, rows, replaced=_of_files(rows), provenance=provenance)
-    problem_rows = [_problem_row(problem, window) for problem in problems]
-    rejected = pa.concat_tables([*(p.rejected for p in parsed.values()), rejected_rows(PRICES, problem_rows)])
+    refused = rejections_table(_rejection(problem, window) for problem in problems)
+    rejected = pa.concat_tables([*(p.rejected for _, p in parsed), refused])
     kept_out = quarantine(lake, rejected, source_table=PRICES, provenance=provenance,
-                          replaced=In("source_name", sorted(set(rejected["source_name"].to_pylist())) or ["-"]))
-    ledger = pa.Table.from_pylist([_ledger_row(file, p) for file, p in parsed.items()], arrow_schema(bronze.STOOQ_DOWNLOADS))
-    downloads = lake.replace_rows(DOWNLOADS, ledger, provenance=provenance,
-                                  replaced=In("file_sha256", sorted({f.sha256 for f in parsed}) or ["-"]))
+                          replaced=In("reference", sorted(set(rejected["reference"].to_pylist())) or ["-"]))
+    ledger = pa.Table.from_pylist([_ledger_row(file, p) for file, p in parsed], arrow_schema(bronze.STOOQ_DOWNLOADS))
+    downloads = lake.replace_rows(DOWNLOADS, ledger, replaced=_of_contents(ledger), provenance=provenance)
     return JobReport(
         tables=(prices, downloads, kept_out.report), quarantined_count=kept_out.count,
         quarantine_samples=kept_out.samples,
@@ -73,18 +72,24 @@ def _known(lake: Lake) -> Iterable[tuple[str, str]]:
     return zip(ledger["ticker"].to_pylist(), ledger["file_sha256"].to_pylist(), strict=True)
 
 
-def _parse(file: SourceFile) -> Parsed:
+def _parse(file: SourceFile, stooq_code: str) -> Parsed:
     return parse(file.content, ticker=file.ticker, file_sha256=file.sha256, fetched_ts=file.fetched_ts,
-                 source_name=file.source_name)
+                 source_name=file.source_name, stooq_code=stooq_code)
 
 
 def _of_files(rows: pa.Table) -> BooleanExpression:
     """Rows of the same files left behind by a run that died before it wrote the ledger; bounded by the files' dates."""
     if not rows.num_rows:
-        return In("file_sha256", ["-"])
+        return _of_contents(rows)
     dates = pc.min_max(rows["session_date"])
     window = Window(start=dates["min"].as_py(), end=dates["max"].as_py())
-    return And(between("session_date", window), In("file_sha256", sorted(set(rows["file_sha256"].to_pylist()))))
+    return And(between("session_date", window), _of_contents(rows))
+
+
+def _of_contents(rows: pa.Table) -> BooleanExpression:
+    """Rows of the same tickers and contents: one content may belong to two tickers, when a copy bears a wrong name."""
+    tickers, hashes = (sorted(set(rows[name].to_pylist())) for name in ("ticker", "file_sha256"))
+    return And(In("ticker", tickers or ["-"]), In("file_sha256", hashes or ["-"]))
 
 
 def _ledger_row(file: SourceFile, parsed: Parsed) -> dict[str, object]:
@@ -97,8 +102,12 @@ def _ledger_row(file: SourceFile, parsed: Parsed) -> dict[str, object]:
     }
 
 
-def _problem_row(problem: SourceProblem, window: Window) -> dict[str, object]:
-    return {"source_name": problem.subject, "reference": f"window to {window.end}", "reason": problem.reason,
-            "message": str(problem), "raw_text": "", "ticker": None, "day_date": window.end}
+def _rejection(problem: SourceProblem, window: Window) -> Rejection:
+    return Rejection(
+        source_table=PRICES, source_name=problem.thing, reference=f"window to {window.end}",
+        reason=snake_case(type(problem).__name__), message=str(problem), raw_text="", ticker=None, day_date=window.end)
 
 
+def snake_case(name: str) -> str:
+    """`HalfWrittenFile` as `half_written_file`, the form of reason codes."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

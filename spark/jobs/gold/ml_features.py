@@ -20,7 +20,7 @@ def run(lake: Lake, window: Window, provenance: Provenance) -> JobReport:
     inputs = {source.address: lake.snapshot_id(source.address) for source in SOURCES}
     indicators, analytics, news = (_prefixed(lake.frame(s.address, window, inputs[s.address]), s) for s in SOURCES)
     joined = indicators.join(analytics, GRAIN).join(news, GRAIN, "left")
-    features = map_batches(joined, _kernel, TABLE)
+    features = map_batches(joined, _kernel, TABLE, "ticker")
     report = lake.replace_window(TABLE.address, features, window=window, provenance=provenance, input_snapshots=inputs)
     return JobReport(tables=(report,), input_snapshots=inputs)
 

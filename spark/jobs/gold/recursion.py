@@ -18,14 +18,15 @@ from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts.table import Table
 from spark.jobs.distribute import map_by_ticker
-from spark.jobs.report import JobReport, Provenance, TableReport, Window
-from spark.storage import Lake, between
+from spark.jobs.report import JobReport, Provenance, Window
+from spark.storage import Lake, between, content_of
 
 BARS = "silver.prices_daily"
 # 200 sessions are 290 calendar days; the rest is room for closures. A ticker suspended longer is read in full.
 LOOKBACK_DAYS = 420
 
 StatefulKernel = Callable[[pl.DataFrame, pl.DataFrame | None, Window], pl.DataFrame]
+Bars = Callable[[Window | None, Mapping[str, int]], DataFrame]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,24 +38,26 @@ class Start:
 
 
 def run_recursive(lake: Lake, table: Table, window: Window, provenance: Provenance, *, kernel: StatefulKernel,
-                  lookback_bars: int, bars: Callable[[Window | None, Mapping[str, int]], DataFrame],
-                  inputs: Mapping[str, int]) -> JobReport:
+                  lookback_bars: int, bars: Bars, inputs: Mapping[str, int]) -> JobReport:
     """Replace the window of `table`; `bars` gives the kernel's input rows for a window from the input snapshots.
 
     `kernel(rows of one ticker, its state or None, window)` returns the rows of the window.
     """
-    report = _write(lake, table, window, provenance, kernel, lookback_bars, bars, inputs)
+    computed = _computed(lake, table, window, kernel, lookback_bars, bars, inputs)
     newest = lake.newest(table.address)
-    if not report.is_changed or newest is None or newest <= window.end:
-        return JobReport(tables=(report,), input_snapshots=inputs)
-    wide = Window(start=window.start, end=newest)
-    widened = _write(lake, table, wide, provenance, kernel, lookback_bars, bars, inputs)
-    return JobReport(tables=(widened,), input_snapshots=inputs, notes=(
-        f"rows after {window.end} stood on the history that changed; recomputed to {newest}",))
+    notes: tuple[str, ...] = ()
+    if newest is not None and newest > window.end and content_of(computed, table) != lake.content(table.address, window):
+        notes = (f"rows after {window.end} stood on the history that changed; recomputed to {newest}",)
+        # One write for both, so that a run that dies leaves no row on a history that is gone.
+        window = Window(start=window.start, end=newest)
+        computed = _computed(lake, table, window, kernel, lookback_bars, bars, inputs)
+    report = lake.replace_window(table.address, computed, window=window, provenance=provenance, input_snapshots=inputs)
+    return JobReport(tables=(report,), input_snapshots=inputs, notes=notes)
 
 
-def _write(lake: Lake, table: Table, window: Window, provenance: Provenance, kernel: StatefulKernel, lookback_bars: int,
-           bars: Callable[[Window | None, Mapping[str, int]], DataFrame], inputs: Mapping[str, int]) -> TableReport:
+def _computed(lake: Lake, table: Table, window: Window, kernel: StatefulKernel, lookback_bars: int, bars: Bars,
+              inputs: Mapping[str, int]) -> DataFrame:
+    """The table's rows of the window, not yet written."""
     lookback = Window(start=window.start - timedelta(days=LOOKBACK_DAYS), end=window.end)
     start = _start(lake, table, window, lookback, lookback_bars, inputs[BARS])
     rows = bars(lookback, inputs).where(~F.col("ticker").isin(list(start.rebuilt)))
@@ -67,24 +70,24 @@ def _write(lake: Lake, table: Table, window: Window, provenance: Provenance, ker
         state = pl.DataFrame(pl.from_arrow(states)).filter(pl.col("ticker") == frame["ticker"][0])
         return kernel(frame, None if state.is_empty() else state, window)
 
-    computed = map_by_ticker(rows, one_ticker, table, ("session_date",))
-    return lake.replace_window(table.address, computed, window=window, provenance=provenance, input_snapshots=inputs)
+    return map_by_ticker(rows, one_ticker, table, ("session_date",))
 
 
 def _start(lake: Lake, table: Table, window: Window, lookback: Window, lookback_bars: int, bars_snapshot: int) -> Start:
-    """Compare each ticker's bar before the window with its newest state; trust the state only when they are the same bar."""
-    keys = _polars(lake.rows(BARS, between("session_date", lookback), ("ticker", "session_date"), bars_snapshot))
-    before = keys.filter(pl.col("session_date") < window.start).group_by("ticker").agg(
-        previous_date=pl.col("session_date").max(), bar_count=pl.len())
+    """Compare each ticker's bar before the window with its newest state; trust the state only when they are the same bar and version."""
+    keys = _polars(lake.rows(BARS, between("session_date", lookback), ("ticker", "session_date", "close_usd"), bars_snapshot))
+    before = keys.sort("session_date").filter(pl.col("session_date") < window.start).group_by("ticker").agg(
+        previous_date=pl.col("session_date").last(), previous_close_usd=pl.col("close_usd").last(), bar_count=pl.len())
     dates = sorted(set(before["previous_date"]))
     if not dates:
         return Start(states=_polars(lake.rows(table.address, In("ticker", ["-"]))), rebuilt=tuple(sorted(set(keys["ticker"]))))
     candidates = _polars(lake.rows(table.address, In("session_date", [day.isoformat() for day in dates])))
     states = (
         candidates.join(before, on="ticker")
-        .filter((pl.col("session_date") == pl.col("previous_date"))
+        .filter((pl.col("session_date") == pl.col("previous_date")) & (pl.col("close_usd") == pl.col("previous_close_usd"))
+                & (pl.col("bar_count") <= pl.col("bar_number"))
                 & (pl.col("bar_count") >= pl.min_horizontal("bar_number", pl.lit(lookback_bars))))
-        .drop("previous_date", "bar_count")
+        .drop("previous_date", "previous_close_usd", "bar_count")
     )
     return Start(states=states, rebuilt=tuple(sorted(set(keys["ticker"]) - set(states["ticker"]))))
 

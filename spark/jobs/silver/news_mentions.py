@@ -22,9 +22,9 @@ def run(lake: Lake, window: Window, provenance: Provenance, *, universe: Univers
     """Match the window's records; `closes` are (session, close in UTC) from the session before the window to one after it."""
     inputs = {"bronze.gdelt_gkg": lake.snapshot_id("bronze.gdelt_gkg")}
     records = lake.frame("bronze.gdelt_gkg", window, inputs["bronze.gdelt_gkg"])
-    matched = map_batches(records, partial(_mentions, universe=universe, closes=closes), TABLE)
+    matched = map_batches(records, partial(_mentions, universe=universe, closes=closes), TABLE, "gkg_record_id")
     report = lake.replace_window(TABLE.address, matched, window=window, provenance=provenance, input_snapshots=inputs)
-    rejected = map_batches(records, partial(_rejected, universe=universe, closes=closes), silver.QUARANTINE).toArrow()
+    rejected = map_batches(records, partial(_rejected, universe=universe, closes=closes), silver.QUARANTINE, "gkg_record_id").toArrow()
     kept_out = quarantine(lake, rejected, source_table=TABLE.address, replaced=between("day_date", window),
                           provenance=provenance)
     return JobReport(tables=(report, kept_out.report), quarantined_count=kept_out.count,

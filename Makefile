@@ -1,0 +1,41 @@
+# Everything that a person or CI runs. `make` lists the targets.
+
+.DEFAULT_GOAL := help
+.PHONY: help install up down demo test test-fast lint
+
+# uv from the path, else one of our own. All paths are relative, so the checkout may lie under a path with spaces.
+OWN_UV := .finlake/tools/bin/uv
+UV := $(or $(shell command -v uv 2>/dev/null),$(OWN_UV))
+PYTHON ?= python3
+RUN := .venv/bin/python -m
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+
+install: $(if $(filter $(OWN_UV),$(UV)),$(OWN_UV)) ## Install Python packages, Java and jars. Quick when nothing is missing.
+	"$(UV)" sync --frozen --quiet
+	$(RUN) deploy.cli.main prepare
+
+# Systems without ensurepip cannot make an environment with pip in it.
+$(OWN_UV):
+	$(PYTHON) -m venv .finlake/tools && .finlake/tools/bin/python -m pip install --quiet uv \
+		|| { rm -rf .finlake/tools && $(PYTHON) -m pip install --quiet --target .finlake/tools uv; }
+
+up: install ## Start the local stack.
+	$(RUN) deploy.cli.main up
+
+down: ## Stop the local stack.
+	$(RUN) deploy.cli.main down
+
+demo: install ## Install, start and fill the lakehouse with sample data, and show it.
+	$(RUN) deploy.cli.main demo
+
+lint: install ## Check style and types.
+	$(RUN) ruff check .
+	$(RUN) mypy
+
+test: lint ## Check style and types, then run all tests, those on a real local stack included.
+	$(RUN) pytest
+
+test-fast: install ## Run the tests that need no running service.
+	$(RUN) pytest -m "not stack"

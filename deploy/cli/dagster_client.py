@@ -1,0 +1,182 @@
+"""Runs asked for and followed through the Dagster webserver's GraphQL, as its own pages do."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+import httpx
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+LOCATION, REPOSITORY = "lake", "__repository__"
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+ENDED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
+
+_LAUNCH = """
+mutation Launch($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
+  ... on LaunchRunSuccess { run { runId } }
+  ... on PythonError { message }
+  ... on RunConfigValidationInvalid { errors { message } }
+  ... on PipelineNotFoundError { message }
+  ... on InvalidSubsetError { message } } }
+"""
+_LOGS = """
+query Logs($run: ID!, $after: String) {
+  logsForRun(runId: $run, afterCursor: $after) { ... on EventConnection { cursor hasMore events { __typename
+    ... on MessageEvent { stepKey timestamp message }
+    ... on MaterializationEvent { assetKey { path } partition
+      metadataEntries { label ... on IntMetadataEntry { intValue } ... on TextMetadataEntry { text } } }
+    ... on AssetCheckEvaluationEvent { evaluation { checkName assetKey { path } success severity description } }
+    ... on ExecutionStepFailureEvent { error { message } failureMetadata { description } }
+    ... on RunFailureEvent { error { message } } } } }
+  runOrError(runId: $run) { ... on Run { status stats { ... on RunStatsSnapshot { startTime endTime } } } }
+}
+"""
+_PLAN = """
+query Plan($run: ID!) { runOrError(runId: $run) { ... on Run { executionPlan { steps { key } } } } }
+"""
+
+
+class DagsterRequestError(Exception):
+    """The webserver could not be reached or refused; the message says what was asked and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """One evaluated asset check of a run."""
+
+    asset: str
+    name: str
+    passed: bool
+    severity: str
+    description: str
+
+
+@dataclass(kw_only=True)
+class RunProgress:
+    """What is known of a run so far: steps by state, seconds per finished step, rows per table, checks, errors."""
+
+    run_id: str
+    status: str = "QUEUED"
+    step_count: int = 0
+    started: dict[str, float] = field(default_factory=dict)
+    step_seconds: dict[str, float] = field(default_factory=dict)
+    row_counts: dict[str, int] = field(default_factory=dict)
+    checks: list[CheckResult] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def is_ended(self) -> bool:
+        """True when nothing more will happen."""
+        return self.status in ENDED
+
+
+class DagsterClient:
+    """The webserver at `url` (loopback)."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def query(self, text: str, variables: Mapping[str, object] | None = None) -> dict[str, object]:
+        """The `data` of a GraphQL answer; raises `DagsterRequestError`."""
+        try:
+            answer = httpx.post(f"{self.url}/graphql", json={"query": text, "variables": dict(variables or {})}, timeout=60)
+        except httpx.TransportError as error:
+            raise DagsterRequestError(f"Dagster does not answer at {self.url} ({type(error).__name__}); run `finlake up`") from error
+        body = answer.json()
+        if "errors" in body:
+            raise DagsterRequestError(f"Dagster refused a request: {body['errors'][0]['message']}")
+        data: dict[str, object] = body["data"]
+        return data
+
+    def launch(self, job: str, *, first_key: str, last_key: str, assets: Sequence[str] = (),
+               tags: Mapping[str, str] | None = None) -> str:
+        """Ask for one run of `job` over a range of partition keys, of some `layer/table` assets or all; returns its id."""
+        selector: dict[str, object] = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "jobName": job}
+        if assets:
+            selector["assetSelection"] = [{"path": asset.split("/")} for asset in assets]
+        wanted = {RANGE_START: first_key, RANGE_END: last_key, **(tags or {})}
+        params = {"selector": selector, "runConfigData": {},
+                  "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in wanted.items()]}}
+        answer = self.query(_LAUNCH, {"params": params})["launchRun"]
+        if not isinstance(answer, dict) or "run" not in answer:
+            raise DagsterRequestError(f"Dagster did not start {job} for {first_key}..{last_key}: {answer}")
+        return str(answer["run"]["runId"])
+
+    def follow(self, run_id: str) -> Iterator[RunProgress]:
+        """The run's progress, each time it changed, until the run has ended."""
+        progress, cursor = RunProgress(run_id=run_id), None
+        while not progress.is_ended:
+            page = next(iter(self._pages(run_id, cursor)))
+            cursor = _apply(progress, page)
+            if not progress.step_count:
+                progress.step_count = self._step_count(run_id)
+            yield progress
+
+    def _pages(self, run_id: str, cursor: str | None) -> Iterator[dict[str, object]]:
+        """Answers that bring something new, asked for twice a second."""
+        asking = Retrying(retry=retry_if_result(_is_empty), wait=wait_fixed(0.5), stop=stop_after_delay(3600))
+        yield asking(self.query, _LOGS, {"run": run_id, "after": cursor})
+
+    def _step_count(self, run_id: str) -> int:
+        run = self.query(_PLAN, {"run": run_id})["runOrError"]
+        plan = run.get("executionPlan") if isinstance(run, dict) else None
+        return len(plan["steps"]) if plan else 0
+
+
+def partition_range(first: date, last: date) -> dict[str, str]:
+    """Keyword arguments of `DagsterClient.launch` for dates."""
+    return {"first_key": first.isoformat(), "last_key": last.isoformat()}
+
+
+def _is_empty(page: dict[str, object]) -> bool:
+    logs, run = page["logsForRun"], page["runOrError"]
+    return isinstance(logs, dict) and not logs["events"] and isinstance(run, dict) and run["status"] not in ENDED
+
+
+def _apply(progress: RunProgress, page: dict[str, object]) -> str:
+    """Take a page of events into the progress; returns the cursor after it."""
+    logs, run = page["logsForRun"], page["runOrError"]
+    assert isinstance(logs, dict)
+    assert isinstance(run, dict)
+    for event in logs["events"]:
+        _apply_event(progress, event)
+    # A run ends before its last events are read; the status counts only when there are no more.
+    if not logs["hasMore"]:
+        progress.status = str(run["status"])
+    return str(logs["cursor"])
+
+
+def _apply_event(progress: RunProgress, event: Mapping[str, object]) -> None:
+    kind, step = event["__typename"], str(event.get("stepKey") or "")
+    seconds = float(str(event.get("timestamp") or 0)) / 1000
+    if kind == "ExecutionStepStartEvent":
+        progress.started[step] = seconds
+    elif kind in ("ExecutionStepSuccessEvent", "ExecutionStepFailureEvent"):
+        progress.step_seconds[step] = seconds - progress.started.get(step, seconds)
+    if kind == "MaterializationEvent":
+        _apply_materialization(progress, event)
+    elif kind == "AssetCheckEvaluationEvent":
+        evaluation = event["evaluation"]
+        assert isinstance(evaluation, dict)
+        progress.checks.append(CheckResult(
+            asset="/".join(evaluation["assetKey"]["path"]), name=evaluation["checkName"], passed=evaluation["success"],
+            severity=evaluation["severity"], description=evaluation["description"] or ""))
+    elif kind in ("ExecutionStepFailureEvent", "RunFailureEvent"):
+        failure, error = event.get("failureMetadata"), event.get("error")
+        text = (failure.get("description") if isinstance(failure, dict) else None) or (
+            error.get("message") if isinstance(error, dict) else None)
+        if text:
+            progress.errors.append(f"{step}: {text}".lstrip(": ").strip())
+
+
+def _apply_materialization(progress: RunProgress, event: Mapping[str, object]) -> None:
+    """Row counts: of the whole run where the asset says so, else per partition added up."""
+    key, entries = event["assetKey"], event["metadataEntries"]
+    assert isinstance(key, dict)
+    assert isinstance(entries, list)
+    address = "/".join(key["path"])
+    counts = {entry["label"]: entry["intValue"] for entry in entries if entry.get("intValue") is not None}
+    if "dagster/partition_row_count" in counts:
+        progress.row_counts[address] = progress.row_counts.get(address, 0) + counts["dagster/partition_row_count"]
+    elif "dagster/row_count" in counts:
+        progress.row_counts[address] = counts["dagster/row_count"]

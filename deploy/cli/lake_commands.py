@@ -1,0 +1,107 @@
+"""Commands about the lake: run, check, sql."""
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deploy.cli.stack_commands import DEFAULT_HOME, Home, open_stack
+
+if TYPE_CHECKING:
+    from finlake_resources.settings import Settings
+    from finlake_resources.spark_jobs import SparkJobs
+
+app = typer.Typer()
+
+
+def stack_settings(home: Path) -> "Settings":
+    """The product's settings as the stack of `home` hands them to its processes."""
+    from finlake_resources.environment import RawEnvironment
+    from finlake_resources.settings import settings_for
+
+    told = {name.removeprefix("FINLAKE_").lower(): value for name, value in open_stack(home).environment().items()
+            if name.startswith("FINLAKE_")}
+    return settings_for(RawEnvironment.model_validate(told))
+
+
+def lake_jobs(home: Path) -> "SparkJobs":
+    """The lake of the stack of `home`."""
+    from finlake_resources.build import build_jobs
+
+    return build_jobs(stack_settings(home))
+
+
+@app.command()
+def run(
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First session.")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last session.")],
+    select: Annotated[list[str] | None, typer.Option(help="Only this table, like gold/indicators; may be repeated.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Build the tables of a span of sessions, each kind of partition in one Dagster run."""
+    from rich.console import Console
+
+    from deploy.cli.dagster_client import DagsterClient
+    from deploy.cli.planned_runs import planned_runs
+    from deploy.cli.run_view import carry_out, summary
+    from finlake_resources.calendar import TradingCalendar
+
+    sessions = TradingCalendar().sessions(first.date() - timedelta(days=14), last.date())
+    console = Console()
+    runs = planned_runs(first.date(), last.date(), sessions, select or ())
+    console.print(summary(carry_out(DagsterClient(stack_settings(home).dagster_url), runs, console)))
+
+
+@app.command()
+def check(
+    table: Annotated[list[str] | None, typer.Argument(help="Tables like gold.indicators; all when none is named.")] = None,
+    first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"])] = None,
+    last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"])] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Run the contracts' checks over what is published; exit code 1 when a blocking check fails."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from spark.contracts import lake as contracts
+    from spark.jobs.report import Window
+
+    window = Window(start=first.date() if first else date.min, end=last.date() if last else date.max) if first or last else None
+    jobs, failed = lake_jobs(home), False
+    view = Table("table", "check", "severity", "failing rows", "first of them")
+    for address in table or sorted(contracts.TABLES):
+        for outcome in jobs.check(address, window):
+            failed |= not outcome.passed and outcome.severity == "error"
+            sample = ", ".join(f"{key}={value}" for key, value in outcome.samples[0].items()) if outcome.samples else ""
+            view.add_row(address, outcome.name, outcome.severity, str(outcome.failing_count), sample,
+                         style=None if outcome.passed else "red" if outcome.severity == "error" else "yellow")
+    Console().print(view)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="Spark SQL; tables are layer.table.")],
+    snapshot: Annotated[int | None, typer.Option(help="Read the named tables at this Iceberg snapshot.")] = None,
+    as_of: Annotated[datetime | None, typer.Option(help="Read the named tables as they were at this UTC time.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many rows.")] = 50,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Query the lake, now or as it was."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from deploy.cli.time_travel import at_version
+
+    if snapshot is not None and as_of is not None:
+        raise typer.BadParameter("give --snapshot or --as-of, not both")
+    frame = lake_jobs(home).lake().spark.sql(at_version(query, snapshot_id=snapshot, as_of_ts=as_of))
+    rows = frame.limit(limit + 1).collect()
+    view = Table(*frame.columns)
+    for row in rows[:limit]:
+        view.add_row(*("" if value is None else str(value) for value in row))
+    Console().print(view)
+    if len(rows) > limit:
+        typer.echo(f"there are more than {limit} rows; raise --limit")

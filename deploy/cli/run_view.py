@@ -1,0 +1,63 @@
+"""What a person sees of runs: a progress bar while they work, a table when they are done."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from deploy.cli.dagster_client import DagsterClient, RunProgress
+from deploy.cli.planned_runs import PlannedRun
+
+
+class RunFailedError(Exception):
+    """A run did not succeed; the message holds the errors of its steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+    """A planned run and how it went."""
+
+    planned: PlannedRun
+    progress: RunProgress
+
+
+def carry_out(client: DagsterClient, runs: Sequence[PlannedRun], console: Console) -> list[FinishedRun]:
+    """Launch the runs one after the other and show each one's steps; raises `RunFailedError` at the first failure."""
+    finished = []
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("[dim]{task.fields[step]}"))
+    with Progress(*columns, console=console) as bars:
+        for planned in runs:
+            title = f"{planned.job} {planned.first_key} to {planned.last_key}"
+            bar = bars.add_task(title, total=None, step="queued")
+            run_id = client.launch(planned.job, first_key=planned.first_key.isoformat(),
+                                   last_key=planned.last_key.isoformat(), assets=planned.assets)
+            progress = RunProgress(run_id=run_id)
+            for progress in client.follow(run_id):
+                running = [step for step in progress.started if step not in progress.step_seconds]
+                bars.update(bar, total=progress.step_count or None, completed=len(progress.step_seconds),
+                            step=", ".join(running))
+            if progress.status != "SUCCESS":
+                reasons = "; ".join(dict.fromkeys(progress.errors)) or "see its log"
+                raise RunFailedError(f"run {run_id} of {planned.job} ended as {progress.status}: {reasons} ({client.url}/runs/{run_id})")
+            bars.update(bar, step="done")
+            finished.append(FinishedRun(planned=planned, progress=progress))
+    return finished
+
+
+def summary(finished: Sequence[FinishedRun]) -> Table:
+    """Per table: layer, rows now in the windows, seconds of its step, checks passed of checks run."""
+    table = Table("layer", "table", "rows", "seconds", "checks passed", title="What the runs made")
+    for run in finished:
+        progress = run.progress
+        for address, rows in progress.row_counts.items():
+            layer, _, name = address.partition("/")
+            seconds = progress.step_seconds.get(address.replace("/", "__"))
+            checks = [check for check in progress.checks if check.asset == address]
+            passed = sum(check.passed for check in checks)
+            colour = "green" if passed == len(checks) else "yellow"
+            table.add_row(layer, name, f"{rows:,}", "" if seconds is None else f"{seconds:.1f}",
+                          f"[{colour}]{passed} of {len(checks)}[/{colour}]" if checks else "")
+    return table

@@ -1,0 +1,104 @@
+"""Commands about the local stack: prepare, up, down, status, logs, doctor."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deploy.local.layout import REPOSITORY
+
+if TYPE_CHECKING:
+    from deploy.local.stack import LocalStack
+
+app = typer.Typer()
+
+# Every command that touches the stack takes its state folder so.
+Home = Annotated[Path, typer.Option(envvar="FINLAKE_HOME", help="State folder: data, logs, passwords, downloads.")]
+DEFAULT_HOME = REPOSITORY / ".finlake"
+
+MARKS = {"running": "green", "starting": "yellow", "stopped": "dim", "failed": "red"}
+
+
+def open_stack(home: Path) -> "LocalStack":
+    """The stack of a state folder, with the FINLAKE_* variables of this process."""
+    from deploy.local import host
+    from deploy.local.stack import LocalStack
+
+    return LocalStack(home, variables=host.user_variables())
+
+
+@app.command()
+def prepare(home: Home = DEFAULT_HOME) -> None:
+    """Find Java and download the jars, so that a later `finlake up` needs no network."""
+    open_stack(home).prepare(report=typer.echo)
+
+
+@app.command()
+def up(
+    home: Home = DEFAULT_HOME,
+    free_ports: Annotated[
+        bool, typer.Option("--free-ports", help="Move services whose port is taken to a free port.")
+    ] = False,
+    service: Annotated[
+        list[str] | None, typer.Option(help="Start only this service and what it needs; may be repeated.")
+    ] = None,
+) -> None:
+    """Start all services and wait until they answer. Safe to repeat."""
+    stack = open_stack(home)
+    stack.up(free_ports=free_ports, services=service, report=typer.echo)
+    if service is None:
+        typer.echo(f"finlake is up: {stack.environment()['FINLAKE_DAGSTER_URL']}")
+
+
+@app.command()
+def down(home: Home = DEFAULT_HOME) -> None:
+    """Stop all services and leave no process behind. Data stays."""
+    ended = open_stack(home).down(report=typer.echo)
+    typer.echo(f"finlake is down ({ended} left-over processes ended)" if ended else "finlake is down")
+
+
+@app.command()
+def status(home: Home = DEFAULT_HOME) -> None:
+    """Show every service; exit code 1 unless all run."""
+    from rich.console import Console
+    from rich.table import Table
+
+    services = open_stack(home).status()
+    table = Table("service", "state", "port", "detail", box=None)
+    for entry in services:
+        mark = MARKS[entry.state]
+        table.add_row(entry.name, f"[{mark}]{entry.state}[/{mark}]", str(entry.port or ""), entry.detail)
+    Console().print(table)
+    if any(entry.state != "running" for entry in services):
+        raise typer.Exit(1)
+
+
+@app.command()
+def logs(
+    name: Annotated[str, typer.Argument(help="A service, or supervisord.")],
+    home: Home = DEFAULT_HOME,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on showing new lines until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option(min=1, help="How many lines to begin with.")] = 100,
+) -> None:
+    """Show the log of a service."""
+    file = open_stack(home).log_file(name)
+    sys.stdout.flush()
+    # `tail -F` also follows the log into the next file when it is rotated.
+    os.execvp("tail", ["tail", *(["-F"] if follow else []), "-n", str(lines), str(file)])
+
+
+@app.command()
+def doctor(home: Home = DEFAULT_HOME) -> None:
+    """Check this machine and this installation; exit code 1 when something is wrong."""
+    from deploy.local.doctor import examine
+
+    findings = examine(open_stack(home))
+    width = max(len(finding.subject) for finding in findings)
+    for finding in findings:
+        typer.secho("ok   " if finding.fine else "wrong", fg="green" if finding.fine else "red", nl=False)
+        remedy = "" if finding.fine else f": {finding.remedy}"
+        typer.echo(f" {finding.subject:{width}} {finding.detail}{remedy}")
+    if not all(finding.fine for finding in findings):
+        raise typer.Exit(1)

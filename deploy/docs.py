@@ -1,0 +1,70 @@
+"""`python -m deploy.docs`: write the documents that follow from the contracts; `--check` says which are not current."""
+
+import argparse
+import sys
+import tomllib
+from pathlib import Path
+
+import yaml
+
+from spark.contracts.dictionary import render_dictionary, render_graph
+from spark.contracts.lake import TABLES
+from spark.contracts.standard_export import standard_document
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CONTRACTS = Path("docs/contracts")
+_NOTICE = "# Written by `python -m deploy.docs` from spark/contracts; change the contract, not this file.\n"
+
+
+def documents(repository: Path) -> dict[Path, str]:
+    """Text of every generated document by its path relative to `repository`, whose pyproject.toml gives the version."""
+    version = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["version"]
+    texts = {
+        Path("docs/data-dictionary.md"): render_dictionary(TABLES),
+        Path("docs/asset-graph.md"): render_graph(TABLES),
+    }
+    for table in TABLES.values():
+        document = standard_document(table, TABLES, version)
+        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+        texts[CONTRACTS / f"{table.address}.odcs.yaml"] = _NOTICE + text
+    return texts
+
+
+def stale(repository: Path) -> tuple[Path, ...]:
+    """Generated documents that are missing, differ, or belong to a table that is no more, relative to `repository`."""
+    wanted = documents(repository)
+    found = {path.relative_to(repository) for path in (repository / CONTRACTS).glob("*.odcs.yaml")}
+    changed = {path for path, text in wanted.items() if _content(repository / path) != text}
+    return tuple(sorted(changed | (found - set(wanted))))
+
+
+def write(repository: Path) -> tuple[Path, ...]:
+    """Make every generated document current; returns the paths that changed, relative to `repository`."""
+    wanted, changed = documents(repository), stale(repository)
+    for path in changed:
+        target = repository / path
+        if path in wanted:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(wanted[path], encoding="utf-8")
+        else:
+            target.unlink()
+    return changed
+
+
+def main(arguments: list[str]) -> int:
+    """Write, or with `--check` only compare; 1 when a document is not current."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.docs", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a document is not current")
+    is_check = parser.parse_args(arguments).check
+    changed = stale(REPOSITORY) if is_check else write(REPOSITORY)
+    for path in changed:
+        print(f"{path} is not current; run python -m deploy.docs" if is_check else f"{path} written")
+    return 1 if is_check and changed else 0
+
+
+def _content(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

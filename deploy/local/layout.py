@@ -1,0 +1,112 @@
+"""Where the local stack keeps its files: every path in one place, nothing is created or read here."""
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.errors import StackError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# Separators of the formats that carry these paths: supervisor and Java property files, class paths, URIs.
+FORBIDDEN_IN_PATHS = "%#?;:,\"'\\&\n\r\t"
+
+# A Unix socket path may hold 107 bytes; supervisor binds "<path>.<pid>" first.
+LONGEST_SOCKET_PATH = 96
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths under the state folder `home` (FINLAKE_HOME).
+
+    `jars` may lie elsewhere, so that several stacks share one download. `workspace` tells Dagster what to load.
+
+    Raises StackError when one of the paths has a character that the engines' configuration
+    formats cannot carry. Spaces are fine.
+    """
+
+    home: Path
+    jars: Path
+    workspace: Path = REPOSITORY / "workspace.yaml"
+
+    def __post_init__(self) -> None:
+        for path in (self.home, self.jars, self.workspace):
+            found = sorted({character for character in str(path) if character in FORBIDDEN_IN_PATHS})
+            if found:
+                raise StackError(
+                    f"the path {path} contains {' '.join(map(repr, found))}, which the engines' configuration files "
+                    "cannot carry; move it to a folder without these characters"
+                )
+
+    @property
+    def record(self) -> Path:
+        """Ports and settings of the last `up`; holds no secret."""
+        return self.home / "stack.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.home / "run" / "stack.lock"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def secrets(self) -> Path:
+        return self.home / "secrets"
+
+    @property
+    def passfile(self) -> Path:
+        """Passwords of the roles `lake` and `dagster` in libpq's pgpass format, read by libpq and the JDBC driver."""
+        return self.secrets / "pgpass"
+
+    @property
+    def postgres(self) -> Path:
+        """Cluster files; a symbolic link when the state folder cannot be reached by the user that runs Postgres."""
+        return self.home / "postgres"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.home / "warehouse"
+
+    @property
+    def stooq_drop(self) -> Path:
+        return self.home / "stooq_drop"
+
+    @property
+    def spark(self) -> Path:
+        """Working folder of the Spark Connect server, scratch space included."""
+        return self.home / "spark"
+
+    @property
+    def spark_properties(self) -> Path:
+        return self.spark / "conf" / "finlake.conf"
+
+    @property
+    def dagster(self) -> Path:
+        """DAGSTER_HOME."""
+        return self.home / "dagster"
+
+    @property
+    def supervisor_config(self) -> Path:
+        return self.home / "run" / "supervisord.conf"
+
+    @property
+    def supervisor_pid(self) -> Path:
+        return self.home / "run" / "supervisord.pid"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """Inside `home`, or in the machine's temporary folder when `home` is too deep for a Unix socket."""
+        inside = self.home / "run" / "supervisor.sock"
+        if len(str(inside).encode()) <= LONGEST_SOCKET_PATH:
+            return inside
+        digest = hashlib.sha256(str(self.home).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"finlake-{digest}" / "supervisor.sock"
+
+    def log(self, service: str) -> Path:
+        return self.logs / f"{service}.log"
+
+    def password_file(self, role: str) -> Path:
+        return self.secrets / f"{role}.password"

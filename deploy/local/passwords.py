@@ -1,0 +1,30 @@
+"""Passwords of this installation: generated once, kept in files that only their owner may read."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def password_from(file: Path) -> str:
+    """The password in `file`; generated on the first call."""
+    if not file.is_file():
+        write_private(file, secrets.token_urlsafe(32))
+    return file.read_text().strip()
+
+
+def write_passfile(file: Path, passwords: Mapping[str, str]) -> None:
+    """Write role -> password in libpq's pgpass format, for each role's database of the same name on any port."""
+    lines = [f"*:*:{role}:{role}:{password}\n" for role, password in passwords.items()]
+    write_private(file, "".join(lines))
+
+
+def write_private(file: Path, text: str) -> None:
+    """Replace `file` by one that holds `text` and was never readable for others."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = file.with_name(file.name + ".partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+    partial.replace(file)

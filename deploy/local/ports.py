@@ -1,0 +1,64 @@
+"""Which loopback ports the services listen on."""
+
+import socket
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, fields, replace
+
+from deploy.local.errors import PortTakenError
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """One loopback port per listening service; field names are service names."""
+
+    postgres: int = 15432
+    spark_connect: int = 15002
+    sample_sources: int = 18080
+    dagster_webserver: int = 3000
+
+    def of(self, service: str) -> int | None:
+        """The port of a service, None for one that does not listen."""
+        return asdict(self).get(service)
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do: a port in TIME_WAIT after the last stop counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def settle(wanted: Ports, services: Collection[str], move: bool) -> Ports:
+    """Ports on which all of `services` can listen: `wanted`, with taken ones replaced when `move` is true.
+
+    Raises PortTakenError for the first taken port when `move` is false.
+    """
+    taken = [service for service, port in asdict(wanted).items() if service in services and not is_free(port)]
+    if taken and not move:
+        service = taken[0]
+        raise PortTakenError(
+            f"port {wanted.of(service)} of {service} is taken by another program; stop that program, "
+            "or run `finlake up --free-ports` to move to free ports"
+        )
+    return replace(wanted, **dict(zip(taken, _unused(len(taken)), strict=True)))
+
+
+def free_ports() -> Ports:
+    """A free port for every service, chosen by the operating system."""
+    return Ports(*_unused(len(fields(Ports))))
+
+
+def _unused(count: int) -> list[int]:
+    # All probes stay open until every port is chosen, so that no port is handed out twice.
+    probes = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports

@@ -1,0 +1,86 @@
+"""The settings of one stack: its ports, what the user asked for, and the variables that its clients need."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from deploy.local.errors import StackError
+from deploy.local.layout import Layout
+from deploy.local.passwords import write_private
+from deploy.local.ports import LOOPBACK, Ports
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`variables` are the product's variables that the user has set; they win over the stack's own values."""
+
+    ports: Ports = field(default_factory=Ports)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def uses_s3(self) -> bool:
+        return self.variables.get("FINLAKE_WAREHOUSE", "").startswith("s3://")
+
+
+def client_environment(layout: Layout, settings: Settings) -> dict[str, str]:
+    """What a process needs to use the stack. Passwords appear as paths of files only."""
+    ports = settings.ports
+    own = {
+        "FINLAKE_ENVIRONMENT": "local",
+        "FINLAKE_HOME": str(layout.home),
+        "FINLAKE_CATALOG_URI": f"postgresql+psycopg2://lake@{LOOPBACK}:{ports.postgres}/lake",
+        "FINLAKE_CATALOG_PASSWORD_FILE": str(layout.password_file("lake")),
+        # Not percent-encoded: both Iceberg implementations take a location's path literally.
+        "FINLAKE_WAREHOUSE": f"file://{layout.warehouse}",
+        "FINLAKE_SPARK_REMOTE": f"sc://{LOOPBACK}:{ports.spark_connect}",
+        "FINLAKE_SOURCES": "sample",
+        "FINLAKE_SAMPLE_SOURCES_URL": f"http://{LOOPBACK}:{ports.sample_sources}",
+        "FINLAKE_STOOQ_DROP": str(layout.stooq_drop),
+        "FINLAKE_DAGSTER_URL": f"http://{LOOPBACK}:{ports.dagster_webserver}",
+        "DAGSTER_HOME": str(layout.dagster),
+    }
+    return own | dict(settings.variables)
+
+
+def save(layout: Layout, settings: Settings) -> None:
+    """Record the settings of a starting stack for later commands."""
+    text = json.dumps({"ports": asdict(settings.ports), "variables": dict(settings.variables)}, indent=2)
+    write_private(layout.record, text + "\n")
+
+
+def recorded(layout: Layout) -> Settings | None:
+    """The settings of the last start, None when there was none.
+
+    Raises StackError when the record cannot be read.
+    """
+    if not layout.record.is_file():
+        return None
+    try:
+        content = json.loads(layout.record.read_text())
+        return Settings(Ports(**content["ports"]), dict(content["variables"]))
+    except (ValueError, KeyError, TypeError) as problem:
+        raise StackError(
+            f"{layout.record} is not a record of ports and variables ({problem}); delete it, then run `finlake up`"
+        ) from problem
+
+
+def s3_keys(settings: Settings) -> tuple[str, str] | None:
+    """Access and secret key for the warehouse in S3, None when the machine's own credentials apply.
+
+    Raises StackError when a key file is named and cannot be read.
+    """
+    names = ("FINLAKE_S3_ACCESS_KEY_FILE", "FINLAKE_S3_SECRET_KEY_FILE")
+    if not any(name in settings.variables for name in names):
+        return None
+    return _key(settings, names[0]), _key(settings, names[1])
+
+
+def _key(settings: Settings, name: str) -> str:
+    file = settings.variables.get(name)
+    if file is None:
+        raise StackError(f"{name} is not set; set both S3 key files or neither")
+    try:
+        return Path(file).read_text().strip()
+    except OSError as problem:
+        raise StackError(f"{name} names {file}, which cannot be read ({problem.strerror})") from problem

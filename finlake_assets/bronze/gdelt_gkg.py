@@ -1,0 +1,64 @@
+"""bronze.gdelt_gkg and bronze.gdelt_slots: every 15-minute slot of the days, fetched once and accounted for."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import dagster as dg
+
+from finlake_assets.describe import described_by
+from finlake_assets.partitions import Timeline
+from finlake_assets.publish import StepEvents, fail_for_good, publish
+from finlake_resources.calendar import NEW_YORK
+from finlake_resources.gdelt import GdeltFeed, GdeltSlot
+from finlake_resources.source_errors import SourceRefused
+from finlake_resources.spark_jobs import SparkJobs
+from finlake_resources.universe_file import UniverseFile
+from spark.contracts import bronze
+from spark.contracts.universe import Universe
+from spark.jobs.report import Window
+
+
+def build(timeline: Timeline) -> dg.AssetsDefinition:
+    """The asset of both tables: the slots are the ledger of the records."""
+
+    @dg.multi_asset(**described_by(bronze.GDELT_GKG, bronze.GDELT_SLOTS, timeline=timeline))
+    def gdelt_gkg(
+        context: dg.AssetExecutionContext, jobs: SparkJobs, gdelt: GdeltFeed, universe: UniverseFile,
+    ) -> StepEvents:
+        """Slots already loaded with the present universe are not fetched again; each day names those still missing."""
+        missing: dict[str, list[str]] = defaultdict(list)
+
+        def fetched(window: Window) -> dict[str, object]:
+            tickers = universe.read()
+            return {"slots": noted(slots_of(window, gdelt, jobs, tickers), missing), "universe": tickers}
+
+        def missing_slots(day: str) -> dict[str, str]:
+            return {"missing_slots": ", ".join(missing[day]) or "none"}
+
+        try:
+            yield from publish(context, jobs, bronze.GDELT_GKG, inputs=fetched, describe_day=missing_slots)
+        except SourceRefused as refusal:
+            fail_for_good(str(refusal))
+
+    return gdelt_gkg
+
+
+def slots_of(window: Window, gdelt: GdeltFeed, jobs: SparkJobs, universe: Universe) -> Iterator[GdeltSlot]:
+    """The slots of the window's days that are not loaded yet, day by day, as they arrive."""
+    for day in days_of(window):
+        yield from gdelt.fetch_day(day, skip=jobs.loaded_slots(day, universe))
+
+
+def noted(slots: Iterator[GdeltSlot], missing: dict[str, list[str]]) -> Iterator[GdeltSlot]:
+    """Pass the slots on and note the absent and corrupt ones under their day, New York time."""
+    for slot in slots:
+        if slot.status in ("absent", "corrupt"):
+            local = slot.label_ts.astimezone(NEW_YORK)
+            missing[local.date().isoformat()].append(f"{slot.label_ts:%Y-%m-%d %H:%M}Z {slot.status}")
+        yield slot
+
+
+def days_of(window: Window) -> list[date]:
+    """Every calendar day of a window."""
+    return [window.start + timedelta(days=n) for n in range((window.end - window.start).days + 1)]

@@ -1,0 +1,65 @@
+"""bronze.stooq_prices and bronze.stooq_downloads: dropped files first, HTTP for the tickers they do not cover."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from finlake_assets.describe import described_by
+from finlake_assets.partitions import Timeline
+from finlake_assets.publish import StepEvents, fail_for_good, publish
+from finlake_assets.sources import Download, missing_downloads, reached_by
+from finlake_resources.source_errors import CorruptFile, NoData, NotData, SourceRefused
+from finlake_resources.spark_jobs import SparkJobs
+from finlake_resources.stooq import StooqBatch, StooqPrices
+from finlake_resources.universe_file import UniverseFile
+from spark.contracts import bronze
+from spark.jobs.report import Window
+
+
+class StooqRequest(dg.Config):
+    """`asks_vendor`: whether tickers that no dropped file covers are downloaded over HTTP."""
+
+    asks_vendor: bool = True
+
+
+def build(timeline: Timeline) -> dg.AssetsDefinition:
+    """The asset of both tables: the downloads are the ledger of the prices."""
+
+    @dg.multi_asset(**described_by(bronze.STOOQ_PRICES, bronze.STOOQ_DOWNLOADS, timeline=timeline))
+    def stooq_prices(
+        context: dg.AssetExecutionContext, config: StooqRequest, jobs: SparkJobs, stooq: StooqPrices,
+        universe: UniverseFile,
+    ) -> StepEvents:
+        """Whole files are kept as they came, whatever the window; the window says up to when they are wanted."""
+
+        def gathered(window: Window) -> dict[str, object]:
+            tickers = universe.read()
+            dropped = stooq.dropped_files(tickers.stooq_codes)
+            wanted = []
+            if config.asks_vendor:
+                reached = reached_by(dropped.files, jobs.last_known_session(tickers.symbols))
+                end = min(window.end, timeline.newest_session(datetime.now(UTC)))
+                wanted = missing_downloads(tickers, reached, end, timeline.history_start, timeline.calendar)
+            fetched = downloaded(stooq, wanted)
+            return {"files": [*dropped.files, *fetched.files], "problems": [*dropped.problems, *fetched.problems]}
+
+        try:
+            yield from publish(context, jobs, bronze.STOOQ_PRICES, inputs=gathered)
+        except SourceRefused as refusal:
+            fail_for_good(str(refusal))
+
+    return stooq_prices
+
+
+def downloaded(stooq: StooqPrices, wanted: list[Download]) -> StooqBatch:
+    """Ask for each; an answer that concerns one ticker alone is a problem of the batch.
+
+    Raises `SourceRefused` when Stooq refuses the run and `SourceUnavailable` when it is not reached.
+    """
+    batch = StooqBatch([], [])
+    for each in wanted:
+        try:
+            batch.files.append(stooq.download(each.ticker, each.vendor_code, each.start, each.end))
+        except (NoData, NotData, CorruptFile) as problem:
+            batch.problems.append(problem)
+    return batch

@@ -1,0 +1,74 @@
+"""The jobs a person or a sensor launches: one per calendar, for one key or a range in one run, and two for care."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import dagster as dg
+
+from finlake_assets.describe import asset_key
+from finlake_assets.upkeep.lake import GROUP as UPKEEP_GROUP
+from spark.contracts import lake
+from spark.contracts.table import WindowKind
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+    # What dg.define_asset_job returns; dagster does not export the name.
+    AssetJob: TypeAlias = UnresolvedAssetJobDefinition
+
+BY_DAY = "lake_by_day"
+BY_SESSION = "lake_by_session"
+BY_MONTH = "lake_by_month"
+CHECKS_ONLY = "checks_only"
+UPKEEP = "upkeep"
+
+# From the vendor to the agreed price: what an ordinary session fills, before its news are complete.
+PRICES_CHAIN = tuple(asset_key(address) for address in (
+    "bronze.stooq_prices", "bronze.stooq_downloads", "silver.price_restatements", "silver.prices_daily",
+))
+# What changes when accepted history does.
+RESTATED_CHAIN = tuple(asset_key(address) for address in (
+    "silver.prices_daily", "gold.indicators", "gold.stock_analytics", "gold.ml_features", "gold.ml_labels",
+))
+
+
+def build(apart: Sequence[dg.AssetChecksDefinition]) -> "dict[str, AssetJob]":
+    """All jobs by name; a range is asked for with Dagster's tags for the start and end of a partition range.
+
+    Checks `apart` from a table's own step look at whole tables, so they run in `checks_only` and in no increment.
+    """
+    whole = dg.AssetSelection.checks(*apart)
+    jobs = [
+        dg.define_asset_job(
+            BY_DAY, selection=_by_calendar("day") - whole,
+            description="News: 15-minute files to mentions, by calendar day.",
+        ),
+        dg.define_asset_job(
+            BY_SESSION, selection=_by_calendar("session") - whole,
+            description="Prices from the vendor to gold, with the news that are there, by session.",
+        ),
+        dg.define_asset_job(
+            BY_MONTH, selection=_by_calendar("month") - whole,
+            description="Summaries of whole months.",
+        ),
+        dg.define_asset_job(
+            CHECKS_ONLY, selection=dg.AssetSelection.all_asset_checks(),
+            description="Every check over everything published; writes nothing. See finlake_assets/checks/verdict.py.",
+        ),
+        dg.define_asset_job(
+            UPKEEP, selection=dg.AssetSelection.groups(UPKEEP_GROUP),
+            description="Compaction, expired snapshots, orphan files, stale audit branches.",
+        ),
+    ]
+    return {job.name: job for job in jobs}
+
+
+def range_tags(start: str, end: str) -> dict[str, str]:
+    """Run tags that make one run of the partitions from `start` to `end`, both inclusive."""
+    return {"dagster/asset_partition_range_start": start, "dagster/asset_partition_range_end": end}
+
+
+def _by_calendar(window: WindowKind) -> dg.AssetSelection:
+    """The tables of a calendar that a step writes; silver.quarantine is written by all of them and by none alone."""
+    addresses = [table.address for table in lake.TABLES.values() if table.window == window]
+    return dg.AssetSelection.assets(*(asset_key(name) for name in addresses if name != "silver.quarantine"))

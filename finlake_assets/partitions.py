@@ -1,0 +1,95 @@
+"""The lake's calendars as Dagster partitions: sessions, days and months, and the dates a run stands for."""
+
+import calendar
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
+
+import dagster as dg
+
+from finlake_resources.calendar import NEW_YORK, TradingCalendar
+from spark.contracts.table import WindowKind
+from spark.jobs.report import Window
+
+GDELT_START = date(2015, 2, 18)
+WEEKENDS = "0 0 * * 6,0"
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Which dates exist. `sources_end_date` is the last date the sources know, None when they go on."""
+
+    calendar: TradingCalendar
+    history_start: date
+    sources_end_date: date | None = None
+
+    @cached_property
+    def sessions(self) -> dg.DailyPartitionsDefinition:
+        """One key per session. The key of the session under way exists too, so that it can be filled after its close.
+
+        Dagster makes that key as soon as the session before has ended (on a Saturday there is one for Monday): what
+        fills tables asks the calendar, not the newest key, and automation waits for inputs.
+        """
+        horizon = self.calendar.last_session
+        closures = (datetime.combine(day, time()) for day in self.calendar.closures(self.history_start, horizon))
+        return dg.DailyPartitionsDefinition(
+            start_date=self.history_start.isoformat(), end_date=(horizon + timedelta(days=1)).isoformat(),
+            timezone=str(NEW_YORK), end_offset=1, exclusions=[WEEKENDS, *closures],
+        )
+
+    @cached_property
+    def days(self) -> dg.DailyPartitionsDefinition:
+        """One key per calendar day of GDELT 2.0, the day under way included.
+
+        That key stays empty until its day is over and so holds back the session that waits for it: Dagster's
+        automation does not count a key that does not exist as missing.
+        """
+        return dg.DailyPartitionsDefinition(start_date=GDELT_START.isoformat(), timezone=str(NEW_YORK), end_offset=1)
+
+    @cached_property
+    def months(self) -> dg.MonthlyPartitionsDefinition:
+        """One key per calendar month, named by its first day; it exists once the month is over."""
+        start = self.history_start.replace(day=1).isoformat()
+        return dg.MonthlyPartitionsDefinition(start_date=start, timezone=str(NEW_YORK))
+
+    def partitions(self, window: WindowKind) -> dg.TimeWindowPartitionsDefinition | None:
+        """The partitions of a table whose contract has this window."""
+        match window:
+            case "session":
+                return self.sessions
+            case "day":
+                return self.days
+            case "month":
+                return self.months
+            case "none":
+                return None
+
+    def newest_session(self, now: datetime) -> date:
+        """The last session that has closed by `now` and that the sources know."""
+        closed = self.calendar.last_closed(now)
+        if self.sources_end_date is None or closed <= self.sources_end_date:
+            return closed
+        return self.calendar.previous(self.sources_end_date + timedelta(days=1))
+
+
+def dates_of(keys: dg.PartitionKeyRange, window: WindowKind) -> Window:
+    """The dates a range of keys stands for, both ends inclusive; months reach to their last day."""
+    start, end = date.fromisoformat(keys.start), date.fromisoformat(keys.end)
+    if window == "month":
+        end = end.replace(day=calendar.monthrange(end.year, end.month)[1])
+    return Window(start=start, end=end)
+
+
+def sessions_back(count: int) -> dg.TimeWindowPartitionMapping:
+    """Reads its own partition and the `count` sessions before it; offsets count keys, so closures do not shorten it."""
+    return dg.TimeWindowPartitionMapping(start_offset=-count, allow_nonexistent_upstream_partitions=True)
+
+
+def sessions_ahead(count: int) -> dg.TimeWindowPartitionMapping:
+    """Reads its own partition and the `count` sessions after it, as far as they exist."""
+    return dg.TimeWindowPartitionMapping(end_offset=count, allow_nonexistent_upstream_partitions=True)
+
+
+def months_back(count: int) -> dg.TimeWindowPartitionMapping:
+    """Reads every session of its own month and of the `count` months before it."""
+    return dg.TimeWindowPartitionMapping(start_offset=-count, allow_nonexistent_upstream_partitions=True)

@@ -1,0 +1,20 @@
+"""silver.price_restatements: every new download judged against what was known before it."""
+
+import dagster as dg
+
+from finlake_assets.describe import described_by
+from finlake_assets.partitions import Timeline
+from finlake_assets.publish import StepEvents, publish
+from finlake_resources.spark_jobs import SparkJobs
+from spark.contracts import silver
+
+
+def build(timeline: Timeline) -> dg.AssetsDefinition:
+    """The asset of the table."""
+
+    @dg.multi_asset(**described_by(silver.PRICE_RESTATEMENTS, timeline=timeline))
+    def price_restatements(context: dg.AssetExecutionContext, jobs: SparkJobs) -> StepEvents:
+        """A verdict never changes; what a restatement makes necessary is requested by a sensor."""
+        yield from publish(context, jobs, silver.PRICE_RESTATEMENTS)
+
+    return price_restatements

@@ -1,0 +1,215 @@
+"""Whether to run now, decided from what was observed: pure functions over plain values, standard library only.
+
+A cursor is the record of what was already asked for; it comes in as text and goes out as text.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+NEW_YORK = ZoneInfo("America/New_York")
+COMPLETE_SUFFIXES = (".csv", ".txt", ".zip")
+RESTATEMENT_ATTEMPTS = 3
+# A vendor needs a while after the close; the two ticks serve early closes (13:00) and ordinary ones (16:00).
+SETTLING = timedelta(hours=2)
+AFTER_CLOSE_HOURS = (15, 18)
+
+
+class DropFile(Protocol):
+    """A file as a listing shows it; `mtime` is UTC, `size` in bytes."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def mtime(self) -> datetime: ...
+
+
+class Restatement(Protocol):
+    """A download that rewrote history and whose effect is not in silver.prices_daily yet."""
+
+    @property
+    def ticker(self) -> str: ...
+    @property
+    def file_sha256(self) -> str: ...
+    @property
+    def recompute_from_date(self) -> date: ...
+
+
+class Sessions(Protocol):
+    """The part of the trading calendar that plans need."""
+
+    def is_session(self, day: date) -> bool: ...
+    def sessions(self, start: date, end: date) -> tuple[date, ...]: ...
+    def close_ts(self, session: date) -> datetime: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skip:
+    """Nothing to do now, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Partitions to run in one run, first and last one."""
+
+    start: date
+    end: date
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrivalPlan:
+    """Files that are new or changed and no longer grow, files that still may, and the cursor to keep."""
+
+    arrived: tuple[str, ...]
+    waiting: tuple[str, ...]
+    key: str
+    cursor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestatementPlan:
+    """The span to recompute, or why there is none; `key` names the request; `cursor` counts requests per download."""
+
+    decision: Span | Skip
+    key: str
+    cursor: str
+
+
+def plan_arrivals(entries: Iterable[DropFile], cursor: str | None) -> ArrivalPlan:
+    """A file has arrived when two listings in a row show the same size and time and no run was asked for that state."""
+    before = json.loads(cursor) if cursor else {}
+    seen, taken = before.get("seen", {}), before.get("taken", {})
+    listed = {
+        entry.name: f"{entry.size}@{entry.mtime.isoformat()}"
+        for entry in entries if entry.name.lower().endswith(COMPLETE_SUFFIXES)
+    }
+    open_ = {name: state for name, state in sorted(listed.items()) if taken.get(name) != state}
+    arrived = {name: state for name, state in open_.items() if seen.get(name) == state}
+    kept = {name: state for name, state in taken.items() if name in listed}
+    return ArrivalPlan(
+        arrived=tuple(arrived), waiting=tuple(name for name in open_ if name not in arrived), key=_key(arrived),
+        cursor=json.dumps({"seen": listed, "taken": {**kept, **arrived}}, sort_keys=True),
+    )
+
+
+def arrival_span(
+    tickers: Iterable[str], last_known: Mapping[str, date], newest: date, history_start: date, calendar: Sessions,
+) -> Span:
+    """Sessions that files of these tickers can fill: after the last one known of each, all of them for a new ticker.
+
+    A file that brings no session beyond `newest` is judged in a run of the newest session: if it rewrote history, the
+    recomputation is requested once that is known.
+    """
+    unknown_from = (last_known[t] + timedelta(days=1) if t in last_known else history_start for t in tickers)
+    first = min(unknown_from, default=newest)
+    sessions = calendar.sessions(min(first, newest), newest)
+    return Span(start=sessions[0], end=newest) if sessions else Span(start=newest, end=newest)
+
+
+def plan_restatements(
+    pending: Sequence[Restatement], cursor: str | None, *, newest: date, is_running: bool, calendar: Sessions,
+) -> RestatementPlan:
+    """One span for all pending restatements, from the earliest session they change to the newest one.
+
+    While a recomputation runs nothing is asked for; one that left a restatement pending is asked for again, at most
+    three times, and then waits for a person.
+    """
+    before: dict[str, int] = json.loads(cursor) if cursor else {}
+    named = {f"{each.ticker} {each.file_sha256}": each for each in pending}
+    counts = {name: before.get(name, 0) for name in named}
+    if not named:
+        return RestatementPlan(decision=Skip(reason="no restatement is pending"), key="", cursor=json.dumps({}))
+    if is_running:
+        return _waiting("a recomputation is under way", before)
+    wanted = {name: each for name, each in named.items() if counts[name] < RESTATEMENT_ATTEMPTS}
+    if not wanted:
+        tickers = ", ".join(sorted({each.ticker for each in pending}))
+        return _waiting(
+            f"{tickers}: still pending after {RESTATEMENT_ATTEMPTS} recomputations; look at the failed runs of "
+            "lake_by_session, mend the cause and launch the range by hand", before,
+        )
+    sessions = calendar.sessions(min(each.recompute_from_date for each in wanted.values()), newest)
+    if not sessions:
+        return _waiting(f"the restated sessions are after the newest one, {newest}", before)
+    counts |= {name: counts[name] + 1 for name in wanted}
+    return RestatementPlan(
+        decision=Span(start=sessions[0], end=newest), key=_key({name: str(counts[name]) for name in wanted}),
+        cursor=json.dumps(counts, sort_keys=True),
+    )
+
+
+def plan_after_close(now: datetime, calendar: Sessions) -> date | Skip:
+    """The session to ask prices for at a tick of the after-close schedule.
+
+    A session is asked for once, at the first tick that is two hours after its close.
+    """
+    local = now.astimezone(NEW_YORK)
+    today = local.date()
+    if not calendar.is_session(today):
+        return Skip(reason=f"{today} is no session of the exchange: a holiday or a week-end")
+    close = calendar.close_ts(today)
+    due = close + SETTLING
+    if now < due:
+        return Skip(reason=f"the session of {today} closes at {close:%H:%M}Z; prices are asked for after {due:%H:%M}Z")
+    ticks = (datetime.combine(today, time(hour), NEW_YORK) for hour in AFTER_CLOSE_HOURS)
+    first = min((tick for tick in ticks if tick >= due), default=now)
+    if first < now:
+        return Skip(reason=f"the session of {today} was asked for at {first:%H:%M} New York time")
+    return today
+
+
+def after_close_span(session: date, newest_known: date | None, history_start: date, calendar: Sessions) -> Span:
+    """From the first session that silver.prices_daily does not have yet to `session`: a missed day heals itself."""
+    start = history_start if newest_known is None else newest_known + timedelta(days=1)
+    sessions = calendar.sessions(start, session)
+    return Span(start=sessions[0] if sessions else session, end=session)
+
+
+def news_day(now: datetime) -> date:
+    """The calendar day that is over: yesterday in New York."""
+    return now.astimezone(NEW_YORK).date() - timedelta(days=1)
+
+
+def plan_news(day: date, loaded_count: int, expected_count: int) -> date | Skip:
+    """The day to fetch, unless every one of its slots is loaded."""
+    if loaded_count >= expected_count:
+        return Skip(reason=f"all {expected_count} slots of {day} are loaded")
+    return day
+
+
+def month_before(now: datetime) -> date:
+    """First day of the month that is over."""
+    this_month = now.astimezone(NEW_YORK).date().replace(day=1)
+    return (this_month - timedelta(days=1)).replace(day=1)
+
+
+def plan_months(sessions: Span, now: datetime) -> Span | Skip:
+    """The months a span of sessions belongs to, as far as they are over."""
+    start, end = sessions.start.replace(day=1), min(sessions.end.replace(day=1), month_before(now))
+    if end < start:
+        return Skip(reason=f"the month of {sessions.start} is not over")
+    return Span(start=start, end=end)
+
+
+def beyond_sources(day: date, sources_end_date: date | None) -> Skip | None:
+    """A skip when the sources do not reach `day`."""
+    if sources_end_date is None or day <= sources_end_date:
+        return None
+    return Skip(reason=f"the sources end on {sources_end_date}, before {day}; launch the dates you want by hand")
+
+
+def _waiting(reason: str, counts: Mapping[str, int]) -> RestatementPlan:
+    return RestatementPlan(decision=Skip(reason=reason), key="", cursor=json.dumps(counts, sort_keys=True))
+
+
+def _key(parts: Mapping[str, str]) -> str:
+    """A short name for exactly these parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

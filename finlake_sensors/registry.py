@@ -1,0 +1,76 @@
+"""Which sensors and schedules exist where. What is not listed for an environment is not registered there at all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import dagster as dg
+
+from finlake_assets.jobs import BY_MONTH, BY_SESSION
+from finlake_assets.partitions import Timeline
+from finlake_resources.environment import EnvironmentName
+from finlake_resources.settings import Settings
+from finlake_sensors import arrivals, restatements, schedules
+
+if TYPE_CHECKING:
+    from finlake_assets.jobs import AssetJob
+
+SensorName = Literal["stooq_arrivals", "price_restatements", "months_follow_sessions"]
+ScheduleName = Literal["after_close", "news_of_the_day", "month_end", "daily_checks", "weekly_upkeep"]
+
+SENSORS: dict[EnvironmentName, tuple[SensorName, ...]] = {
+    "local": ("stooq_arrivals", "price_restatements", "months_follow_sessions"),
+    "staging": ("stooq_arrivals", "price_restatements", "months_follow_sessions"),
+    "production": ("stooq_arrivals", "price_restatements", "months_follow_sessions"),
+}
+SCHEDULES: dict[EnvironmentName, tuple[ScheduleName, ...]] = {
+    "local": ("after_close", "news_of_the_day", "month_end", "daily_checks", "weekly_upkeep"),
+    "staging": ("news_of_the_day", "month_end", "daily_checks", "weekly_upkeep"),
+    "production": ("after_close", "news_of_the_day", "month_end", "daily_checks", "weekly_upkeep"),
+}
+AUTOMATION = "automation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unattended:
+    """What may start runs without a person."""
+
+    sensors: list[dg.SensorDefinition]
+    schedules: list[dg.ScheduleDefinition]
+
+
+def build(
+    settings: Settings, timeline: Timeline, jobs: "Mapping[str, AssetJob]",
+) -> Unattended:
+    """The environment's sensors and schedules: running where work is unattended, else there to be switched on by hand.
+
+    Without unattended work there is no automation sensor; the tables then have no automation condition either.
+    """
+    is_running = settings.runs_unattended
+    sensor_status = dg.DefaultSensorStatus.RUNNING if is_running else dg.DefaultSensorStatus.STOPPED
+    schedule_status = dg.DefaultScheduleStatus.RUNNING if is_running else dg.DefaultScheduleStatus.STOPPED
+    sensors: dict[SensorName, dg.SensorDefinition] = {
+        "stooq_arrivals": arrivals.build(timeline, sensor_status),
+        "price_restatements": restatements.build(timeline, sensor_status),
+        "months_follow_sessions": restatements.build_months(jobs[BY_SESSION], jobs[BY_MONTH], sensor_status),
+    }
+    timed: dict[ScheduleName, dg.ScheduleDefinition] = {
+        "after_close": schedules.after_close(timeline, schedule_status),
+        "news_of_the_day": schedules.news(timeline, schedule_status),
+        "month_end": schedules.months(timeline, schedule_status),
+        "daily_checks": schedules.checks(schedule_status),
+        "weekly_upkeep": schedules.upkeep(schedule_status),
+    }
+    return Unattended(
+        sensors=[sensors[name] for name in SENSORS[settings.environment]]
+        + ([_automation()] if settings.runs_unattended else []),
+        schedules=[timed[name] for name in SCHEDULES[settings.environment]],
+    )
+
+
+def _automation() -> dg.AutomationConditionSensorDefinition:
+    return dg.AutomationConditionSensorDefinition(
+        AUTOMATION, target=dg.AssetSelection.all(), minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Lets tables follow their inputs; see finlake_assets/automation.py.",
+    )

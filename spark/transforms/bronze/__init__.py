@@ -1,0 +1,1 @@
+"""Transforms of the bronze tables, one module per table stem; see `spark.transforms` for what belongs here."""

@@ -1,0 +1,154 @@
+"""One GDELT GKG 2.1 slot file, from bytes to rows: all 27 fields of the records that name a company of the universe.
+
+The file has tabs, no header and no quoting, so nothing but tab and newline separates anything: lines and fields are cut
+as bytes and only then decoded, quotes mean nothing, and no white space is stripped (the last field of old records is
+empty, and stripping would lose it). Source: the GDELT Project, https://www.gdeltproject.org/.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+
+from spark.contracts.bronze import GDELT_GKG, GKG_FIELD_NAMES
+from spark.schemas import arrow_schema
+from spark.transforms.quarantine import RAW_TEXT_LIMIT, Rejection, rejections_table
+from spark.transforms.silver.company_names import Article, Matcher, page_title
+
+FIELD_COUNT = len(GKG_FIELD_NAMES)
+GENERATED_DOMAIN = "finlake.example"
+
+_RECORD_ID, _DATE = GKG_FIELD_NAMES.index("gkg_record_id"), GKG_FIELD_NAMES.index("gkg_date")
+_SOURCE, _DOCUMENT = GKG_FIELD_NAMES.index("source_common_name"), GKG_FIELD_NAMES.index("document_identifier")
+_ORGANIZATIONS, _NAMES = GKG_FIELD_NAMES.index("organizations_v1"), GKG_FIELD_NAMES.index("all_names")
+_EXTRAS = GKG_FIELD_NAMES.index("extras_xml")
+_LONGEST_CHARACTER_BYTES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParsedSlot:
+    """What a slot file held: `row_count` = rows + `other_count` + rejected.
+
+    `rows` are bronze.gdelt_gkg, `rejected` silver.quarantine, both in contract order; `other_count` counts records that
+    name no company of the universe; `invalid_byte_count` counts undecodable bytes in the whole file.
+    """
+
+    rows: pa.Table
+    rejected: pa.Table
+    row_count: int
+    other_count: int
+    invalid_byte_count: int
+
+
+def parse(
+    content: bytes, *, slot_ts: datetime, day_date: date, file_md5: str, matcher: Matcher, is_generated: bool = False
+) -> ParsedSlot:
+    """Read one unzipped slot file. Never raises on content.
+
+    A line is rejected when it has another number of fields than 27, when its record id or date is not the slot's, and
+    when its record id already stands in the kept rows. `is_generated` marks every row as made by the sample sources;
+    rows from hosts under `finlake.example` are marked in any case. `slot_ts` must be aware.
+    """
+    slot_ts = slot_ts.astimezone(UTC)
+    label = slot_ts.strftime("%Y%m%d%H%M%S").encode()
+    file_invalid_bytes = invalid_byte_count(content)
+    lines = content.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    kept: list[list[str]] = []
+    line_numbers: list[int] = []
+    invalid_bytes: list[int] = []
+    rejected: list[Rejection] = []
+    seen: set[bytes] = set()
+    for line_number, raw in enumerate(lines, start=1):
+        fields = raw.rstrip(b"\r").split(b"\t")
+        fault = _fault(fields, label, seen)
+        if fault is not None:
+            rejected.append(_rejection(raw, line_number, label.decode(), day_date, *fault))
+            continue
+        article = Article(
+            organizations_v1=_text(fields[_ORGANIZATIONS]),
+            all_names=_text(fields[_NAMES]),
+            title=page_title(_text(fields[_EXTRAS])),
+            day_date=day_date,
+        )
+        if matcher.candidates(article):
+            seen.add(fields[_RECORD_ID])
+            kept.append([_text(field) for field in fields])
+            line_numbers.append(line_number)
+            invalid_bytes.append(invalid_byte_count(raw) if file_invalid_bytes else 0)
+    schema = arrow_schema(GDELT_GKG)
+    columns = [
+        *(zip(*kept, strict=True) if kept else [()] * FIELD_COUNT),
+        [slot_ts] * len(kept),
+        [day_date] * len(kept),
+        line_numbers,
+        invalid_bytes,
+        [file_md5] * len(kept),
+        [is_generated or _is_generated(row[_SOURCE], row[_DOCUMENT]) for row in kept],
+    ]
+    return ParsedSlot(
+        rows=pa.table(
+            [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema
+        ),
+        rejected=rejections_table(rejected),
+        row_count=len(lines),
+        other_count=len(lines) - len(kept) - len(rejected),
+        invalid_byte_count=file_invalid_bytes,
+    )
+
+
+def invalid_byte_count(content: bytes) -> int:
+    """Bytes that are not part of a UTF-8 character; additive over lines and fields, since no character crosses them."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return len(content) - len(content.decode(errors="ignore").encode())
+    return 0
+
+
+def _text(field: bytes) -> str:
+    return field.decode(errors="replace")
+
+
+def _fault(fields: list[bytes], label: bytes, seen: set[bytes]) -> tuple[str, str] | None:
+    """Reason and message when the fields are no record of this slot."""
+    if len(fields) != FIELD_COUNT:
+        return "malformed_line", (
+            f"the line has {len(fields)} fields and a GKG 2.1 record {FIELD_COUNT}; load the slot again, "
+            "a truncated download is the usual cause"
+        )
+    if fields[_DATE] != label or not fields[_RECORD_ID].startswith(label + b"-"):
+        return "label_mismatch", (
+            f"the record says {_text(fields[_RECORD_ID])[:40]!r} of {_text(fields[_DATE])[:20]!r} in the file of slot "
+            f"{label.decode()}; it would be known at the wrong time, so load the slot again"
+        )
+    if fields[_RECORD_ID] in seen:
+        return "duplicate_record", (
+            f"record {_text(fields[_RECORD_ID])[:40]} already stands in this file; the first one was kept"
+        )
+    return None
+
+
+def _rejection(raw: bytes, line_number: int, label: str, day_date: date, reason: str, message: str) -> Rejection:
+    return Rejection(
+        source_table=GDELT_GKG.address,
+        source_name=f"{label}.gkg.csv",
+        reference=f"line {line_number}",
+        reason=reason,
+        message=message,
+        raw_text=_text(raw[: RAW_TEXT_LIMIT * _LONGEST_CHARACTER_BYTES]),
+        ticker=None,
+        day_date=day_date,
+    )
+
+
+def _is_generated(source_common_name: str, document_identifier: str) -> bool:
+    """Whether the publisher or the host of the address is finlake's own sample domain."""
+    try:
+        host = urlsplit(document_identifier).hostname or ""
+    except ValueError:  # an address no URL parser accepts, such as one with an open bracket, is nobody's sample
+        host = ""
+    return any(re.search(rf"(?:^|\.){re.escape(GENERATED_DOMAIN)}$", name) for name in (source_common_name, host))

@@ -1,0 +1,83 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from deploy.cli.main import app, one_line
+from deploy.local.errors import StackError
+from deploy.local.layout import REPOSITORY
+
+
+def finlake(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.cli.main", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+    )
+
+
+def test_an_error_is_one_line_without_traceback(tmp_path: Path) -> None:
+    answer = finlake("logs", "kafka", "--home", str(tmp_path))
+    assert answer.returncode == 1
+    assert answer.stdout == ""
+    assert answer.stderr.count("\n") == 1
+    assert answer.stderr.startswith("finlake: no service is named kafka; there are postgres")
+
+
+def test_the_origin_of_an_error_is_shown_on_request(tmp_path: Path) -> None:
+    assert "Traceback" in finlake("--traceback", "logs", "kafka", "--home", str(tmp_path)).stderr
+
+
+def test_an_error_of_another_library_tells_its_kind() -> None:
+    assert one_line(KeyError("x")).startswith("KeyError: 'x' (add --traceback")
+    assert one_line(StackError("the port\n is taken")) == "the port is taken"
+
+
+def test_help_is_shown_without_loading_an_engine() -> None:
+    script = (
+        "import sys; from deploy.cli.main import app\n"
+        "heavy = {'dagster', 'pyspark', 'pyiceberg', 'pandas', 'polars', 'pyarrow', 'psycopg', 'httpx', 'rich.table'}\n"
+        "print(*(heavy & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, cwd=REPOSITORY)
+    assert (answer.stdout, answer.stderr) == ("\n", "")
+
+
+def test_status_of_a_stopped_stack_fails_and_names_every_service(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["status", "--home", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.stdout.count("stopped") == 5
+
+
+def test_down_is_safe_when_nothing_runs(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["down", "--home", str(tmp_path)])
+    assert result.exit_code == 0
+    assert result.stdout == "finlake is down\n"
+
+
+def test_doctor_names_what_is_missing_and_how_to_mend_it(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["doctor", "--home", str(tmp_path)])
+    assert result.exit_code == 1
+    wrong = [line for line in result.stdout.splitlines() if line.startswith("wrong")]
+    assert any("jars" in line and "make install" in line for line in wrong)
+
+
+def test_doctor_finds_a_dagster_url_without_its_driver_and_an_open_password_file(tmp_path: Path) -> None:
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "dagster.yaml").write_text("storage: {postgres: {postgres_url: postgresql://x}}")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "lake.password").write_text("x")
+    (tmp_path / "secrets" / "lake.password").chmod(0o644)
+    lines = CliRunner().invoke(app, ["doctor", "--home", str(tmp_path)]).stdout.splitlines()
+    assert any(line.startswith("wrong Dagster storage") for line in lines)
+    assert any(line.startswith("wrong password files") and "chmod 600" in line for line in lines)
+
+
+def test_the_state_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FINLAKE_HOME", str(tmp_path / "elsewhere"))
+    CliRunner().invoke(app, ["down"])
+    assert (tmp_path / "elsewhere" / "run").is_dir()

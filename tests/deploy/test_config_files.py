@@ -1,0 +1,178 @@
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from dagster._core.instance.config import dagster_instance_config
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import make_url
+from supervisor.options import ServerOptions
+
+from deploy.local import config_files
+from deploy.local.errors import StackError
+from deploy.local.java import Java
+from deploy.local.layout import FORBIDDEN_IN_PATHS, Layout
+from deploy.local.ports import Ports
+from deploy.local.postgres import Cluster
+from deploy.local.services import SERVICES, command_of, with_requirements
+from deploy.local.settings import Settings, client_environment, recorded, s3_keys, save
+
+JAVA = Java(Path("/usr/lib/jvm/java 21"), 21, ("-Djavax.net.ssl.trustStore=/etc/ssl/cacerts",))
+CLUSTER = Cluster(Path("/opt/my postgres/bin"), Path("/srv/my lake/postgres/data"), None)
+
+SPARK = ["/usr/lib/jvm/java 21/bin/java", "-cp", "/opt/a jar:/opt/jars/*", "-Da=b c", "--name", "finlake"]
+
+path_names = st.text(
+    st.characters(exclude_characters=FORBIDDEN_IN_PATHS + "/", exclude_categories=["C", "Z"]) | st.just(" "),
+    min_size=1,
+    max_size=20,
+).filter(lambda name: name == name.strip() and name not in {".", ".."})
+
+
+def layout_at(home: Path) -> Layout:
+    return Layout(home, home / "jars", home / "work space.yaml")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    home = tmp_path / "my lake"
+    home.mkdir()
+    return layout_at(home)
+
+
+def written_supervisor_config(layout: Layout, user: str | None = None) -> str:
+    commands = {service: command_of(name, layout, Ports(), CLUSTER, SPARK) for name, service in SERVICES.items()}
+    folders = dict.fromkeys(SERVICES, str(layout.home))
+    return config_files.supervisor_config(layout, commands, folders, user)
+
+
+def test_supervisor_reads_back_the_commands_with_their_spaces(layout: Layout) -> None:
+    for folder in (layout.supervisor_config.parent, layout.logs):
+        folder.mkdir()
+    layout.supervisor_config.write_text(written_supervisor_config(layout))
+    options = ServerOptions()
+    options.realize(["-c", str(layout.supervisor_config)])
+    programs = {group.name: group.process_configs[0] for group in options.process_group_configs}
+    assert set(programs) == set(SERVICES)
+    for name, program in programs.items():
+        assert shlex.split(program.command) == command_of(name, layout, Ports(), CLUSTER, SPARK)
+        assert program.stdout_logfile == str(layout.log(name))
+        assert not program.autostart
+
+
+def test_postgres_stops_last(layout: Layout) -> None:
+    assert all(
+        SERVICES["postgres"].priority < service.priority for name, service in SERVICES.items() if name != "postgres"
+    )
+
+
+def test_only_postgres_gives_up_root(layout: Layout) -> None:
+    text = written_supervisor_config(layout, user="nobody")
+    programs = dict(section.split("]", 1) for section in text.split("[program:")[1:])
+    assert [name for name, body in programs.items() if "user=nobody" in body] == ["postgres"]
+
+
+@given(path_names)
+def test_spark_properties_keep_every_path_on_its_own_line(name: str) -> None:
+    layout = layout_at(Path("/srv") / name)
+    properties = parsed_properties(config_files.spark_properties(layout, Settings(), JAVA, None))
+    assert properties["spark.sql.catalog.lake.warehouse"] == f"file:///srv/{name}/warehouse"
+    assert all(Path(jar).parent == layout.jars for jar in properties["spark.driver.extraClassPath"].split(":"))
+
+
+def test_spark_properties_hold_no_database_password_and_no_address_but_loopback(layout: Layout) -> None:
+    properties = parsed_properties(config_files.spark_properties(layout, Settings(), JAVA, None))
+    assert not [name for name in properties if "password" in name]
+    assert properties["spark.connect.grpc.binding.address"] == "127.0.0.1"
+    assert properties["spark.driver.bindAddress"] == "127.0.0.1"
+
+
+def test_the_catalog_is_the_shared_one(layout: Layout) -> None:
+    properties = parsed_properties(config_files.spark_properties(layout, Settings(Ports(postgres=5)), JAVA, None))
+    catalog = {name.removeprefix("spark.sql.catalog.lake."): value for name, value in properties.items()}
+    assert (catalog["type"], catalog["jdbc.schema-version"], catalog["cache-enabled"]) == ("jdbc", "V1", "false")
+    assert catalog["uri"] == "jdbc:postgresql://127.0.0.1:5/lake"
+
+
+def test_a_warehouse_in_s3_brings_its_file_io_and_keys(layout: Layout) -> None:
+    variables = {"FINLAKE_WAREHOUSE": "s3://lake/warehouse", "FINLAKE_S3_ENDPOINT": "http://127.0.0.1:8333"}
+    settings = Settings(variables=variables)
+    properties = parsed_properties(config_files.spark_properties(layout, settings, JAVA, ("key", "secret")))
+    catalog = "spark.sql.catalog.lake."
+    assert properties[catalog + "warehouse"] == "s3://lake/warehouse"
+    assert properties[catalog + "io-impl"] == "org.apache.iceberg.aws.s3.S3FileIO"
+    assert properties[catalog + "s3.endpoint"] == "http://127.0.0.1:8333"
+    assert properties[catalog + "s3.access-key-id"] == "key"
+    assert "iceberg-aws-bundle" in properties["spark.driver.extraClassPath"]
+
+
+def test_no_command_line_holds_a_secret(layout: Layout) -> None:
+    secrets = layout.secrets
+    for name in SERVICES:
+        assert not [word for word in command_of(name, layout, Ports(), CLUSTER, SPARK) if str(secrets) in word]
+
+
+def test_dagster_accepts_its_configuration(layout: Layout) -> None:
+    layout.dagster.mkdir()
+    (layout.dagster / "dagster.yaml").write_text(config_files.dagster_instance(layout, 5))
+    config, _ = dagster_instance_config(str(layout.dagster))
+    assert config["concurrency"]["pools"]["default_limit"] == 1
+    assert config["telemetry"] == {"enabled": False}
+
+
+@given(path_names)
+def test_the_dagster_url_names_its_driver_and_leads_libpq_to_the_password_file(name: str) -> None:
+    layout = layout_at(Path("/srv") / name)
+    url = make_url(config_files.dagster_url(layout, 5))
+    assert url.drivername == "postgresql+psycopg2"
+    assert url.password is None
+    assert url.query["passfile"] == str(layout.passfile)
+
+
+def test_the_clients_get_paths_of_password_files_only(layout: Layout) -> None:
+    layout.secrets.mkdir()
+    layout.password_file("lake").write_text("a-password")
+    environment = client_environment(layout, Settings())
+    assert environment["FINLAKE_CATALOG_PASSWORD_FILE"] == str(layout.password_file("lake"))
+    assert "a-password" not in " ".join(environment.values())
+
+
+def test_what_the_user_has_set_wins(layout: Layout) -> None:
+    settings = Settings(variables={"FINLAKE_SOURCES": "live"})
+    assert client_environment(layout, settings)["FINLAKE_SOURCES"] == "live"
+
+
+def test_settings_are_read_back_as_they_were_saved(layout: Layout) -> None:
+    settings = Settings(Ports(1, 2, 3, 4), {"FINLAKE_SOURCES": "live"})
+    assert recorded(layout) is None
+    save(layout, settings)
+    assert recorded(layout) == settings
+
+
+@pytest.mark.parametrize("content", ["", "[]", json.dumps({"ports": {"other": 1}, "variables": {}})])
+def test_a_damaged_record_is_named(layout: Layout, content: str) -> None:
+    layout.record.write_text(content)
+    with pytest.raises(StackError, match="stack.json is not a record of ports and variables"):
+        recorded(layout)
+
+
+def test_one_s3_key_without_the_other_is_refused(layout: Layout, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("k\n")
+    with pytest.raises(StackError, match="FINLAKE_S3_SECRET_KEY_FILE is not set"):
+        s3_keys(Settings(variables={"FINLAKE_S3_ACCESS_KEY_FILE": str(tmp_path / "key")}))
+
+
+def test_services_bring_what_they_need_in_starting_order() -> None:
+    assert with_requirements({"dagster_daemon"}) == ["postgres", "dagster_webserver", "dagster_daemon"]
+    assert with_requirements(None) == list(SERVICES)
+
+
+def test_an_unknown_service_is_named() -> None:
+    with pytest.raises(StackError, match="no service is named kafka; there are postgres"):
+        with_requirements({"kafka"})
+
+
+def parsed_properties(text: str) -> dict[str, str]:
+    pairs = (line.split(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {name: value for name, value in pairs}

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+
+from deploy.local.errors import StackError
+from deploy.local.layout import LONGEST_SOCKET_PATH, Layout
+
+
+def test_a_home_with_spaces_is_fine() -> None:
+    home = Path("/srv/my lake/état")
+    assert Layout(home, home / "jars").record == home / "stack.json"
+
+
+@pytest.mark.parametrize("character", list("%#?;:,\"'\\&\n"))
+def test_a_path_that_configuration_files_cannot_carry_is_refused_by_name(character: str) -> None:
+    home = Path(f"/srv/a{character}b")
+    with pytest.raises(StackError, match="move it to a folder without these characters"):
+        Layout(home, Path("/srv/jars"))
+
+
+def test_jars_elsewhere_are_checked_too() -> None:
+    with pytest.raises(StackError, match="/srv/a:b"):
+        Layout(Path("/srv/home"), Path("/srv/a:b"))
+
+
+def test_the_supervisor_socket_lies_in_the_state_folder() -> None:
+    home = Path("/srv/home")
+    assert Layout(home, home).supervisor_socket.is_relative_to(home)
+
+
+def test_a_deep_state_folder_gets_a_socket_that_a_unix_socket_address_can_hold() -> None:
+    deep, other = Path("/" + "d" * 200), Path("/" + "e" * 200)
+    sockets = {Layout(home, home).supervisor_socket for home in (deep, other)}
+    assert all(len(str(socket).encode()) <= LONGEST_SOCKET_PATH for socket in sockets)
+    assert len(sockets) == 2

@@ -1,0 +1,61 @@
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import pytest
+
+from deploy.local.errors import PortTakenError
+from deploy.local.ports import LOOPBACK, Ports, free_ports, is_free, settle
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_port_with_a_listener_is_not_free(taken_port: int) -> None:
+    assert not is_free(taken_port)
+
+
+def test_a_port_is_free_again_when_its_listener_has_gone() -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+    assert is_free(port)
+
+
+def test_a_port_taken_on_all_interfaces_is_not_free() -> None:
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        assert not is_free(server.getsockname()[1])
+
+
+def test_a_taken_port_is_named_with_its_service_and_the_way_out(taken_port: int) -> None:
+    wanted = Ports(*_four(dagster_webserver=taken_port))
+    with pytest.raises(PortTakenError, match=rf"port {taken_port} of dagster_webserver .*finlake up --free-ports"):
+        settle(wanted, ["postgres", "dagster_webserver"], move=False)
+
+
+def test_only_taken_ports_move(taken_port: int) -> None:
+    wanted = Ports(*_four(spark_connect=taken_port))
+    settled = settle(wanted, asdict(wanted), move=True)
+    assert settled.spark_connect != taken_port
+    assert is_free(settled.spark_connect)
+    assert {**asdict(settled), "spark_connect": 0} == {**asdict(wanted), "spark_connect": 0}
+
+
+def test_the_port_of_a_service_that_is_not_asked_for_does_not_matter(taken_port: int) -> None:
+    wanted = Ports(*_four(sample_sources=taken_port))
+    assert settle(wanted, ["postgres"], move=False) == wanted
+
+
+def test_free_ports_are_all_different() -> None:
+    ports = asdict(free_ports())
+    assert len(set(ports.values())) == len(ports)
+
+
+def test_a_service_without_a_listener_has_no_port() -> None:
+    assert Ports().of("dagster_daemon") is None
+
+
+def _four(**given: int) -> list[int]:
+    return list((asdict(free_ports()) | given).values())

@@ -1,0 +1,247 @@
+"""The stack on real processes: Postgres, Spark Connect and Dagster with a code location of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+import psycopg
+import pytest
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from deploy.local.errors import PortTakenError, StackError
+from deploy.local.layout import REPOSITORY
+from deploy.local.ports import LOOPBACK, free_ports
+from deploy.local.stack import LocalStack, ServiceStatus
+from deploy.local.supervision import Supervisor
+
+pytestmark = pytest.mark.stack
+
+SERVICES = ("postgres", "spark_connect", "dagster_webserver", "dagster_daemon")
+
+WORKSPACE = "load_from: [{python_file: {relative_path: definitions.py, location_name: tests}}]"
+DEFINITIONS = """
+import threading
+import dagster as dg
+
+@dg.asset(pool="endless")
+def endless() -> None:
+    threading.Event().wait(600)
+
+defs = dg.Definitions(assets=[endless], jobs=[dg.define_asset_job("endless_job", [endless])],
+                      executor=dg.in_process_executor)
+"""
+
+LAUNCH = """mutation($parameters: ExecutionParams!) { launchRun(executionParams: $parameters) {
+    __typename ... on LaunchRunSuccess { run { runId } } } }"""
+RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+POOLS = "{ instance { concurrencyLimits { concurrencyKey activeSlotCount } } }"
+
+Seen = TypeVar("Seen")
+
+eventually = retry(stop=stop_after_delay(60), wait=wait_fixed(0.2), reraise=True)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[LocalStack]:
+    folder = Path(tempfile.mkdtemp(prefix="finlake-"))
+    folder.chmod(0o711)
+    (folder / "workspace.yaml").write_text(WORKSPACE)
+    (folder / "definitions.py").write_text(DEFINITIONS)
+    stack = LocalStack(
+        folder / "my lake",
+        free_ports(),
+        jars=REPOSITORY / ".finlake" / "jars",
+        workspace=folder / "workspace.yaml",
+    )
+    # As from a background shell, where Dagster would inherit deafness to every signal that stops it.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        stack.up(services=SERVICES)
+        signal.signal(signal.SIGINT, before)
+        yield stack
+    finally:
+        signal.signal(signal.SIGINT, before)
+        stack.down()
+        shutil.rmtree(folder)
+
+
+def processes(stack: LocalStack) -> list[psutil.Process]:
+    return Supervisor(stack.layout).leftovers()
+
+
+def of_each(stack: LocalStack, look: Callable[[psutil.Process], Seen]) -> list[Seen]:
+    """What can be seen of each process; some, like Postgres's short workers, end while they are looked at."""
+    seen = []
+    for process in processes(stack):
+        with suppress(psutil.NoSuchProcess):
+            seen.append(look(process))
+    return seen
+
+
+def status_of(stack: LocalStack, name: str) -> ServiceStatus:
+    return next(entry for entry in stack.status() if entry.name == name)
+
+
+def ask(stack: LocalStack, query: str, **variables: object) -> Any:
+    url = stack.environment()["FINLAKE_DAGSTER_URL"] + "/graphql"
+    answer = httpx.post(url, json={"query": query, "variables": variables}, timeout=30, trust_env=False)
+    return answer.raise_for_status().json()["data"]
+
+
+def test_up_again_starts_nothing_anew(stack: LocalStack) -> None:
+    before = {entry.name: entry.pid for entry in stack.status()}
+    assert stack.up(services=SERVICES) == {}
+    assert {entry.name: entry.pid for entry in stack.status()} == before
+    assert [entry.name for entry in stack.status() if entry.state == "running"] == list(SERVICES)
+
+
+def test_up_with_other_settings_is_refused(stack: LocalStack) -> None:
+    other = LocalStack(stack.layout.home, jars=stack.layout.jars, variables={"FINLAKE_SOURCES": "live"})
+    with pytest.raises(StackError, match=r"other settings \(FINLAKE_SOURCES\); run `finlake down`"):
+        other.up(services=["postgres"])
+
+
+def test_spark_and_pyiceberg_see_each_others_rows_in_the_catalog(stack: LocalStack) -> None:
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyspark.sql import SparkSession
+
+    environment = stack.environment()
+    password = Path(environment["FINLAKE_CATALOG_PASSWORD_FILE"]).read_text().strip()
+    uri = environment["FINLAKE_CATALOG_URI"].replace("lake@", f"lake:{password}@")
+    catalog = SqlCatalog("lake", uri=uri, warehouse=environment["FINLAKE_WAREHOUSE"])
+    spark = SparkSession.builder.remote(environment["FINLAKE_SPARK_REMOTE"]).create()
+    try:
+        spark.sql("CREATE NAMESPACE lake.probe")
+        spark.sql("CREATE TABLE lake.probe.seen (id BIGINT, at TIMESTAMP) USING iceberg")
+        spark.sql("INSERT INTO lake.probe.seen VALUES (1, TIMESTAMP '2024-07-01 12:00:00')")
+        rows = catalog.load_table("probe.seen").scan().to_arrow()
+        # The session is in UTC, wherever the machine is.
+        assert rows.to_pylist()[0]["at"].isoformat() == "2024-07-01T12:00:00+00:00"
+        catalog.load_table("probe.seen").append(rows)
+        assert spark.table("lake.probe.seen").count() == 2
+    finally:
+        spark.stop()
+
+
+def test_spark_workers_import_the_repository_with_the_environments_python(stack: LocalStack) -> None:
+    import sys
+
+    import pyarrow
+    from pyspark.sql import SparkSession
+
+    def locate(batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        import sys
+        from importlib import import_module
+
+        for _ in batches:
+            found = [sys.prefix, import_module("spark").__path__[0]]
+            yield pyarrow.RecordBatch.from_pydict({"found": found})
+
+    spark = SparkSession.builder.remote(stack.environment()["FINLAKE_SPARK_REMOTE"]).create()
+    try:
+        rows = spark.range(1).mapInArrow(locate, "found string").collect()
+    finally:
+        spark.stop()
+    assert [row.found for row in rows] == [sys.prefix, str(REPOSITORY / "spark")]
+
+
+def test_a_role_enters_its_own_database_with_its_password_only(stack: LocalStack) -> None:
+    port = status_of(stack, "postgres").port
+    password = stack.layout.password_file("lake").read_text().strip()
+    psycopg.connect(host=LOOPBACK, port=port, user="lake", dbname="lake", password=password).close()
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        psycopg.connect(host=LOOPBACK, port=port, user="lake", dbname="dagster", password=password)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(host=LOOPBACK, port=port, user="lake", dbname="lake", password="guess")
+
+
+def test_no_process_and_no_log_shows_a_password(stack: LocalStack) -> None:
+    passwords = [file.read_text().strip() for file in stack.layout.secrets.glob("*.password")]
+    assert len(passwords) == 3
+    shown = of_each(stack, lambda process: " ".join([*process.cmdline(), *process.environ().values()]))
+    shown += [log.read_text() for log in stack.layout.logs.iterdir()]
+    assert not [text for text in shown for password in passwords if password in text]
+
+
+def test_all_services_listen_on_loopback_only(stack: LocalStack) -> None:
+    connections = of_each(stack, lambda process: process.net_connections("inet"))
+    listening = [each.laddr.ip for some in connections for each in some if each.status == psutil.CONN_LISTEN]
+    assert len(listening) >= 3
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {LOOPBACK}
+
+
+@pytest.mark.parametrize("name", ["postgres", "dagster_daemon"])
+def test_a_killed_service_comes_back(stack: LocalStack, name: str) -> None:
+    killed = status_of(stack, name).pid
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+
+    @eventually
+    def is_back() -> None:
+        entry = status_of(stack, name)
+        assert entry.state == "running"
+        assert entry.pid != killed
+
+    is_back()
+    stack.up(services=SERVICES)
+
+
+def test_a_run_whose_process_died_with_the_stack_is_closed_by_the_next_up(stack: LocalStack) -> None:
+    selector = {"repositoryLocationName": "tests", "repositoryName": "__repository__", "jobName": "endless_job"}
+    launched = ask(stack, LAUNCH, parameters={"selector": selector, "mode": "default"})["launchRun"]
+    run_id = launched["run"]["runId"]
+
+    @eventually
+    def holds_its_slot() -> None:
+        assert ask(stack, RUN, id=run_id)["runOrError"]["status"] == "STARTED"
+        assert ask(stack, POOLS)["instance"]["concurrencyLimits"] == [
+            {"concurrencyKey": "endless", "activeSlotCount": 1}
+        ]
+
+    holds_its_slot()
+    doomed = processes(stack)
+    for process in doomed:
+        process.kill()
+    psutil.wait_procs(doomed, timeout=30)
+    assert stack.down() == 0
+
+    stack.up(services=SERVICES)
+    assert ask(stack, RUN, id=run_id)["runOrError"]["status"] == "FAILURE"
+    assert ask(stack, POOLS)["instance"]["concurrencyLimits"] == [{"concurrencyKey": "endless", "activeSlotCount": 0}]
+
+
+def test_down_ends_what_a_killed_supervisor_left_running(stack: LocalStack) -> None:
+    supervisor = int(stack.layout.supervisor_pid.read_text())
+    os.kill(supervisor, signal.SIGKILL)
+    assert stack.down() > 0
+    assert processes(stack) == []
+
+
+def test_down_stops_everything_by_itself(stack: LocalStack) -> None:
+    stack.up(services=["postgres", "dagster_daemon"])
+    running = processes(stack)
+    assert len(running) > 5
+    assert stack.down() == 0
+    assert processes(stack) == []
+    assert not [process for process in running if process.is_running()]
+    assert {entry.state for entry in stack.status()} == {"stopped"}
+
+
+def test_a_taken_port_stops_up_before_anything_runs_and_free_ports_moves(stack: LocalStack) -> None:
+    port = status_of(stack, "postgres").port
+    with socket.create_server((LOOPBACK, port or 0)):
+        with pytest.raises(PortTakenError, match=f"port {port} of postgres"):
+            stack.up(services=["postgres"])
+        assert processes(stack) == []
+        stack.up(free_ports=True, services=["postgres"])
+        assert status_of(stack, "postgres").port != port
+        assert status_of(stack, "postgres").state == "running"
+    stack.down()

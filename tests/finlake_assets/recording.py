@@ -1,0 +1,131 @@
+"""A lake that does nothing and remembers what it was asked to do, behind the real resource's verbs."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import pyarrow as pa
+
+from finlake_resources.spark_jobs import PendingRestatement, SparkJobs, UpkeepAction
+from spark.contracts import lake
+from spark.contracts.universe import Universe
+from spark.jobs.report import CheckOutcome, JobReport, Provenance, TableReport, Window
+
+if TYPE_CHECKING:
+    from spark.storage import Lake
+
+WRITTEN_WITH = {
+    "bronze.stooq_prices": ("bronze.stooq_downloads",),
+    "bronze.gdelt_gkg": ("bronze.gdelt_slots",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One job that was run."""
+
+    job: str
+    window: Window
+    provenance: Provenance
+    inputs: Mapping[str, object]
+
+
+@dataclass(kw_only=True)
+class LakeLog:
+    """What the fake answers, and what it was asked."""
+
+    calls: list[Call] = field(default_factory=list)
+    checked: list[tuple[str, Window | None]] = field(default_factory=list)
+    tidied: list[tuple[str, str]] = field(default_factory=list)
+    failures: dict[str, Exception] = field(default_factory=dict)
+    reports: dict[str, JobReport] = field(default_factory=dict)
+    failing_checks: dict[str, int] = field(default_factory=dict)
+    known_sessions: dict[str, date] = field(default_factory=dict)
+    slots: dict[date, set[datetime]] = field(default_factory=dict)
+    pending: list[PendingRestatement] = field(default_factory=list)
+    newest_dates: dict[str, date] = field(default_factory=dict)
+    rows: dict[str, pa.Table] = field(default_factory=dict)
+
+    def call(self, job: str) -> Call:
+        """The only call of a job."""
+        (found,) = [call for call in self.calls if call.job == job]
+        return found
+
+
+def outcomes(address: str, failing: Mapping[str, int]) -> tuple[CheckOutcome, ...]:
+    """Every check of a contract, those in `failing` with that many rows."""
+    table = lake.table(address)
+    severities = {"grain_is_unique": "error", "required_columns_present": "error"}
+    severities |= {check.name: check.severity for check in table.checks}
+    return tuple(
+        CheckOutcome(
+            name=name, severity="warn" if severity == "warn" else "error", why=f"because of {name}",
+            failing_count=failing.get(f"{address} {name}", 0),
+            samples=({"ticker": "AAPL", "row": "bad"},) if failing.get(f"{address} {name}") else (),
+        )
+        for name, severity in severities.items()
+    )
+
+
+def report_of(address: str, window: Window, failing: Mapping[str, int] | None = None) -> TableReport:
+    """A published write of five rows on the first and the last date of the window."""
+    return TableReport(
+        address=address, row_count=10, row_count_by_date={window.start.isoformat(): 5, window.end.isoformat(): 5},
+        snapshot_id=9_007_199_254_740_993, previous_snapshot_id=41, window=window,
+        checks=outcomes(address, failing or {}),
+    )
+
+
+def recording_jobs(log: LakeLog) -> SparkJobs:
+    """The resource whose every verb writes to, and answers from, the log."""
+
+    class RecordingJobs(SparkJobs):
+        def run(
+            self, job: str, *, window: Window, provenance: Provenance, inputs: Mapping[str, object] | None = None,
+        ) -> JobReport:
+            taken = {
+                name: list(value) if name == "slots" and isinstance(value, Iterable) else value
+                for name, value in (inputs or {}).items()
+            }
+            log.calls.append(Call(job=job, window=window, provenance=provenance, inputs=taken))
+            if job in log.failures:
+                raise log.failures[job]
+            if job in log.reports:
+                return log.reports[job]
+            addresses = (job, *WRITTEN_WITH.get(job, ()))
+            return JobReport(
+                tables=tuple(report_of(address, window) for address in addresses),
+                input_snapshots={address: 7 for address in lake.table(job).inputs},
+            )
+
+        def check(self, address: str, window: Window | None = None) -> tuple[CheckOutcome, ...]:
+            log.checked.append((address, window))
+            return outcomes(address, log.failing_checks)
+
+        def newest(self, address: str) -> date | None:
+            return log.newest_dates.get(address)
+
+        def loaded_slots(self, day: date, universe: Universe) -> set[datetime]:
+            return log.slots.get(day, set())
+
+        def last_known_session(self, symbols: Collection[str]) -> dict[str, date]:
+            return {ticker: day for ticker, day in log.known_sessions.items() if ticker in symbols}
+
+        def pending_restatements(self) -> list[PendingRestatement]:
+            return log.pending
+
+        def upkeep(self, action: UpkeepAction, address: str) -> Mapping[str, int]:
+            log.tidied.append((action, address))
+            if address in log.failures:
+                raise log.failures[address]
+            return {"files": 2}
+
+        def lake(self) -> "Lake":
+            def rows(address: str, columns: tuple[str, ...]) -> pa.Table:
+                return log.rows[address].select(list(columns))
+
+            return cast("Lake", SimpleNamespace(rows=rows))
+
+    return RecordingJobs(catalog_uri="-", catalog_password_file="-", warehouse="-", spark_remote="-")

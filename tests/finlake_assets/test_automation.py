@@ -1,0 +1,125 @@
+"""Tables follow their inputs by themselves, completely or not at all, and never into a session that is not there yet."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from finlake_assets.automation import with_automation
+from finlake_assets.gold import indicators, ml_labels, news_daily, stock_analytics
+from finlake_assets.partitions import Timeline
+from finlake_assets.silver import news_mentions, prices_daily
+from finlake_resources.calendar import TradingCalendar
+from finlake_resources.universe_file import UniverseFile
+from spark.contracts import lake
+from tests.finlake_assets.recording import LakeLog, recording_jobs
+
+TIMELINE = Timeline(TradingCalendar(), date(2026, 11, 2))
+FRIDAY_EVENING = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
+SATURDAY = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
+SESSIONS = [day.isoformat() for day in TIMELINE.calendar.sessions(date(2026, 11, 2), date(2026, 11, 20))]
+DAYS = [(date(2026, 10, 1) + timedelta(days=n)).isoformat() for n in range(51)]
+
+
+class Board:
+    """An instance on which inputs are reported, and the requests that conditions make of it."""
+
+    def __init__(self) -> None:
+        self.instance = dg.DagsterInstance.ephemeral()
+        modules = (prices_daily, news_mentions, indicators, news_daily, stock_analytics, ml_labels)
+        self.defs = dg.Definitions(
+            assets=with_automation([module.build(TIMELINE) for module in modules]),
+            resources={"jobs": recording_jobs(LakeLog()), "universe": UniverseFile(path="-")},
+        )
+        self.cursor: dg.AssetDaemonCursor | None = None  # type: ignore[name-defined]
+
+    def fill(self, address: str, keys: list[str]) -> None:
+        key = dg.AssetKey(address.split("."))
+        for partition in keys:
+            self.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))
+        contract = lake.table(address)
+        names = ["grain_is_unique", "required_columns_present", *(c.name for c in contract.checks if c.severity == "error")]
+        for name in names:
+            self.instance.report_runless_asset_event(
+                dg.AssetCheckEvaluation(asset_key=key, check_name=name, passed=True, metadata={}))
+
+    def requests(self, now: datetime) -> dict[str, set[str]]:
+        result = dg.evaluate_automation_conditions(
+            self.defs, self.instance, evaluation_time=now, cursor=self.cursor)
+        self.cursor = result.cursor
+        asked = {
+            address: set(result.get_requested_partitions(dg.AssetKey(address.split("."))))
+            for address in ("silver.prices_daily", "gold.indicators", "gold.news_daily", "gold.stock_analytics", "gold.ml_labels")
+        }
+        return {address: keys for address, keys in asked.items() if keys}
+
+
+@pytest.fixture
+def board() -> Board:
+    return Board()
+
+
+def test_nothing_is_requested_while_inputs_are_missing(board: Board) -> None:
+    assert board.requests(FRIDAY_EVENING) == {}
+    assert board.requests(SATURDAY) == {}
+
+
+def test_a_new_session_pulls_its_readers_along(board: Board) -> None:
+    board.fill("silver.prices_daily", SESSIONS[:-1])
+    board.fill("gold.indicators", SESSIONS[:-1])
+    board.fill("gold.ml_labels", SESSIONS[:-1])
+    board.requests(FRIDAY_EVENING)
+    board.fill("silver.prices_daily", SESSIONS[-1:])
+    asked = board.requests(FRIDAY_EVENING + timedelta(minutes=1))
+    assert asked["gold.indicators"] == {"2026-11-20"}
+    # The labels of the two sessions before waited for this one.
+    assert asked["gold.ml_labels"] == {"2026-11-18", "2026-11-19", "2026-11-20"}
+    assert board.requests(FRIDAY_EVENING + timedelta(minutes=2)) == {}
+
+
+def test_the_early_key_of_monday_is_not_requested_on_saturday(board: Board) -> None:
+    assert TIMELINE.sessions.get_partition_keys(current_time=SATURDAY)[-1] == "2026-11-23"
+    board.requests(FRIDAY_EVENING)
+    board.fill("silver.prices_daily", SESSIONS)
+    asked = board.requests(SATURDAY)
+    assert asked["gold.indicators"] == set(SESSIONS)
+    assert not any("2026-11-23" in keys for keys in asked.values())
+
+
+def test_analytics_wait_for_prices_and_news(board: Board) -> None:
+    board.fill("silver.prices_daily", SESSIONS)
+    assert "gold.stock_analytics" not in board.requests(SATURDAY)
+    board.fill("gold.news_daily", SESSIONS)
+    assert board.requests(SATURDAY + timedelta(minutes=1))["gold.stock_analytics"] == set(SESSIONS)
+
+
+def test_news_of_a_session_wait_for_its_last_day(board: Board) -> None:
+    board.requests(FRIDAY_EVENING)
+    board.fill("silver.news_mentions", [day for day in DAYS if day < "2026-11-20"])
+    asked = board.requests(SATURDAY)
+    assert "2026-11-19" in asked["gold.news_daily"]
+    assert "2026-11-20" not in asked["gold.news_daily"]
+    board.fill("silver.news_mentions", ["2026-11-20"])
+    assert board.requests(SATURDAY + timedelta(minutes=1))["gold.news_daily"] == {"2026-11-20"}
+
+
+@pytest.mark.parametrize(("now", "filled_to"), [
+    ("2026-11-21T17:00:00+00:00", "2026-11-20"),  # Saturday: Friday is loaded
+    ("2026-11-22T17:00:00+00:00", "2026-11-21"),  # Sunday: Saturday is loaded
+    ("2026-11-23T23:00:00+00:00", "2026-11-22"),  # Monday evening: the session is over, its day is not
+])
+def test_news_of_monday_are_not_requested_before_monday_is_over(board: Board, now: str, filled_to: str) -> None:
+    board.requests(FRIDAY_EVENING)
+    days = [(date(2026, 10, 1) + timedelta(days=n)).isoformat() for n in range(60)]
+    board.fill("silver.news_mentions", [day for day in days if day <= filled_to])
+    asked = board.requests(datetime.fromisoformat(now))
+    assert "2026-11-20" in asked["gold.news_daily"]
+    assert "2026-11-23" not in asked["gold.news_daily"]
+
+
+def test_a_failed_blocking_check_holds_readers_back(board: Board) -> None:
+    board.requests(FRIDAY_EVENING)
+    board.fill("silver.prices_daily", SESSIONS)
+    board.instance.report_runless_asset_event(dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(["silver", "prices_daily"]), check_name="prices_positive", passed=False, metadata={}))
+    assert "gold.indicators" not in board.requests(SATURDAY)

@@ -1,0 +1,310 @@
+"""What a step asks its job for, and what Dagster hears of the answer: one key, a range, a failed audit, checks alone."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from finlake_assets.build import build_defs
+from finlake_assets.checks.verdict import failed_checks, failed_checks_of_run
+from finlake_assets.describe import code_version
+from finlake_assets.jobs import range_tags
+from finlake_assets.publish import fail_for_good
+from finlake_resources.gdelt import GdeltFeed, GdeltSlot, expected_slots
+from finlake_resources.source_errors import ChallengePage, NoData
+from finlake_resources.stooq import StooqBatch, StooqFile, StooqPrices
+from spark.contracts import gold, lake
+from spark.jobs.report import AuditFailed, JobReport, Window
+from tests.conftest import SettingsOf
+from tests.finlake_assets.recording import LakeLog, recording_jobs, report_of
+
+END = date(2018, 3, 27)
+FETCHED_TS = datetime(2018, 3, 28, tzinfo=UTC)
+
+
+def csv_file(ticker: str, newest: str) -> StooqFile:
+    content = f"Date,Open,High,Low,Close,Volume\r\n{newest},1,1,1,1,1\r\n".encode()
+    return StooqFile(ticker, content, ticker.lower() * 8, "drop", f"{ticker.lower()}_us_d.csv", FETCHED_TS)
+
+
+def scripted_stooq(
+    dropped: list[StooqFile], asked: list[tuple[str, date | None, date | None]], answers: dict[str, Exception],
+) -> StooqPrices:
+    class ScriptedStooq(StooqPrices):
+        def dropped_files(self, vendor_codes: Any, names: Any = None) -> StooqBatch:
+            return StooqBatch(list(dropped), [])
+
+        def download(
+            self, ticker: str, vendor_code: str, start: date | None = None, end: date | None = None,
+        ) -> StooqFile:
+            asked.append((ticker, start, end))
+            if ticker in answers:
+                raise answers[ticker]
+            return csv_file(ticker, str(end))
+
+    return ScriptedStooq(drop_location="-")
+
+
+def scripted_gdelt(skipped: list[tuple[date, int]]) -> GdeltFeed:
+    class ScriptedGdelt(GdeltFeed):
+        def fetch_day(self, day: date, skip: Any = ()) -> Iterator[GdeltSlot]:
+            skipped.append((day, len(skip)))
+            for number, label in enumerate(label for label in expected_slots(day) if label not in skip):
+                status = "absent" if number == 3 else "empty"
+                yield GdeltSlot(label, status, "", 0, b"", "", 1, "")  # type: ignore[arg-type]
+
+    return ScriptedGdelt()
+
+
+class Bench:
+    """The lake's definitions with recorded effects, and an instance to run them on."""
+
+    def __init__(self, settings_of: SettingsOf) -> None:
+        self.log = LakeLog()
+        self.dropped = [csv_file(ticker, str(END)) for ticker in ("AAPL", "FB", "GOOG", "IBM", "MSFT")]
+        self.asked: list[tuple[str, date | None, date | None]] = []
+        self.answers: dict[str, Exception] = {}
+        self.skipped: list[tuple[date, int]] = []
+        self.instance = dg.DagsterInstance.ephemeral()
+        self.defs = build_defs(
+            settings_of("local", "sample"), jobs=recording_jobs(self.log), gdelt=scripted_gdelt(self.skipped),
+            stooq=scripted_stooq(self.dropped, self.asked, self.answers),
+        )
+
+    def run(
+        self, job: str, key: str | None = None, span: tuple[str, str] | None = None, select: list[str] | None = None,
+        **options: Any,
+    ) -> dg.ExecuteInProcessResult:
+        return self.defs.resolve_job_def(job).execute_in_process(
+            partition_key=key, tags=range_tags(*span) if span else None, instance=self.instance, raise_on_error=False,
+            asset_selection=[dg.AssetKey(name.split(".")) for name in select] if select else None, **options,
+        )
+
+
+@pytest.fixture
+def bench(settings_of: SettingsOf) -> Bench:
+    return Bench(settings_of)
+
+
+def events(result: dg.ExecuteInProcessResult, address: str) -> dict[str | None, dict[str, Any]]:
+    """Metadata of an asset's materializations by partition."""
+    return {
+        event.partition: {name: value.value for name, value in event.materialization.metadata.items()}
+        for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey(address.split("."))
+    }
+
+
+def test_one_key_runs_the_whole_chain_over_one_session(bench: Bench) -> None:
+    result = bench.run("lake_by_session", key="2018-03-27")
+    assert result.success
+    order = [call.job for call in bench.log.calls]
+    assert order.index("bronze.stooq_prices") < order.index("silver.price_restatements")
+    assert order.index("silver.price_restatements") < order.index("silver.prices_daily") < order.index("gold.indicators")
+    assert set(order) == {
+        "bronze.stooq_prices", "silver.price_restatements", "silver.prices_daily", "gold.indicators", "gold.news_daily",
+        "gold.stock_analytics", "gold.ml_features", "gold.ml_labels",
+    }
+    for call in bench.log.calls:
+        assert call.window == Window(start=END, end=END)
+        assert call.provenance.run_id == result.run_id
+        assert call.provenance.partition == "2018-03-27"
+        assert call.provenance.code_version == code_version(lake.table(call.job))
+
+
+def test_a_range_is_one_run_and_one_job_per_table(bench: Bench) -> None:
+    result = bench.run("lake_by_session", span=("2018-03-29", "2018-04-03"))
+    assert result.success
+    assert bench.log.call("gold.indicators").window == Window(start=date(2018, 3, 29), end=date(2018, 4, 3))
+    assert bench.log.call("gold.indicators").provenance.partition == "2018-03-29...2018-04-03"
+    # 30 March is Good Friday, then a week-end.
+    assert set(events(result, "gold.indicators")) == {"2018-03-29", "2018-04-02", "2018-04-03"}
+
+
+def test_rows_are_counted_by_partition_and_long_metadata_are_stored_once(bench: Bench) -> None:
+    shown = events(bench.run("lake_by_session", span=("2018-03-29", "2018-04-03")), "gold.indicators")
+    assert [shown[key]["dagster/partition_row_count"] for key in sorted(shown, key=str)] == [5, 0, 5]
+    assert all(metadata["iceberg/snapshot_id"] == "9007199254740993" for metadata in shown.values())
+    assert [key for key in shown if "time_travel" in shown[key]] == ["2018-04-03"]
+    assert shown["2018-04-03"]["input_snapshots"] == {"silver.prices_daily": "7"}
+
+
+def test_snapshot_is_the_data_version(bench: Bench) -> None:
+    result = bench.run("lake_by_session", key="2018-03-27")
+    (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(["gold", "indicators"])]
+    assert event.materialization.tags["dagster/data_version"] == "9007199254740993"
+
+
+def test_a_month_reaches_to_its_last_day(bench: Bench) -> None:
+    assert bench.run("lake_by_month", span=("2018-01-01", "2018-02-01")).success
+    assert bench.log.call("gold.monthly_summary").window == Window(start=date(2018, 1, 1), end=date(2018, 2, 28))
+
+
+def test_prices_are_told_which_dates_are_sessions(bench: Bench) -> None:
+    bench.run("lake_by_session", span=("2018-03-29", "2018-04-02"))
+    sessions = [date(2018, 3, 29), date(2018, 4, 2)]
+    assert bench.log.call("silver.prices_daily").inputs == {"sessions": sessions}
+    news = bench.log.call("gold.news_daily").inputs["sessions"]
+    assert isinstance(news, list)
+    assert news[-2:] == sessions
+    assert news[0] == date(2018, 3, 1)
+    assert len(news) == 22
+
+
+def test_mentions_are_told_the_closes_around_the_window(bench: Bench) -> None:
+    assert bench.run("lake_by_day", key="2018-03-31").success
+    closes = bench.log.call("silver.news_mentions").inputs["closes"]
+    assert closes == [
+        (date(2018, 3, 29), datetime(2018, 3, 29, 20, tzinfo=UTC)), (date(2018, 4, 2), datetime(2018, 4, 2, 20, tzinfo=UTC)),
+    ]
+
+
+def test_a_failed_audit_is_recorded_and_stops_everything_downstream(bench: Bench) -> None:
+    window = Window(start=END, end=END)
+    bad = report_of("silver.prices_daily", window, {"silver.prices_daily prices_positive": 3})
+    bench.log.failures["silver.prices_daily"] = AuditFailed(bad, "audit_1234")
+    result = bench.run("lake_by_session", key="2018-03-27")
+    assert not result.success
+    assert not {"gold.indicators", "gold.stock_analytics", "gold.ml_labels"} & {call.job for call in bench.log.calls}
+    failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    assert [(e.check_name, e.metadata["failing_rows"].value) for e in failed] == [("prices_positive", 3)]
+    assert failed[0].metadata["offending_rows"].value.records[0].data == {"ticker": "AAPL", "row": "bad"}
+    failure = result.failure_data_for_node("silver__prices_daily")
+    assert failure is not None
+    assert failure.user_failure_data is not None
+    assert "prices_positive" in str(failure.user_failure_data.description)
+    assert "ticker=AAPL" in str(failure.user_failure_data.description)
+    assert failure.user_failure_data.metadata["branch"].value == "audit_1234"
+    assert events(result, "silver.prices_daily") == {}
+
+
+def test_what_would_fail_again_is_not_tried_again() -> None:
+    with pytest.raises(dg.Failure, match="drop files") as failure:
+        fail_for_good("drop files")
+    assert failure.value.allow_retries is False
+
+
+def test_a_warning_is_recorded_and_stops_nothing(bench: Bench) -> None:
+    window = Window(start=date(2018, 3, 26), end=date(2018, 3, 26))
+    absent = report_of("bronze.gdelt_slots", window, {"bronze.gdelt_slots slot_present": 2})
+    bench.log.reports["bronze.gdelt_gkg"] = JobReport(tables=(report_of("bronze.gdelt_gkg", window), absent))
+    result = bench.run("lake_by_day", key="2018-03-26")
+    assert result.success
+    (failed,) = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    assert (failed.check_name, failed.severity) == ("slot_present", dg.AssetCheckSeverity.WARN)
+    assert failed_checks(result) == []
+
+
+def test_every_contract_check_is_evaluated_in_a_run(bench: Bench) -> None:
+    result = bench.run("lake_by_session", key="2018-03-27")
+    evaluated = {e.check_name for e in result.get_asset_check_evaluations() if e.asset_key == dg.AssetKey(["gold", "indicators"])}
+    assert evaluated == {"grain_is_unique", "required_columns_present", *(check.name for check in gold.INDICATORS.checks)}
+
+
+def test_a_write_that_changed_nothing_is_judged_as_it_stands(bench: Bench) -> None:
+    window = Window(start=END, end=END)
+    same = report_of("silver.price_restatements", window)
+    unchanged = JobReport(tables=(type(same)(address=same.address, row_count=0, is_changed=False),))
+    bench.log.reports["silver.price_restatements"] = unchanged
+    result = bench.run("lake_by_session", key="2018-03-27", select=["silver.price_restatements"])
+    assert result.success
+    assert bench.log.checked == [("silver.price_restatements", window)]
+    assert events(result, "silver.price_restatements")["2018-03-27"]["published"] is False
+
+
+def test_rejected_rows_are_reported_on_the_quarantine(bench: Bench) -> None:
+    window = Window(start=END, end=END)
+    bench.log.reports["silver.prices_daily"] = JobReport(
+        tables=(report_of("silver.prices_daily", window),), quarantined_count=4,
+        quarantine_samples=({"source_name": "aapl_us_d.csv", "reason": "impossible_price"},),
+    )
+    result = bench.run("lake_by_session", key="2018-03-27")
+    (rejected,) = events(result, "silver.quarantine").values()
+    assert rejected["rejected_rows"] == 4
+    assert rejected["samples"].records[0].data["reason"] == "impossible_price"
+    assert events(result, "silver.prices_daily")["2018-03-27"]["quarantined_rows"] == 4
+
+
+def test_checks_alone_write_nothing_and_ask_no_vendor(bench: Bench) -> None:
+    bench.log.newest_dates = {address: END for address in lake.TABLES}
+    result = bench.run("checks_only")
+    assert bench.log.calls == []
+    assert bench.asked == []
+    assert bench.skipped == []
+    assert {address for address, _ in bench.log.checked} == set(lake.TABLES) - {"silver.quarantine"}
+    assert {window for _, window in bench.log.checked} == {None}
+    evaluated = {e.check_name for e in result.get_asset_check_evaluations()}
+    assert {"is_fresh", "prices_positive"} <= evaluated
+
+
+def test_a_failing_check_gives_a_verdict_although_the_steps_succeed(bench: Bench) -> None:
+    bench.log.failing_checks = {"gold.indicators rsi_in_range": 1, "bronze.gdelt_slots slot_present": 5}
+    result = bench.run("checks_only")
+    named = [failure for failure in failed_checks(result) if "rsi_in_range" in failure]
+    assert named == ["gold.indicators rsi_in_range: because of rsi_in_range"]
+    assert not [failure for failure in failed_checks(result) if "slot_present" in failure]
+    assert failed_checks_of_run(bench.instance, result.run_id) == failed_checks(result)
+
+
+def test_dropped_files_that_reach_the_window_make_downloads_unnecessary(bench: Bench) -> None:
+    assert bench.run("lake_by_session", key="2018-03-27").success
+    assert bench.asked == []
+    files = bench.log.call("bronze.stooq_prices").inputs["files"]
+    assert files == bench.dropped
+
+
+def test_a_ticker_no_file_covers_is_downloaded_with_an_overlap(bench: Bench) -> None:
+    bench.dropped[:] = [file for file in bench.dropped if file.ticker not in ("MSFT", "IBM")]
+    bench.log.known_sessions = {"MSFT": date(2018, 3, 20)}
+    assert bench.run("lake_by_session", key="2018-03-27").success
+    # IBM is not known at all; MSFT overlaps what is known by 65 sessions.
+    assert bench.asked == [("IBM", date(2000, 1, 3), END), ("MSFT", date(2017, 12, 13), END)]
+    files = bench.log.call("bronze.stooq_prices").inputs["files"]
+    assert isinstance(files, list)
+    assert {file.ticker for file in files} == {"AAPL", "FB", "GOOG", "IBM", "MSFT"}
+
+
+def test_a_ticker_without_data_is_a_problem_and_the_rest_goes_on(bench: Bench) -> None:
+    bench.dropped[:] = []
+    problem = NoData("ibm.us", "nothing", "Check the code")
+    bench.answers["IBM"] = problem
+    assert bench.run("lake_by_session", key="2018-03-27").success
+    inputs = bench.log.call("bronze.stooq_prices").inputs
+    assert inputs["problems"] == [problem]
+    assert isinstance(inputs["files"], list)
+    assert len(inputs["files"]) == 4
+
+
+def test_a_refusing_vendor_fails_the_run_with_its_message_and_is_not_asked_again(bench: Bench) -> None:
+    bench.dropped[:] = []
+    bench.answers["AAPL"] = ChallengePage("https://stooq.com", "it wants a browser", "Drop the files")
+    result = bench.run("lake_by_session", key="2018-03-27")
+    assert not result.success
+    assert {call.job for call in bench.log.calls} == {"gold.news_daily"}  # the only table that needs no prices
+    assert len(bench.asked) == 1
+    failure = result.failure_data_for_node("bronze__stooq_prices")
+    assert failure is not None
+    assert failure.user_failure_data is not None
+    assert failure.user_failure_data.description == "https://stooq.com: it wants a browser. Drop the files."
+
+
+def test_the_vendor_is_not_asked_when_a_run_says_so(bench: Bench) -> None:
+    bench.dropped[:] = bench.dropped[:1]
+    config = {"ops": {"bronze__stooq_prices": {"config": {"asks_vendor": False}}}}
+    assert bench.run("lake_by_session", key="2018-03-27", run_config=config).success
+    assert bench.asked == []
+
+
+def test_each_day_skips_loaded_slots_and_names_the_missing_ones(bench: Bench) -> None:
+    first, second = date(2018, 3, 11), date(2018, 3, 12)
+    bench.log.slots = {second: set(expected_slots(second)[:90])}
+    result = bench.run("lake_by_day", span=("2018-03-11", "2018-03-12"))
+    assert result.success
+    assert bench.skipped == [(first, 0), (second, 90)]
+    slots = bench.log.call("bronze.gdelt_gkg").inputs["slots"]
+    assert isinstance(slots, list)
+    assert len(slots) == 92 + 6  # clocks change on the first day
+    shown = events(result, "bronze.gdelt_gkg")
+    assert shown["2018-03-11"]["missing_slots"] == "2018-03-11 05:45Z absent"
+    assert shown["2018-03-12"]["missing_slots"] == "2018-03-13 03:15Z absent"

@@ -1,0 +1,283 @@
+"""Stooq files become bars as they were written, and every other line says why it is none."""
+
+import re
+import time
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spark.contracts.bronze import STOOQ_PRICES
+from spark.contracts.silver import QUARANTINE
+from spark.schemas import arrow_schema
+from spark.transforms.bronze.stooq_prices import Parsed, parse
+
+FETCHED_TS = datetime(2026, 2, 28, 3, 0, tzinfo=UTC)  # still 27 February in New York
+SHA256 = "ab" * 32
+ENGLISH = "Date,Open,High,Low,Close,Volume"
+POLISH = "Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen"
+BULK = "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>"
+BARS = ("2024-06-06,124.05,125.59,118.32,121,664696307", "2024-06-07,119.77,121.69,118.02,120.888,412386000.4141")
+
+
+def read(
+    content: str | bytes,
+    *,
+    ticker: str = "NVDA",
+    file_sha256: str = SHA256,
+    source_name: str = "nvda_us_d.csv",
+    stooq_code: str | None = None,
+) -> Parsed:
+    raw = content if isinstance(content, bytes) else content.encode()
+    return parse(
+        raw,
+        ticker=ticker,
+        file_sha256=file_sha256,
+        fetched_ts=FETCHED_TS,
+        source_name=source_name,
+        stooq_code=stooq_code,
+    )
+
+
+def bars(parsed: Parsed) -> list[tuple[Any, ...]]:
+    columns = ("session_date", "open_usd", "high_usd", "low_usd", "close_usd", "volume_shares")
+    return [tuple(row[name] for name in columns) for row in parsed.rows.to_pylist()]
+
+
+def file_of(*lines: str, header: str = ENGLISH, end: str = "\r\n") -> str:
+    return end.join((header, *lines, ""))
+
+
+EXPECTED = [
+    (date(2024, 6, 6), 124.05, 125.59, 118.32, 121.0, 664696307.0),
+    (date(2024, 6, 7), 119.77, 121.69, 118.02, 120.888, 412386000.4141),
+]
+
+
+def test_rows_and_rejections_have_the_columns_of_their_contracts() -> None:
+    parsed = read(file_of(*BARS, "broken"))
+    assert parsed.rows.schema.equals(arrow_schema(STOOQ_PRICES))
+    assert parsed.rejected.schema.equals(arrow_schema(QUARANTINE))
+    first = parsed.rows.to_pylist()[0]
+    assert (first["file_sha256"], first["ticker"], first["fetched_ts"], first["line_number"]) == (
+        SHA256,
+        "NVDA",
+        FETCHED_TS,
+        2,
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        file_of(*BARS),
+        file_of(*BARS, header=POLISH),
+        file_of(*BARS, end="\n"),
+        file_of(*BARS).rstrip("\r\n"),
+        "\ufeff" + file_of(*BARS),
+        "\r\n" + ENGLISH + "\n" + BARS[0] + "\r\n\n" + BARS[1] + "\r",
+    ],
+    ids=["english", "polish", "unix", "no_last_newline", "bom", "blank_first_line_and_mixed_ends"],
+)
+def test_every_spelling_of_a_file_gives_the_same_bars(content: str) -> None:
+    parsed = read(content)
+    assert bars(parsed) == EXPECTED
+    assert parsed.rejected.num_rows == 0
+
+
+def test_line_numbers_count_blank_lines_and_the_header() -> None:
+    parsed = read("\r\n" + ENGLISH + "\r\n\r\n" + BARS[0] + "\r\n")
+    assert parsed.rows["line_number"].to_pylist() == [4]
+
+
+def test_a_member_of_the_bulk_archive_gives_the_bars_of_the_csv() -> None:
+    lines = [f"NVDA.US,D,{line[:10].replace('-', '')},000000,{line[11:]},0" for line in BARS]
+    parsed = read(file_of(*lines, header=BULK))
+    assert bars(parsed) == EXPECTED
+    assert parsed.rejected.num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("ticker", "stooq_code", "written"),
+    [("BRK.B", None, "BRK-B.US"), ("FB", "meta.us", "META.US"), ("NVDA", None, "nvda.us")],
+)
+def test_a_bulk_member_bears_the_code_of_its_ticker(ticker: str, stooq_code: str | None, written: str) -> None:
+    parsed = read(
+        file_of(f"{written},D,20240606,000000,1,2,1,2,5,0", header=BULK), ticker=ticker, stooq_code=stooq_code
+    )
+    assert parsed.rows["ticker"].to_pylist() == [ticker]
+
+
+def test_a_bulk_member_with_rows_of_another_ticker_is_rejected_whole() -> None:
+    content = file_of("AAON.US,D,20240606,000000,1,2,1,2,5,0", "AAPL.US,D,20240607,000000,1,2,1,2,5,0", header=BULK)
+    parsed = read(content, ticker="AAON", source_name="aaon.us.txt")
+    assert parsed.rows.num_rows == 0
+    [rejection] = parsed.rejected.to_pylist()
+    assert (rejection["reason"], rejection["ticker"]) == ("wrong_ticker", "AAON")
+    assert "AAPL.US" in rejection["message"]
+    assert rejection["raw_text"].startswith(BULK)
+
+
+def test_an_intraday_bar_is_not_taken_for_a_day() -> None:
+    parsed = read(file_of("NVDA.US,5,20240606,153000,1,2,1,2,5,0", header=BULK))
+    assert parsed.rejected["reason"].to_pylist() == ["not_daily"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["Date,Open,High,Low,Close\r\n2024-06-06,1,2,1,2\r\n", file_of("2024-06-06,1,2,1,2,")],
+    ids=["no_column", "empty_field"],
+)
+def test_a_volume_the_vendor_did_not_say_is_null(content: str) -> None:
+    assert bars(read(content)) == [(date(2024, 6, 6), 1.0, 2.0, 1.0, 2.0, None)]
+
+
+def test_impossible_prices_are_kept_for_silver_to_judge() -> None:
+    parsed = read(file_of("2024-06-06,-1,0,5,9,0"))
+    assert bars(parsed) == [(date(2024, 6, 6), -1.0, 0.0, 5.0, 9.0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("2024-06-07,1,2,1,2", "malformed_line"),
+        ("2024-06-07,1,2,1,2,5,6", "malformed_line"),
+        ("2024-02-30,1,2,1,2,5", "unparseable_date"),
+        ("07.06.2024,1,2,1,2,5", "unparseable_date"),
+        ("2024-06-07,1,,1,2,5", "unparseable_number"),
+        ("2024-06-07,1,N/D,1,2,5", "unparseable_number"),
+        ("2024-06-07,1,nan,1,2,5", "unparseable_number"),
+        ("2024-06-07,1,1e999,1,2,5", "unparseable_number"),
+        ("2024-06-07,1,2,1,2,many", "unparseable_number"),
+        ("2024-06-07,1,2,1,2,-5", "negative_volume"),
+    ],
+)
+def test_a_line_that_is_no_bar_is_rejected_with_its_reason_and_text(line: str, reason: str) -> None:
+    parsed = read(file_of(BARS[0], line))
+    assert bars(parsed) == EXPECTED[:1]
+    [rejection] = parsed.rejected.to_pylist()
+    assert (rejection["reason"], rejection["raw_text"], rejection["source_name"]) == (reason, line, "nvda_us_d.csv")
+    assert rejection["reference"].endswith("NVDA line 3")
+    assert rejection["source_table"] == "bronze.stooq_prices"
+    assert rejection["message"]
+
+
+def test_a_rejection_is_dated_by_its_row_or_else_by_the_day_in_new_york_it_was_fetched() -> None:
+    parsed = read(file_of("2024-06-07,1,2,1,x,5", "no date at all"))
+    assert parsed.rejected["day_date"].to_pylist() == [date(2024, 6, 7), date(2026, 2, 27)]
+
+
+def test_two_downloads_of_one_name_reject_under_different_references() -> None:
+    first, second = (
+        read(file_of("broken"), file_sha256=sha * 32).rejected["reference"].to_pylist() for sha in ("ab", "cd")
+    )
+    assert first != second
+
+
+def test_an_equal_repetition_is_rejected_and_the_first_line_kept() -> None:
+    parsed = read(file_of(BARS[0], BARS[1], BARS[0]))
+    assert parsed.rows["line_number"].to_pylist() == [2, 3]
+    assert parsed.rejected["reason"].to_pylist() == ["duplicate_row"]
+    assert parsed.rejected["reference"].to_pylist()[0].endswith("line 4")
+
+
+def test_contradicting_repetitions_are_all_kept_so_that_the_audit_stops_the_file() -> None:
+    other = BARS[0].replace("121,", "122,")
+    parsed = read(file_of(BARS[0], other, BARS[0], BARS[1], BARS[1]))
+    assert parsed.rows["line_number"].to_pylist() == [2, 3, 4, 5]
+    assert [ref[-6:] for ref in parsed.rejected["reference"].to_pylist()] == ["line 6"]
+
+
+def test_rows_keep_the_order_of_the_file() -> None:
+    assert bars(read(file_of(*reversed(BARS)))) == EXPECTED[::-1]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\r\n\r\n", b"No data", b"<!DOCTYPE html><html>", b"Date,Close\n2024-06-06,1\n", b"\xff\xfe"]
+)
+def test_something_else_than_a_price_file_is_rejected_whole(content: bytes) -> None:
+    parsed = read(content)
+    assert parsed.rows.num_rows == 0
+    assert parsed.rejected["reason"].to_pylist() == ["unknown_header"]
+    assert parsed.rejected["reference"].to_pylist()[0].endswith("NVDA file")
+
+
+def test_a_header_without_rows_is_a_file_without_bars() -> None:
+    parsed = read(file_of())
+    assert (parsed.rows.num_rows, parsed.rejected.num_rows) == (0, 0)
+
+
+def test_raw_text_is_cut_to_what_quarantine_holds() -> None:
+    assert len(read("<html>" + "x" * 9_000).rejected["raw_text"].to_pylist()[0]) == 4_000
+
+
+def test_ten_thousand_bars_are_read_in_well_under_a_second() -> None:
+    days = [date.fromordinal(date(1990, 1, 1).toordinal() + n) for n in range(10_000)]
+    content = file_of(*(f"{day},12.3{day.day},13.5,11.25,12.75,{day.toordinal()}.5" for day in days)).encode()
+    read(content)
+    started = time.perf_counter()
+    assert read(content).rows.num_rows == 10_000
+    assert time.perf_counter() - started < 1
+
+
+PIECES = st.sampled_from(
+    [
+        "2024-06-06",
+        "20240606",
+        "0000-01-01",
+        "2024-13-01",
+        "NVDA.US",
+        "D",
+        "5",
+        "1.5",
+        "-3",
+        ".5",
+        "1e400",
+        "inf",
+        "",
+        " ",
+        '"',
+        "N/D",
+        "\x00",
+        "é",
+        "١٢",
+        "1_0",
+        "2024-06-07",
+    ]
+)
+LINES = st.lists(PIECES, max_size=11).map(",".join)
+
+
+@settings(deadline=None)
+@given(
+    header=st.sampled_from([ENGLISH, POLISH, BULK, "Date,Open,High,Low,Close"]),
+    lines=st.lists(LINES | st.text(max_size=40), max_size=8),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_every_line_of_a_price_file_is_a_bar_or_a_rejection(header: str, lines: list[str], end: str) -> None:
+    content = end.join((header, *lines)).encode()
+    parsed = read(content)
+    if "wrong_ticker" in parsed.rejected["reason"].to_pylist():
+        assert (parsed.rows.num_rows, parsed.rejected.num_rows) == (0, 1)
+        return
+    written = [line for line in re.split(r"\r\n|\r|\n", content.decode())[1:] if line.strip()]
+    assert parsed.rows.num_rows + parsed.rejected.num_rows == len(written)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300))
+def test_no_bytes_make_the_parser_raise(content: bytes) -> None:
+    parsed = read(content)
+    assert parsed.rows.num_rows + parsed.rejected.num_rows >= 1 or content.lstrip(b"\xef\xbb\xbf").strip() in (
+        ENGLISH.encode(),
+        POLISH.encode(),
+    )
+
+
+@settings(deadline=None)
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_is_read_to_the_last_bit(value: float) -> None:
+    [bar] = bars(read(file_of(f"2024-06-06,{value!r},1,1,1,1")))
+    assert bar[1] == value

@@ -1,0 +1,334 @@
+"""silver.price_restatements: vendor restatements as measured on real files, synthesised with Stooq's digits."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spark.contracts.silver import PRICE_RESTATEMENTS
+from spark.transforms.polars_schema import polars_schema
+from spark.transforms.silver import price_restatements
+
+SESSIONS = [day for day in (date(2023, 1, 2) + timedelta(days=n) for n in range(900)) if day.weekday() < 5][:600]
+NONE_YET = pl.DataFrame(schema=polars_schema(PRICE_RESTATEMENTS))
+FETCHED = datetime(2026, 1, 1, 22, tzinfo=UTC)
+PRICES = ("open_usd", "high_usd", "low_usd", "close_usd")
+Frame = pl.DataFrame
+
+
+def raw_bars(seed: int = 1, level: float = 180.0) -> Frame:
+    """600 quotes with two decimals, as traded."""
+    random = np.random.default_rng(seed)
+    close = level * np.exp(np.cumsum(random.normal(0, 0.015, len(SESSIONS))))
+    opened = close * np.exp(random.normal(0, 0.005, len(SESSIONS)))
+    return pl.DataFrame({
+        "session_date": SESSIONS, "open_usd": opened.round(2),
+        "high_usd": (np.maximum(opened, close) * 1.004).round(2),
+        "low_usd": (np.minimum(opened, close) * 0.996).round(2),
+        "close_usd": close.round(2), "volume_shares": np.floor(random.uniform(1e6, 9e7, len(SESSIONS))),
+    })
+
+
+def printed(bars: Frame, *events: tuple[int, float]) -> Frame:
+    """What the vendor prints after applying (ex-date position, factor) events: six digits, fractional volume."""
+    factor = np.ones(bars.height)
+    for position, step in events:
+        factor[:position] *= step
+    return bars.with_columns(
+        *(pl.Series(name, [float(f"{price:.6g}") for price in bars[name].to_numpy() * factor]) for name in PRICES),
+        pl.Series("volume_shares", [round(volume, 4) for volume in bars["volume_shares"].to_numpy() / factor]),
+    )
+
+
+def judge(history: Frame, download: Frame) -> Frame:
+    rows = price_restatements.judge(history, download, ticker="TEST", file_sha256="ab" * 32, fetched_ts=FETCHED)
+    assert rows.schema == polars_schema(PRICE_RESTATEMENTS)
+    return rows
+
+
+def edited(bars: Frame, position: int, factor: float, names: Sequence[str] = PRICES) -> Frame:
+    """One bar multiplied by `factor`."""
+    here = pl.int_range(pl.len()) == position
+    return bars.with_columns(pl.when(here).then(pl.col(name) * factor).otherwise(pl.col(name)) for name in names)
+
+
+BARS = raw_bars()
+KNOWN = printed(BARS[:580])
+
+
+def test_the_first_download_is_first() -> None:
+    row = judge(KNOWN.head(0), KNOWN).row(0, named=True)
+    assert (row["verdict"], row["segment_number"], row["ratio"], row["recompute_from_date"]) == ("first", 0, None, None)
+    assert (row["ticker"], row["file_sha256"], row["fetched_ts"]) == ("TEST", "ab" * 32, FETCHED)
+
+
+def test_the_same_prices_and_later_sessions_are_consistent_and_change_nothing() -> None:
+    row = judge(KNOWN, printed(BARS[500:])).row(0, named=True)
+    assert (row["verdict"], row["compared_count"], row["ratio"], row["kind"]) == ("consistent", 80, 1.0, None)
+    assert (row["segment_start_date"], row["recompute_from_date"]) == (SESSIONS[500], None)
+
+
+def test_a_split_is_one_step_with_inverse_volume() -> None:
+    row, = judge(KNOWN, printed(BARS, (590, 0.1))).iter_rows(named=True)
+    assert (row["verdict"], row["kind"], row["boundary_date"]) == ("restated", "split", None)
+    assert row["ratio"] == pytest.approx(0.1, rel=1e-6)
+    assert row["volume_ratio"] == pytest.approx(10, rel=1e-6)
+    assert (row["segment_start_date"], row["recompute_from_date"]) == (SESSIONS[0], SESSIONS[0])
+
+
+@pytest.mark.parametrize("factor", [1 / 3, 2 / 3, 0.25, 8.0, 0.0999 * 1.0002])
+def test_splits_of_small_whole_numbers_are_splits(factor: float) -> None:
+    assert judge(KNOWN, printed(BARS, (590, factor)))["kind"].to_list() == ["split"]
+
+
+def test_a_large_special_dividend_is_no_split() -> None:
+    assert judge(KNOWN, printed(BARS, (590, 0.72)))["kind"].to_list() == ["dividend"]
+    without_volume_change = printed(BARS, (590, 0.5)).with_columns(BARS["volume_shares"])
+    assert judge(KNOWN, without_volume_change)["kind"].to_list() == ["dividend"]
+
+
+def test_a_dividend_applied_late_is_a_step_up_to_its_ex_date() -> None:
+    before, after = judge(KNOWN, printed(BARS, (570, 0.999065))).iter_rows(named=True)
+    assert (before["verdict"], before["kind"], before["boundary_date"]) == ("restated", "dividend", SESSIONS[570])
+    assert before["ratio"] == pytest.approx(0.999065, rel=1e-5)
+    assert before["compared_count"] == 570
+    assert (after["segment_number"], after["ratio"], after["kind"], after["boundary_date"]) == (1, 1.0, None, None)
+    assert (after["segment_start_date"], after["compared_count"]) == (SESSIONS[570], 10)
+    assert {before["recompute_from_date"], after["recompute_from_date"]} == {SESSIONS[0]}
+
+
+def test_four_dividends_applied_at_once_are_four_steps() -> None:
+    positions, factor = (330, 393, 456, 519), 0.99915
+    rows = judge(KNOWN, printed(BARS, *((position, factor) for position in positions)))
+    assert rows["verdict"].to_list() == ["restated"] * 5
+    assert rows["boundary_date"].to_list() == [*(SESSIONS[position] for position in positions), None]
+    assert rows["ratio"].to_list() == pytest.approx([factor ** n for n in (4, 3, 2, 1, 0)], rel=1e-5)
+    assert rows["kind"].to_list() == ["dividend"] * 4 + [None]
+
+
+def test_a_split_and_a_dividend_a_day_apart_are_believed() -> None:
+    rows = judge(KNOWN, printed(BARS, (300, 0.1), (301, 0.999)))
+    assert rows["boundary_date"].to_list() == [SESSIONS[300], SESSIONS[301], None]
+    assert rows["kind"].to_list() == ["split", "dividend", None]
+
+
+def test_an_ex_date_on_the_last_known_session_is_believed() -> None:
+    rows = judge(KNOWN, printed(BARS, (579, 0.995)))
+    assert rows["boundary_date"].to_list() == [SESSIONS[579], None]
+    assert rows["compared_count"].to_list() == [579, 1]
+
+
+@pytest.mark.parametrize("level", [0.04, 3.0, 45.0, 2500.0])
+def test_rounding_of_any_price_level_is_not_taken_for_a_change(level: float) -> None:
+    bars = raw_bars(7, 180.0)
+    scale = level / 180.0
+    known, again = printed(bars[:580], (600, scale)), printed(bars, (600, scale), (570, 0.995))
+    assert judge(known, known)["verdict"].to_list() == ["consistent"]
+    assert judge(known, again)["boundary_date"].to_list() == [SESSIONS[570], None]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), steps=st.lists(
+    st.tuples(st.integers(3, 597), st.one_of(st.floats(0.98, 0.9975), st.sampled_from([0.1, 0.25, 0.5]))),
+    min_size=1, max_size=5, unique_by=lambda step: step[0] // 5))
+def test_any_splits_and_dividends_at_once_are_a_restatement_with_their_ex_dates(
+    seed: int, steps: list[tuple[int, float]],
+) -> None:
+    bars = raw_bars(seed)
+    rows = judge(printed(bars), printed(bars, *steps))
+    assert set(rows["verdict"]) == {"restated"}
+    assert rows["boundary_date"].to_list() == [*(SESSIONS[position] for position in sorted(p for p, _ in steps)), None]
+    assert rows["compared_count"].sum() == 600
+
+
+def test_a_ratio_that_is_not_constant_is_rejected_and_says_what_to_do() -> None:
+    noisy = raw_bars(2)
+    row = judge(KNOWN, noisy).row(0, named=True)
+    assert (row["verdict"], row["recompute_from_date"], row["ratio"]) == ("rejected", None, None)
+    assert "TEST" in row["message"]
+    assert "download the whole history" in row["message"]
+
+
+@pytest.mark.parametrize("position", [0, 300, 579])
+@pytest.mark.parametrize("factor", [0.995, 1.005])
+def test_a_lone_changed_bar_in_an_unchanged_series_is_rejected(position: int, factor: float) -> None:
+    row, = judge(KNOWN, edited(printed(BARS), position, factor)).iter_rows(named=True)
+    assert row["verdict"] == "rejected"
+    assert str(SESSIONS[position]) in row["message"]
+
+
+@pytest.mark.parametrize("name", ["open_usd", "high_usd", "low_usd", "close_usd"])
+def test_a_bar_whose_prices_changed_by_different_factors_is_rejected(name: str) -> None:
+    changed = edited(printed(BARS), 200, 1.003 if name == "high_usd" else 0.997, [name])
+    row, = judge(KNOWN, changed).iter_rows(named=True)
+    assert row["verdict"] == "rejected"
+    assert f"on {SESSIONS[200]} and 0 more sessions open, high, low and close changed by different" in row["message"]
+
+
+def test_a_file_without_a_common_session_cannot_be_compared() -> None:
+    row, = judge(KNOWN[:100], printed(BARS[100:])).iter_rows(named=True)
+    assert row["verdict"] == "rejected"
+    assert "download from an earlier date" in row["message"]
+
+
+def test_a_restated_file_must_hold_every_known_session() -> None:
+    split = printed(BARS, (590, 0.1))
+    for partial, missing in ((split[1:], SESSIONS[0]), (split[:579], SESSIONS[579]),
+                             (pl.concat([split[:50], split[51:]]), SESSIONS[50])):
+        row, = judge(KNOWN, partial).iter_rows(named=True)
+        assert row["verdict"] == "partial"
+        assert f"first {missing}" in row["message"]
+
+
+def test_too_few_common_sessions_do_not_prove_a_restatement() -> None:
+    assert judge(KNOWN[:2], printed(BARS, (590, 0.5)))["verdict"].to_list() == ["rejected"]
+    assert judge(KNOWN[:3], printed(BARS, (590, 0.5)))["verdict"].to_list() == ["restated"]
+
+
+def test_a_repaired_missing_bar_is_consistent_and_recomputed_from() -> None:
+    known = pl.concat([KNOWN[:100], KNOWN[102:]])
+    row, = judge(known, printed(BARS)).iter_rows(named=True)
+    assert (row["verdict"], row["recompute_from_date"], row["compared_count"]) == ("consistent", SESSIONS[100], 578)
+
+
+def test_an_earlier_start_is_consistent_and_recomputed_from() -> None:
+    row, = judge(KNOWN[50:], KNOWN).iter_rows(named=True)
+    assert (row["verdict"], row["recompute_from_date"]) == ("consistent", SESSIONS[0])
+
+
+def test_a_corrected_volume_or_last_digit_is_consistent_and_recomputed_from() -> None:
+    for changed in (edited(printed(BARS), 400, 1.01, ["volume_shares"]), edited(printed(BARS), 400, 1 + 1e-5)):
+        row, = judge(KNOWN, changed).iter_rows(named=True)
+        assert (row["verdict"], row["recompute_from_date"]) == ("consistent", SESSIONS[400])
+
+
+def test_impossible_rows_take_no_part() -> None:
+    broken = edited(printed(BARS), 200, -1.0)
+    broken = edited(broken, 201, float("nan"), ["close_usd"])
+    row, = judge(KNOWN, broken).iter_rows(named=True)
+    assert (row["verdict"], row["compared_count"], row["recompute_from_date"]) == ("consistent", 578, None)
+    assert judge(broken[200:202], KNOWN)["verdict"].to_list() == ["first"]
+
+
+def download(bars: Frame, hours: int, name: str) -> Frame:
+    return bars.with_columns(
+        ticker=pl.lit("TEST"), file_sha256=pl.lit(hashlib.sha256(name.encode()).hexdigest()),
+        fetched_ts=pl.lit(FETCHED + timedelta(hours=hours)).cast(pl.Datetime("us", "UTC")),
+    )
+
+
+def story() -> list[Frame]:
+    """A year of downloads: growth, a wrong file, late dividends, a split, a partial file, another wrong file."""
+    return [
+        download(printed(BARS[:300]), 0, "a"),
+        download(printed(BARS[280:320]), 1, "b"),
+        download(raw_bars(9)[:400], 2, "wrong ticker"),
+        download(printed(BARS[:400], (310, 0.999)), 3, "dividend"),
+        download(printed(BARS[:420], (310, 0.999), (410, 0.25)), 4, "split"),
+        download(printed(BARS[411:430]), 4, "same hour"),
+        download(printed(BARS[350:440], (438, 0.5)), 5, "partial restatement"),
+        download(printed(BARS[:500], (310, 0.999), (410, 0.25), (438, 0.5)), 6, "whole restatement"),
+    ]
+
+
+def judged_at_once() -> Frame:
+    return price_restatements.judge_all(pl.concat(story()), NONE_YET)
+
+
+def test_each_download_is_judged_against_the_accepted_ones_before_it() -> None:
+    verdicts = judged_at_once()
+    names = {hashlib.sha256(name.encode()).hexdigest(): name for name in (
+        "a", "b", "wrong ticker", "dividend", "split", "same hour", "partial restatement", "whole restatement")}
+    found = verdicts.group_by("file_sha256", maintain_order=True).first()
+    assert dict(zip((names[sha] for sha in found["file_sha256"]), found["verdict"], strict=True)) == {
+        "a": "first", "b": "consistent", "wrong ticker": "rejected", "dividend": "restated", "split": "restated",
+        "same hour": "consistent", "partial restatement": "partial", "whole restatement": "restated"}
+    assert verdicts.schema == polars_schema(PRICE_RESTATEMENTS)
+
+
+@settings(max_examples=25, deadline=None)
+@given(order=st.permutations(range(8)), cuts=st.sets(st.integers(1, 7)))
+def test_increments_in_any_order_give_the_verdicts_of_all_at_once(order: list[int], cuts: set[int]) -> None:
+    downloads, verdicts = story(), NONE_YET
+    for until in [*sorted(cuts), 8]:
+        known = pl.concat([downloads[index] for index in order[:until]])
+        verdicts = price_restatements.judge_all(known, verdicts)
+    assert verdicts.equals(judged_at_once())
+
+
+def test_verdicts_of_unchanged_downloads_are_kept_as_they_are() -> None:
+    downloads = story()
+    marked = price_restatements.judge_all(pl.concat(downloads[:4]), NONE_YET).with_columns(message=pl.lit("kept"))
+    verdicts = price_restatements.judge_all(pl.concat(downloads), marked)
+    assert verdicts["message"].to_list()[:marked.height] == ["kept"] * marked.height
+    assert "kept" not in verdicts["message"].to_list()[marked.height:]
+
+
+def test_withdrawing_a_wrong_first_download_lets_the_right_ones_in() -> None:
+    wrong, right = download(raw_bars(9), -1, "wrong first"), story()[0]
+    verdicts = price_restatements.judge_all(pl.concat([wrong, right]), NONE_YET)
+    assert verdicts["verdict"].to_list() == ["first", "rejected"]
+    assert price_restatements.judge_all(right, NONE_YET)["verdict"].to_list() == ["first"]
+
+
+def ledger_of(downloads: Frame) -> Frame:
+    return downloads.group_by("ticker", "file_sha256").agg(
+        pl.col("fetched_ts").first(), row_count=pl.len(), first_session_date=pl.col("session_date").min(),
+        last_session_date=pl.col("session_date").max())
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_rows_of_the_new_downloads_dates_and_the_ledger_suffice(count: int) -> None:
+    downloads = pl.concat(story()[:count])
+    whole = price_restatements.judge_all(downloads, NONE_YET)
+    newest = whole["file_sha256"][-1]
+    dates = downloads.filter(pl.col("file_sha256") == newest)["session_date"]
+    cut = downloads.filter(pl.col("session_date").is_between(dates.min(), dates.max()))
+    earlier = whole.filter(pl.col("file_sha256") != newest)
+    assert price_restatements.judge_all(cut, earlier, ledger=ledger_of(downloads)).drop("message").equals(
+        whole.drop("message"))
+
+
+def test_a_wrong_file_does_not_speak_when_the_good_ones_lie_outside_the_dates() -> None:
+    downloads = pl.concat([download(KNOWN[:100], 0, "a"), download(raw_bars(9)[50:200], 1, "wrong ticker"),
+                           download(KNOWN[150:300], 2, "no overlap")])
+    verdicts = price_restatements.judge_all(downloads, NONE_YET)
+    assert verdicts["verdict"].to_list() == ["first", "rejected", "rejected"]
+    cut = downloads.filter(pl.col("session_date") >= SESSIONS[150])
+    assert price_restatements.judge_all(cut, verdicts[:2], ledger=ledger_of(downloads)).equals(verdicts)
+
+
+def test_a_download_of_impossible_rows_alone_is_rejected_and_the_next_one_is_first() -> None:
+    broken = edited(KNOWN[:1], 0, -1.0)
+    verdicts = price_restatements.judge_all(pl.concat([download(broken, 0, "a"), download(KNOWN, 1, "b")]), NONE_YET)
+    assert verdicts["verdict"].to_list() == ["rejected", "first"]
+
+
+def test_rows_outside_the_sessions_take_no_part() -> None:
+    saturday = download(KNOWN[:1].with_columns(session_date=pl.lit(date(2023, 1, 7))), 0, "a")
+    split = download(printed(BARS, (590, 0.1)), 1, "split")
+    both = pl.concat([download(KNOWN, 0, "a"), saturday, split])
+    assert judged_verdicts(both, SESSIONS) == ["first", "restated"]
+    assert judged_verdicts(both, None) == ["first", "partial"]
+    assert judged_verdicts(saturday, SESSIONS) == ["rejected"]
+
+
+def judged_verdicts(downloads: Frame, sessions: list[date] | None) -> list[str]:
+    return price_restatements.judge_all(downloads, NONE_YET, sessions)["verdict"].to_list()
+
+
+def test_two_tickers_at_once_are_refused() -> None:
+    other = story()[0].with_columns(ticker=pl.lit("OTHER"))
+    with pytest.raises(ValueError, match="OTHER, TEST"):
+        price_restatements.judge_all(pl.concat([story()[0], other]), NONE_YET)
+
+
+def test_no_downloads_give_no_verdicts() -> None:
+    assert price_restatements.judge_all(story()[0].head(0), NONE_YET).height == 0
+
+

@@ -53,12 +53,12 @@ def _build(settings: Settings, resource_overrides: dict[str, object]) -> dg.Defi
     tables = [module.build(timeline) for module in TABLES]
     if settings.runs_unattended:
         tables = automation.with_automation(tables)
-    checks = [*freshness.build(timeline), *across_tables.build()]
-    lake_jobs = jobs.build(apart=checks)
+    fresh = freshness.build(timeline)
+    lake_jobs = jobs.build(apart=fresh)
     unattended = registry.build(settings, timeline, lake_jobs)
     return dg.Definitions(
         assets=[*tables, quarantine.build(), *lake_upkeep.build()],
-        asset_checks=checks,
+        asset_checks=[*fresh, *across_tables.build()],
         jobs=list(lake_jobs.values()),
         schedules=unattended.schedules,
         sensors=unattended.sensors,

@@ -22,10 +22,12 @@ BY_MONTH = "lake_by_month"
 CHECKS_ONLY = "checks_only"
 UPKEEP = "upkeep"
 
-# From the vendor to the agreed price: what an ordinary session fills, before its news are complete.
-PRICES_CHAIN = tuple(asset_key(address) for address in (
-    "bronze.stooq_prices", "bronze.stooq_downloads", "silver.price_restatements", "silver.prices_daily",
+# From the vendor to a verdict over what it sent.
+DOWNLOAD_CHAIN = tuple(asset_key(address) for address in (
+    "bronze.stooq_prices", "bronze.stooq_downloads", "silver.price_restatements",
 ))
+# On to the agreed price: what an ordinary session fills, before its news are complete.
+PRICES_CHAIN = (*DOWNLOAD_CHAIN, asset_key("silver.prices_daily"))
 # What changes when accepted history does.
 RESTATED_CHAIN = tuple(asset_key(address) for address in (
     "silver.prices_daily", "gold.indicators", "gold.stock_analytics", "gold.ml_features", "gold.ml_labels",
@@ -35,20 +37,20 @@ RESTATED_CHAIN = tuple(asset_key(address) for address in (
 def build(apart: Sequence[dg.AssetChecksDefinition]) -> "dict[str, AssetJob]":
     """All jobs by name; a range is asked for with Dagster's tags for the start and end of a partition range.
 
-    Checks `apart` from a table's own step look at whole tables, so they run in `checks_only` and in no increment.
+    Checks that stand `apart` ask about now, not about the run's dates: they are left to `checks_only`.
     """
-    whole = dg.AssetSelection.checks(*apart)
+    about_now = dg.AssetSelection.checks(*apart)
     jobs = [
         dg.define_asset_job(
-            BY_DAY, selection=_by_calendar("day") - whole,
+            BY_DAY, selection=_by_calendar("day") - about_now,
             description="News: 15-minute files to mentions, by calendar day.",
         ),
         dg.define_asset_job(
-            BY_SESSION, selection=_by_calendar("session") - whole,
+            BY_SESSION, selection=_by_calendar("session") - about_now,
             description="Prices from the vendor to gold, with the news that are there, by session.",
         ),
         dg.define_asset_job(
-            BY_MONTH, selection=_by_calendar("month") - whole,
+            BY_MONTH, selection=_by_calendar("month") - about_now,
             description="Summaries of whole months.",
         ),
         dg.define_asset_job(

@@ -37,7 +37,8 @@ def report_metadata(report: JobReport, address: str) -> Metadata:
         metadata["recompute_from"] = dg.JsonMetadataValue(
             {ticker: day.isoformat() for ticker, day in sorted(report.recompute_from.items())})
     if report.notes:
-        metadata["notes"] = dg.MarkdownMetadataValue("\n".join(f"- {note[:NOTE_CHARACTERS]}" for note in report.notes[:3]))
+        notes = (f"- {note[:NOTE_CHARACTERS]}" for note in report.notes[:3])
+        metadata["notes"] = dg.MarkdownMetadataValue("\n".join(notes))
     if len(table.row_count_by_date) > 1:
         metadata["rows_by_date"] = dg.MarkdownMetadataValue(plot(table.row_count_by_date))
     return metadata

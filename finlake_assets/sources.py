@@ -1,12 +1,13 @@
 """What a step still has to ask a vendor for, decided from what is already there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.stooq import StooqFile
 from spark.contracts.universe import Universe
+from spark.jobs.report import Window
 
 # Enough common sessions for a restatement to show itself: sixty to compare and five newest ones.
 OVERLAP_SESSIONS = 65
@@ -14,41 +15,56 @@ OVERLAP_SESSIONS = 65
 
 @dataclass(frozen=True)
 class Download:
-    """One ticker's prices wanted over HTTP, both dates inclusive."""
+    """One ticker's prices wanted over HTTP, both dates inclusive; without `start` from the vendor's first bar."""
 
     ticker: str
     vendor_code: str
-    start: date
+    start: date | None
     end: date
 
 
-def missing_downloads(
-    universe: Universe, reached: Mapping[str, date], end: date, history_start: date, calendar: TradingCalendar,
-) -> list[Download]:
-    """The tickers whose prices do not reach `end`, by vendor code.
+@dataclass(frozen=True)
+class Span:
+    """First and last session known of a ticker."""
 
-    `reached` has the latest session known of a ticker. A download overlaps what is known, so that a rewritten history
-    is noticed; a ticker that is not known at all is wanted from `history_start`.
+    first: date
+    last: date
+
+
+def missing_downloads(
+    universe: Universe, known: Mapping[str, Span], window: Window, calendar: TradingCalendar,
+    whole_history: Collection[str] = (),
+) -> list[Download]:
+    """The tickers whose known prices do not span the window, by vendor code.
+
+    Those of `whole_history` are wanted from the vendor's first bar, whatever is known. Any other download depends on
+    the window alone, so that a repeated run gets a file that is known already. It begins `OVERLAP_SESSIONS` before the
+    window, so that a rewritten history is noticed.
     """
+    overlapped = calendar.before(window.start, OVERLAP_SESSIONS)
+    start = overlapped[0] if overlapped else window.start
     wanted = []
     for vendor_code, ticker in sorted(universe.stooq_codes.items()):
-        known = reached.get(ticker)
-        if known is not None and known >= end:
-            continue
-        start = history_start if known is None else min(calendar.before(known, OVERLAP_SESSIONS), default=history_start)
-        if start <= end:
-            wanted.append(Download(ticker, vendor_code, start, end))
+        span = known.get(ticker)
+        if ticker in whole_history:
+            wanted.append(Download(ticker, vendor_code, None, window.end))
+        elif span is None or span.first > window.start or span.last < window.end:
+            wanted.append(Download(ticker, vendor_code, start, window.end))
     return wanted
 
 
-def reached_by(files: Iterable[StooqFile], ledger: Mapping[str, date]) -> dict[str, date]:
-    """The latest session known of each ticker: by the ledger, or by a file that is about to be ingested."""
-    reached = dict(ledger)
+def known_with(files: Iterable[StooqFile], ledger: Mapping[str, Span]) -> dict[str, Span]:
+    """What is known of each ticker: by the ledger, or by a file that is about to be ingested.
+
+    A dropped file is taken to hold a ticker's whole history: how far back it goes is the user's choice.
+    """
+    known = dict(ledger)
     for file in files:
         newest = newest_date(file)
         if newest is not None:
-            reached[file.ticker] = max(newest, reached.get(file.ticker, newest))
-    return reached
+            before = known.get(file.ticker)
+            known[file.ticker] = Span(date.min, newest if before is None else max(newest, before.last))
+    return known
 
 
 def newest_date(file: StooqFile) -> date | None:

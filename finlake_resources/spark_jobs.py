@@ -100,14 +100,20 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         rows = self.lake().rows("bronze.stooq_downloads", columns=("ticker", "file_sha256"))
         return set(zip(rows["ticker"].to_pylist(), rows["file_sha256"].to_pylist(), strict=True))
 
+    def known_spans(self, symbols: Collection[str]) -> dict[str, tuple[date, date]]:
+        """First and last session in any ingested file of each ticker; tickers without a file are absent."""
+        rows = self.lake().rows("bronze.stooq_downloads", columns=("ticker", "first_session_date", "last_session_date"))
+        spans: dict[str, tuple[date, date]] = {}
+        for row in rows.to_pylist():
+            ticker, first, last = row["ticker"], row["first_session_date"], row["last_session_date"]
+            if ticker in symbols and first is not None:
+                known_first, known_last = spans.get(ticker, (first, last))
+                spans[ticker] = (min(first, known_first), max(last, known_last))
+        return spans
+
     def last_known_session(self, symbols: Collection[str]) -> dict[str, date]:
         """Latest session any ingested file of a ticker reached; tickers without a file are absent."""
-        rows = self.lake().rows("bronze.stooq_downloads", columns=("ticker", "last_session_date"))
-        last: dict[str, date] = {}
-        for row in rows.to_pylist():
-            if row["ticker"] in symbols and row["last_session_date"] is not None:
-                last[row["ticker"]] = max(row["last_session_date"], last.get(row["ticker"], date.min))
-        return last
+        return {ticker: last for ticker, (_, last) in self.known_spans(symbols).items()}
 
     def pending_restatements(self) -> list[PendingRestatement]:
         """What the newest restatement of each ticker still asks for, oldest first."""

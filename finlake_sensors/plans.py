@@ -31,7 +31,10 @@ class DropFile(Protocol):
 
 
 class Restatement(Protocol):
-    """A download that rewrote history and whose effect is not in silver.prices_daily yet."""
+    """A download that rewrote history and whose effect is not in silver.prices_daily yet.
+
+    `needs_whole_history` when it restates the newest sessions only, so that the rest has to be downloaded again.
+    """
 
     @property
     def ticker(self) -> str: ...
@@ -39,6 +42,8 @@ class Restatement(Protocol):
     def file_sha256(self) -> str: ...
     @property
     def recompute_from_date(self) -> date: ...
+    @property
+    def needs_whole_history(self) -> bool: ...
 
 
 class Sessions(Protocol):
@@ -76,11 +81,15 @@ class ArrivalPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class RestatementPlan:
-    """The span to recompute, or why there is none; `key` names the request; `cursor` counts requests per download."""
+    """The span to recompute, or why there is none; `key` names the request; `cursor` counts requests per download.
+
+    `whole_history` are the tickers to download again from the beginning before anything can be recomputed.
+    """
 
     decision: Span | Skip
-    key: str
     cursor: str
+    key: str = ""
+    whole_history: tuple[str, ...] = ()
 
 
 def plan_arrivals(entries: Iterable[DropFile], cursor: str | None) -> ArrivalPlan:
@@ -115,9 +124,10 @@ def arrival_span(
 
 
 def plan_restatements(
-    pending: Sequence[Restatement], cursor: str | None, *, newest: date, is_running: bool, calendar: Sessions,
+    pending: Sequence[Restatement], cursor: str | None, *, history_start: date, newest: date, is_running: bool,
+    calendar: Sessions,
 ) -> RestatementPlan:
-    """One span for all pending restatements, from the earliest session they change to the newest one.
+    """One span for all pending restatements, from the earliest session of the history they change to the newest one.
 
     While a recomputation runs nothing is asked for; one that left a restatement pending is asked for again, at most
     three times, and then waits for a person.
@@ -126,7 +136,7 @@ def plan_restatements(
     named = {f"{each.ticker} {each.file_sha256}": each for each in pending}
     counts = {name: before.get(name, 0) for name in named}
     if not named:
-        return RestatementPlan(decision=Skip(reason="no restatement is pending"), key="", cursor=json.dumps({}))
+        return RestatementPlan(decision=Skip(reason="no restatement is pending"), cursor=json.dumps({}))
     if is_running:
         return _waiting("a recomputation is under way", before)
     wanted = {name: each for name, each in named.items() if counts[name] < RESTATEMENT_ATTEMPTS}
@@ -136,13 +146,15 @@ def plan_restatements(
             f"{tickers}: still pending after {RESTATEMENT_ATTEMPTS} recomputations; look at the failed runs of "
             "lake_by_session, mend the cause and launch the range by hand", before,
         )
-    sessions = calendar.sessions(min(each.recompute_from_date for each in wanted.values()), newest)
+    first = min(each.recompute_from_date for each in wanted.values())
+    sessions = calendar.sessions(max(first, history_start), newest)
     if not sessions:
         return _waiting(f"the restated sessions are after the newest one, {newest}", before)
     counts |= {name: counts[name] + 1 for name in wanted}
     return RestatementPlan(
         decision=Span(start=sessions[0], end=newest), key=_key({name: str(counts[name]) for name in wanted}),
         cursor=json.dumps(counts, sort_keys=True),
+        whole_history=tuple(sorted({each.ticker for each in wanted.values() if each.needs_whole_history})),
     )
 
 
@@ -207,7 +219,7 @@ def beyond_sources(day: date, sources_end_date: date | None) -> Skip | None:
 
 
 def _waiting(reason: str, counts: Mapping[str, int]) -> RestatementPlan:
-    return RestatementPlan(decision=Skip(reason=reason), key="", cursor=json.dumps(counts, sort_keys=True))
+    return RestatementPlan(decision=Skip(reason=reason), cursor=json.dumps(counts, sort_keys=True))
 
 
 def _key(parts: Mapping[str, str]) -> str:

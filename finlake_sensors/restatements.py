@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from finlake_assets.jobs import BY_SESSION, RESTATED_CHAIN, range_tags
+from finlake_assets.jobs import BY_SESSION, DOWNLOAD_CHAIN, RESTATED_CHAIN, range_tags
 from finlake_assets.partitions import Timeline
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_sensors.plans import Skip, Span, plan_months, plan_restatements
@@ -30,14 +30,17 @@ def build(timeline: Timeline, default_status: dg.DefaultSensorStatus) -> dg.Sens
     )
     def price_restatements(context: dg.SensorEvaluationContext, jobs: SparkJobs) -> dg.SensorResult:
         running = context.instance.get_runs(dg.RunsFilter(job_name=BY_SESSION, statuses=IN_FLIGHT), limit=1)
+        pending = jobs.pending_restatements()
         plan = plan_restatements(
-            jobs.pending_restatements(), context.cursor, newest=timeline.newest_session(datetime.now(UTC)),
-            is_running=bool(running), calendar=timeline.calendar,
+            pending, context.cursor, newest=timeline.newest_session(datetime.now(UTC)),
+            history_start=timeline.history_start, is_running=bool(running), calendar=timeline.calendar,
         )
         if isinstance(plan.decision, Skip):
             return dg.SensorResult(skip_reason=plan.decision.reason, cursor=plan.cursor)
+        config = {"ops": {"bronze__stooq_prices": {"config": {"whole_history": list(plan.whole_history)}}}}
         request = dg.RunRequest(
-            run_key=f"restatement:{plan.key}", asset_selection=list(RESTATED_CHAIN),
+            run_key=f"restatement:{plan.key}", run_config=config if plan.whole_history else {},
+            asset_selection=[*(DOWNLOAD_CHAIN if plan.whole_history else ()), *RESTATED_CHAIN],
             tags={**CAUSE, **range_tags(plan.decision.start.isoformat(), plan.decision.end.isoformat())},
         )
         return dg.SensorResult(run_requests=[request], cursor=plan.cursor)

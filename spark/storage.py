@@ -96,10 +96,7 @@ class Lake:
 
     def snapshot_id(self, address: str) -> int:
         """Snapshot `main` points to now."""
-        snapshot = self.table(address).current_snapshot()
-        if snapshot is None:
-            raise PublishConflict(f"{address} has no snapshot although it was created with one; run the step again")
-        return snapshot.snapshot_id
+        return _main_of(self.table(address))
 
     def frame(self, address: str, window: Window | None = None, snapshot_id: int | None = None) -> DataFrame:
         """Rows of one snapshot (default: where `main` is now) as a Spark frame, of `window` by the contract's window column."""
@@ -146,8 +143,14 @@ class Lake:
             return rows.num_rows if is_same else None
 
         def stage(table: IcebergTable, branch: str) -> None:
-            table.overwrite(rows, overwrite_filter=replaced, branch=branch,
-                            snapshot_properties=_summary(provenance, input_snapshots))
+            try:
+                table.overwrite(rows, overwrite_filter=replaced, branch=branch,
+                                snapshot_properties=_summary(provenance, input_snapshots))
+            except ValueError as error:
+                # How pyiceberg says that another commit has taken the sequence number of this one.
+                if "older than last sequence number" not in str(error):
+                    raise
+                raise PublishConflict(f"{address}: another writer committed meanwhile; writing {branch} again") from error
 
         audited = _window_of(rows, contract)
         return self._publish(contract, stage, unchanged_count, audited, provenance, None)
@@ -181,10 +184,7 @@ class Lake:
                  unchanged_count: Callable[[IcebergTable], int | None], audited: Window | None, provenance: Provenance,
                  compared: Window | None) -> TableReport:
         """Write–audit–publish, again from the start when another writer published first."""
-        for attempt in Retrying(
-            retry=retry_if_exception_type((PublishConflict, CommitFailedException, OperationalError)),
-            stop=stop_after_attempt(8), wait=wait_random_exponential(multiplier=0.2, max=5), reraise=True,
-        ):
+        for attempt in _repeated_after(PublishConflict, CommitFailedException, OperationalError):
             with attempt:
                 return self._publish_once(contract, stage, unchanged_count, audited, provenance, compared)
         raise AssertionError("unreachable: Retrying returns or raises")
@@ -193,13 +193,17 @@ class Lake:
                       unchanged_count: Callable[[IcebergTable], int | None], audited: Window | None, provenance: Provenance,
                       compared: Window | None) -> TableReport:
         table = self.table(contract.address)
-        base = self.snapshot_id(contract.address)
+        base = _main_of(table)
         unchanged = unchanged_count(table)
         if unchanged is not None:
             return TableReport(address=contract.address, row_count=unchanged, snapshot_id=base, is_changed=False, window=audited)
         branch = f"audit_{provenance.run_id.replace('-', '')[:12]}_{uuid4().hex[:8]}"
         table.manage_snapshots().create_branch(base, branch).commit()
-        stage(table, branch)
+        try:
+            stage(table, branch)
+        except Exception:
+            self._drop_branch(contract.address, branch)
+            raise
         checks, content = self._audit(contract, audited, branch)
         report = TableReport(
             address=contract.address, row_count=content.row_count, previous_snapshot_id=base, window=audited,
@@ -223,7 +227,7 @@ class Lake:
         checks = _all_checks(contract)
         grain = F.struct(*(F.col(name) for name in contract.grain))
         counted = frame.groupBy(contract.window_column).agg(
-            F.count(F.lit(1)), F.bit_xor(F.xxhash64(*(F.col(name) for name in contract.column_names))),
+            F.count(F.lit(1)), _fingerprint(contract),
             F.count(F.lit(1)) - F.count_distinct(grain),
             *(F.count_if(F.expr(f"not ({check.predicate})")) for check in checks),
         ).collect()
@@ -244,20 +248,31 @@ class Lake:
         return tuple({name: str(row[name]) for name in (*contract.grain, "count")} for row in keys)
 
     def _fast_forward(self, address: str, branch: str, base: int) -> None:
-        """Move `main` to the branch if `main` still is at `base`; the branch goes away."""
-        table = self.catalog.load_table(address)
-        if self.snapshot_id(address) != base:
-            self._drop_branch(address, branch)
-            raise PublishConflict(f"{address}: another writer published while {branch} was audited; writing again")
-        try:
-            table.manage_snapshots().set_current_snapshot(ref_name=branch).commit()
-        except CommitFailedException as error:
-            self._drop_branch(address, branch)
-            raise PublishConflict(f"{address}: another writer published while {branch} was audited; writing again") from error
+        """Move `main` to the branch if `main` still is at `base`; the branch goes away.
+
+        Raises `PublishConflict` when `main` is elsewhere. A commit to another branch in between is no conflict.
+        """
+        for attempt in _repeated_after(CommitFailedException, OperationalError):
+            with attempt:
+                table = self.catalog.load_table(address)
+                main = _main_of(table)
+                if main == table.metadata.refs[branch].snapshot_id:
+                    # An attempt that seemed to fail has moved it.
+                    break
+                if main != base:
+                    self._drop_branch(address, branch)
+                    raise PublishConflict(f"{address}: another writer published during the audit of {branch}; writing again")
+                # Fails when `main` moves after it was read above.
+                table.manage_snapshots().set_current_snapshot(ref_name=branch).commit()
         self._drop_branch(address, branch)
 
     def _drop_branch(self, address: str, branch: str) -> None:
-        self.catalog.load_table(address).manage_snapshots().remove_branch(branch).commit()
+        """Remove a branch. Repeated on its own: what the branch was for has happened, and must not happen again."""
+        for attempt in _repeated_after(CommitFailedException, OperationalError):
+            with attempt:
+                table = self.catalog.load_table(address)
+                if branch in table.metadata.refs:
+                    table.manage_snapshots().remove_branch(branch).commit()
 
     def _frame_at(self, address: str, snapshot_id: int, window: Window | None) -> DataFrame:
         frame = self.spark.read.option("versionAsOf", str(snapshot_id)).table(_spark_name(address, None))
@@ -291,10 +306,29 @@ class Lake:
 
 def content_of(frame: DataFrame, table: Table) -> WindowContent:
     """Fingerprint of any rows that have the table's columns."""
-    columns = [F.col(name) for name in table.column_names]
-    grouped = frame.groupBy(table.window_column).agg(
-        F.count(F.lit(1)).alias("n"), F.bit_xor(F.xxhash64(*columns)).alias("h"))
+    grouped = frame.groupBy(table.window_column).agg(F.count(F.lit(1)), _fingerprint(table))
     return WindowContent(by_date={row[0]: (row[1], row[2]) for row in grouped.collect()})
+
+
+def _fingerprint(table: Table) -> SparkColumn:
+    """Order-free hash of rows. Spark's hash passes over nulls, so that which columns are null is hashed too."""
+    is_null = [F.col(column.name).isNull() for column in table.columns if column.nullable]
+    return F.bit_xor(F.xxhash64(*(F.col(name) for name in table.column_names), *is_null))
+
+
+def _main_of(table: IcebergTable) -> int:
+    """Snapshot of `main`."""
+    snapshot = table.current_snapshot()
+    if snapshot is None:
+        name = ".".join(table.name())
+        raise PublishConflict(f"{name} has no snapshot although it was created with one; run the step again")
+    return snapshot.snapshot_id
+
+
+def _repeated_after(*errors: type[Exception]) -> Retrying:
+    """Attempts with growing random pauses, as long as they end with these errors."""
+    return Retrying(retry=retry_if_exception_type(errors), stop=stop_after_attempt(8), reraise=True,
+                    wait=wait_random_exponential(multiplier=0.2, max=5))
 
 
 def between(column: str, window: Window) -> BooleanExpression:

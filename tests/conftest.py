@@ -4,9 +4,14 @@ import os
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from finlake_resources.environment import EnvironmentName, RawEnvironment, SourcesName
 from finlake_resources.settings import Settings, settings_for
+
+# How long an example takes says nothing about its truth, least of all on a busy machine.
+hypothesis_settings.register_profile("finlake", deadline=None)
+hypothesis_settings.load_profile("finlake")
 
 SettingsOf = Callable[[EnvironmentName, SourcesName], Settings]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli import demo_command, lake_commands, stack_commands
+from deploy.cli import bench_commands, demo_command, lake_commands, stack_commands
 
 
 class FinlakeCommand(typer.Typer):
@@ -52,8 +52,7 @@ def finlake(
 
 for commands in (stack_commands, lake_commands, demo_command):
     app.add_typer(commands.app)
-app.add_typer(lake_commands.app)
-app.add_typer(demo_command.app)
+app.add_typer(bench_commands.app, name="bench")
 
 if __name__ == "__main__":
     app()

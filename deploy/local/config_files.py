@@ -109,6 +109,7 @@ def spark_properties(layout: Layout, settings: Settings, java: Java, s3_keys: tu
         "spark.connect.grpc.binding.port": str(settings.ports.spark_connect),
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.warehouse.dir": str(layout.spark / "warehouse"),
+        "spark.sql.defaultCatalog": "lake",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "4",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
@@ -148,13 +149,25 @@ def dagster_url(layout: Layout, postgres_port: int) -> str:
     return f"postgresql+psycopg2://dagster@{LOOPBACK}:{postgres_port}/dagster?passfile={passfile}"
 
 
+def dagster_storage(url: str) -> dict[str, object]:
+    """The three storages of a Dagster instance on Postgres."""
+    classes = {
+        "run_storage": ("dagster_postgres.run_storage", "PostgresRunStorage"),
+        "schedule_storage": ("dagster_postgres.schedule_storage", "PostgresScheduleStorage"),
+        "event_log_storage": ("finlake_resources.event_log", "RangeEventLogStorage"),
+    }
+    return {
+        key: {"module": module, "class": name, "config": {"postgres_url": url}} for key, (module, name) in classes.items()
+    }
+
+
 def dagster_instance(layout: Layout, postgres_port: int) -> str:
     """dagster.yaml of this stack, written as JSON, which is YAML."""
     ticks = {"purge_after_days": {"skipped": 1, "success": 30, "failure": 30, "started": 30}}
     instance = {
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
-        "storage": {"postgres": {"postgres_url": dagster_url(layout, postgres_port)}},
+        **dagster_storage(dagster_url(layout, postgres_port)),
         "local_artifact_storage": {
             "module": "dagster._core.storage.root",
             "class": "LocalArtifactStorage",

@@ -111,7 +111,9 @@ def _room(layout: Layout, running: bool) -> Iterator[Finding]:
 
 def _postgres_user(layout: Layout) -> Iterator[Finding]:
     if not host.is_root():
-        yield Finding("Postgres user", True, "runs as the present user")
+        name = host.user_name()
+        detail = f"runs as {name}" if name else "the present user has no name on this machine, which Postgres refuses"
+        yield Finding("Postgres user", name is not None, detail, "add the user to /etc/passwd")
         return
     user = host.unprivileged_user().pw_name
     yield Finding(

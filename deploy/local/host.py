@@ -48,6 +48,14 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
+def user_name() -> str | None:
+    """Name of the present user, None when the machine knows his number only."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return None
+
+
 def unprivileged_user() -> pwd.struct_passwd:
     """The user that runs Postgres when the stack is started by root, whom Postgres refuses."""
     return pwd.getpwnam("nobody")

@@ -15,7 +15,7 @@ class Ports:
 
     postgres: int = 15432
     spark_connect: int = 15002
-    sample_sources: int = 18080
+    sample_sources: int = 18090
     dagster_webserver: int = 3000
 
     def of(self, service: str) -> int | None:

@@ -38,7 +38,7 @@ def server_command(layout: Layout, java: Java) -> list[str]:
     launcher = [
         *(str(java.executable), "-cp", f"{spark_home()}/jars/*", "org.apache.spark.launcher.Main"),
         *("org.apache.spark.deploy.SparkSubmit", "--properties-file", str(layout.spark_properties)),
-        *("--class", SERVER_CLASS, "--name", "finlake", "spark-internal"),
+        *("--class", SERVER_CLASS, "--name", "finlake"),
     ]
     environment = host.process_environment(spark_environment(layout, java))
     answer = subprocess.run(launcher, check=False, capture_output=True, text=True, env=environment)
@@ -48,8 +48,8 @@ def server_command(layout: Layout, java: Java) -> list[str]:
 
 
 def launcher_words(output: str) -> list[str]:
-    """The words of the launcher's answer: each ends with NUL, after a first line for the shell."""
-    return [word for word in output.split("\0") if word.strip()]
+    """The words of the launcher's answer: each ends with NUL, after a first line without a word."""
+    return output.partition("\n")[2].rstrip("\0").split("\0")
 
 
 def without_absent_modules(command: list[str], present: set[str]) -> list[str]:

@@ -193,6 +193,8 @@ class LocalStack:
                     # Spark's Python workers import the transforms they run.
                     "PYTHONPATH": str(REPOSITORY),
                     "PGPASSFILE": str(layout.passfile),
+                    # A run over thousands of sessions logs tens of thousands of events; see RangeEventLogStorage.
+                    "DAGSTER_EVENT_BATCH_SIZE": "1000",
                     "PYTHONUNBUFFERED": "1",
                 }
             )

@@ -7,7 +7,7 @@ import dagster as dg
 from finlake_assets.describe import described_by
 from finlake_assets.partitions import Timeline
 from finlake_assets.publish import StepEvents, fail_for_good, publish
-from finlake_assets.sources import Download, missing_downloads, reached_by
+from finlake_assets.sources import Download, Span, known_with, missing_downloads
 from finlake_resources.source_errors import CorruptFile, NoData, NotData, SourceRefused
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_resources.stooq import StooqBatch, StooqPrices
@@ -17,9 +17,13 @@ from spark.jobs.report import Window
 
 
 class StooqRequest(dg.Config):
-    """`asks_vendor`: whether tickers that no dropped file covers are downloaded over HTTP."""
+    """`asks_vendor`: whether tickers that no dropped file covers are downloaded over HTTP.
+
+    `whole_history`: tickers to download from the beginning even where they are known, because their past was rewritten.
+    """
 
     asks_vendor: bool = True
+    whole_history: list[str] = []
 
 
 def build(timeline: Timeline) -> dg.AssetsDefinition:
@@ -37,11 +41,15 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
             dropped = stooq.dropped_files(tickers.stooq_codes)
             wanted = []
             if config.asks_vendor:
-                reached = reached_by(dropped.files, jobs.last_known_session(tickers.symbols))
+                known = known_with(dropped.files, {
+                    ticker: Span(*span) for ticker, span in jobs.known_spans(tickers.symbols).items()})
                 end = min(window.end, timeline.newest_session(datetime.now(UTC)))
-                wanted = missing_downloads(tickers, reached, end, timeline.history_start, timeline.calendar)
+                if window.start <= end:
+                    closed = Window(start=window.start, end=end)
+                    wanted = missing_downloads(tickers, known, closed, timeline.calendar, config.whole_history)
             fetched = downloaded(stooq, wanted)
-            return {"files": [*dropped.files, *fetched.files], "problems": [*dropped.problems, *fetched.problems]}
+            return {"files": [*dropped.files, *fetched.files], "problems": [*dropped.problems, *fetched.problems],
+                    "universe": tickers}
 
         try:
             yield from publish(context, jobs, bronze.STOOQ_PRICES, inputs=gathered)

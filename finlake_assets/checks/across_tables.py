@@ -1,14 +1,20 @@
-"""Do tables that count the same things agree? Compared over everything published, date by date."""
+"""Do tables that count the same things agree? Compared by date, over a run's window or all that is published."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 
 from finlake_assets.describe import asset_key
+from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import samples_table
 from finlake_resources.spark_jobs import SparkJobs
+from spark.contracts import lake
+from spark.jobs.report import Window
+
+# Rows of a session may lie in calendar days before it, as far back as the longest closure.
+CLOSURE_DAYS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +88,12 @@ def differences(found: Mapping[date, int], expected: Mapping[date, int]) -> list
     return [Difference(day, here, there) for day, here, there in pairs if here != there]
 
 
-def counted(jobs: SparkJobs, count: Count) -> dict[date, int]:
-    """The count of the published rows, by date."""
-    columns = (count.by,) if count.measure is None else (count.by, count.measure)
-    rows = jobs.lake().rows(count.address, columns=columns)
-    how = (count.by, "count") if count.measure is None else (count.measure, "sum")
-    grouped = rows.group_by(count.by).aggregate([how])
-    return dict(zip(grouped[count.by].to_pylist(), grouped["_".join(how)].to_pylist(), strict=True))
+def counted(jobs: SparkJobs, count: Count, window: Window | None) -> dict[date, int]:
+    """The count of the published rows by date, of the window or of all."""
+    read = None if window is None else Window(start=window.start - timedelta(days=CLOSURE_DAYS), end=window.end)
+    grouped = jobs.lake().frame(count.address, read).groupBy(count.by)
+    rows = (grouped.count() if count.measure is None else grouped.sum(count.measure)).collect()
+    return {row[0]: row[1] for row in rows if window is None or window.start <= row[0] <= window.end}
 
 
 def _check(agreement: Agreement) -> dg.AssetChecksDefinition:
@@ -97,10 +102,13 @@ def _check(agreement: Agreement) -> dg.AssetChecksDefinition:
         additional_deps=[asset_key(agreement.expected.address)],
         description=f"Agrees with {agreement.expected.address} on every date: {agreement.why}.",
     )
-    def agrees(jobs: SparkJobs) -> dg.AssetCheckResult:
+    def agrees(context: dg.AssetCheckExecutionContext, jobs: SparkJobs) -> dg.AssetCheckResult:
         """A date on which the counts differ names both."""
-        found = counted(jobs, agreement.found)
-        wrong = differences(found, counted(jobs, agreement.expected))
+        is_dated = context.has_partition_key or context.has_partition_key_range
+        kind = lake.table(agreement.found.address).window
+        window = dates_of(context.partition_key_range, kind) if is_dated else None
+        found = counted(jobs, agreement.found, window)
+        wrong = differences(found, counted(jobs, agreement.expected, window))
         metadata: dict[str, dg.MetadataValue] = {
             "dates_compared": dg.IntMetadataValue(len(found)), "dates_different": dg.IntMetadataValue(len(wrong)),
         }

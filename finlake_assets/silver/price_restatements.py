@@ -7,6 +7,7 @@ from finlake_assets.partitions import Timeline
 from finlake_assets.publish import StepEvents, publish
 from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts import silver
+from spark.jobs.report import Window
 
 
 def build(timeline: Timeline) -> dg.AssetsDefinition:
@@ -14,7 +15,11 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
 
     @dg.multi_asset(**described_by(silver.PRICE_RESTATEMENTS, timeline=timeline))
     def price_restatements(context: dg.AssetExecutionContext, jobs: SparkJobs) -> StepEvents:
-        """A verdict never changes; what a restatement makes necessary is requested by a sensor."""
-        yield from publish(context, jobs, silver.PRICE_RESTATEMENTS)
+        """Rows of days without a session take no part; what a restatement makes necessary is requested by a sensor."""
+
+        def sessions(window: Window) -> dict[str, object]:
+            return {"sessions": list(timeline.calendar.sessions(timeline.calendar.first_date, window.end))}
+
+        yield from publish(context, jobs, silver.PRICE_RESTATEMENTS, inputs=sessions)
 
     return price_restatements

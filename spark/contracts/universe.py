@@ -7,7 +7,7 @@ import hashlib
 import json
 import tomllib
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 AliasPolicy = Literal["strong", "context"]
@@ -68,9 +68,15 @@ class Universe:
 def parse_universe(text: str) -> Universe:
     """The universe from TOML text; raises `UniverseError` that names the entry and the mend."""
     try:
-        entries = tomllib.loads(text).get("ticker", [])
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UniverseError(f"the universe file is not TOML ({error}); see the blocks in universe.toml") from error
+    strangers = sorted(set(content) - {"ticker"})
+    if strangers:
+        raise UniverseError(f"the universe file has {', '.join(strangers)}; it knows [[ticker]] blocks only")
+    entries = content.get("ticker", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UniverseError("the universe file must list tickers as [[ticker]] blocks, with double brackets")
     tickers = sorted((_ticker(entry) for entry in entries), key=lambda ticker: ticker.symbol)
     if not tickers:
         raise UniverseError("the universe file names no ticker; add a [[ticker]] block")
@@ -108,14 +114,19 @@ def _alias(entry: object, symbol: str) -> Alias:
     """One alias of a ticker."""
     if not isinstance(entry, dict):
         raise UniverseError(f"ticker {symbol}: an alias is a table like {{ name = \"apple inc\", policy = \"strong\" }}")
+    unknown = sorted(set(entry) - {"name", "policy", "from", "to"})
+    if unknown:
+        raise UniverseError(f"ticker {symbol}: an alias has unknown keys {', '.join(unknown)}; known are name, policy, from, to")
     name = _text(entry.get("name"), symbol, "alias name")
     policy = entry.get("policy", "strong")
     if policy not in ("strong", "context"):
         raise UniverseError(f"ticker {symbol}: alias {name!r} has policy {policy!r}; write strong or context")
     valid_from, valid_to = entry.get("from"), entry.get("to")
     for bound in (valid_from, valid_to):
-        if bound is not None and not isinstance(bound, date):
+        if bound is not None and (not isinstance(bound, date) or isinstance(bound, datetime)):
             raise UniverseError(f"ticker {symbol}: alias {name!r} has date {bound!r}; write it bare, like from = 2021-10-28")
+    if valid_from and valid_to and valid_to < valid_from:
+        raise UniverseError(f"ticker {symbol}: alias {name!r} ends ({valid_to}) before it begins ({valid_from}); swap the dates")
     return Alias(name=name, policy=policy, valid_from=valid_from, valid_to=valid_to)
 
 

@@ -21,7 +21,8 @@ EVERYWHERE: list[tuple[EnvironmentName, SourcesName]] = [
     ("local", "sample"), ("local", "live"), ("staging", "sample"), ("staging", "live"), ("production", "live"),
 ]
 HEAVY = (
-    "pyspark", "tensorflow", "mlflow", "chdb", "pyiceberg", "polars", "pandas", "pyarrow", "httpx", "exchange_calendars",
+    "pyspark", "tensorflow", "mlflow", "chdb", "pyiceberg", "polars", "pandas", "pyarrow", "httpx",
+    "exchange_calendars",
 )
 
 
@@ -40,7 +41,7 @@ def test_definitions_load_in_every_environment(
 def test_the_drawing_of_the_graph_is_current(defs: dg.Definitions) -> None:
     drawn = "\n".join(graph_lines(defs)) + "\n"
     assert GRAPH.read_text(encoding="utf-8") == drawn, (
-        "the graph changed; look at the difference and run: python -m finlake_assets.graph > tests/definitions/graph.txt"
+        "the graph changed: look how, and run python -m finlake_assets.graph > tests/definitions/graph.txt"
     )
 
 
@@ -197,6 +198,6 @@ dg.Definitions.validate_loadable(build_defs(settings_for(RawEnvironment())))
 loaded = sorted(set(sys.modules) & (set({HEAVY!r}) - {{"pandas", "exchange_calendars", "pyarrow"}}))
 assert not loaded, loaded
 """
-    done = subprocess.run([sys.executable, "-c", program], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
-                          check=False)
+    variables = {"PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -24,6 +24,7 @@ from deploy.local.supervision import Supervisor
 
 pytestmark = pytest.mark.stack
 
+DAGSTER = ("postgres", "dagster_webserver", "dagster_daemon")
 SERVICES = ("postgres", "spark_connect", "dagster_webserver", "dagster_daemon")
 
 WORKSPACE = "load_from: [{python_file: {relative_path: definitions.py, location_name: tests}}]"
@@ -213,7 +214,7 @@ def test_a_run_whose_process_died_with_the_stack_is_closed_by_the_next_up(stack:
     psutil.wait_procs(doomed, timeout=30)
     assert stack.down() == 0
 
-    stack.up(services=SERVICES)
+    stack.up(services=DAGSTER)
     assert ask(stack, RUN, id=run_id)["runOrError"]["status"] == "FAILURE"
     assert ask(stack, POOLS)["instance"]["concurrencyLimits"] == [{"concurrencyKey": "endless", "activeSlotCount": 0}]
 
@@ -226,7 +227,7 @@ def test_down_ends_what_a_killed_supervisor_left_running(stack: LocalStack) -> N
 
 
 def test_down_stops_everything_by_itself(stack: LocalStack) -> None:
-    stack.up(services=["postgres", "dagster_daemon"])
+    stack.up(services=DAGSTER)
     running = processes(stack)
     assert len(running) > 5
     assert stack.down() == 0

@@ -1,12 +1,11 @@
 """A lake that does nothing and remembers what it was asked to do, behind the real resource's verbs."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
-
-import pyarrow as pa
 
 from finlake_resources.spark_jobs import PendingRestatement, SparkJobs, UpkeepAction
 from spark.contracts import lake
@@ -46,12 +45,35 @@ class LakeLog:
     slots: dict[date, set[datetime]] = field(default_factory=dict)
     pending: list[PendingRestatement] = field(default_factory=list)
     newest_dates: dict[str, date] = field(default_factory=dict)
-    rows: dict[str, pa.Table] = field(default_factory=dict)
+    rows: dict[str, list[dict[str, date | int]]] = field(default_factory=dict)
+    read: list[tuple[str, Window | None]] = field(default_factory=list)
 
     def call(self, job: str) -> Call:
         """The only call of a job."""
         (found,) = [call for call in self.calls if call.job == job]
         return found
+
+
+class Rows:
+    """Rows that can be counted or summed by a column, as a Spark frame does it."""
+
+    def __init__(self, rows: list[dict[str, date | int]], by: str = "") -> None:
+        self._rows, self._by = rows, by
+
+    def groupBy(self, by: str) -> "Rows":  # noqa: N802 - Spark's name
+        return Rows(self._rows, by)
+
+    def count(self) -> "Rows":
+        return self.sum(None)
+
+    def sum(self, measure: str | None) -> "Rows":
+        totals = Counter[date]()
+        for row in self._rows:
+            totals[cast(date, row[self._by])] += cast(int, row[measure]) if measure else 1
+        return Rows([{"by": day, "total": total} for day, total in totals.items()])
+
+    def collect(self) -> list[tuple[date | int, ...]]:
+        return [tuple(row.values()) for row in self._rows]
 
 
 def outcomes(address: str, failing: Mapping[str, int]) -> tuple[CheckOutcome, ...]:
@@ -110,8 +132,8 @@ def recording_jobs(log: LakeLog) -> SparkJobs:
         def loaded_slots(self, day: date, universe: Universe) -> set[datetime]:
             return log.slots.get(day, set())
 
-        def last_known_session(self, symbols: Collection[str]) -> dict[str, date]:
-            return {ticker: day for ticker, day in log.known_sessions.items() if ticker in symbols}
+        def known_spans(self, symbols: Collection[str]) -> dict[str, tuple[date, date]]:
+            return {ticker: (date.min, day) for ticker, day in log.known_sessions.items() if ticker in symbols}
 
         def pending_restatements(self) -> list[PendingRestatement]:
             return log.pending
@@ -123,9 +145,10 @@ def recording_jobs(log: LakeLog) -> SparkJobs:
             return {"files": 2}
 
         def lake(self) -> "Lake":
-            def rows(address: str, columns: tuple[str, ...]) -> pa.Table:
-                return log.rows[address].select(list(columns))
+            def frame(address: str, window: Window | None = None) -> Rows:
+                log.read.append((address, window))
+                return Rows(log.rows.get(address, []))
 
-            return cast("Lake", SimpleNamespace(rows=rows))
+            return cast("Lake", SimpleNamespace(frame=frame))
 
     return RecordingJobs(catalog_uri="-", catalog_password_file="-", warehouse="-", spark_remote="-")

@@ -38,7 +38,8 @@ def test_snapshots_can_be_travelled_to() -> None:
 
 def test_window_inputs_and_recomputation_are_named() -> None:
     report = JobReport(
-        tables=(TableReport(address=ADDRESS, row_count=1, window=Window(start=date(2018, 1, 2), end=date(2018, 1, 3))),),
+        tables=(TableReport(
+            address=ADDRESS, row_count=1, window=Window(start=date(2018, 1, 2), end=date(2018, 1, 3))),),
         input_snapshots={"silver.prices_daily": 5}, recompute_from={"AAPL": date(2014, 6, 9)}, notes=("a note",),
     )
     metadata = report_metadata(report, ADDRESS)
@@ -53,7 +54,8 @@ def test_several_commits_of_one_table_are_one_report() -> None:
         return TableReport(
             address=ADDRESS, row_count=count, row_count_by_date={day.isoformat(): count}, snapshot_id=count,
             previous_snapshot_id=count - 1, window=Window(start=day, end=day), is_changed=failing > 0,
-            checks=(CheckOutcome(name="c", severity="warn", failing_count=failing, why="w", samples=({"a": str(count)},)),),
+            checks=(CheckOutcome(
+                name="c", severity="warn", failing_count=failing, why="w", samples=({"a": str(count)},)),),
         )
 
     merged = table_report(JobReport(tables=(

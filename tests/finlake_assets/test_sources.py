@@ -1,20 +1,22 @@
 """Which prices are still wanted over HTTP, and from when."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finlake_assets.sources import OVERLAP_SESSIONS, missing_downloads, newest_date, reached_by
+from finlake_assets.sources import OVERLAP_SESSIONS, Span, known_with, missing_downloads, newest_date
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.stooq import SourceKind, StooqFile
 from spark.contracts.universe import Ticker, Universe
+from spark.jobs.report import Window
 
 CALENDAR = TradingCalendar()
 START = date(2000, 1, 3)
 UNIVERSE = Universe(tickers=tuple(
-    Ticker(symbol=symbol, company=symbol, stooq_code=f"{symbol.lower()}.us", title_patterns=(), company_words=(), aliases=())
+    Ticker(symbol=symbol, company=symbol, stooq_code=f"{symbol.lower()}.us",
+           title_patterns=(), company_words=(), aliases=())
     for symbol in ("AAPL", "MSFT")
 ))
 
@@ -36,29 +38,40 @@ def test_newest_date_is_in_the_last_line(content: bytes, kind: SourceKind, newes
 
 def test_a_dropped_file_counts_before_it_is_ingested() -> None:
     dropped = file_of(b"Date,Open,High,Low,Close,Volume\n2018-03-27,1,1,1,1,1\n")
-    assert reached_by([dropped], {"AAPL": date(2018, 1, 2), "MSFT": date(2018, 1, 3)}) == {
-        "AAPL": date(2018, 3, 27), "MSFT": date(2018, 1, 3),
-    }
+    ledger = {"AAPL": Span(START, date(2018, 1, 2)), "MSFT": Span(START, date(2018, 1, 3))}
+    assert known_with([dropped], ledger) == {"AAPL": Span(date.min, date(2018, 3, 27)), "MSFT": ledger["MSFT"]}
 
 
 def test_an_older_dropped_file_does_not_set_a_ticker_back() -> None:
     dropped = file_of(b"Date,Open,High,Low,Close,Volume\n2018-01-02,1,1,1,1,1\n")
-    assert reached_by([dropped], {"AAPL": date(2018, 3, 27)}) == {"AAPL": date(2018, 3, 27)}
+    assert known_with([dropped], {"AAPL": Span(START, date(2018, 3, 27))})["AAPL"].last == date(2018, 3, 27)
 
 
-def test_an_unknown_ticker_is_wanted_from_the_beginning() -> None:
-    wanted = missing_downloads(UNIVERSE, {"MSFT": date(2018, 3, 27)}, date(2018, 3, 27), START, CALENDAR)
-    assert [(each.ticker, each.vendor_code, each.start, each.end) for each in wanted] == [
-        ("AAPL", "aapl.us", START, date(2018, 3, 27)),
-    ]
+@given(st.dates(date(2001, 1, 1), date(2020, 1, 1)), st.integers(0, 400))
+def test_a_download_begins_65_sessions_before_the_window_and_ends_with_it(start: date, days: int) -> None:
+    window = Window(start=start, end=start + timedelta(days=days))
+    wanted = missing_downloads(UNIVERSE, {}, window, CALENDAR)
+    assert [(each.ticker, each.vendor_code, each.end) for each in wanted] == [
+        ("AAPL", "aapl.us", window.end), ("MSFT", "msft.us", window.end)]
+    for each in wanted:
+        before = [day for day in CALENDAR.sessions(each.start or date.min, start) if day < start]
+        assert len(before) == OVERLAP_SESSIONS
 
 
-@given(st.dates(date(2001, 1, 1), date(2020, 1, 1)), st.dates(date(2001, 1, 1), date(2020, 1, 1)))
-def test_a_download_overlaps_what_is_known_by_65_sessions(known: date, end: date) -> None:
-    wanted = missing_downloads(UNIVERSE, {"AAPL": known, "MSFT": end}, end, START, CALENDAR)
-    if known >= end:
-        assert wanted == []
-    else:
-        (only,) = wanted
-        assert len([day for day in CALENDAR.sessions(only.start, known) if day < known]) == OVERLAP_SESSIONS
-        assert only.end == end
+WINDOW = Window(start=date(2018, 3, 1), end=date(2018, 3, 27))
+
+
+@pytest.mark.parametrize(("span", "is_wanted"), [
+    (Span(date(2018, 3, 1), date(2018, 3, 27)), False),
+    (Span(date(2018, 3, 2), date(2018, 3, 27)), True),
+    (Span(date(2018, 3, 1), date(2018, 3, 26)), True),
+])
+def test_what_spans_the_window_is_not_asked_for(span: Span, is_wanted: bool) -> None:
+    wanted = missing_downloads(UNIVERSE, {"AAPL": span, "MSFT": Span(START, date(2020, 1, 2))}, WINDOW, CALENDAR)
+    assert [each.ticker for each in wanted] == (["AAPL"] if is_wanted else [])
+
+
+def test_a_rewritten_past_is_asked_for_from_the_first_bar_whatever_is_known() -> None:
+    whole = Span(START, date(2020, 1, 2))
+    (wanted,) = missing_downloads(UNIVERSE, {"AAPL": whole, "MSFT": whole}, WINDOW, CALENDAR, ["AAPL"])
+    assert (wanted.ticker, wanted.start, wanted.end) == ("AAPL", None, WINDOW.end)

@@ -4,23 +4,28 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from deploy.local.layout import REPOSITORY
 from deploy.local.ports import free_ports
 from deploy.local.stack import LocalStack
+from tests.integration.lake.chain import empty, jobs_of
+
+if TYPE_CHECKING:
+    from finlake_resources.spark_jobs import SparkJobs
+    from spark.storage import Lake
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[LocalStack]:
-    """All services, up and ready; the jars are those of the checkout."""
+def idle_stack() -> Iterator[LocalStack]:
+    """A stack of which nothing runs yet: `up` starts what a test needs. The jars are those of the checkout."""
     # A short path; others may walk through it, because root's Postgres runs as another user.
     home = Path(tempfile.mkdtemp(prefix="finlake-"))
     home.chmod(0o711)
     stack = LocalStack(home, free_ports(), jars=REPOSITORY / ".finlake" / "jars")
     try:
-        stack.up()
         yield stack
     finally:
         stack.down()
@@ -28,6 +33,35 @@ def stack() -> Iterator[LocalStack]:
 
 
 @pytest.fixture(scope="session")
+def stack(idle_stack: LocalStack) -> LocalStack:
+    """All services, up and ready."""
+    idle_stack.up()
+    return idle_stack
+
+
+@pytest.fixture(scope="session")
 def stack_environment(stack: LocalStack) -> dict[str, str]:
     """The FINLAKE_* variables and DAGSTER_HOME with which a process uses the stack."""
     return stack.environment()
+
+
+@pytest.fixture(scope="session")
+def lake_environment(idle_stack: LocalStack) -> dict[str, str]:
+    """The variables with which a process uses the lake alone; Postgres and Spark run, Dagster need not."""
+    idle_stack.up(services=("spark_connect",))
+    return idle_stack.environment()
+
+
+@pytest.fixture(scope="session")
+def lake_jobs(lake_environment: dict[str, str]) -> "SparkJobs":
+    """The jobs of the stack's lake."""
+    return jobs_of(lake_environment)
+
+
+@pytest.fixture
+def empty_lake(lake_jobs: "SparkJobs") -> Iterator["Lake"]:
+    """The stack's lake without any table, before and after the test."""
+    lake = lake_jobs.lake()
+    empty(lake)
+    yield lake
+    empty(lake)

@@ -17,7 +17,8 @@ def test_every_action_is_taken_on_every_table() -> None:
     result = run(log)
     assert result.success
     assert set(log.tidied) == {(action, address) for action in upkeep.ACTIONS for address in lake.TABLES}
-    (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(["upkeep", "compact"])]
+    key = dg.AssetKey(["upkeep", "compact"])
+    (event,) = [event for event in result.get_asset_materialization_events() if event.asset_key == key]
     assert event.materialization.metadata["files"].value == 2 * len(lake.TABLES)
     assert event.materialization.metadata["failed_tables"].value == 0
 

@@ -40,8 +40,6 @@ WRITTEN_WITH_OTHERS = {
 JOB_MODULES_OF_NO_TABLE = {"gold.recursion"}
 
 # Column lineage that skips a table: the address it is declared from, although the job reads a table in between.
-LINEAGE_SKIPS = {"gold.monthly_summary": {"silver.prices_daily"}}
-
 SQL_WORDS = {"and", "or", "not", "is", "null", "in", "like", "rlike", "between", "true", "false"}
 
 every_table = pytest.mark.parametrize("contract", TABLES.values(), ids=TABLES.keys())
@@ -153,7 +151,7 @@ def test_sources_are_columns_of_inputs(contract: Table) -> None:
     origins = [source.rpartition(".") for column in contract.columns for source in column.sources]
     assert [f"{address}.{name}" for address, _, name in origins if name not in table(address).column_names] == []
     outside = {address for address, _, _ in origins} - set(contract.inputs)
-    assert outside == LINEAGE_SKIPS.get(contract.address, set())
+    assert outside == set()
 
 
 @every_table

@@ -102,3 +102,17 @@ def test_the_universe_of_the_project_is_good() -> None:
     universe = parse_universe((REPOSITORY / "universe.toml").read_text())
     assert {"AAPL", "MSFT", "IBM", "GOOG", "FB"} <= set(universe.symbols)
     assert [ticker.symbol for ticker in universe.tickers if not ticker.aliases] == []
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("[ticker]\nsymbol = 'A'", "double brackets"),
+    ("ticker = ['A']", "double brackets"),
+    ("ticker = 3", "double brackets"),
+    ("tickers = 1", "tickers"),
+    ("[[ticker]]\nsymbol = 'A'\naliases = [{ name = 'a corp', since = 2020-01-01 }]", "since"),
+    ("[[ticker]]\nsymbol = 'A'\naliases = [{ name = 'a corp', from = 2021-01-01, to = 2020-01-01 }]", "swap the dates"),
+    ("[[ticker]]\nsymbol = 'A'\naliases = [{ name = 'a corp', from = 2021-01-01T00:00:00 }]", "write it bare"),
+])
+def test_a_file_of_the_wrong_shape_is_refused_with_the_mend(text: str, said: str) -> None:
+    with pytest.raises(UniverseError, match=said):
+        parse_universe(text)

@@ -1,0 +1,103 @@
+"""A lake that exists for a measurement only: a stack with a state folder of its own, and a process that works on it."""
+
+import os
+import shutil
+import signal
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from deploy.local.ports import free_ports
+from deploy.local.stack import LocalStack
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Worker:
+    """A process with its own Spark session: within one process all lakes would share the first one's."""
+
+    def __init__(self, executor: ProcessPoolExecutor) -> None:
+        self._executor = executor
+
+    def start(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Begin a module's function in that process."""
+        return self._executor.submit(function, *args, **kwargs)
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result of a module's function in that process; what it raises is raised here."""
+        return self.start(function, *args, **kwargs).result()
+
+
+@contextmanager
+def worker() -> Iterator[Worker]:
+    """A worker that is ended also in the middle of its work."""
+    executor = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_begin)
+    process_id = executor.submit(os.getpid).result()
+    try:
+        yield Worker(executor)
+    finally:
+        with undisturbed():
+            os.kill(process_id, signal.SIGTERM)
+            executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def temporary_lake(jars: Path, report: Callable[[str], None]) -> Iterator[dict[str, str]]:
+    """The variables of a new, empty stack without Dagster; stopped and removed at the end, whatever happens."""
+    # A short path; others may walk through it, because root's Postgres runs as another user.
+    home = Path(tempfile.mkdtemp(prefix="finlake-bench-"))
+    home.chmod(0o711)
+    stack = LocalStack(home, free_ports(), jars=jars)
+    try:
+        stack.up(services=("spark_connect",), report=lambda step: report(f"{home.name}: {step}"))
+        yield stack.environment()
+    finally:
+        with undisturbed():
+            stack.down()
+            shutil.rmtree(home)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Cleaning up that a second Ctrl-C cannot cut short."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def ended_like_ctrl_c() -> Iterator[None]:
+    """Being terminated, or losing the terminal, cleans up as Ctrl-C does."""
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in ENDING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def environment_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """FINLAKE_* variables under the names of the settings' fields."""
+    prefix = "FINLAKE_"
+    return {name.removeprefix(prefix).lower(): value for name, value in environment.items() if name.startswith(prefix)}
+
+
+def _begin() -> None:
+    """Ctrl-C reaches all processes of a terminal: the parent decides what it means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A first write replaces nothing, which pyiceberg remarks on each time.
+    warnings.filterwarnings("ignore", message="Delete operation did not match any records")

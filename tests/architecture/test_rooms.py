@@ -1,0 +1,193 @@
+"""The rooms and what each may import. The table below is the architecture: to change it is to change the design."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("finlake_assets", "finlake_resources", "finlake_sensors", "finlake_services", "finlake_ml", "spark", "deploy")
+
+ENGINES = ("pyspark", "pyiceberg", "polars", "pyarrow", "pandas", "numpy", "exchange_calendars")
+CLIENTS = ("confluent_kafka", "clickhouse_connect", "psycopg", "psycopg2", "sqlalchemy", "httpx", "requests", "boto3")
+MODELS = ("tensorflow", "keras", "sklearn", "mlflow")
+GLUE = ("dagster", "finlake_assets", "finlake_resources", "finlake_sensors")
+SURFACES = (*GLUE, "finlake_services", "finlake_ml", "deploy")
+
+# Room, and the roots that nothing in it imports, neither at the top nor inside a function.
+FORBIDDEN: dict[str, tuple[str, ...]] = {
+    "finlake_assets": (*ENGINES, *CLIENTS, *MODELS, "chdb", "finlake_services", "finlake_ml", "deploy"),
+    "finlake_sensors": (*ENGINES, *CLIENTS, *MODELS, "chdb", "finlake_services", "finlake_ml", "deploy"),
+    "finlake_resources": ("finlake_assets", "finlake_sensors", "finlake_services", "finlake_ml", "deploy"),
+    "spark": (*SURFACES, *MODELS),
+    "spark/transforms": ("pyiceberg", "spark.jobs", "spark.session", "spark.storage"),
+    "finlake_services": ("dagster", "finlake_assets", "finlake_sensors", "finlake_ml", "deploy"),
+    "finlake_ml": ("dagster", "pyspark", "finlake_assets", "finlake_resources", "finlake_sensors", "finlake_services"),
+}
+# Modules that import nothing but the standard library and these.
+STANDARD_LIBRARY_AND: dict[str, tuple[str, ...]] = {
+    "spark/contracts": ("spark.contracts",),
+    "spark/jobs/report.py": ("spark.contracts",),
+    "finlake_sensors/plans.py": (),
+}
+# Of spark, glue knows contracts and reports; everything else is behind a resource's verb.
+SPARK_SEEN_BY_GLUE = ("spark.contracts", "spark.jobs.report")
+# In modules that Dagster loads, these are imported inside the verb that needs them.
+LATE = (*ENGINES, *CLIENTS, *MODELS, "chdb", "tenacity", "spark.storage", "spark.session")
+LOADED_BY_DAGSTER = ("finlake_assets", "finlake_sensors", "finlake_resources")
+MAY_READ_THE_ENVIRONMENT = ("finlake_resources/environment.py",)
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement: the module it names, where, and whether it runs when the file is imported."""
+
+    module: str
+    where: str
+    is_at_import: bool
+
+
+def sources(place: str) -> list[Path]:
+    path = ROOT / place
+    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[Import]:
+    yield from _imports(ast.parse(path.read_text(encoding="utf-8")), str(path.relative_to(ROOT)), is_at_import=True)
+
+
+def _imports(node: ast.AST, file: str, *, is_at_import: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(alias.name, f"{file}:{child.lineno}", is_at_import)
+        elif isinstance(child, ast.ImportFrom) and child.module:
+            yield Import(child.module, f"{file}:{child.lineno}", is_at_import)
+            for alias in child.names:
+                yield Import(f"{child.module}.{alias.name}", f"{file}:{child.lineno}", is_at_import)
+        else:
+            runs_now = is_at_import and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            typing_only = isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING")
+            yield from _imports(child, file, is_at_import=runs_now and not typing_only)
+
+
+def is_of(module: str, roots: tuple[str, ...]) -> bool:
+    return any(module == root or module.startswith(f"{root}.") for root in roots)
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_a_room_imports_nothing_of_another_trade(room: str) -> None:
+    wrong = [
+        f"{each.where} imports {each.module}"
+        for path in sources(room) for each in imports(path) if is_of(each.module, FORBIDDEN[room])
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("place", STANDARD_LIBRARY_AND)
+def test_contracts_and_plans_need_the_standard_library_alone(place: str) -> None:
+    wrong = [
+        f"{each.where} imports {each.module}"
+        for path in sources(place) for each in imports(path)
+        if each.module.split(".")[0] not in sys.stdlib_module_names
+        and each.module not in ("spark",) and not is_of(each.module, STANDARD_LIBRARY_AND[place])
+    ]
+    assert sources(place)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", ["finlake_assets", "finlake_sensors"])
+def test_glue_sees_contracts_and_reports_and_no_more_of_spark(room: str) -> None:
+    wrong = [
+        f"{each.where} imports {each.module}"
+        for path in sources(room) for each in imports(path)
+        if is_of(each.module, ("spark",)) and each.module not in ("spark", "spark.jobs")
+        and not is_of(each.module, SPARK_SEEN_BY_GLUE)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", LOADED_BY_DAGSTER)
+def test_loading_definitions_loads_no_engine_and_no_client(room: str) -> None:
+    wrong = [
+        f"{each.where} imports {each.module} at import"
+        for path in sources(room) for each in imports(path) if each.is_at_import and is_of(each.module, LATE)
+    ]
+    assert wrong == []
+
+
+def test_transforms_know_no_session_and_no_clock() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno} uses {ast.unparse(node)}"
+        for path in sources("spark/transforms") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute | ast.Name)
+        and ast.unparse(node) in ("SparkSession", "datetime.now", "date.today", "time.time", "datetime.utcnow")
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "deploy"])
+def test_one_module_reads_environment_variables(room: str) -> None:
+    wrong = []
+    for path in sources(room):
+        if str(path.relative_to(ROOT)) in MAY_READ_THE_ENVIRONMENT:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        wrong += [
+            f"{path.relative_to(ROOT)}:{node.lineno}" for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb")
+        ]
+        wrong += [each.where for each in imports(path) if each.module in ("os.environ", "os.getenv")]
+        wrong += [each.where for each in imports(path) if each.module in ("pydantic_settings.BaseSettings",)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", ["finlake_assets", "finlake_sensors"])
+def test_modules_of_definitions_keep_their_annotations(room: str) -> None:
+    # Dagster reads annotations of contexts and resources when a decorator runs; as text they mean nothing to it.
+    wrong = [each.where for path in sources(room) for each in imports(path) if each.module == "__future__.annotations"]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_package_says_at_its_door_what_belongs_in_it(room: str) -> None:
+    for folder in {path.parent for path in sources(room)}:
+        door = folder / "__init__.py"
+        assert door.is_file(), f"{folder.relative_to(ROOT)} is no package"
+        tree = ast.parse(door.read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree), f"{door.relative_to(ROOT)} says nothing"
+        assert len(tree.body) == 1, f"{door.relative_to(ROOT)} holds more than its docstring"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_module_says_what_it_is(room: str) -> None:
+    silent = [
+        str(path.relative_to(ROOT)) for path in sources(room)
+        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert silent == []
+
+
+def test_no_module_is_a_drawer_for_everything() -> None:
+    drawers = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
+    wrong = [
+        str(path.relative_to(ROOT)) for room in ROOMS for path in sources(room)
+        if path.stem in drawers or path.parent.name in drawers
+    ]
+    assert wrong == []
+
+
+def test_the_walk_sees_imports_inside_functions_and_tells_them_from_those_at_import() -> None:
+    tree = ast.parse(
+        "from typing import TYPE_CHECKING\nimport os\nif TYPE_CHECKING:\n    import polars\n"
+        "def verb():\n    from pyiceberg.table import Table\n",
+    )
+    found = {each.module: each.is_at_import for each in _imports(tree, "x.py", is_at_import=True)}
+    assert found["os"] is True
+    assert found["polars"] is False
+    assert found["pyiceberg.table"] is False
+    assert is_of("pyiceberg.table", ("pyiceberg",))
+    assert not is_of("pyiceberg_core", ("pyiceberg",))

@@ -1,0 +1,52 @@
+"""Cleaning up: what a measurement started ends with it, however it ends."""
+
+import os
+import signal
+
+import psutil
+import pytest
+
+from deploy.bench.temporary_lake import ended_like_ctrl_c, undisturbed, worker
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_every_way_of_being_ended_runs_the_clean_up(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), ended_like_ctrl_c():
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) == before
+
+
+def test_cleaning_up_is_not_cut_short_by_a_second_interrupt() -> None:
+    finished = False
+    with undisturbed():
+        os.kill(os.getpid(), signal.SIGINT)
+        finished = True
+    assert finished
+
+
+def test_a_worker_is_another_process_and_is_gone_afterwards() -> None:
+    with worker() as process:
+        process_id = process.call(os.getpid)
+        assert process_id != os.getpid()
+        assert psutil.pid_exists(process_id)
+    assert not psutil.pid_exists(process_id)
+
+
+def test_a_worker_ends_in_the_middle_of_its_work_when_its_caller_is_interrupted() -> None:
+    process_ids: list[int] = []
+
+    def interrupted() -> None:
+        with worker() as process:
+            process_ids.append(process.call(os.getpid))
+            process.start(signal.pause)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not psutil.pid_exists(process_ids[0])
+
+
+def test_what_a_worker_raises_is_raised_in_the_caller() -> None:
+    with worker() as process, pytest.raises(ValueError, match="invalid literal"):
+        process.call(int, "no number")

@@ -1,0 +1,192 @@
+"""A write lands on a branch, is audited there, and is published whole or not at all."""
+
+import json
+import subprocess
+import sys
+from datetime import date
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from pyiceberg.expressions import EqualTo, LessThan
+
+from spark.contracts import lake as contracts
+from spark.contracts import silver
+from spark.jobs.report import AuditFailed, TableReport, Window
+from spark.schemas import arrow_schema
+from spark.storage import Lake, between
+from tests.integration.lake.bars import ADDRESS, bar, bars, frame
+from tests.integration.lake.chain import PROVENANCE, published
+
+pytestmark = pytest.mark.stack
+
+WEEK = Window(start=date(2018, 3, 12), end=date(2018, 3, 16))
+MONTH = Window(start=date(2018, 3, 1), end=date(2018, 3, 31))
+
+# chDB reads Iceberg under its working directory only; a process of its own, so that its libraries meet no others.
+CLICKHOUSE = """
+import sys, chdb
+print(chdb.query(sys.argv[1], "JSONEachRow"))
+"""
+
+
+def replace(lake: Lake, window: Window, rows: pa.Table) -> TableReport:
+    return lake.replace_window(ADDRESS, frame(lake, rows), window=window, provenance=PROVENANCE)
+
+
+def impossible(window: Window) -> pa.Table:
+    """A week of bars of which one has its high below its low."""
+    *good, last = bars(window, 20.0).to_pylist()
+    return pa.Table.from_pylist([*good, {**last, "high_usd": 1.0}], arrow_schema(silver.PRICES_DAILY))
+
+
+def audit_branches(lake: Lake) -> list[str]:
+    return [name for name in lake.catalog.load_table(ADDRESS).metadata.refs if name != "main"]
+
+
+def closes_in_clickhouse(lake: Lake) -> list[tuple[str, str, float]]:
+    """What ClickHouse reads from the metadata file that the catalog names."""
+    table = lake.catalog.load_table(ADDRESS)
+    folder = urlsplit(table.location()).path
+    metadata = urlsplit(table.metadata_location).path.removeprefix(folder).lstrip("/")
+    query = (f"SELECT ticker, session_date, close_usd FROM icebergLocal('{folder}', "
+             f"SETTINGS iceberg_metadata_file_path = '{metadata}') ORDER BY ALL")
+    answer = subprocess.run([sys.executable, "-c", CLICKHOUSE, query], cwd=folder, check=True, capture_output=True, text=True)
+    return [tuple(json.loads(line).values()) for line in answer.stdout.splitlines() if line]
+
+
+@pytest.mark.parametrize("writer", ["spark", "pyiceberg"])
+def test_a_window_that_fails_its_audit_publishes_nothing_and_every_reader_sees_the_rows_before(
+    empty_lake: Lake, writer: str,
+) -> None:
+    replace(empty_lake, WEEK, bars(WEEK, 10.0))
+    before = published(empty_lake, ADDRESS)
+    snapshot = empty_lake.snapshot_id(ADDRESS)
+
+    with pytest.raises(AuditFailed) as failure:
+        if writer == "spark":
+            replace(empty_lake, WEEK, impossible(WEEK))
+        else:
+            empty_lake.replace_rows(ADDRESS, impossible(WEEK), replaced=between("session_date", WEEK), provenance=PROVENANCE)
+
+    # The message names the check, the rows and where they are.
+    branch = failure.value.branch
+    assert "high_is_highest" in str(failure.value)
+    assert "ticker=MSFT, session_date=2018-03-16" in str(failure.value)
+    assert branch in str(failure.value)
+    assert [(check.name, check.failing_count) for check in failure.value.report.checks if not check.passed] == [
+        ("high_is_highest", 1), ("low_is_lowest", 1)]
+    # Nothing has changed for readers.
+    assert empty_lake.snapshot_id(ADDRESS) == snapshot
+    assert published(empty_lake, ADDRESS).equals(before)
+    expected = sorted((row["ticker"], str(row["session_date"]), row["close_usd"]) for row in bars(WEEK, 10.0).to_pylist())
+    in_spark = empty_lake.frame(ADDRESS).select("ticker", "session_date", "close_usd").collect()
+    assert sorted((row[0], str(row[1]), row[2]) for row in in_spark) == expected
+    assert closes_in_clickhouse(empty_lake) == expected
+    # The rows can be looked at on the branch, which keeps the failed check.
+    assert audit_branches(empty_lake) == [branch]
+    on_branch = empty_lake.catalog.load_table(ADDRESS).scan().use_ref(branch).to_arrow()
+    assert on_branch.num_rows == 10
+    assert on_branch.filter(pc.less(on_branch["high_usd"], 2)).num_rows == 1
+    assert [check.name for check in empty_lake.check(ADDRESS, branch=branch) if not check.passed] == [
+        "high_is_highest", "low_is_lowest"]
+
+
+def test_the_next_good_write_of_the_window_is_published_after_a_failed_one(empty_lake: Lake) -> None:
+    with pytest.raises(AuditFailed):
+        replace(empty_lake, WEEK, impossible(WEEK))
+    replace(empty_lake, WEEK, bars(WEEK, 30.0))
+    assert set(empty_lake.rows(ADDRESS)["close_usd"].to_pylist()) == {30.0}
+
+
+def test_a_key_that_stands_twice_and_a_missing_required_value_stop_the_window(empty_lake: Lake) -> None:
+    doubled = pa.concat_tables([bars(WEEK, 10.0), bars(Window(start=WEEK.start, end=WEEK.start), 11.0, ("AAPL",))])
+    with pytest.raises(AuditFailed, match="grain_is_unique.*ticker=AAPL, session_date=2018-03-12, count=2"):
+        replace(empty_lake, WEEK, doubled)
+    lacking = pa.Table.from_pylist([{**bar("AAPL", WEEK.start, 10.0), "file_sha256": None}], arrow_schema(silver.PRICES_DAILY))
+    with pytest.raises(AuditFailed, match="required_columns_present"):
+        replace(empty_lake, WEEK, lacking)
+    assert empty_lake.rows(ADDRESS).num_rows == 0
+
+
+def test_an_empty_result_empties_the_window_and_leaves_the_rows_around_it(empty_lake: Lake) -> None:
+    replace(empty_lake, MONTH, bars(MONTH, 10.0))
+    around = published(empty_lake, ADDRESS).filter(outside(WEEK, empty_lake))
+
+    report = replace(empty_lake, WEEK, bars(WEEK, 10.0).slice(0, 0))
+
+    assert report.row_count == 0
+    assert report.is_changed
+    assert published(empty_lake, ADDRESS).equals(around)
+    # The same through pyiceberg, for the rest of the month.
+    empty_lake.replace_rows(ADDRESS, bars(WEEK, 10.0).slice(0, 0), replaced=between("session_date", MONTH), provenance=PROVENANCE)
+    assert empty_lake.rows(ADDRESS).num_rows == 0
+
+
+def test_kept_rows_around_a_window_within_a_partition_stay_to_the_last_bit(empty_lake: Lake) -> None:
+    replace(empty_lake, MONTH, bars(MONTH, 10.1))
+    around = published(empty_lake, ADDRESS).filter(outside(WEEK, empty_lake))
+
+    replace(empty_lake, WEEK, bars(WEEK, 20.0))
+
+    assert published(empty_lake, ADDRESS).filter(outside(WEEK, empty_lake)).equals(around)
+    assert empty_lake.rows(ADDRESS, EqualTo("close_usd", 20.0)).num_rows == 10
+    assert empty_lake.rows(ADDRESS).num_rows == 62
+
+
+def outside(window: Window, lake: Lake) -> pa.Array:
+    """Mask of the published rows that do not lie in the window."""
+    dates = published(lake, ADDRESS)["session_date"]
+    return pc.or_(pc.less(dates, window.start), pc.greater(dates, window.end))
+
+
+@pytest.mark.parametrize("writer", ["spark", "pyiceberg"])
+def test_equal_rows_are_not_published_again(empty_lake: Lake, writer: str) -> None:
+    replace(empty_lake, WEEK, bars(WEEK, 10.0))
+    snapshot = empty_lake.snapshot_id(ADDRESS)
+    again = bars(WEEK, 10.0)
+    backwards = again.take(list(reversed(range(again.num_rows))))
+
+    report = (
+        replace(empty_lake, WEEK, backwards) if writer == "spark" else
+        empty_lake.replace_rows(ADDRESS, backwards, replaced=between("session_date", WEEK), provenance=PROVENANCE))
+
+    assert not report.is_changed
+    assert report.snapshot_id == snapshot == empty_lake.snapshot_id(ADDRESS)
+    assert report.row_count == 10
+    assert audit_branches(empty_lake) == []
+
+
+def test_a_value_that_moves_to_the_column_beside_it_is_a_change(empty_lake: Lake) -> None:
+    address, window = "gold.ml_labels", Window(start=WEEK.start, end=WEEK.start)
+    label = {"ticker": "AAPL", "session_date": WEEK.start, "next_day_return": 0.5, "tradable_return": None,
+             "entry_date": None, "exit_date": None}
+    moved = {**label, "next_day_return": None, "tradable_return": 0.5}
+    for row in (label, moved):
+        frame = empty_lake.spark.createDataFrame(pa.Table.from_pylist([row], arrow_schema(contracts.table(address))))
+        assert empty_lake.replace_window(address, frame, window=window, provenance=PROVENANCE).is_changed
+    assert empty_lake.rows(address).to_pylist() == [moved]
+
+
+@pytest.mark.parametrize("writer", ["spark", "pyiceberg"])
+def test_a_snapshot_says_which_run_and_partition_wrote_it_with_which_code_and_from_what(empty_lake: Lake, writer: str) -> None:
+    inputs = {"bronze.stooq_prices": 17, "silver.price_restatements": 18}
+    if writer == "spark":
+        report = empty_lake.replace_window(
+            ADDRESS, frame(empty_lake, bars(WEEK, 10.0)), window=WEEK, provenance=PROVENANCE, input_snapshots=inputs)
+    else:
+        report = empty_lake.replace_rows(
+            ADDRESS, bars(WEEK, 10.0), replaced=LessThan("session_date", "2019-01-01"), provenance=PROVENANCE, input_snapshots=inputs)
+
+    snapshot = empty_lake.catalog.load_table(ADDRESS).current_snapshot()
+    assert snapshot.snapshot_id == report.snapshot_id
+    assert {name: snapshot.summary[name] for name in (
+        "dagster.run_id", "dagster.partition", "finlake.code_version", "finlake.input.bronze.stooq_prices",
+        "finlake.input.silver.price_restatements",
+    )} == {
+        "dagster.run_id": PROVENANCE.run_id, "dagster.partition": "a-partition", "finlake.code_version": "a-version",
+        "finlake.input.bronze.stooq_prices": "17", "finlake.input.silver.price_restatements": "18",
+    }
+    assert report.row_count_by_date == {str(WEEK.start.replace(day=day)): 2 for day in range(12, 17)}
+    assert audit_branches(empty_lake) == []

@@ -1,0 +1,127 @@
+"""The vendor rewrites history: it is noticed, recorded, and everything from there on is as if it had always been so."""
+
+from collections.abc import Mapping
+from datetime import date
+
+import pyarrow as pa
+import pytest
+from pyiceberg.expressions import EqualTo
+
+from finlake_resources.spark_jobs import SparkJobs
+from finlake_services.sample_sources import prices
+from spark.contracts import silver
+from spark.jobs.report import Window
+from spark.storage import Lake
+from tests.integration.lake.chain import Chain, empty, price_file, published, universe
+
+pytestmark = pytest.mark.stack
+
+# All sample tickers have prices up to 2013-03-01; the oldest of the four dividends lies 199 sessions before.
+HISTORY = Window(start=date(2012, 1, 3), end=date(2013, 3, 1))
+RESTATEMENTS = {"AAPL": "split", "GOOG": "broken", "IBM": "uneven", "MSFT": "dividend"}
+BARS = {ticker: prices.between(prices.history(ticker), HISTORY.start, HISTORY.end) for ticker in RESTATEMENTS}
+OLD = {ticker: price_file(ticker, bars, date(2013, 3, 2)) for ticker, bars in BARS.items()}
+NEW = {
+    ticker: price_file(ticker, prices.restated(BARS[ticker], kind), date(2013, 3, 5)) for ticker, kind in RESTATEMENTS.items()
+}
+DERIVED = ("gold.indicators", "gold.stock_analytics", "gold.ml_features", "gold.ml_labels")
+PROVENANCE_COLUMNS = ("file_sha256", "fetched_ts", "is_restated")
+
+
+def build(chain: Chain, window: Window) -> None:
+    for address in ("silver.prices_daily", *DERIVED):
+        chain.build(address, window)
+    months = Window(start=window.start.replace(day=1), end=window.end.replace(day=31))
+    chain.build("gold.monthly_summary", months)
+
+
+def state(lake: Lake) -> Mapping[str, pa.Table]:
+    return {
+        address: published(lake, address, without=PROVENANCE_COLUMNS)
+        for address in ("silver.prices_daily", *DERIVED, "gold.monthly_summary")
+    }
+
+
+def verdicts(lake: Lake, ticker: str, sha256: str) -> list[dict[str, object]]:
+    rows = lake.rows("silver.price_restatements", EqualTo("file_sha256", sha256)).to_pylist()
+    return sorted((row for row in rows if row["ticker"] == ticker), key=lambda row: row["segment_number"])
+
+
+def test_split_dividend_and_four_dividends_at_once_are_recorded_and_recomputed_a_broken_file_changes_nothing(
+    empty_lake: Lake, lake_jobs: SparkJobs,
+) -> None:
+    chain = Chain(lake_jobs, universe(*RESTATEMENTS))
+    chain.load_prices(*OLD.values())
+    build(chain, HISTORY)
+    assert lake_jobs.pending_restatements() == []
+    before = state(empty_lake)
+
+    chain.load_prices(*NEW.values())
+
+    start = HISTORY.start
+    assert_recorded(empty_lake, "AAPL", "split", [(0.25, start, None)])
+    assert_recorded(empty_lake, "MSFT", "dividend", [
+        (prices.DIVIDEND_FACTOR, start, session_from_end("MSFT", 10)), (1, session_from_end("MSFT", 10), None)])
+    steps = [session_from_end("IBM", count) for count in (199, 136, 73, 10)]
+    assert_recorded(empty_lake, "IBM", "dividend", [
+        *((prices.DIVIDEND_FACTOR ** power, since, until)
+          for power, since, until in zip((4, 3, 2, 1), (start, *steps), steps, strict=False)),
+        (1, steps[-1], None)])
+    (broken,) = verdicts(empty_lake, "GOOG", NEW["GOOG"].sha256)
+    assert broken["verdict"] == "rejected"
+    (quarantined,) = empty_lake.rows("silver.quarantine").to_pylist()
+    assert (quarantined["source_table"], quarantined["reference"], quarantined["ticker"]) == (
+        "silver.price_restatements", f"GOOG {NEW['GOOG'].sha256}", "GOOG")
+    assert quarantined["message"] == broken["message"]
+    pending = lake_jobs.pending_restatements()
+    assert [(each.ticker, each.file_sha256, each.recompute_from_date) for each in pending] == [
+        (ticker, NEW[ticker].sha256, start) for ticker in ("AAPL", "IBM", "MSFT")]
+    # Until it is recomputed, everything stands as it was.
+    assert all(state(empty_lake)[address].equals(rows) for address, rows in before.items())
+
+    build(chain, Window(start=min(each.recompute_from_date for each in pending), end=HISTORY.end))
+
+    assert lake_jobs.pending_restatements() == []
+    restated = state(empty_lake)
+    assert_flagged(empty_lake)
+    # The same files again are the files that are known.
+    again = chain.load_prices(*NEW.values(), *OLD.values())
+    assert [report.is_changed for report in again.tables] == [False, False, False]
+    assert len(lake_jobs.known_downloads()) == 8
+    # A lake that has never known another version; of the broken file's ticker it knows the old one.
+    empty(empty_lake)
+    chain.load_prices(OLD["GOOG"], *(NEW[ticker] for ticker in RESTATEMENTS if ticker != "GOOG"))
+    build(chain, HISTORY)
+    for address, rows in state(empty_lake).items():
+        assert rows.equals(restated[address]), address
+        assert not rows.equals(before[address]) or address in ("gold.ml_features", "gold.ml_labels"), address
+
+
+def session_from_end(ticker: str, count: int) -> date:
+    """The session of the `count`-th last bar: the first one that a dividend has left as it was."""
+    return BARS[ticker][-count].session_date
+
+
+def assert_recorded(lake: Lake, ticker: str, kind: str, segments: list[tuple[float, date, date | None]]) -> None:
+    rows = verdicts(lake, ticker, NEW[ticker].sha256)
+    assert [(row["verdict"], row["segment_start_date"], row["boundary_date"]) for row in rows] == [
+        ("restated", since, until) for _, since, until in segments]
+    assert [row["ratio"] for row in rows] == pytest.approx([ratio for ratio, _, _ in segments], rel=1e-5)
+    assert [row["kind"] for row in rows] == [kind if ratio != 1 else None for ratio, _, _ in segments]
+    assert {row["recompute_from_date"] for row in rows} == {HISTORY.start}
+    assert rows[0]["volume_ratio"] == pytest.approx(1 / segments[0][0], rel=1e-4)
+
+
+def assert_flagged(lake: Lake) -> None:
+    """Bars that another version had with another close are flagged; each bar names the file that first said it so."""
+    shown = {(row["ticker"], row["session_date"]): (row["is_restated"], row["file_sha256"])
+             for row in lake.rows(silver.PRICES_DAILY.address).to_pylist()}
+    untouched = {
+        "AAPL": set(), "GOOG": {bar.session_date for bar in BARS["GOOG"]},
+        **{ticker: {bar.session_date for bar in BARS[ticker][-10:]} for ticker in ("IBM", "MSFT")},
+    }
+    assert shown == {
+        (ticker, bar.session_date): (False, OLD[ticker].sha256) if bar.session_date in untouched[ticker] else
+        (True, NEW[ticker].sha256)
+        for ticker, bars in BARS.items() for bar in bars
+    }

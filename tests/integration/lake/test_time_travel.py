@@ -1,0 +1,47 @@
+"""Rows as of an earlier snapshot stay what they were, whatever is written later."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from deploy.cli.time_travel import at_version
+from spark.jobs.report import Window
+from spark.storage import Lake
+from tests.integration.lake.bars import ADDRESS, bars, frame
+from tests.integration.lake.chain import PROVENANCE
+
+pytestmark = pytest.mark.stack
+
+MONTH = Window(start=date(2018, 3, 1), end=date(2018, 3, 31))
+WEEK = Window(start=date(2018, 3, 12), end=date(2018, 3, 16))
+QUERY = f"SELECT close_usd, count(*) AS n FROM lake.{ADDRESS} GROUP BY close_usd ORDER BY close_usd"
+
+
+def write(lake: Lake, window: Window, close_usd: float | None) -> int:
+    """Replace the window, by nothing when there is no close; returns the snapshot."""
+    rows = bars(window, close_usd or 1.0).slice(0, None if close_usd else 0)
+    report = lake.replace_window(ADDRESS, frame(lake, rows), window=window, provenance=PROVENANCE)
+    assert report.snapshot_id is not None
+    return report.snapshot_id
+
+
+def test_rows_as_of_a_snapshot_or_a_time_stay_as_they_were(empty_lake: Lake) -> None:
+    def answer(query: str) -> list[tuple[float, int]]:
+        return [tuple(row) for row in empty_lake.spark.sql(query).collect()]
+
+    snapshots = [write(empty_lake, MONTH, 10.0), write(empty_lake, WEEK, 20.0), write(empty_lake, MONTH, None)]
+
+    shown = [[(10.0, 62)], [(10.0, 52), (20.0, 10)], []]
+    assert [answer(at_version(QUERY, snapshot_id=snapshot)) for snapshot in snapshots] == shown
+    assert answer(QUERY) == []
+    assert empty_lake.frame(ADDRESS, WEEK, snapshots[1]).where("close_usd = 20").count() == 10
+    assert set(empty_lake.rows(ADDRESS, snapshot_id=snapshots[0])["close_usd"].to_pylist()) == {10.0}
+    # Times have whole seconds: the last snapshot of a second speaks for it.
+    metadata = empty_lake.catalog.load_table(ADDRESS).metadata
+    for entry in metadata.snapshot_log:
+        second = datetime.fromtimestamp(entry.timestamp_ms // 1000 + 1, UTC)
+        newest = max(
+            (other for other in metadata.snapshot_log if other.timestamp_ms <= second.timestamp() * 1000),
+            key=lambda other: other.timestamp_ms)
+        if newest.snapshot_id in snapshots:
+            assert answer(at_version(QUERY, as_of_ts=second)) == shown[snapshots.index(newest.snapshot_id)]

@@ -35,7 +35,8 @@ lint: install ## Check style and types.
 	$(RUN) mypy
 
 test: lint ## Check style and types, then run all tests, those on a real local stack included.
-	$(RUN) pytest
+	$(RUN) pytest -m "not stack" -n 2
+	$(RUN) pytest -m stack
 
 test-fast: install ## Run the tests that need no running service.
-	$(RUN) pytest -m "not stack"
+	$(RUN) pytest -m "not stack" -n 2

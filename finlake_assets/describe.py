@@ -162,13 +162,21 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
 
 @cache
 def code_version(table: Table) -> str:
-    """Hash of the contract and of the source of the transform and job that bear the table's name."""
-    digest = hashlib.sha256(repr(table).encode())
-    for room in ("transforms", "jobs"):
-        source = Path(spark.__path__[0]) / room / table.layer / f"{table.name}.py"
-        if source.is_file():
-            digest.update(source.read_bytes())
-    return digest.hexdigest()[:12]
+    """Hash of the contract and of all code that computes and writes tables.
+
+    All of it, because a table also stands on what its transform shares with others, and an unchanged version together
+    with unchanged inputs lets a write be skipped.
+    """
+    return hashlib.sha256(f"{table!r} {_computation()}".encode()).hexdigest()[:12]
+
+
+@cache
+def _computation() -> str:
+    """Hash of the sources of the spark room."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(spark.__path__[0]).rglob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
 
 
 def contract_of(key: dg.AssetKey) -> Table:

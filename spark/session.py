@@ -1,5 +1,6 @@
 """The one place that opens a Spark session: a Spark Connect client, made when first needed."""
 
+import atexit
 from threading import Lock
 
 from pyspark.sql import SparkSession
@@ -13,5 +14,16 @@ def connect(remote: str) -> SparkSession:
     # pyspark's getOrCreate gives the first session of the process, whatever server is asked for.
     with _lock:
         if remote not in _sessions:
-            _sessions[remote] = SparkSession.builder.remote(remote).create()
+            session = SparkSession.builder.remote(remote).create()
+            # At exit it would ask a server that is gone for ten minutes to clean a cache that finlake does not use.
+            atexit.unregister(session.client._cleanup_ml_cache)
+            atexit.register(_release, session)
+            _sessions[remote] = session
         return _sessions[remote]
+
+
+def _release(session: SparkSession) -> None:
+    """Have the server forget the session and close what it holds for it, connections to the catalog among them."""
+    # One try: at the end of a process there is nobody left to wait for a server that is gone.
+    session.client.set_retry_policies([])
+    session.stop()

@@ -37,6 +37,8 @@ def batch(
 
     with ended_like_ctrl_c():
         comparisons = compare_all(QUICK if quick else FULL, home / "jars", report)
+    for part in (part for each in comparisons for part in each.parts):
+        report(part)
     console.print(results_table(comparisons, psutil.cpu_count() or 1))
     if not quick and not all(each.is_met for each in comparisons):
         raise typer.Exit(1)

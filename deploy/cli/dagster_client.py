@@ -81,7 +81,8 @@ class DagsterClient:
         try:
             answer = httpx.post(f"{self.url}/graphql", json={"query": text, "variables": dict(variables or {})}, timeout=60)
         except httpx.TransportError as error:
-            raise DagsterRequestError(f"Dagster does not answer at {self.url} ({type(error).__name__}); run `finlake up`") from error
+            raise DagsterRequestError(
+                f"Dagster does not answer at {self.url} ({type(error).__name__}); run `finlake up`") from error
         body = answer.json()
         if "errors" in body:
             raise DagsterRequestError(f"Dagster refused a request: {body['errors'][0]['message']}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 # Prices of the sample sources end here; generated news covers these days; one real news slot lies on REAL_NEWS_DAY.
-FIRST_SESSION, LAST_SESSION = date(2000, 1, 3), date(2018, 3, 27)
+FIRST_SESSION, LAST_SESSION = date(2010, 1, 4), date(2018, 3, 27)
 NEWS_START, NEWS_END = date(2018, 3, 12), date(2018, 3, 27)
 REAL_NEWS_DAY = date(2023, 7, 2)
 CHART_TICKER, CHART_SESSIONS = "AAPL", 250

@@ -41,7 +41,8 @@ def carry_out(client: DagsterClient, runs: Sequence[PlannedRun], console: Consol
                             step=", ".join(running))
             if progress.status != "SUCCESS":
                 reasons = "; ".join(dict.fromkeys(progress.errors)) or "see its log"
-                raise RunFailedError(f"run {run_id} of {planned.job} ended as {progress.status}: {reasons} ({client.url}/runs/{run_id})")
+                raise RunFailedError(f"run {run_id} of {planned.job} ended as {progress.status}: {reasons} "
+                                     f"({client.url}/runs/{run_id})")
             bars.update(bar, step="done")
             finished.append(FinishedRun(planned=planned, progress=progress))
     return finished

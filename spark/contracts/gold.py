@@ -182,6 +182,7 @@ STOCK_ANALYTICS = Table(
 )
 
 _ANALYTICS = "gold.stock_analytics"
+_DAILY_CLOSE = f"{_ANALYTICS}.close_usd"
 
 MONTHLY_SUMMARY = Table(
     layer="gold", name="monthly_summary",
@@ -194,17 +195,20 @@ MONTHLY_SUMMARY = Table(
         Column(name="last_session_date", type="date", note="Last session with a bar"),
         Column(name="session_count", type="long", unit="sessions", note="Sessions with a bar"),
         *prices(_ANALYTICS),
-        _value("monthly_return", "fraction", "last C / last C of the previous month - 1", f"{_ANALYTICS}.close_usd",
+        _value("monthly_return", "fraction", "last C / last C of the previous month - 1", _DAILY_CLOSE,
                note="Null in a ticker's first month"),
-        Column(name="monthly_return_within", type="double", unit="fraction", sources=(f"{_ANALYTICS}.close_usd",), note="Within the month only",
+        Column(name="monthly_return_within", type="double", unit="fraction", sources=(_DAILY_CLOSE,),
+               note="Within the month only",
                formula="(last C - first C) / first C of the month"),
-        _value("monthly_volatility", "fraction per day", "sample sd of return_1d in the calendar month", f"{_ANALYTICS}.close_usd",
+        _value("monthly_volatility", "fraction per day", "sample sd of return_1d in the calendar month", _DAILY_CLOSE,
                note="Known only when the month is over; null below two returns"),
-        Column(name="max_drawdown_within", type="double", unit="fraction", sources=(f"{_ANALYTICS}.close_usd",), note="0 when the month only rose",
+        Column(name="max_drawdown_within", type="double", unit="fraction", sources=(_DAILY_CLOSE,),
+               note="0 when the month only rose",
                formula="lowest C / running maximum of C within the month - 1"),
         Column(name="volume_spike_count", type="long", unit="sessions", note="Sessions with is_volume_spike",
                sources=(f"{_ANALYTICS}.is_volume_spike",)),
-        Column(name="news_volume", type="long", unit="articles", note="Sum over the month", sources=(f"{_ANALYTICS}.news_volume",)),
+        Column(name="news_volume", type="long", unit="articles", note="Sum over the month",
+               sources=(f"{_ANALYTICS}.news_volume",)),
         Column(name="sentiment_sum", type="double", unit="stories", note="Sum over the month",
                sources=(f"{_ANALYTICS}.sentiment_sum",)),
         Column(name="market_regime", type="string", note="Regime of the month's last session",

@@ -24,8 +24,9 @@ PRICE_RESTATEMENTS = Table(
         TICKER, FILE_SHA256, FETCHED_TS,
         Column(name="segment_number", type="int", unit="0-based",
                note="A restated download has one row per span of constant ratio; any other verdict has one row, 0"),
-        Column(name="verdict", type="string", note="first, consistent or restated: used; partial (restates, but not from the first known "
-                    "session: waits for the whole history) or rejected: not used"),
+        Column(name="verdict", type="string",
+               note="first, consistent or restated: used; partial (restates, but not from the first known session: waits "
+                    "for the whole history) or rejected: not used"),
         Column(name="kind", type="string", nullable=True,
                note="split when the ratio is far from 1 and volume moves inversely by a whole split, else dividend"),
         Column(name="ratio", type="double", unit="new close / old close", nullable=True,

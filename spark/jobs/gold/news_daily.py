@@ -9,6 +9,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 from spark.contracts import gold
 from spark.contracts.universe import Universe
 from spark.jobs.distribute import map_by_ticker
+from spark.jobs.inputs import universe_version
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake
 from spark.transforms.gold.news_daily import compute
@@ -21,7 +22,7 @@ CLOSURE_DAYS = 10
 
 def run(lake: Lake, window: Window, provenance: Provenance, *, universe: Universe, sessions: list[date]) -> JobReport:
     """Replace the window; `sessions` are the exchange's sessions from twenty before the window to its end."""
-    inputs = {MENTIONS: lake.snapshot_id(MENTIONS)}
+    inputs = {MENTIONS: lake.snapshot_id(MENTIONS), **universe_version(universe)}
     days = Window(start=min([window.start, *sessions]) - timedelta(days=CLOSURE_DAYS), end=window.end)
     mentions = lake.frame(MENTIONS, days, inputs[MENTIONS]).where(F.col("session_date").isin(sessions))
     # Every ticker has a row, so that one without news gets its zeros too.

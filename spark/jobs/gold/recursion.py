@@ -74,7 +74,7 @@ def _computed(lake: Lake, table: Table, window: Window, kernel: StatefulKernel, 
 
 
 def _start(lake: Lake, table: Table, window: Window, lookback: Window, lookback_bars: int, bars_snapshot: int) -> Start:
-    """Compare each ticker's bar before the window with its newest state; trust the state only when they are the same bar and version."""
+    """Each ticker's state where it stands on the very bar before the window; the tickers that have none."""
     keys = _polars(lake.rows(BARS, between("session_date", lookback), ("ticker", "session_date", "close_usd"), bars_snapshot))
     before = keys.sort("session_date").filter(pl.col("session_date") < window.start).group_by("ticker").agg(
         previous_date=pl.col("session_date").last(), previous_close_usd=pl.col("close_usd").last(), bar_count=pl.len())

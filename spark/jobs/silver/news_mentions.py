@@ -9,6 +9,7 @@ from spark.contracts import silver
 from spark.contracts.universe import Universe
 from spark.jobs.distribute import map_batches
 from spark.jobs.quarantine import quarantine
+from spark.jobs.inputs import universe_version
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake, between
 from spark.transforms.silver.company_names import Matcher
@@ -20,12 +21,12 @@ TABLE = silver.NEWS_MENTIONS
 def run(lake: Lake, window: Window, provenance: Provenance, *, universe: Universe,
         closes: list[tuple[date, datetime]]) -> JobReport:
     """Match the window's records; `closes` are (session, close in UTC) from the session before the window to one after it."""
-    inputs = {"bronze.gdelt_gkg": lake.snapshot_id("bronze.gdelt_gkg")}
+    inputs = {"bronze.gdelt_gkg": lake.snapshot_id("bronze.gdelt_gkg"), **universe_version(universe)}
     records = lake.frame("bronze.gdelt_gkg", window, inputs["bronze.gdelt_gkg"])
     matched = map_batches(records, partial(_mentions, universe=universe, closes=closes), TABLE, "gkg_record_id")
     report = lake.replace_window(TABLE.address, matched, window=window, provenance=provenance, input_snapshots=inputs)
-    rejected = map_batches(records, partial(_rejected, universe=universe, closes=closes), silver.QUARANTINE, "gkg_record_id").toArrow()
-    kept_out = quarantine(lake, rejected, source_table=TABLE.address, replaced=between("day_date", window),
+    rejected = map_batches(records, partial(_rejected, universe=universe, closes=closes), silver.QUARANTINE, "gkg_record_id")
+    kept_out = quarantine(lake, rejected.toArrow(), source_table=TABLE.address, replaced=between("day_date", window),
                           provenance=provenance)
     return JobReport(tables=(report, kept_out.report), quarantined_count=kept_out.count,
                      quarantine_samples=kept_out.samples, input_snapshots=inputs)

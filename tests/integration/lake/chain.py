@@ -23,7 +23,8 @@ from spark.contracts.universe import Universe, parse_universe
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake
 
-PROVENANCE = Provenance(run_id="11111111-2222-3333-4444-555555555555", partition="a-partition", code_version="a-version")
+PROVENANCE = Provenance(
+    run_id="11111111-2222-3333-4444-555555555555", partition="a-partition", code_version="a-version")
 PREFIX = "FINLAKE_"
 
 
@@ -63,15 +64,16 @@ def dropped(ticker: str, content: bytes, fetched: date) -> StooqFile:
     """A dropped file of these bytes, with the midnight of a day as its modification time."""
     return StooqFile(
         ticker=ticker, content=content, sha256=hashlib.sha256(content).hexdigest(), source_kind="drop",
-        source_name=f"{ticker.lower()}_us_d.csv", fetched_ts=datetime(fetched.year, fetched.month, fetched.day, tzinfo=UTC),
+        source_name=f"{ticker.lower()}_us_d.csv",
+        fetched_ts=datetime(fetched.year, fetched.month, fetched.day, tzinfo=UTC),
     )
 
 
 def generated_slot(label: datetime) -> GdeltSlot:
     """A slot of the sample sources as the connector would hand it over."""
     listed = archive.listed(label)
-    return GdeltSlot(label_ts=label, status="loaded", md5=listed.md5, zip_bytes=listed.size, content=news.slot_rows(label),
-                     source_url="", attempts=1)
+    return GdeltSlot(label_ts=label, status="loaded", md5=listed.md5, zip_bytes=listed.size,
+                     content=news.slot_rows(label), source_url="", attempts=1)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,18 @@
-"""Writers that meet on one table: nothing is lost, nothing is mixed, whoever comes second writes on top of the first."""
+"""Writers that meet on one table: nothing is lost or mixed, whoever comes second writes on top of the first."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from threading import Barrier
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import pytest
 from pyiceberg.table import Table as IcebergTable
 
 from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts.table import Table
-from spark.jobs.report import CheckOutcome, Provenance, TableReport, Window
+from spark.jobs.report import CheckOutcome, TableReport, Window
 from spark.storage import Lake, LakeLocation, WindowContent, between
 from tests.integration.lake.bars import ADDRESS, bars, frame
 from tests.integration.lake.chain import PROVENANCE
@@ -24,15 +25,20 @@ FIRST = Window(start=date(2018, 3, 1), end=date(2018, 3, 10))
 SECOND = Window(start=date(2018, 3, 11), end=date(2018, 3, 20))
 T = TypeVar("T")
 
-Write = Callable[[Lake, Window, float], TableReport]
 
 
-def by_spark(lake: Lake, window: Window, close_usd: float) -> TableReport:
+class Write(Protocol):
+    """Replaces the rows of a window by bars with this close."""
+
+    def __call__(self, lake: Lake, *, window: Window, close_usd: float) -> TableReport: ...
+
+
+def by_spark(lake: Lake, *, window: Window, close_usd: float) -> TableReport:
     rows = frame(lake, bars(window, close_usd))
     return lake.replace_window(ADDRESS, rows, window=window, provenance=PROVENANCE)
 
 
-def by_pyiceberg(lake: Lake, window: Window, close_usd: float) -> TableReport:
+def by_pyiceberg(lake: Lake, *, window: Window, close_usd: float) -> TableReport:
     return lake.replace_rows(
         ADDRESS, bars(window, close_usd), replaced=between("session_date", window), provenance=PROVENANCE)
 
@@ -61,7 +67,7 @@ def test_two_writers_of_different_windows_of_one_partition_lose_nothing(
     for number in range(1, ROUNDS + 1):
         one, other = 10.0 * number, 10.0 * number + 5
         reports = at_once(lake_jobs, [
-            lambda lake, close=one: writers[0](lake, FIRST, close), lambda lake, close=other: writers[1](lake, SECOND, close)])
+            partial(writers[0], window=FIRST, close_usd=one), partial(writers[1], window=SECOND, close_usd=other)])
         assert [(report.is_changed, report.row_count) for report in reports] == [(True, 20), (True, 20)]
         assert (closes(empty_lake, FIRST), closes(empty_lake, SECOND)) == ([one], [other])
         assert empty_lake.rows(ADDRESS).num_rows == 40
@@ -74,12 +80,11 @@ def test_two_writers_of_the_same_window_leave_the_rows_of_one_of_them(
     for number in range(1, ROUNDS + 1):
         one, other = 10.0 * number, 10.0 * number + 5
         reports = at_once(lake_jobs, [
-            lambda lake, close=one: writer(lake, FIRST, close), lambda lake, close=other: writer(lake, FIRST, close)])
+            partial(writer, window=FIRST, close_usd=one), partial(writer, window=FIRST, close_usd=other)])
         assert closes(empty_lake, FIRST) in ([one], [other])
         assert empty_lake.rows(ADDRESS).num_rows == 20
         # Main is where the later of the two put it, and it stands on the earlier one.
-        main = empty_lake.catalog.load_table(ADDRESS).metadata.snapshot_by_id(empty_lake.snapshot_id(ADDRESS))
-        assert main.snapshot_id in {report.snapshot_id for report in reports}
+        assert empty_lake.snapshot_id(ADDRESS) in {report.snapshot_id for report in reports}
         assert {report.previous_snapshot_id for report in reports} & {report.snapshot_id for report in reports}
 
 
@@ -91,7 +96,9 @@ class OvertakenLake(Lake):
         self.overtake = overtake
         self.intruder: TableReport | None = None
 
-    def _audit(self, contract: Table, window: Window | None, branch: str | None) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
+    def _audit(
+        self, contract: Table, window: Window | None, branch: str | None,
+    ) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
         audited = super()._audit(contract, window, branch)
         if self.intruder is None:
             self.intruder = self.overtake()
@@ -102,9 +109,9 @@ class OvertakenLake(Lake):
 def test_a_write_overtaken_between_audit_and_publish_is_repeated_on_top_of_the_new_main(
     empty_lake: Lake, writer: Write,
 ) -> None:
-    lake = OvertakenLake(empty_lake.location, lambda: by_spark(empty_lake, SECOND, 50.0))
+    lake = OvertakenLake(empty_lake.location, partial(by_spark, empty_lake, window=SECOND, close_usd=50.0))
 
-    report = writer(lake, FIRST, 20.0)
+    report = writer(lake, window=FIRST, close_usd=20.0)
 
     assert lake.intruder is not None
     assert report.previous_snapshot_id == lake.intruder.snapshot_id
@@ -114,19 +121,23 @@ def test_a_write_overtaken_between_audit_and_publish_is_repeated_on_top_of_the_n
     assert list(empty_lake.catalog.load_table(ADDRESS).metadata.refs) == ["main"]
 
 
-def test_four_writers_that_create_the_table_together_all_find_their_rows(empty_lake: Lake, lake_jobs: SparkJobs) -> None:
+def test_four_writers_that_create_the_table_together_all_find_their_rows(
+    empty_lake: Lake, lake_jobs: SparkJobs,
+) -> None:
     windows = [Window(start=date(2018, month, 1), end=date(2018, month, 5)) for month in range(1, 5)]
 
     reports = at_once(lake_jobs, [
-        lambda lake, window=window, writer=writer: writer(lake, window, 10.0)
-        for window, writer in zip(windows, [by_spark, by_pyiceberg] * 2, strict=True)])
+        partial(writer, window=window, close_usd=10.0)
+        for window, writer in zip(windows, (by_spark, by_pyiceberg) * 2, strict=True)])
 
     assert all(report.is_changed for report in reports)
     assert empty_lake.rows(ADDRESS).num_rows == 40
     assert [closes(empty_lake, window) for window in windows] == [[10.0]] * 4
 
 
-def test_a_lake_whose_namespaces_are_missing_is_created_by_four_writers_together(empty_lake: Lake, lake_jobs: SparkJobs) -> None:
+def test_a_lake_whose_namespaces_are_missing_is_created_by_four_writers_together(
+    empty_lake: Lake, lake_jobs: SparkJobs,
+) -> None:
     for (namespace,) in empty_lake.catalog.list_namespaces():
         empty_lake.catalog.drop_namespace(namespace)
     created: list[IcebergTable] = at_once(lake_jobs, [lambda lake: lake.table(ADDRESS)] * 4)

@@ -106,7 +106,8 @@ def test_records_of_2015_keep_their_27_fields_the_last_one_empty(empty_lake: Lak
                      aliases=(Alias(name="gazprom", policy="strong"),))
     chain = Chain(lake_jobs, Universe(tickers=(gazprom,)))
 
-    chain.load_slots([slot, replace(slot, label_ts=datetime(2015, 2, 18, 23, 15, tzinfo=UTC), status="absent", content=b"")])
+    following = replace(slot, label_ts=datetime(2015, 2, 18, 23, 15, tzinfo=UTC), status="absent", content=b"")
+    chain.load_slots([slot, following])
 
     (row,) = empty_lake.rows("bronze.gdelt_gkg").to_pylist()
     line = next(line for line in content.split(b"\n") if b"gazprom" in line)

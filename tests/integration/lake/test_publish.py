@@ -3,26 +3,37 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import date
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from pyiceberg.expressions import EqualTo, LessThan
+from pyiceberg.expressions import EqualTo
 
 from spark.contracts import lake as contracts
 from spark.contracts import silver
 from spark.jobs.report import AuditFailed, TableReport, Window
 from spark.schemas import arrow_schema
 from spark.storage import Lake, between
-from tests.integration.lake.bars import ADDRESS, bar, bars, frame
+from tests.integration.lake.bars import ADDRESS, bar, bars, days, frame
 from tests.integration.lake.chain import PROVENANCE, published
 
 pytestmark = pytest.mark.stack
 
 WEEK = Window(start=date(2018, 3, 12), end=date(2018, 3, 16))
 MONTH = Window(start=date(2018, 3, 1), end=date(2018, 3, 31))
+
+
+class Write(Protocol):
+    """Replaces the rows of a window."""
+
+    def __call__(
+        self, lake: Lake, window: Window, rows: pa.Table, inputs: Mapping[str, int] | None = None,
+    ) -> TableReport: ...
+
 
 # chDB reads Iceberg under its working directory only; a process of its own, so that its libraries meet no others.
 CLICKHOUSE = """
@@ -31,8 +42,21 @@ print(chdb.query(sys.argv[1], "JSONEachRow"))
 """
 
 
-def replace(lake: Lake, window: Window, rows: pa.Table) -> TableReport:
-    return lake.replace_window(ADDRESS, frame(lake, rows), window=window, provenance=PROVENANCE)
+def replace(lake: Lake, window: Window, rows: pa.Table, inputs: Mapping[str, int] | None = None) -> TableReport:
+    """Through Spark."""
+    return lake.replace_window(
+        ADDRESS, frame(lake, rows), window=window, provenance=PROVENANCE, input_snapshots=inputs)
+
+
+def replace_by_pyiceberg(
+    lake: Lake, window: Window, rows: pa.Table, inputs: Mapping[str, int] | None = None,
+) -> TableReport:
+    """The same without Spark."""
+    return lake.replace_rows(
+        ADDRESS, rows, replaced=between("session_date", window), provenance=PROVENANCE, input_snapshots=inputs)
+
+
+WRITERS = pytest.mark.parametrize("write", [replace, replace_by_pyiceberg])
 
 
 def impossible(window: Window) -> pa.Table:
@@ -52,23 +76,21 @@ def closes_in_clickhouse(lake: Lake) -> list[tuple[str, str, float]]:
     metadata = urlsplit(table.metadata_location).path.removeprefix(folder).lstrip("/")
     query = (f"SELECT ticker, session_date, close_usd FROM icebergLocal('{folder}', "
              f"SETTINGS iceberg_metadata_file_path = '{metadata}') ORDER BY ALL")
-    answer = subprocess.run([sys.executable, "-c", CLICKHOUSE, query], cwd=folder, check=True, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", CLICKHOUSE, query], cwd=folder, check=True, capture_output=True, text=True)
     return [tuple(json.loads(line).values()) for line in answer.stdout.splitlines() if line]
 
 
-@pytest.mark.parametrize("writer", ["spark", "pyiceberg"])
+@WRITERS
 def test_a_window_that_fails_its_audit_publishes_nothing_and_every_reader_sees_the_rows_before(
-    empty_lake: Lake, writer: str,
+    empty_lake: Lake, write: Write,
 ) -> None:
     replace(empty_lake, WEEK, bars(WEEK, 10.0))
     before = published(empty_lake, ADDRESS)
     snapshot = empty_lake.snapshot_id(ADDRESS)
 
     with pytest.raises(AuditFailed) as failure:
-        if writer == "spark":
-            replace(empty_lake, WEEK, impossible(WEEK))
-        else:
-            empty_lake.replace_rows(ADDRESS, impossible(WEEK), replaced=between("session_date", WEEK), provenance=PROVENANCE)
+        write(empty_lake, WEEK, impossible(WEEK))
 
     # The message names the check, the rows and where they are.
     branch = failure.value.branch
@@ -80,7 +102,7 @@ def test_a_window_that_fails_its_audit_publishes_nothing_and_every_reader_sees_t
     # Nothing has changed for readers.
     assert empty_lake.snapshot_id(ADDRESS) == snapshot
     assert published(empty_lake, ADDRESS).equals(before)
-    expected = sorted((row["ticker"], str(row["session_date"]), row["close_usd"]) for row in bars(WEEK, 10.0).to_pylist())
+    expected = [(ticker, str(day), 10.0) for ticker in ("AAPL", "MSFT") for day in days(WEEK)]
     in_spark = empty_lake.frame(ADDRESS).select("ticker", "session_date", "close_usd").collect()
     assert sorted((row[0], str(row[1]), row[2]) for row in in_spark) == expected
     assert closes_in_clickhouse(empty_lake) == expected
@@ -104,7 +126,8 @@ def test_a_key_that_stands_twice_and_a_missing_required_value_stop_the_window(em
     doubled = pa.concat_tables([bars(WEEK, 10.0), bars(Window(start=WEEK.start, end=WEEK.start), 11.0, ("AAPL",))])
     with pytest.raises(AuditFailed, match="grain_is_unique.*ticker=AAPL, session_date=2018-03-12, count=2"):
         replace(empty_lake, WEEK, doubled)
-    lacking = pa.Table.from_pylist([{**bar("AAPL", WEEK.start, 10.0), "file_sha256": None}], arrow_schema(silver.PRICES_DAILY))
+    lacking = pa.Table.from_pylist(
+        [{**bar("AAPL", WEEK.start, 10.0), "file_sha256": None}], arrow_schema(silver.PRICES_DAILY))
     with pytest.raises(AuditFailed, match="required_columns_present"):
         replace(empty_lake, WEEK, lacking)
     assert empty_lake.rows(ADDRESS).num_rows == 0
@@ -120,7 +143,7 @@ def test_an_empty_result_empties_the_window_and_leaves_the_rows_around_it(empty_
     assert report.is_changed
     assert published(empty_lake, ADDRESS).equals(around)
     # The same through pyiceberg, for the rest of the month.
-    empty_lake.replace_rows(ADDRESS, bars(WEEK, 10.0).slice(0, 0), replaced=between("session_date", MONTH), provenance=PROVENANCE)
+    replace_by_pyiceberg(empty_lake, MONTH, bars(WEEK, 10.0).slice(0, 0))
     assert empty_lake.rows(ADDRESS).num_rows == 0
 
 
@@ -141,16 +164,14 @@ def outside(window: Window, lake: Lake) -> pa.Array:
     return pc.or_(pc.less(dates, window.start), pc.greater(dates, window.end))
 
 
-@pytest.mark.parametrize("writer", ["spark", "pyiceberg"])
-def test_equal_rows_are_not_published_again(empty_lake: Lake, writer: str) -> None:
+@WRITERS
+def test_equal_rows_are_not_published_again(empty_lake: Lake, write: Write) -> None:
     replace(empty_lake, WEEK, bars(WEEK, 10.0))
     snapshot = empty_lake.snapshot_id(ADDRESS)
     again = bars(WEEK, 10.0)
     backwards = again.take(list(reversed(range(again.num_rows))))
 
-    report = (
-        replace(empty_lake, WEEK, backwards) if writer == "spark" else
-        empty_lake.replace_rows(ADDRESS, backwards, replaced=between("session_date", WEEK), provenance=PROVENANCE))
+    report = write(empty_lake, WEEK, backwards)
 
     assert not report.is_changed
     assert report.snapshot_id == snapshot == empty_lake.snapshot_id(ADDRESS)
@@ -169,17 +190,17 @@ def test_a_value_that_moves_to_the_column_beside_it_is_a_change(empty_lake: Lake
     assert empty_lake.rows(address).to_pylist() == [moved]
 
 
-@pytest.mark.parametrize("writer", ["spark", "pyiceberg"])
-def test_a_snapshot_says_which_run_and_partition_wrote_it_with_which_code_and_from_what(empty_lake: Lake, writer: str) -> None:
+@WRITERS
+def test_a_snapshot_says_which_run_and_partition_wrote_it_with_which_code_and_from_what(
+    empty_lake: Lake, write: Write,
+) -> None:
     inputs = {"bronze.stooq_prices": 17, "silver.price_restatements": 18}
-    if writer == "spark":
-        report = empty_lake.replace_window(
-            ADDRESS, frame(empty_lake, bars(WEEK, 10.0)), window=WEEK, provenance=PROVENANCE, input_snapshots=inputs)
-    else:
-        report = empty_lake.replace_rows(
-            ADDRESS, bars(WEEK, 10.0), replaced=LessThan("session_date", "2019-01-01"), provenance=PROVENANCE, input_snapshots=inputs)
+
+    report = write(empty_lake, WEEK, bars(WEEK, 10.0), inputs)
 
     snapshot = empty_lake.catalog.load_table(ADDRESS).current_snapshot()
+    assert snapshot is not None
+    assert snapshot.summary is not None
     assert snapshot.snapshot_id == report.snapshot_id
     assert {name: snapshot.summary[name] for name in (
         "dagster.run_id", "dagster.partition", "finlake.code_version", "finlake.input.bronze.stooq_prices",

@@ -12,7 +12,7 @@ import pytest
 from deploy.local.layout import REPOSITORY
 from spark.storage import Lake, between
 from tests.integration.lake.bars import ADDRESS, bars, days
-from tests.integration.lake.chain import published
+from tests.integration.lake.chain import PROVENANCE, published
 from tests.integration.lake.writer import WINDOWS
 
 pytestmark = pytest.mark.stack
@@ -83,11 +83,13 @@ def test_a_reader_sees_whole_windows_only_also_while_writers_are_killed(
 
 
 def test_a_reader_in_spark_keeps_the_snapshot_it_has_begun_with(empty_lake: Lake) -> None:
-    from tests.integration.lake.chain import PROVENANCE
+    def write(close_usd: float) -> None:
+        window = WINDOWS[0]
+        empty_lake.replace_rows(
+            ADDRESS, bars(window, close_usd), replaced=between("session_date", window), provenance=PROVENANCE)
 
-    first = WINDOWS[0]
-    for close_usd in (10.0, 20.0):
-        empty_lake.replace_rows(ADDRESS, bars(first, close_usd), replaced=between("session_date", first), provenance=PROVENANCE)
-        frame = empty_lake.frame(ADDRESS)
-        empty_lake.replace_rows(ADDRESS, bars(first, 99.0), replaced=between("session_date", first), provenance=PROVENANCE)
-        assert {row[0] for row in frame.select("close_usd").collect()} == {close_usd}
+    write(10.0)
+    begun = empty_lake.frame(ADDRESS)
+    write(20.0)
+    assert {row[0] for row in begun.select("close_usd").collect()} == {10.0}
+    assert {row[0] for row in empty_lake.frame(ADDRESS).select("close_usd").collect()} == {20.0}

@@ -80,7 +80,8 @@ def test_any_mix_of_pieces_orders_and_repeats_gives_the_same_bits(
 
 def mixed(chain: Chain, random: Random) -> Iterator[Step]:
     """Steps that build everything in pieces, in any order that respects the graph, some of them twice."""
-    yield from shuffled(random, [partial(chain.load_slots, [generated_slot(label) for label in LABELS[n::2]]) for n in range(2)])
+    halves = [[generated_slot(label) for label in LABELS[first::2]] for first in (0, 1)]
+    yield from shuffled(random, [partial(chain.load_slots, half) for half in halves])
     yield from shuffled(random, built(chain, "silver.news_mentions", pieces(chain, random, NEWS)))
     files = random.sample(FILES, len(FILES))
     yield from again(random, [partial(chain.load_prices, *files[:2]), partial(chain.load_prices, *files[2:])])

@@ -22,7 +22,8 @@ RESTATEMENTS = {"AAPL": "split", "GOOG": "broken", "IBM": "uneven", "MSFT": "div
 BARS = {ticker: prices.between(prices.history(ticker), HISTORY.start, HISTORY.end) for ticker in RESTATEMENTS}
 OLD = {ticker: price_file(ticker, bars, date(2013, 3, 2)) for ticker, bars in BARS.items()}
 NEW = {
-    ticker: price_file(ticker, prices.restated(BARS[ticker], kind), date(2013, 3, 5)) for ticker, kind in RESTATEMENTS.items()
+    ticker: price_file(ticker, prices.restated(BARS[ticker], kind), date(2013, 3, 5))
+    for ticker, kind in RESTATEMENTS.items()
 }
 DERIVED = ("gold.indicators", "gold.stock_analytics", "gold.ml_features", "gold.ml_labels")
 PROVENANCE_COLUMNS = ("file_sha256", "fetched_ts", "is_restated")

@@ -1,0 +1,87 @@
+"""What the webserver's pages ask of it, beside what `finlake` asks: backfills, ticks, the asset graph."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from deploy.cli.dagster_client import LOCATION, REPOSITORY, DagsterClient, RunProgress
+
+_BACKFILL = """
+mutation Backfill($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) { __typename
+  ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
+"""
+_BACKFILL_STATE = """
+query State($id: String!) { partitionBackfillOrError(backfillId: $id) { __typename
+  ... on PartitionBackfill { status error { message } runs { runId status tags { key value } } } } }
+"""
+_ASSETS = """
+query Assets { assetNodes { assetKey { path } jobNames dependencyKeys { path }
+  metadataEntries { __typename label ... on TableSchemaMetadataEntry { schema { columns { name type } } } }
+  assetChecksOrError { ... on AssetChecks { checks { name blocking
+    executionForLatestMaterialization { status runId } } } } } }
+"""
+_MATERIALIZATIONS = """
+query Materializations($key: AssetKeyInput!, $partitions: [String!]) {
+  assetNodeOrError(assetKey: $key) { ... on AssetNode { assetMaterializations(partitions: $partitions, limit: 1) {
+    runId partition metadataEntries { label ... on IntMetadataEntry { intValue } ... on TextMetadataEntry { text } } } } } }
+"""
+_TICK = """
+mutation Tick($selector: ScheduleSelector!, $time: Float!) { scheduleDryRun(selectorData: $selector, timestamp: $time) {
+  __typename ... on DryRunInstigationTick { evaluationResult { skipReason error { message }
+    runRequests { jobName tags { key value } } } } ... on PythonError { message } } }
+"""
+
+
+@dataclass(frozen=True)
+class Webserver:
+    """The webserver as its pages use it."""
+
+    client: DagsterClient
+
+    def run(self, job: str, first: str, last: str, assets: tuple[str, ...] = ()) -> RunProgress:
+        """One run from launch to end."""
+        return self.end_of(self.client.launch(job, first_key=first, last_key=last, assets=assets))
+
+    def end_of(self, run_id: str) -> RunProgress:
+        """What is known of a run when nothing more happens."""
+        *_, progress = self.client.follow(run_id)
+        return progress
+
+    def backfill(self, asset: str, keys: list[str], timeout_s: float = 150) -> dict[str, Any]:
+        """Ask for a backfill of one asset and wait for its end."""
+        params = {"assetSelection": [{"path": asset.split("/")}], "partitionNames": keys}
+        asked = self._answer(_BACKFILL, {"params": params})
+        ended = until(lambda: self._answer(_BACKFILL_STATE, {"id": asked["backfillId"]}),
+                      lambda state: not str(state["status"]).startswith(("REQUESTED", "COMPLETING")), timeout_s)
+        return dict(ended)
+
+    def assets(self) -> dict[str, dict[str, Any]]:
+        """Every node of the asset graph by `layer/table`."""
+        nodes: Any = self.client.query(_ASSETS)["assetNodes"]
+        return {"/".join(node["assetKey"]["path"]): node for node in nodes}
+
+    def newest_metadata(self, asset: str, key: str) -> dict[str, Any]:
+        """Numbers and texts of the newest materialization of a partition."""
+        found = self._answer(_MATERIALIZATIONS, {"key": {"path": asset.split("/")}, "partitions": [key]})
+        entries = found["assetMaterializations"][0]["metadataEntries"]
+        return {entry["label"]: entry.get("intValue", entry.get("text")) for entry in entries}
+
+    def tick(self, schedule: str, time_s: float) -> dict[str, Any]:
+        """What a schedule would do at a time (seconds since 1970)."""
+        selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "scheduleName": schedule}
+        return dict(self._answer(_TICK, {"selector": selector, "time": time_s})["evaluationResult"])
+
+    def _answer(self, text: str, variables: Mapping[str, object]) -> dict[str, Any]:
+        """The only field of an answer; fails the test with what the webserver said when it refused."""
+        answer: Any = next(iter(self.client.query(text, variables).values()))
+        assert "message" not in answer, answer
+        return dict(answer)
+
+
+def until(ask: Callable[[], Any], is_wanted: Callable[[Any], bool], timeout_s: float) -> Any:
+    """Ask until the answer is the wanted one; raises tenacity.RetryError with the last answer after `timeout_s`."""
+    waiting = Retrying(retry=retry_if_result(lambda answer: not is_wanted(answer)), wait=wait_fixed(0.2),
+                       stop=stop_after_delay(timeout_s))
+    return waiting(ask)

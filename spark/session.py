@@ -1,9 +1,13 @@
-"""The one place that opens a Spark session: a Spark Connect client, made when first needed."""
+"""The one place that opens a Spark session: a Spark Connect client, made when first needed, released at exit."""
 
 import atexit
 from threading import Lock
+from typing import TYPE_CHECKING, cast
 
 from pyspark.sql import SparkSession
+
+if TYPE_CHECKING:
+    from pyspark.sql.connect.client import SparkConnectClient
 
 _sessions: dict[str, SparkSession] = {}
 _lock = Lock()
@@ -14,16 +18,20 @@ def connect(remote: str) -> SparkSession:
     # pyspark's getOrCreate gives the first session of the process, whatever server is asked for.
     with _lock:
         if remote not in _sessions:
-            session = SparkSession.builder.remote(remote).create()
+            _sessions[remote] = session = SparkSession.builder.remote(remote).create()
             # At exit it would ask a server that is gone for ten minutes to clean a cache that finlake does not use.
-            atexit.unregister(session.client._cleanup_ml_cache)
+            atexit.unregister(_client(session)._cleanup_ml_cache)
             atexit.register(_release, session)
-            _sessions[remote] = session
         return _sessions[remote]
 
 
 def _release(session: SparkSession) -> None:
-    """Have the server forget the session and close what it holds for it, connections to the catalog among them."""
+    """Have the server forget the session and let go of what it holds for it, connections to the catalog among them."""
     # One try: at the end of a process there is nobody left to wait for a server that is gone.
-    session.client.set_retry_policies([])
+    _client(session).set_retry_policies([])
     session.stop()
+
+
+def _client(session: SparkSession) -> "SparkConnectClient":
+    # The decorator of pyspark's property hides its type.
+    return cast("SparkConnectClient", session.client)  # type: ignore[operator]

@@ -35,6 +35,7 @@ def demo(
 ) -> None:
     """Start the stack, build the lake from the sample sources, and show it. A second time it changes no row."""
     from rich.console import Console
+    from rich.text import Text
 
     from deploy.cli.dagster_client import DagsterClient
     from deploy.cli.run_view import carry_out, summary
@@ -43,7 +44,7 @@ def demo(
     open_stack(home).up(free_ports=free_ports, report=console.print)
     url = stack_settings(home).dagster_url
     console.print(summary(carry_out(DagsterClient(url), DEMO_RUNS, console)))
-    console.print(_chart(lake_jobs(home).lake()))
+    console.print(Text.from_ansi(_chart(lake_jobs(home).lake())))
     console.print(f"Prices are real: Quandl WIKI, public domain, to {LAST_SESSION}. News of {NEWS_START} to {NEWS_END} is "
                   f"generated and labelled so; {REAL_NEWS_DAY} is one real slot of the GDELT Project (https://www.gdeltproject.org/).")
     console.print(f"Assets, lineage and checks: {url}/assets\nRuns: {url}/runs")
@@ -63,6 +64,6 @@ def _chart(lake: "Lake") -> str:
     plotext.plot(dates, [row.close_usd for row in rows], label="close_usd")
     plotext.plot(dates, [row.ma_50_usd for row in rows], label="ma_50_usd")
     plotext.title(f"{CHART_TICKER}, adjusted closes")
-    plotext.plotsize(100, 18)
+    plotext.plotsize(78, 18)
     plotext.theme("clear")
     return str(plotext.build())

@@ -8,8 +8,8 @@ import polars as pl
 from spark.contracts import silver
 from spark.contracts.universe import Universe
 from spark.jobs.distribute import map_batches
-from spark.jobs.quarantine import quarantine
 from spark.jobs.inputs import universe_version
+from spark.jobs.quarantine import quarantine
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake, between
 from spark.transforms.silver.company_names import Matcher

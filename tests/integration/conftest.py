@@ -53,9 +53,11 @@ def lake_environment(idle_stack: LocalStack) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def lake_jobs(lake_environment: dict[str, str]) -> "SparkJobs":
-    """The jobs of the stack's lake."""
-    return jobs_of(lake_environment)
+def lake_jobs(lake_environment: dict[str, str]) -> Iterator["SparkJobs"]:
+    """The jobs of the stack's lake; this process leaves Spark before Spark goes down."""
+    jobs = jobs_of(lake_environment)
+    yield jobs
+    jobs.lake().spark.stop()
 
 
 @pytest.fixture

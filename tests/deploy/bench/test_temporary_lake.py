@@ -17,6 +17,18 @@ def test_every_way_of_being_ended_runs_the_clean_up(number: signal.Signals) -> N
     assert signal.getsignal(number) == before
 
 
+def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:
+    finished = False
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_like_ctrl_c():
+            os.kill(os.getpid(), signal.SIGHUP)
+            finished = True
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert finished
+
+
 def test_cleaning_up_is_not_cut_short_by_a_second_interrupt() -> None:
     finished = False
     with undisturbed():

@@ -1,5 +1,6 @@
 """A write lands on a branch, is audited there, and is published whole or not at all."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -177,6 +178,28 @@ def test_equal_rows_are_not_published_again(empty_lake: Lake, write: Write) -> N
     assert report.snapshot_id == snapshot == empty_lake.snapshot_id(ADDRESS)
     assert report.row_count == 10
     assert audit_branches(empty_lake) == []
+
+
+def test_a_window_built_by_the_same_code_from_the_same_inputs_is_not_computed_again_by_others_it_is(
+    empty_lake: Lake,
+) -> None:
+    def build(close_usd: float, code_version: str, prices_snapshot: int) -> bool:
+        return empty_lake.replace_window(
+            ADDRESS, frame(empty_lake, bars(WEEK, close_usd)), window=WEEK,
+            provenance=dataclasses.replace(PROVENANCE, code_version=code_version),
+            input_snapshots={"bronze.stooq_prices": prices_snapshot},
+        ).is_changed
+
+    assert build(10.0, "old", 1)
+    # A frame with other rows shows that it was not looked at.
+    assert not build(20.0, "old", 1)
+    assert set(empty_lake.rows(ADDRESS)["close_usd"].to_pylist()) == {10.0}
+    assert build(30.0, "new", 1)
+    assert build(40.0, "new", 2)
+    # What was written in between may stand on other inputs.
+    replace(empty_lake, WEEK, bars(WEEK, 50.0))
+    assert build(40.0, "new", 2)
+    assert set(empty_lake.rows(ADDRESS)["close_usd"].to_pylist()) == {40.0}
 
 
 def test_a_value_that_moves_to_the_column_beside_it_is_a_change(empty_lake: Lake) -> None:

@@ -33,8 +33,10 @@ WEEK = Window(start=date(2018, 3, 12), end=date(2018, 3, 16))
 
 
 @pytest.fixture(scope="module")
-def s3_jobs(s3_environment: dict[str, str]) -> SparkJobs:
-    return jobs_of(s3_environment)
+def s3_jobs(s3_environment: dict[str, str]) -> Iterator[SparkJobs]:
+    jobs = jobs_of(s3_environment)
+    yield jobs
+    jobs.lake().spark.stop()
 
 
 @pytest.fixture

@@ -75,7 +75,8 @@ def server_command(cluster: Cluster, port: int) -> list[str]:
         "listen_addresses": LOOPBACK,
         "unix_socket_directories": "",
         "shared_buffers": "128MB",
-        "max_connections": 100,
+        # Each Spark session holds one or two until the server has collected it.
+        "max_connections": 200,
         "timezone": "UTC",
         "log_timezone": "UTC",
     }

@@ -22,7 +22,7 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Worker:
-    """A process with its own Spark session: within one process all lakes would share the first one's."""
+    """A process of its own for one lake, like that of a run; one that can be ended in the middle of a job."""
 
     def __init__(self, executor: ProcessPoolExecutor) -> None:
         self._executor = executor

@@ -51,7 +51,10 @@ def test_a_worker_ends_in_the_middle_of_its_work_when_its_caller_is_interrupted(
     def interrupted() -> None:
         with worker() as process:
             process_ids.append(process.call(os.getpid))
-            process.start(signal.pause)
+            endless = process.start(signal.pause)
+            # Bounded by the test's own time limit; before that it would be cancelled and not ended.
+            while not endless.running():
+                continue
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -189,8 +189,9 @@ def dagster_instance(layout: Layout, postgres_port: int) -> str:
             "start_timeout_seconds": 300,
             "cancel_timeout_seconds": 180,
             "max_runtime_seconds": 6 * 3600,
-            "poll_interval_seconds": 30,
-            "free_slots_after_run_end_seconds": 60,
+            "poll_interval_seconds": 10,
+            # A killed run holds its pool slots, and with them the run launched again, until they are freed here.
+            "free_slots_after_run_end_seconds": 15,
         },
         "sensors": {"use_threads": True, "num_workers": 4},
         "schedules": {"use_threads": True, "num_workers": 2},

@@ -11,10 +11,14 @@ from deploy.bench.temporary_lake import ended_like_ctrl_c, undisturbed, worker
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_every_way_of_being_ended_runs_the_clean_up(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), ended_like_ctrl_c():
-        os.kill(os.getpid(), number)
-    assert signal.getsignal(number) == before
+    # Set, because a runner in the background hands on ignored signals.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(KeyboardInterrupt), ended_like_ctrl_c():
+            os.kill(os.getpid(), number)
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:

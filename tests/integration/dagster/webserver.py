@@ -1,6 +1,7 @@
-"""What the webserver's pages ask of it, beside what `finlake` asks: backfills, ticks, the asset graph."""
+"""What the webserver's pages ask of it, beside what `finlake` asks: backfills, sensors, ticks, the asset graph."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +28,20 @@ query Materializations($key: AssetKeyInput!, $partitions: [String!]) {
   assetNodeOrError(assetKey: $key) { ... on AssetNode { assetMaterializations(partitions: $partitions, limit: 1) {
     runId partition metadataEntries { label ... on IntMetadataEntry { intValue } ... on TextMetadataEntry { text } } } } } }
 """
+_START_SENSOR = """
+mutation Start($selector: SensorSelector!) { startSensor(sensorSelector: $selector) { __typename
+  ... on Sensor { id sensorState { status } } ... on PythonError { message } } }
+"""
+_STOP_SENSOR = "mutation Stop($id: String!) { stopSensor(id: $id) { __typename } }"
+_RUNS = "query Runs($filter: RunsFilter) { runsOrError(filter: $filter) { ... on Runs { results { runId } } } }"
 _TICK = """
 mutation Tick($selector: ScheduleSelector!, $time: Float!) { scheduleDryRun(selectorData: $selector, timestamp: $time) {
   __typename ... on DryRunInstigationTick { evaluationResult { skipReason error { message }
     runRequests { jobName tags { key value } } } } ... on PythonError { message } } }
+"""
+_LOGS = """
+query Logs($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events { __typename
+  ... on MessageEvent { stepKey message } } } } }
 """
 
 
@@ -67,6 +78,25 @@ class Webserver:
         found = self._answer(_MATERIALIZATIONS, {"key": {"path": asset.split("/")}, "partitions": [key]})
         entries = found["assetMaterializations"][0]["metadataEntries"]
         return {entry["label"]: entry.get("intValue", entry.get("text")) for entry in entries}
+
+    @contextmanager
+    def running_sensor(self, name: str) -> Iterator[None]:
+        """A sensor that is on within the block and off after it."""
+        selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "sensorName": name}
+        sensor_id = self._answer(_START_SENSOR, {"selector": selector})["id"]
+        try:
+            yield
+        finally:
+            self._answer(_STOP_SENSOR, {"id": sensor_id})
+
+    def runs_tagged(self, tags: Mapping[str, str]) -> list[str]:
+        """Ids of the runs with these tags, newest first."""
+        wanted = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
+        return [run["runId"] for run in self._answer(_RUNS, {"filter": wanted})["results"]]
+
+    def events(self, run_id: str) -> list[dict[str, Any]]:
+        """The run's events so far: kind, step and message."""
+        return list(self._answer(_LOGS, {"run": run_id})["events"])
 
     def tick(self, schedule: str, time_s: float) -> dict[str, Any]:
         """What a schedule would do at a time (seconds since 1970)."""

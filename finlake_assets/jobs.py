@@ -55,7 +55,7 @@ def build(apart: Sequence[dg.AssetChecksDefinition]) -> "dict[str, AssetJob]":
         ),
         dg.define_asset_job(
             CHECKS_ONLY, selection=dg.AssetSelection.all_asset_checks(),
-            description="Every check over everything published; writes nothing. See finlake_assets/checks/verdict.py.",
+            description="Every check over everything published; writes nothing. `finlake check` launches it.",
         ),
         dg.define_asset_job(
             UPKEEP, selection=dg.AssetSelection.groups(UPKEEP_GROUP),

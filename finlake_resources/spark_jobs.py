@@ -83,6 +83,13 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The contract's checks over the published rows of a table."""
         return self.lake().check(address, window)
 
+    def count_by_date(self, address: str, date_column: str, measure: str | None = None,
+                      window: Window | None = None) -> dict[date, int]:
+        """Published rows by a date column, or the sum of `measure` over them; `window` bounds the table's window dates."""
+        grouped = self.lake().frame(address, window).groupBy(date_column)
+        rows = (grouped.count() if measure is None else grouped.sum(measure)).collect()
+        return {row[0]: row[1] for row in rows}
+
     def newest(self, address: str) -> date | None:
         """Largest window date of a table's published rows."""
         return self.lake().newest(address)

@@ -1,8 +1,10 @@
 """Runs asked for and followed through the Dagster webserver's GraphQL, as its own pages do."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import httpx
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
@@ -25,7 +27,8 @@ query Logs($run: ID!, $after: String) {
     ... on MessageEvent { stepKey timestamp message }
     ... on MaterializationEvent { assetKey { path } partition
       metadataEntries { label ... on IntMetadataEntry { intValue } ... on TextMetadataEntry { text } } }
-    ... on AssetCheckEvaluationEvent { evaluation { checkName assetKey { path } success severity description } }
+    ... on AssetCheckEvaluationEvent { evaluation { checkName assetKey { path } success severity description
+      metadataEntries { label ... on IntMetadataEntry { intValue } ... on TableMetadataEntry { table { records } } } } }
     ... on ExecutionStepFailureEvent { error { message } failureMetadata { description } }
     ... on RunFailureEvent { error { message } } } } }
   runOrError(runId: $run) { ... on Run { status stats { ... on RunStatsSnapshot { startTime endTime } } } }
@@ -42,13 +45,20 @@ class DagsterRequestError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """One evaluated asset check of a run."""
+    """One evaluated asset check of a run. `sample` is the first row that failed it; empty when none is named."""
 
     asset: str
     name: str
     passed: bool
     severity: str
     description: str
+    failing_rows: int | None = None
+    sample: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def is_blocking(self) -> bool:
+        """True when failed rows must not be published."""
+        return self.severity == "ERROR"
 
 
 @dataclass(kw_only=True)
@@ -89,18 +99,23 @@ class DagsterClient:
         data: dict[str, object] = body["data"]
         return data
 
-    def launch(self, job: str, *, first_key: str, last_key: str, assets: Sequence[str] = (),
+    def launch(self, job: str, *, first_key: str | None = None, last_key: str | None = None, assets: Sequence[str] = (),
                tags: Mapping[str, str] | None = None) -> str:
-        """Ask for one run of `job` over a range of partition keys, of some `layer/table` assets or all; returns its id."""
+        """Ask for one run of `job` over a range of partition keys, of some `layer/table` assets or all; returns its id.
+
+        Without keys the run has no partitions.
+        """
         selector: dict[str, object] = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "jobName": job}
         if assets:
             selector["assetSelection"] = [{"path": asset.split("/")} for asset in assets]
-        wanted = {RANGE_START: first_key, RANGE_END: last_key, **(tags or {})}
+        keys = {RANGE_START: first_key, RANGE_END: last_key}
+        wanted = {**{tag: key for tag, key in keys.items() if key is not None}, **(tags or {})}
         params = {"selector": selector, "runConfigData": {},
                   "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in wanted.items()]}}
         answer = self.query(_LAUNCH, {"params": params})["launchRun"]
         if not isinstance(answer, dict) or "run" not in answer:
-            raise DagsterRequestError(f"Dagster did not start {job} for {first_key}..{last_key}: {answer}")
+            over = f" for {first_key}..{last_key}" if first_key else ""
+            raise DagsterRequestError(f"Dagster did not start {job}{over}: {answer}")
         return str(answer["run"]["runId"])
 
     def follow(self, run_id: str) -> Iterator[RunProgress]:
@@ -159,15 +174,22 @@ def _apply_event(progress: RunProgress, event: Mapping[str, object]) -> None:
     elif kind == "AssetCheckEvaluationEvent":
         evaluation = event["evaluation"]
         assert isinstance(evaluation, dict)
-        progress.checks.append(CheckResult(
-            asset="/".join(evaluation["assetKey"]["path"]), name=evaluation["checkName"], passed=evaluation["success"],
-            severity=evaluation["severity"], description=evaluation["description"] or ""))
+        progress.checks.append(_check_result(evaluation))
     elif kind in ("ExecutionStepFailureEvent", "RunFailureEvent"):
         failure, error = event.get("failureMetadata"), event.get("error")
         text = (failure.get("description") if isinstance(failure, dict) else None) or (
             error.get("message") if isinstance(error, dict) else None)
         if text:
             progress.errors.append(f"{step}: {text}".lstrip(": ").strip())
+
+
+def _check_result(evaluation: Mapping[str, Any]) -> CheckResult:
+    entries = {entry["label"]: entry for entry in evaluation["metadataEntries"]}
+    records = entries.get("offending_rows", {}).get("table", {}).get("records") or ["{}"]
+    return CheckResult(
+        asset="/".join(evaluation["assetKey"]["path"]), name=evaluation["checkName"], passed=evaluation["success"],
+        severity=evaluation["severity"], description=evaluation["description"] or "",
+        failing_rows=entries.get("failing_rows", {}).get("intValue"), sample=json.loads(records[0]))
 
 
 def _apply_materialization(progress: RunProgress, event: Mapping[str, object]) -> None:

@@ -1,6 +1,6 @@
 """Commands about the lake: run, check, sql."""
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,30 +54,18 @@ def run(
 
 
 @app.command()
-def check(
-    table: Annotated[list[str] | None, typer.Argument(help="Tables like gold.indicators; all when none is named.")] = None,
-    first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"])] = None,
-    last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"])] = None,
-    home: Home = DEFAULT_HOME,
-) -> None:
-    """Run the contracts' checks over what is published; exit code 1 when a blocking check fails."""
+def check(home: Home = DEFAULT_HOME) -> None:
+    """Run every check over everything published, in one Dagster run; exit code 1 when a blocking one fails."""
     from rich.console import Console
-    from rich.table import Table
 
-    from spark.contracts import lake as contracts
-    from spark.jobs.report import Window
+    from deploy.cli.dagster_client import DagsterClient
+    from deploy.cli.run_view import failed_checks, judge
 
-    window = Window(start=first.date() if first else date.min, end=last.date() if last else date.max) if first or last else None
-    jobs, failed = lake_jobs(home), False
-    view = Table("table", "check", "severity", "failing rows", "first of them")
-    for address in table or sorted(contracts.TABLES):
-        for outcome in jobs.check(address, window):
-            failed |= not outcome.passed and outcome.severity == "error"
-            sample = ", ".join(f"{key}={value}" for key, value in outcome.samples[0].items()) if outcome.samples else ""
-            view.add_row(address, outcome.name, outcome.severity, str(outcome.failing_count), sample,
-                         style=None if outcome.passed else "red" if outcome.severity == "error" else "yellow")
-    Console().print(view)
-    if failed:
+    progress = judge(DagsterClient(stack_settings(home).dagster_url), Console())
+    for line in failed_checks(progress.checks):
+        typer.echo(line)
+    typer.echo(f"{sum(check.passed for check in progress.checks)} of {len(progress.checks)} checks passed")
+    if any(check.is_blocking and not check.passed for check in progress.checks):
         raise typer.Exit(1)
 
 

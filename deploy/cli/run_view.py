@@ -7,8 +7,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from deploy.cli.dagster_client import DagsterClient, RunProgress
+from deploy.cli.dagster_client import CheckResult, DagsterClient, RunProgress
 from deploy.cli.planned_runs import PlannedRun
+
+# The job over every check; finlake_assets names it.
+CHECKS_ONLY = "checks_only"
 
 
 class RunFailedError(Exception):
@@ -46,6 +49,32 @@ def carry_out(client: DagsterClient, runs: Sequence[PlannedRun], console: Consol
             bars.update(bar, step="done")
             finished.append(FinishedRun(planned=planned, progress=progress))
     return finished
+
+
+def judge(client: DagsterClient, console: Console) -> RunProgress:
+    """Run the checks alone, over everything published; raises `RunFailedError` when they could not be run.
+
+    Dagster ends the run badly too when a blocking check fails: that is a verdict, not a failure to judge.
+    """
+    run_id = client.launch(CHECKS_ONLY)
+    with console.status("checking what is published"):
+        *_, progress = client.follow(run_id)
+    if progress.status != "SUCCESS" and all(check.passed for check in progress.checks):
+        raise RunFailedError(f"run {run_id} of {CHECKS_ONLY} ended as {progress.status}: "
+                             f"{'; '.join(progress.errors) or 'see its log'} ({client.url}/runs/{run_id})")
+    return progress
+
+
+def failed_checks(checks: Sequence[CheckResult]) -> list[str]:
+    """A line for each check that failed: where, how badly, how many rows, and the first of them or the reason."""
+    lines = []
+    for check in sorted(checks, key=lambda check: (check.asset, check.name)):
+        if not check.passed:
+            count = "" if check.failing_rows is None else f" {check.failing_rows} rows, first"
+            row = ", ".join(f"{name}={value}" for name, value in check.sample.items() if value is not None)
+            lines.append(f"{check.severity.lower()}: {check.asset.replace('/', '.')} {check.name}:{count} "
+                         f"{row or check.description}")
+    return lines
 
 
 def summary(finished: Sequence[FinishedRun]) -> Table:

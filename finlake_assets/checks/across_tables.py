@@ -91,9 +91,8 @@ def differences(found: Mapping[date, int], expected: Mapping[date, int]) -> list
 def counted(jobs: SparkJobs, count: Count, window: Window | None) -> dict[date, int]:
     """The count of the published rows by date, of the window or of all."""
     read = None if window is None else Window(start=window.start - timedelta(days=CLOSURE_DAYS), end=window.end)
-    grouped = jobs.lake().frame(count.address, read).groupBy(count.by)
-    rows = (grouped.count() if count.measure is None else grouped.sum(count.measure)).collect()
-    return {row[0]: row[1] for row in rows if window is None or window.start <= row[0] <= window.end}
+    by_date = jobs.count_by_date(count.address, count.by, count.measure, read)
+    return {day: rows for day, rows in by_date.items() if window is None or window.start <= day <= window.end}
 
 
 def _check(agreement: Agreement) -> dg.AssetChecksDefinition:

@@ -4,16 +4,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from finlake_resources.spark_jobs import PendingRestatement, SparkJobs, UpkeepAction
 from spark.contracts import lake
 from spark.contracts.universe import Universe
 from spark.jobs.report import CheckOutcome, JobReport, Provenance, TableReport, Window
-
-if TYPE_CHECKING:
-    from spark.storage import Lake
 
 WRITTEN_WITH = {
     "bronze.stooq_prices": ("bronze.stooq_downloads",),
@@ -52,28 +48,6 @@ class LakeLog:
         """The only call of a job."""
         (found,) = [call for call in self.calls if call.job == job]
         return found
-
-
-class Rows:
-    """Rows that can be counted or summed by a column, as a Spark frame does it."""
-
-    def __init__(self, rows: list[dict[str, date | int]], by: str = "") -> None:
-        self._rows, self._by = rows, by
-
-    def groupBy(self, by: str) -> "Rows":  # noqa: N802 - Spark's name
-        return Rows(self._rows, by)
-
-    def count(self) -> "Rows":
-        return self.sum(None)
-
-    def sum(self, measure: str | None) -> "Rows":
-        totals = Counter[date]()
-        for row in self._rows:
-            totals[cast(date, row[self._by])] += cast(int, row[measure]) if measure else 1
-        return Rows([{"by": day, "total": total} for day, total in totals.items()])
-
-    def collect(self) -> list[tuple[date | int, ...]]:
-        return [tuple(row.values()) for row in self._rows]
 
 
 def outcomes(address: str, failing: Mapping[str, int]) -> tuple[CheckOutcome, ...]:
@@ -144,11 +118,13 @@ def recording_jobs(log: LakeLog) -> SparkJobs:
                 raise log.failures[address]
             return {"files": 2}
 
-        def lake(self) -> "Lake":
-            def frame(address: str, window: Window | None = None) -> Rows:
-                log.read.append((address, window))
-                return Rows(log.rows.get(address, []))
-
-            return cast("Lake", SimpleNamespace(frame=frame))
+        def count_by_date(
+            self, address: str, date_column: str, measure: str | None = None, window: Window | None = None,
+        ) -> dict[date, int]:
+            log.read.append((address, window))
+            totals = Counter[date]()
+            for row in log.rows.get(address, []):
+                totals[cast(date, row[date_column])] += cast(int, row[measure]) if measure else 1
+            return dict(totals)
 
     return RecordingJobs(catalog_uri="-", catalog_password_file="-", warehouse="-", spark_remote="-")

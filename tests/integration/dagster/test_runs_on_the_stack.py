@@ -1,14 +1,26 @@
-"""A person at the webserver: runs on the real stack over the sample sources."""
+"""A person at the webserver, a sensor without one, and runs that die: on the real stack over the sample sources."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
+import psutil
+import pyarrow as pa
 import pytest
 
 from deploy.cli.dagster_client import DagsterClient
+from deploy.local.layout import REPOSITORY
 from deploy.local.stack import LocalStack
-from tests.integration.dagster.webserver import Webserver
+from finlake_services.sample_sources.drop import write_drop
+from spark.jobs.report import Window
+from tests.integration.dagster.webserver import Webserver, until
 from tests.integration.lake.chain import empty, jobs_of
 
 if TYPE_CHECKING:
@@ -19,6 +31,7 @@ pytestmark = pytest.mark.stack
 BY_SESSION = "lake_by_session"
 SPAN = ["2018-03-20", "2018-03-21", "2018-03-22", "2018-03-23", "2018-03-26"]
 LAST = "2018-03-27"
+WINDOW = Window(start=date.fromisoformat(SPAN[0]), end=date.fromisoformat(SPAN[-1]))
 PRICES, INDICATORS = "silver.prices_daily", "gold.indicators"
 
 
@@ -102,3 +115,114 @@ def test_a_schedule_skips_a_holiday_and_says_so(webserver: Webserver, span_run: 
     assert "2018-03-30" in good_friday["skipReason"]
     assert good_friday["runRequests"] in (None, [])
     assert len(session["runRequests"]) == 1
+
+
+def test_a_killed_run_launched_again_leaves_the_rows_of_an_undisturbed_one(
+    webserver: Webserver, lake: "Lake", span_run: str,
+) -> None:
+    undisturbed = {address: lake.content(address, WINDOW) for address in (PRICES, INDICATORS)}
+    for address in undisturbed:
+        lake.table(address).delete()
+    selection = ("silver/prices_daily", "gold/indicators")
+
+    with polling(lake, *undisturbed) as seen:
+        killed = webserver.client.launch(BY_SESSION, first_key=SPAN[0], last_key=SPAN[-1], assets=selection)
+        kill_in_step(webserver, killed, "gold__indicators")
+        again = webserver.run(BY_SESSION, SPAN[0], SPAN[-1], selection)
+
+    assert again.status == "SUCCESS", again.errors
+    assert webserver.end_of(killed).status == "FAILURE"
+    assert {address: lake.content(address, WINDOW) for address in undisturbed} == undisturbed
+    # A reader saw each table empty, then whole, and nothing between.
+    assert seen == {address: [0, content.row_count] for address, content in undisturbed.items()}
+
+
+def test_a_dropped_file_starts_a_run_that_ingests_it(
+    webserver: Webserver, stack: LocalStack, lake: "Lake", span_run: str,
+) -> None:
+    def dropped() -> list[str]:
+        rows = lake.rows("bronze.stooq_downloads", columns=("ticker", "source_kind")).to_pylist()
+        return [row["ticker"] for row in rows if row["source_kind"] == "drop"]
+
+    assert dropped() == []
+    paths = write_drop(Path(stack.environment()["FINLAKE_STOOQ_DROP"]), ["MSFT"], end=WINDOW.end)
+    try:
+        with webserver.running_sensor("stooq_arrivals"):
+            run_id, = until(lambda: webserver.runs_tagged({"finlake/cause": "arrival"}), bool, timeout_s=150)
+        progress = webserver.end_of(run_id)
+    finally:
+        for path in paths:
+            path.unlink()
+
+    assert progress.status == "SUCCESS", progress.errors
+    assert dropped() == ["MSFT"]
+
+
+def test_a_checks_only_command_fails_on_a_published_row_that_breaks_the_contract(
+    stack: LocalStack, lake: "Lake", span_run: str,
+) -> None:
+    assert (before := finlake_check(stack)).returncode == 0, before.stdout
+    good = lake.rows(PRICES)
+    place = good.schema.get_field_index("high_usd")
+    lake.table(PRICES).append(good.slice(0, 1).set_column(place, good.schema.field(place), pa.array([-1.0])))
+    try:
+        outcome = finlake_check(stack)
+    finally:
+        lake.table(PRICES).overwrite(good)
+
+    assert outcome.returncode == 1
+    assert "prices_positive" in outcome.stdout
+
+
+def test_a_checks_only_command_fails_on_tables_that_disagree(
+    stack: LocalStack, lake: "Lake", span_run: str,
+) -> None:
+    good = lake.rows(INDICATORS)
+    lake.table(INDICATORS).overwrite(good.slice(1))
+    try:
+        outcome = finlake_check(stack)
+    finally:
+        lake.table(INDICATORS).overwrite(good)
+
+    assert outcome.returncode == 1
+    assert "rows_equal_prices" in outcome.stdout
+
+
+def finlake_check(stack: LocalStack) -> "subprocess.CompletedProcess[str]":
+    """`finlake check`: every check over everything published."""
+    command = [sys.executable, "-m", "deploy.cli.main", "check", "--home", str(stack.layout.home)]
+    return subprocess.run(command, cwd=REPOSITORY, check=False, timeout=120, capture_output=True, text=True)
+
+
+def kill_in_step(webserver: Webserver, run_id: str, step: str) -> None:
+    """Kill the run's process and those it has started, once the step has begun."""
+    events = until(lambda: webserver.events(run_id), lambda events: any(
+        event["__typename"] == "ExecutionStepStartEvent" and event["stepKey"] == step for event in events), timeout_s=120)
+    process_id, = {pid for event in events for pid in re.findall(r"process for run \(pid: (\d+)\)", event.get("message", ""))}
+    worker = psutil.Process(int(process_id))
+    for process in (worker, *worker.children(recursive=True)):
+        process.kill()
+
+
+@contextmanager
+def polling(lake: "Lake", *addresses: str) -> Iterator[dict[str, list[int]]]:
+    """The row counts that a reader sees while the block runs and once after it, each change of them, per table."""
+    seen: dict[str, list[int]] = {address: [] for address in addresses}
+    over = Event()
+
+    def read() -> None:
+        is_last = False
+        while not is_last:
+            is_last = over.is_set()
+            for address, counts in seen.items():
+                count = lake.rows(address, columns=("ticker",)).num_rows
+                if counts[-1:] != [count]:
+                    counts.append(count)
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        try:
+            yield seen
+        finally:
+            over.set()
+            reading.result()

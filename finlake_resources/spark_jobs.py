@@ -19,6 +19,8 @@ from spark.contracts.universe import Universe
 from spark.jobs.report import CheckOutcome, JobReport, Provenance, Window
 
 if TYPE_CHECKING:
+    from pyiceberg.expressions import BooleanExpression
+
     from spark.storage import Lake
 
 JOBS: dict[str, str] = {
@@ -29,6 +31,7 @@ JOBS: dict[str, str] = {
         "gold.ml_features", "gold.ml_labels",
     )
 }
+BAR = ("open_usd", "high_usd", "low_usd", "close_usd", "volume_shares")
 UpkeepAction = Literal["compact", "expire", "orphans", "branches"]
 
 
@@ -37,7 +40,7 @@ class PendingRestatement:
     """A restatement whose effect silver.prices_daily does not show yet.
 
     `needs_whole_history` when the download restates only the newest sessions: the rest has to be downloaded again.
-    `recompute_from_date` is the first session to build again.
+    `recompute_from_date` is the first session to build again, of those that were built.
     """
 
     ticker: str
@@ -133,27 +136,36 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         newest = {row["ticker"]: row for row in verdicts}
         newest_change = {row["ticker"]: row for row in verdicts
                          if row["verdict"] in ACCEPTED_VERDICTS and row["recompute_from_date"] is not None}
-        waiting = [row for row in newest.values() if row["verdict"] == "partial"]
-        unshown = [row for row in newest_change.values() if not self._is_shown(row)]
+        waiting = [(row, first_known[row["ticker"]]) for row in newest.values() if row["verdict"] == "partial"]
+        unshown = [(row, stale) for row in newest_change.values() if (stale := self._first_stale(row)) is not None]
         pending = [
             PendingRestatement(
                 ticker=row["ticker"], file_sha256=row["file_sha256"], fetched_ts=row["fetched_ts"],
-                recompute_from_date=first_known[row["ticker"]] if row["verdict"] == "partial" else row["recompute_from_date"],
-                needs_whole_history=row["verdict"] == "partial")
-            for row in (*waiting, *unshown)
+                recompute_from_date=first, needs_whole_history=row["verdict"] == "partial")
+            for row, first in (*waiting, *unshown)
         ]
         return sorted(pending, key=lambda restatement: (restatement.fetched_ts, restatement.ticker))
 
-    def _is_shown(self, change: Mapping[str, Any]) -> bool:
-        """Whether the bar that a download changes first comes from it, or from a later one."""
-        from pyiceberg.expressions import And, EqualTo, LessThanOrEqual
+    def _first_stale(self, change: Mapping[str, Any]) -> date | None:
+        """The first built session that a download changes and that does not show it yet; None when there is none.
 
-        of_ticker = And(EqualTo("ticker", change["ticker"]),
-                        LessThanOrEqual("session_date", change["recompute_from_date"].isoformat()))
-        built = self.lake().rows("silver.prices_daily", of_ticker, ("session_date", "fetched_ts")).to_pylist()
-        shown = [row["fetched_ts"] for row in built if row["session_date"] == change["recompute_from_date"]]
-        # A span that was never built has nothing to show; one that lacks just this bar has.
-        return not built or (bool(shown) and min(shown) >= change["fetched_ts"])
+        What was never built has nothing to show. A restatement changes everything up to some session, so that the first
+        of the built bars speaks for all.
+        """
+        from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual
+
+        def bars(address: str, *also: "BooleanExpression") -> list[dict[str, Any]]:
+            wanted = And(EqualTo("ticker", change["ticker"]), *also)
+            return list(self.lake().rows(address, wanted, ("session_date", "fetched_ts", *BAR)).to_pylist())
+
+        built = bars("silver.prices_daily", GreaterThanOrEqual("session_date", change["recompute_from_date"].isoformat()))
+        first = min(built, key=lambda bar: bar["session_date"], default=None)
+        if first is None or first["fetched_ts"] >= change["fetched_ts"]:
+            return None
+        stated = bars("bronze.stooq_prices", EqualTo("file_sha256", change["file_sha256"]),
+                      EqualTo("session_date", first["session_date"].isoformat()))
+        is_changed = any(bar[name] != first[name] for bar in stated for name in BAR)
+        return first["session_date"] if is_changed else None
 
     def upkeep(self, action: UpkeepAction, address: str) -> Mapping[str, int]:
         """Tidy one table: `compact` small files, `expire` old snapshots, remove `orphans`, drop stale audit `branches`."""

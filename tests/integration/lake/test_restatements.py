@@ -98,6 +98,24 @@ def test_split_dividend_and_four_dividends_at_once_are_recorded_and_recomputed_a
         assert not rows.equals(before[address]) or address in ("gold.ml_features", "gold.ml_labels"), address
 
 
+@pytest.mark.parametrize(("built_bars", "is_changed"), [(20, True), (10, False)])
+def test_of_a_restated_history_only_what_was_built_is_asked_to_be_built_again(
+    empty_lake: Lake, lake_jobs: SparkJobs, built_bars: int, is_changed: bool,
+) -> None:
+    chain = Chain(lake_jobs, universe("MSFT"))
+    chain.load_prices(OLD["MSFT"])
+    first_built = session_from_end("MSFT", built_bars)
+    built = Window(start=first_built, end=HISTORY.end)
+    chain.build("silver.prices_daily", built)
+
+    chain.load_prices(NEW["MSFT"])
+
+    pending = lake_jobs.pending_restatements()
+    assert [each.recompute_from_date for each in pending] == ([first_built] if is_changed else [])
+    chain.build("silver.prices_daily", built)
+    assert lake_jobs.pending_restatements() == []
+
+
 def session_from_end(ticker: str, count: int) -> date:
     """The session of the `count`-th last bar: the first one that a dividend has left as it was."""
     return BARS[ticker][-count].session_date

@@ -137,25 +137,28 @@ def test_a_killed_run_launched_again_leaves_the_rows_of_an_undisturbed_one(
     assert seen == {address: [0, content.row_count] for address, content in undisturbed.items()}
 
 
-def test_a_dropped_file_starts_a_run_that_ingests_it(
+def test_a_dropped_file_starts_a_run_and_the_history_it_restates_is_built_again(
     webserver: Webserver, stack: LocalStack, lake: "Lake", span_run: str,
 ) -> None:
-    def dropped() -> list[str]:
-        rows = lake.rows("bronze.stooq_downloads", columns=("ticker", "source_kind")).to_pylist()
-        return [row["ticker"] for row in rows if row["source_kind"] == "drop"]
+    def closes() -> dict[tuple[str, date], float]:
+        rows = lake.rows(PRICES, columns=("ticker", "session_date", "close_usd")).to_pylist()
+        return {(row["ticker"], row["session_date"]): row["close_usd"] for row in rows}
 
-    assert dropped() == []
-    paths = write_drop(Path(stack.environment()["FINLAKE_STOOQ_DROP"]), ["MSFT"], end=WINDOW.end)
+    before = closes()
+    paths = write_drop(Path(stack.environment()["FINLAKE_STOOQ_DROP"]), ["MSFT"], restatement="split")
     try:
-        with webserver.running_sensor("stooq_arrivals"):
-            run_id, = until(lambda: webserver.runs_tagged({"finlake/cause": "arrival"}), bool, timeout_s=150)
-        progress = webserver.end_of(run_id)
+        ingested = webserver.run_of("stooq_arrivals", "arrival")
+        recomputed = webserver.run_of("price_restatements", "restatement")
     finally:
         for path in paths:
             path.unlink()
 
-    assert progress.status == "SUCCESS", progress.errors
-    assert dropped() == ["MSFT"]
+    assert ingested.status == "SUCCESS", ingested.errors
+    assert recomputed.status == "SUCCESS", recomputed.errors
+    downloads = lake.rows("bronze.stooq_downloads", columns=("ticker", "source_kind")).to_pylist()
+    assert [row["ticker"] for row in downloads if row["source_kind"] == "drop"] == ["MSFT"]
+    assert {key: close / before[key] for key, close in closes().items() if key in before} == {
+        key: pytest.approx(0.25 if key[0] == "MSFT" else 1, rel=1e-5) for key in before}
 
 
 def test_a_checks_only_command_fails_on_a_published_row_that_breaks_the_contract(

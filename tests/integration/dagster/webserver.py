@@ -89,6 +89,12 @@ class Webserver:
         finally:
             self._answer(_STOP_SENSOR, {"id": sensor_id})
 
+    def run_of(self, sensor: str, cause: str) -> RunProgress:
+        """The end of the one run that a sensor requests; the sensor is on until it has."""
+        with self.running_sensor(sensor):
+            run_id, = until(lambda: self.runs_tagged({"finlake/cause": cause}), bool, timeout_s=150)
+        return self.end_of(run_id)
+
     def runs_tagged(self, tags: Mapping[str, str]) -> list[str]:
         """Ids of the runs with these tags, newest first."""
         wanted = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}

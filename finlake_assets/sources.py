@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.stooq import StooqFile
@@ -11,6 +11,7 @@ from spark.jobs.report import Window
 
 # Enough common sessions for a restatement to show itself: sixty to compare and five newest ones.
 OVERLAP_SESSIONS = 65
+LONGEST_CLOSURE = timedelta(days=10)
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,28 @@ def missing_downloads(
     return wanted
 
 
-def known_with(files: Iterable[StooqFile], ledger: Mapping[str, Span]) -> dict[str, Span]:
+def known_with(
+    files: Iterable[StooqFile], ledger: Mapping[str, Span], closed: Mapping[datetime, date],
+) -> dict[str, Span]:
     """What is known of each ticker: by the ledger, or by a file that is about to be ingested.
 
-    A dropped file is taken to hold a ticker's whole history: how far back it goes is the user's choice.
+    A dropped file is taken to hold a ticker's whole history: how far back it goes is the user's choice. Its bar of a
+    session that had not closed yet, see `last_closed`, will not be kept and so does not count.
     """
     known = dict(ledger)
     for file in files:
-        newest = newest_date(file)
-        if newest is not None:
-            before = known.get(file.ticker)
+        in_file = newest_date(file)
+        if in_file is not None:
+            newest, before = min(in_file, closed[file.fetched_ts]), known.get(file.ticker)
             known[file.ticker] = Span(date.min, newest if before is None else max(newest, before.last))
     return known
+
+
+def last_closed(files: Iterable[StooqFile], calendar: TradingCalendar) -> dict[datetime, date]:
+    """The newest session that had closed when each file was obtained; `date.min` for a file older than the calendar."""
+    times = {file.fetched_ts for file in files}
+    return {time: calendar.last_closed(time) if time.date() > calendar.first_date + LONGEST_CLOSURE else date.min
+            for time in times}
 
 
 def newest_date(file: StooqFile) -> date | None:

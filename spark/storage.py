@@ -7,10 +7,11 @@ keep seeing what they saw. Rows equal to what `main` holds are not published aga
 
 import calendar
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
+from typing import Literal
 from uuid import uuid4
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThanOrEqual
 from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table.snapshots import Operation, Snapshot
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
@@ -38,6 +40,9 @@ from spark.session import connect
 
 CATALOG = "lake"
 SAMPLE_ROWS = 10
+EPOCH = date(1970, 1, 1)
+WINDOW_PROPERTY, INPUT_PROPERTY = "finlake.window", "finlake.input."
+ALL_DATES = Window(start=date.min, end=date.max)
 
 logger = logging.getLogger(__name__)
 
@@ -110,12 +115,27 @@ class Lake:
 
     def newest(self, address: str) -> date | None:
         """Largest value of the table's window column, from file statistics alone; None when there is no row."""
-        contract = contracts.table(address)
+        return max(self._file_bounds(address, "upper_bounds"), default=None)
+
+    def oldest(self, address: str) -> date | None:
+        """Smallest value of the table's window column, as `newest`."""
+        return min(self._file_bounds(address, "lower_bounds"), default=None)
+
+    def changed_since_built(self, address: str, inputs: Mapping[str, int]) -> Window | None:
+        """Dates on which `inputs` (snapshots by address) changed after the newest snapshot of a table was built from them.
+
+        Read from the windows that snapshots record. None when nothing changed, or when the table was never built; all
+        dates when an input's snapshots no longer tell.
+        """
         table = self.table(address)
-        field_id = table.schema().find_field(contract.window_column).field_id
-        bounds = [task.file.upper_bounds.get(field_id) for task in table.scan().plan_files()]
-        days = [int.from_bytes(bound, "little", signed=True) for bound in bounds if bound is not None]
-        return date.fromordinal(date(1970, 1, 1).toordinal() + max(days)) if days else None
+        built_from = _inputs_of(table)
+        changed = [
+            window for name, snapshot_id in inputs.items() if name in built_from
+            for window in _windows_between(self.table(name), built_from[name], snapshot_id)
+        ]
+        if not changed:
+            return None
+        return Window(start=min(window.start for window in changed), end=max(window.end for window in changed))
 
     def content(self, address: str, window: Window | None = None, branch: str | None = None) -> WindowContent:
         """Fingerprint of the rows of `main`, or of a branch, within a window."""
@@ -165,7 +185,7 @@ class Lake:
         """
         contract = contracts.table(address)
         wide = partition_bounds(contract, window)
-        summary = _summary(provenance, input_snapshots) | {"finlake.window": f"{window.start}..{window.end}"}
+        summary = _summary(provenance, input_snapshots) | {WINDOW_PROPERTY: f"{window.start}..{window.end}"}
 
         def stage(table: IcebergTable, branch: str) -> None:
             columns = list(contract.column_names)
@@ -282,6 +302,14 @@ class Lake:
                 if branch in table.metadata.refs:
                     table.manage_snapshots().remove_branch(branch).commit()
 
+    def _file_bounds(self, address: str, side: Literal["lower_bounds", "upper_bounds"]) -> list[date]:
+        """Smallest or largest window date of each file of `main`."""
+        table = self.table(address)
+        field_id = table.schema().find_field(contracts.table(address).window_column).field_id
+        bounds = [getattr(task.file, side).get(field_id) for task in table.scan().plan_files()]
+        days = [int.from_bytes(bound, "little", signed=True) for bound in bounds if bound is not None]
+        return [date.fromordinal(EPOCH.toordinal() + day) for day in days]
+
     def _frame_at(self, address: str, snapshot_id: int, window: Window | None) -> DataFrame:
         frame = self.spark.read.option("versionAsOf", str(snapshot_id)).table(_spark_name(address, None))
         return frame if window is None else frame.where(_in_window(contracts.table(address), window))
@@ -384,16 +412,52 @@ def _summary(provenance: Provenance, input_snapshots: Mapping[str, int] | None) 
     return {
         "dagster.run_id": provenance.run_id, "dagster.partition": provenance.partition,
         "finlake.code_version": provenance.code_version,
-        **{f"finlake.input.{address}": str(snapshot) for address, snapshot in (input_snapshots or {}).items()},
+        **{f"{INPUT_PROPERTY}{address}": str(snapshot) for address, snapshot in (input_snapshots or {}).items()},
     }
+
+
+def _inputs_of(table: IcebergTable) -> dict[str, int]:
+    """The input snapshots of the newest snapshot that names any."""
+    for snapshot in _ancestors(table, table.current_snapshot()):
+        told = [item for item in _properties(snapshot).items() if item[0].startswith(INPUT_PROPERTY)]
+        inputs = {name.removeprefix(INPUT_PROPERTY): int(value) for name, value in told}
+        if inputs:
+            return inputs
+    return {}
+
+
+def _windows_between(table: IcebergTable, after: int, until: int) -> Iterator[Window]:
+    """The windows written after one snapshot up to another; all dates where a snapshot between them says none."""
+    for snapshot in _ancestors(table, table.snapshot_by_id(until)):
+        if snapshot.snapshot_id == after:
+            return
+        if snapshot.summary is not None and snapshot.summary.operation == Operation.REPLACE:
+            # Compaction: the same rows in other files.
+            continue
+        start, _, end = _properties(snapshot).get(WINDOW_PROPERTY, "").partition("..")
+        yield Window(start=date.fromisoformat(start), end=date.fromisoformat(end)) if start else ALL_DATES
+    # The snapshot it was built from is not in this history, or has expired.
+    yield ALL_DATES
+
+
+def _ancestors(table: IcebergTable, snapshot: Snapshot | None) -> Iterator[Snapshot]:
+    """A snapshot and those before it, newest first, as far as they are kept."""
+    while snapshot is not None:
+        yield snapshot
+        snapshot = None if snapshot.parent_snapshot_id is None else table.snapshot_by_id(snapshot.parent_snapshot_id)
+
+
+def _properties(snapshot: Snapshot) -> Mapping[str, str]:
+    """What the writer of a snapshot said about it."""
+    return {} if snapshot.summary is None else snapshot.summary.additional_properties
 
 
 def _was_built_so(table: IcebergTable, summary: Mapping[str, str]) -> bool:
     """Whether the newest snapshot says that it was written with these properties, whatever the run."""
     snapshot = table.current_snapshot()
-    if snapshot is None or snapshot.summary is None:
+    if snapshot is None:
         return False
-    told = snapshot.summary.additional_properties
+    told = _properties(snapshot)
     return all(told.get(key) == value for key, value in summary.items() if key != "dagster.run_id")
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from deploy.bench.made_up_prices import random_walk, stooq_file, universe_of
 from deploy.bench.temporary_lake import environment_variables
+from finlake_assets.sources import last_closed
 from finlake_resources.build import build_jobs
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.environment import RawEnvironment
@@ -128,7 +129,8 @@ def _run_all(environment: Mapping[str, str], addresses: Sequence[str], window: W
     jobs, calendar = lake_jobs(environment), TradingCalendar()
     inputs: dict[str, dict[str, object]] = {
         bronze.STOOQ_PRICES.address: {
-            "files": files, "problems": [], "universe": universe_of(history.ticker_count)},
+            "files": files, "problems": [], "universe": universe_of(history.ticker_count),
+            "last_closed": last_closed(files, calendar)},
         silver.PRICE_RESTATEMENTS.address: {"sessions": list(calendar.sessions(history.first_date, window.end))},
         silver.PRICES_DAILY.address: {"sessions": list(calendar.sessions(window.start, window.end))},
     }

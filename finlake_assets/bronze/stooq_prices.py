@@ -7,7 +7,7 @@ import dagster as dg
 from finlake_assets.describe import described_by
 from finlake_assets.partitions import Timeline
 from finlake_assets.publish import StepEvents, fail_for_good, publish
-from finlake_assets.sources import Download, Span, known_with, missing_downloads
+from finlake_assets.sources import Download, Span, known_with, last_closed, missing_downloads
 from finlake_resources.source_errors import CorruptFile, NoData, NotData, SourceRefused
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_resources.stooq import StooqBatch, StooqPrices
@@ -41,15 +41,16 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
             dropped = stooq.dropped_files(tickers.stooq_codes)
             wanted = []
             if config.asks_vendor:
-                known = known_with(dropped.files, {
-                    ticker: Span(*span) for ticker, span in jobs.known_spans(tickers.symbols).items()})
+                ledger = {ticker: Span(*span) for ticker, span in jobs.known_spans(tickers.symbols).items()}
+                known = known_with(dropped.files, ledger, last_closed(dropped.files, timeline.calendar))
                 end = min(window.end, timeline.newest_session(datetime.now(UTC)))
                 if window.start <= end:
                     closed = Window(start=window.start, end=end)
                     wanted = missing_downloads(tickers, known, closed, timeline.calendar, config.whole_history)
             fetched = downloaded(stooq, wanted)
-            return {"files": [*dropped.files, *fetched.files], "problems": [*dropped.problems, *fetched.problems],
-                    "universe": tickers}
+            files = [*dropped.files, *fetched.files]
+            return {"files": files, "problems": [*dropped.problems, *fetched.problems], "universe": tickers,
+                    "last_closed": last_closed(files, timeline.calendar)}
 
         try:
             yield from publish(context, jobs, bronze.STOOQ_PRICES, inputs=gathered)

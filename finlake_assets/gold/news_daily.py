@@ -10,8 +10,6 @@ from finlake_resources.universe_file import UniverseFile
 from spark.contracts import gold, silver
 from spark.jobs.report import Window
 
-# The sessions whose news decay into tone_decayed.
-DECAY_SESSIONS = 20
 # Days a session waits for: its own news lie in the last of these, also after the longest closure. The older ones that
 # only decay into it are read where they exist, so that news can begin anywhere in the history.
 AWAITED_SESSIONS = 7
@@ -26,10 +24,9 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
     def news_daily(context: dg.AssetExecutionContext, jobs: SparkJobs, universe: UniverseFile) -> StepEvents:
         """News of week-ends and holidays are those of the next session."""
 
-        def decaying(window: Window) -> dict[str, object]:
-            before = timeline.calendar.before(window.start, DECAY_SESSIONS)
-            within = timeline.calendar.sessions(window.start, window.end)
-            return {"universe": universe.read(), "sessions": [*before, *within]}
+        def decaying(_: Window) -> dict[str, object]:
+            everything = timeline.calendar.sessions(timeline.calendar.first_date, timeline.calendar.last_session)
+            return {"universe": universe.read(), "sessions": list(everything)}
 
         yield from publish(context, jobs, gold.NEWS_DAILY, inputs=decaying)
 

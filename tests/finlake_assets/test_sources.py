@@ -1,12 +1,13 @@
 """Which prices are still wanted over HTTP, and from when."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finlake_assets.sources import OVERLAP_SESSIONS, Span, known_with, missing_downloads, newest_date
+from finlake_assets.sources import OVERLAP_SESSIONS, Span, known_with, last_closed, missing_downloads, newest_date
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.stooq import SourceKind, StooqFile
 from spark.contracts.universe import Ticker, Universe
@@ -39,12 +40,25 @@ def test_newest_date_is_in_the_last_line(content: bytes, kind: SourceKind, newes
 def test_a_dropped_file_counts_before_it_is_ingested() -> None:
     dropped = file_of(b"Date,Open,High,Low,Close,Volume\n2018-03-27,1,1,1,1,1\n")
     ledger = {"AAPL": Span(START, date(2018, 1, 2)), "MSFT": Span(START, date(2018, 1, 3))}
-    assert known_with([dropped], ledger) == {"AAPL": Span(date.min, date(2018, 3, 27)), "MSFT": ledger["MSFT"]}
+    closed = last_closed([dropped], CALENDAR)
+    assert known_with([dropped], ledger, closed) == {"AAPL": Span(date.min, date(2018, 3, 27)), "MSFT": ledger["MSFT"]}
 
 
 def test_an_older_dropped_file_does_not_set_a_ticker_back() -> None:
     dropped = file_of(b"Date,Open,High,Low,Close,Volume\n2018-01-02,1,1,1,1,1\n")
-    assert known_with([dropped], {"AAPL": Span(START, date(2018, 3, 27))})["AAPL"].last == date(2018, 3, 27)
+    ledger, closed = {"AAPL": Span(START, date(2018, 3, 27))}, last_closed([dropped], CALENDAR)
+    assert known_with([dropped], ledger, closed)["AAPL"].last == date(2018, 3, 27)
+
+
+@pytest.mark.parametrize(("obtained", "newest"), [
+    (datetime(2018, 3, 27, 20, 0, tzinfo=UTC), date(2018, 3, 27)),
+    (datetime(2018, 3, 27, 19, 59, tzinfo=UTC), date(2018, 3, 26)),
+    (datetime(1970, 1, 1, tzinfo=UTC), date.min),
+])
+def test_a_bar_whose_session_had_not_closed_does_not_count_as_known(obtained: datetime, newest: date) -> None:
+    content = b"Date,Open,High,Low,Close,Volume\n2018-03-26,1,1,1,1,1\n2018-03-27,1,1,1,1,1\n"
+    file = replace(file_of(content), fetched_ts=obtained)
+    assert known_with([file], {}, last_closed([file], CALENDAR))["AAPL"].last == newest
 
 
 @given(st.dates(date(2001, 1, 1), date(2020, 1, 1)), st.integers(0, 400))

@@ -1,8 +1,8 @@
 """bronze.stooq_prices and bronze.stooq_downloads: files as they came, each content once."""
 
 import re
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 from typing import Protocol
 
 import pyarrow as pa
@@ -45,12 +45,16 @@ class SourceProblem(Protocol):
 
 
 def run(lake: Lake, window: Window, provenance: Provenance, *, files: Sequence[SourceFile],
-        problems: Sequence[SourceProblem], universe: Universe) -> JobReport:
-    """Append the rows of every file whose content is new; remember it; quarantine what could not be read."""
+        problems: Sequence[SourceProblem], universe: Universe, last_closed: Mapping[datetime, date]) -> JobReport:
+    """Append the rows of every file whose content is new; remember it; quarantine what could not be read.
+
+    `last_closed` gives the newest session that had closed by each file's `fetched_ts`.
+    """
     known = set(_known(lake))
     fresh = {(file.ticker, file.sha256): file for file in files if (file.ticker, file.sha256) not in known}
     codes = {symbol: code for code, symbol in universe.stooq_codes.items()}
-    parsed = [(file, _parse(file, codes[file.ticker])) for file in sorted(fresh.values(), key=lambda f: (f.fetched_ts, f.ticker))]
+    in_order = sorted(fresh.values(), key=lambda file: (file.fetched_ts, file.ticker))
+    parsed = [(file, _parse(file, codes[file.ticker], last_closed[file.fetched_ts])) for file in in_order]
     rows = pa.concat_tables([arrow_schema(bronze.STOOQ_PRICES).empty_table(), *(p.rows for _, p in parsed)])
     prices = lake.replace_rows(PRICES, rows, replaced=_of_files(rows), provenance=provenance)
     refused = rejections_table(_rejection(problem, window) for problem in problems)
@@ -72,9 +76,9 @@ def _known(lake: Lake) -> Iterable[tuple[str, str]]:
     return zip(ledger["ticker"].to_pylist(), ledger["file_sha256"].to_pylist(), strict=True)
 
 
-def _parse(file: SourceFile, stooq_code: str) -> Parsed:
+def _parse(file: SourceFile, stooq_code: str, last_closed_date: date) -> Parsed:
     return parse(file.content, ticker=file.ticker, file_sha256=file.sha256, fetched_ts=file.fetched_ts,
-                 source_name=file.source_name, stooq_code=stooq_code)
+                 source_name=file.source_name, stooq_code=stooq_code, last_closed_date=last_closed_date)
 
 
 def _of_files(rows: pa.Table) -> BooleanExpression:

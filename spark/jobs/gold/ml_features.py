@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame
 from spark.contracts import gold
 from spark.contracts.table import Table
 from spark.jobs.distribute import map_batches
+from spark.jobs.following import followed
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake
 from spark.transforms.gold.ml_features import compute
@@ -16,8 +17,9 @@ SOURCES = (gold.INDICATORS, gold.STOCK_ANALYTICS, gold.NEWS_DAILY)
 
 
 def run(lake: Lake, window: Window, provenance: Provenance) -> JobReport:
-    """Replace the window's features."""
+    """Replace the window's features, and those whose indicators, analytics or news have changed."""
     inputs = {source.address: lake.snapshot_id(source.address) for source in SOURCES}
+    window = followed(lake, TABLE, window, inputs)
     indicators, analytics, news = (_prefixed(lake.frame(s.address, window, inputs[s.address]), s) for s in SOURCES)
     joined = indicators.join(analytics, GRAIN).join(news, GRAIN, "left")
     features = map_batches(joined, _kernel, TABLE, "ticker")

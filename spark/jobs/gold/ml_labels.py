@@ -7,6 +7,7 @@ import polars as pl
 
 from spark.contracts import gold
 from spark.jobs.distribute import map_by_ticker
+from spark.jobs.following import followed
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake
 from spark.transforms.gold.ml_labels import REACH_DAYS, compute
@@ -16,8 +17,9 @@ BARS = "silver.prices_daily"
 
 
 def run(lake: Lake, window: Window, provenance: Provenance) -> JobReport:
-    """Replace the labels of the window and of the days before it whose label may lie in it."""
+    """Replace the labels of the window, of changed bars, and of the days before whose label may lie in them."""
     inputs = {BARS: lake.snapshot_id(BARS)}
+    window = followed(lake, TABLE, window, inputs)
     written = Window(start=window.start - timedelta(days=REACH_DAYS), end=window.end)
     bars = lake.frame(BARS, Window(start=written.start, end=window.end + timedelta(days=REACH_DAYS)), inputs[BARS])
     kernel = partial(_kernel, written=written)

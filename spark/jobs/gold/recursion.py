@@ -18,6 +18,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts.table import Table
 from spark.jobs.distribute import map_by_ticker
+from spark.jobs.following import followed
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake, between, content_of
 
@@ -39,10 +40,12 @@ class Start:
 
 def run_recursive(lake: Lake, table: Table, window: Window, provenance: Provenance, *, kernel: StatefulKernel,
                   lookback_bars: int, bars: Bars, inputs: Mapping[str, int]) -> JobReport:
-    """Replace the window of `table`; `bars` gives the kernel's input rows for a window from the input snapshots.
+    """Replace the window of `table`, and rows whose inputs have changed.
 
-    `kernel(rows of one ticker, its state or None, window)` returns the rows of the window.
+    `bars` gives the kernel's input rows for a window from the input snapshots; `kernel(rows of one ticker, its state or
+    None, window)` returns the rows of the window.
     """
+    window = followed(lake, table, window, inputs)
     computed = _computed(lake, table, window, kernel, lookback_bars, bars, inputs)
     newest = lake.newest(table.address)
     notes: tuple[str, ...] = ()

@@ -2,8 +2,9 @@
 
 Two forms are read: the CSV of one ticker (English or Polish header, no ticker column) and a member of the bulk archive
 (`<TICKER>,<PER>,...`). Prices are not judged here; an impossible bar is kept and silver decides. What cannot be a bar
-(a wrong number of fields, no date, no number, a volume below zero) is rejected line by line. A file whose header is
-unknown, or whose rows are another ticker's, is rejected whole with one rejection.
+(a wrong number of fields, no date, no number, a volume below zero, a session that was not over) is rejected line by
+line. A file whose header is unknown, whose rows are another ticker's, or that is older than its rows, is rejected whole
+with one rejection.
 """
 
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ _MESSAGES = {
     "unparseable_date": "the date is no calendar date in the form of this file; mend or remove the line",
     "unparseable_number": "a price or the volume is not a finite number; mend or remove the line",
     "negative_volume": "the volume is below zero, which no vendor means; mend or remove the line",
+    "session_not_over": "the session had not closed when the file was obtained, so the bar may still change; download the "
+    "file again after the close",
     "duplicate_row": "the same bar stands earlier in this file, equal in every value; the first one was kept",
 }
 
@@ -75,6 +78,7 @@ def parse(
     fetched_ts: datetime,
     source_name: str,
     stooq_code: str | None = None,
+    last_closed_date: date | None = None,
 ) -> Parsed:
     """Read one file of one ticker.
 
@@ -84,7 +88,9 @@ def parse(
     cannot be known here, so the uniqueness check of the audit stops the file and names the rows.
 
     `fetched_ts` must be aware. `stooq_code` is the code the rows of a bulk member must bear, by default the ticker in
-    lower case, dots as dashes, with `.us`. Volume is null where the file has no such column or leaves it empty.
+    lower case, dots as dashes, with `.us`. `last_closed_date` is the newest session that had closed by `fetched_ts`: the
+    bar of one date after it is not final yet, and a file with more of them was not obtained when it says; None takes every
+    date. Volume is null where the file has no such column or leaves it empty.
     """
     source = _Source(
         ticker=ticker,
@@ -119,6 +125,19 @@ def parse(
                 (
                     f"the file was taken for {code} but has rows of {', '.join(strangers[:5])}; "
                     "take the member from a fresh archive or name the file after its rows"
+                ),
+            )
+    if last_closed_date is not None:
+        lines = lines.with_columns(_unfinished(last_closed_date))
+        unfinished = lines.filter(pl.col("reason") == "session_not_over")["session_date"].unique().sort()
+        if unfinished.len() > 1:
+            return _rejected_whole(
+                source,
+                "older_than_its_rows",
+                text,
+                (
+                    f"the file says it was obtained at {fetched_ts:%Y-%m-%d %H:%M}Z but has bars up to {unfinished[-1]}; "
+                    "set its modification time to when it was downloaded (touch -d) and drop it again"
                 ),
             )
     judged = _without_repeats(lines)
@@ -202,6 +221,12 @@ def _fields(raw: list[str], line_numbers: list[int], layout: _Layout) -> pl.Data
         .then(pl.lit("negative_volume"))
         .alias("reason")
     )
+
+
+def _unfinished(last_closed_date: date) -> pl.Expr:
+    """`reason` with the good lines of later dates marked."""
+    is_later = pl.col("reason").is_null() & (pl.col("session_date") > last_closed_date)
+    return pl.when(is_later).then(pl.lit("session_not_over")).otherwise(pl.col("reason")).alias("reason")
 
 
 def _strangers(lines: pl.DataFrame, code: str) -> list[str]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from deploy.local.layout import REPOSITORY
+from finlake_assets.sources import last_closed
 from finlake_resources.build import build_jobs
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.environment import RawEnvironment
@@ -87,7 +88,8 @@ class Chain:
     def load_prices(self, *files: StooqFile) -> JobReport:
         """Ingest files and judge those that are new."""
         window = Window(start=date(2000, 1, 3), end=max(file.fetched_ts.date() for file in files))
-        report = self.run("bronze.stooq_prices", window, files=list(files), problems=[], universe=self.universe)
+        report = self.run("bronze.stooq_prices", window, files=list(files), problems=[], universe=self.universe,
+                          last_closed=last_closed(files, self.calendar))
         self.build("silver.price_restatements", window)
         return report
 
@@ -117,7 +119,8 @@ class Chain:
             case "silver.news_mentions":
                 return {"universe": self.universe, "closes": [(day, self.calendar.close_ts(day)) for day in around]}
             case "gold.news_daily":
-                return {"universe": self.universe, "sessions": [*self.calendar.before(window.start, 20), *sessions]}
+                every = self.calendar.sessions(self.calendar.first_date, self.calendar.last_session)
+                return {"universe": self.universe, "sessions": list(every)}
             case _:
                 return {}
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import zip_longest
 from random import Random
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ import pytest
 
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_services.sample_sources import prices
+from spark.jobs.gold.monthly_summary import whole_months
 from spark.jobs.report import Window
 from spark.storage import Lake, WindowContent
 from tests.integration.lake.chain import Chain, empty, generated_slot, price_file, published, universe
@@ -34,6 +36,7 @@ FILES = [
     ]
 ]
 MONTHS = [Window(start=date(2016, 9, 1), end=date(2017, 7, 31)), Window(start=date(2017, 8, 1), end=date(2018, 3, 31))]
+BY_SESSION = ("silver.prices_daily", "gold.indicators", "gold.stock_analytics", "gold.ml_features", "gold.ml_labels")
 TABLES = (
     "bronze.stooq_prices", "bronze.gdelt_gkg", "bronze.gdelt_slots", "silver.price_restatements", "silver.prices_daily",
     "silver.news_mentions", "gold.indicators", "gold.news_daily", "gold.stock_analytics", "gold.monthly_summary",
@@ -55,7 +58,7 @@ def built_at_once(lake_jobs: SparkJobs) -> Iterator[State]:
     chain.build("silver.news_mentions", NEWS)
     chain.build("silver.prices_daily", HISTORY)
     chain.build("gold.news_daily", NEWS_SESSIONS)
-    for address in ("gold.indicators", "gold.stock_analytics", "gold.ml_features", "gold.ml_labels"):
+    for address in BY_SESSION[1:]:
         chain.build(address, HISTORY)
     chain.build("gold.monthly_summary", Window(start=MONTHS[0].start, end=MONTHS[1].end))
     yield state(lake)
@@ -63,12 +66,13 @@ def built_at_once(lake_jobs: SparkJobs) -> Iterator[State]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("order", ["table by table", "piece by piece"])
 def test_any_mix_of_pieces_orders_and_repeats_gives_the_same_bits(
-    built_at_once: State, lake_jobs: SparkJobs, empty_lake: Lake, seed: int,
+    built_at_once: State, lake_jobs: SparkJobs, empty_lake: Lake, order: str, seed: int,
 ) -> None:
-    chain = Chain(lake_jobs, universe(*TICKERS))
+    chain, random = Chain(lake_jobs, universe(*TICKERS)), Random(seed)
 
-    for step in mixed(chain, Random(seed)):
+    for step in table_by_table(chain, random) if order == "table by table" else piece_by_piece(chain, random):
         step()
 
     rebuilt = state(empty_lake)
@@ -78,8 +82,25 @@ def test_any_mix_of_pieces_orders_and_repeats_gives_the_same_bits(
         assert rows.equals(built_at_once[address][1]), address
 
 
-def mixed(chain: Chain, random: Random) -> Iterator[Step]:
-    """Steps that build everything in pieces, in any order that respects the graph, some of them twice."""
+def piece_by_piece(chain: Chain, random: Random) -> Iterator[Step]:
+    """The whole chain for one piece of history, then for another, the earliest not first, one of them twice."""
+    yield from shuffled(random, [partial(chain.load_slots, [generated_slot(label)]) for label in LABELS])
+    yield partial(chain.load_prices, *FILES)
+    yield from built(chain, "gold.news_daily", [NEWS_SESSIONS])
+    first, *later = pieces(chain, random, HISTORY)
+    news_first, *news_later = pieces(chain, random, NEWS)
+    prices_in_order = again(random, [*shuffled(random, later), first])
+    news_in_order = [*shuffled(random, news_later), news_first]
+    for piece, news_piece in zip_longest(prices_in_order, news_in_order):
+        if news_piece:
+            yield from built(chain, "silver.news_mentions", [news_piece])
+            yield from built(chain, "gold.news_daily", [news_piece])
+        yield from (partial(chain.build, address, piece) for address in BY_SESSION)
+        yield from built(chain, "gold.monthly_summary", [whole_months(piece)])
+
+
+def table_by_table(chain: Chain, random: Random) -> Iterator[Step]:
+    """Each table in pieces, in any order that respects the graph, some of them twice."""
     halves = [[generated_slot(label) for label in LABELS[first::2]] for first in (0, 1)]
     yield from shuffled(random, [partial(chain.load_slots, half) for half in halves])
     yield from shuffled(random, built(chain, "silver.news_mentions", pieces(chain, random, NEWS)))
@@ -115,7 +136,7 @@ def shuffled(random: Random, steps: list[T]) -> list[T]:
     return random.sample(steps, len(steps))
 
 
-def again(random: Random, steps: list[Step]) -> list[Step]:
+def again(random: Random, steps: list[T]) -> list[T]:
     """The steps, and one of them once more."""
     return [*steps, random.choice(steps)]
 

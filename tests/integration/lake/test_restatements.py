@@ -1,6 +1,7 @@
 """The vendor rewrites history: it is noticed, recorded, and everything from there on is as if it had always been so."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 
 import pyarrow as pa
@@ -113,6 +114,26 @@ def test_of_a_restated_history_only_what_was_built_is_asked_to_be_built_again(
     pending = lake_jobs.pending_restatements()
     assert [each.recompute_from_date for each in pending] == ([first_built] if is_changed else [])
     chain.build("silver.prices_daily", built)
+    assert lake_jobs.pending_restatements() == []
+
+
+def test_a_file_taken_before_the_close_keeps_its_last_bar_to_itself_and_does_not_stand_in_the_way_of_the_next(
+    empty_lake: Lake, lake_jobs: SparkJobs,
+) -> None:
+    chain = Chain(lake_jobs, universe("AAPL"))
+    bars = BARS["AAPL"][-30:]
+    unfinished = replace(bars[-1], close=bars[-1].close * 1.02, high=bars[-1].high * 1.02, volume=bars[-1].volume / 3)
+    # Midnight of a date is the evening before in New York: the last session had not begun.
+    report = chain.load_prices(price_file("AAPL", [*bars[:-1], unfinished], bars[-1].session_date))
+    assert [row["reason"] for row in report.quarantine_samples] == ["session_not_over"]
+    assert lake_jobs.last_known_session(["AAPL"]) == {"AAPL": bars[-2].session_date}
+
+    chain.load_prices(price_file("AAPL", bars, date(2013, 3, 2)))
+
+    chain.build("silver.prices_daily", Window(start=bars[0].session_date, end=bars[-1].session_date))
+    closes = empty_lake.rows("silver.prices_daily").sort_by("session_date")["close_usd"].to_pylist()
+    assert closes == pytest.approx([bar.close for bar in bars], rel=1e-5)
+    assert {row["verdict"] for row in empty_lake.rows("silver.price_restatements").to_pylist()} == {"first", "consistent"}
     assert lake_jobs.pending_restatements() == []
 
 

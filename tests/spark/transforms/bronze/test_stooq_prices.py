@@ -29,6 +29,7 @@ def read(
     file_sha256: str = SHA256,
     source_name: str = "nvda_us_d.csv",
     stooq_code: str | None = None,
+    last_closed_date: date | None = None,
 ) -> Parsed:
     raw = content if isinstance(content, bytes) else content.encode()
     return parse(
@@ -38,6 +39,7 @@ def read(
         fetched_ts=FETCHED_TS,
         source_name=source_name,
         stooq_code=stooq_code,
+        last_closed_date=last_closed_date,
     )
 
 
@@ -174,6 +176,23 @@ def test_two_downloads_of_one_name_reject_under_different_references() -> None:
         read(file_of("broken"), file_sha256=sha * 32).rejected["reference"].to_pylist() for sha in ("ab", "cd")
     )
     assert first != second
+
+
+def test_the_bar_of_a_session_that_was_not_over_is_rejected_and_the_others_are_kept() -> None:
+    parsed = read(file_of(*BARS), last_closed_date=date(2024, 6, 6))
+    assert bars(parsed) == EXPECTED[:1]
+    (rejected,) = parsed.rejected.to_pylist()
+    assert (rejected["reason"], rejected["day_date"], rejected["raw_text"]) == ("session_not_over", date(2024, 6, 7), BARS[1])
+    assert bars(read(file_of(*BARS), last_closed_date=date(2024, 6, 7))) == EXPECTED
+
+
+def test_a_file_that_says_it_is_older_than_its_rows_is_rejected_whole() -> None:
+    parsed = read(file_of(*BARS), last_closed_date=date(2024, 6, 5))
+    assert parsed.rows.num_rows == 0
+    (rejected,) = parsed.rejected.to_pylist()
+    assert rejected["reason"] == "older_than_its_rows"
+    assert "2026-02-28 03:00Z" in rejected["message"]
+    assert "2024-06-07" in rejected["message"]
 
 
 def test_an_equal_repetition_is_rejected_and_the_first_line_kept() -> None:

@@ -29,8 +29,8 @@ query Logs($run: ID!, $after: String) {
       metadataEntries { label ... on IntMetadataEntry { intValue } ... on TextMetadataEntry { text } } }
     ... on AssetCheckEvaluationEvent { evaluation { checkName assetKey { path } success severity description
       metadataEntries { label ... on IntMetadataEntry { intValue } ... on TableMetadataEntry { table { records } } } } }
-    ... on ExecutionStepFailureEvent { error { message } failureMetadata { description } }
-    ... on RunFailureEvent { error { message } } } } }
+    ... on ExecutionStepFailureEvent { error { message causes { message } } failureMetadata { description } }
+    ... on RunFailureEvent { error { message causes { message } } } } } }
   runOrError(runId: $run) { ... on Run { status stats { ... on RunStatsSnapshot { startTime endTime } } } }
 }
 """
@@ -176,11 +176,18 @@ def _apply_event(progress: RunProgress, event: Mapping[str, object]) -> None:
         assert isinstance(evaluation, dict)
         progress.checks.append(_check_result(evaluation))
     elif kind in ("ExecutionStepFailureEvent", "RunFailureEvent"):
-        failure, error = event.get("failureMetadata"), event.get("error")
-        text = (failure.get("description") if isinstance(failure, dict) else None) or (
-            error.get("message") if isinstance(error, dict) else None)
-        if text:
-            progress.errors.append(f"{step}: {text}".lstrip(": ").strip())
+        reason = _reason(event)
+        if reason:
+            progress.errors.append(f"{step}: {reason}".lstrip(": ").strip())
+
+
+def _reason(event: Mapping[str, Any]) -> str:
+    """Why a step or a run failed: what it said itself, else the error that Dagster has wrapped in one of its own."""
+    described = (event.get("failureMetadata") or {}).get("description")
+    error = event.get("error")
+    if described or error is None:
+        return str(described or "")
+    return str([*error["causes"], error][0]["message"]).strip()
 
 
 def _check_result(evaluation: Mapping[str, Any]) -> CheckResult:

@@ -1,5 +1,6 @@
 """Commands about the lake: run, check, sql."""
 
+import logging
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,10 +10,16 @@ import typer
 from deploy.cli.stack_commands import DEFAULT_HOME, Home, open_stack
 
 if TYPE_CHECKING:
+    from pyspark.sql import Row
+
     from finlake_resources.settings import Settings
     from finlake_resources.spark_jobs import SparkJobs
 
 app = typer.Typer()
+
+
+class QueryRefusedError(Exception):
+    """Spark does not understand or cannot carry out a query; the message is the first line of its reason."""
 
 
 def stack_settings(home: Path) -> "Settings":
@@ -85,11 +92,24 @@ def sql(
 
     if snapshot is not None and as_of is not None:
         raise typer.BadParameter("give --snapshot or --as-of, not both")
-    frame = lake_jobs(home).lake().spark.sql(at_version(query, snapshot_id=snapshot, as_of_ts=as_of))
-    rows = frame.limit(limit + 1).collect()
-    view = Table(*frame.columns)
+    columns, rows = answer(lake_jobs(home), at_version(query, snapshot_id=snapshot, as_of_ts=as_of), limit + 1)
+    view = Table(*columns)
     for row in rows[:limit]:
         view.add_row(*("" if value is None else str(value) for value in row))
     Console().print(view)
     if len(rows) > limit:
         typer.echo(f"there are more than {limit} rows; raise --limit")
+
+
+def answer(jobs: "SparkJobs", query: str, limit: int) -> "tuple[list[str], list[Row]]":
+    """Columns and at most `limit` rows of a query; raises `QueryRefusedError` with what Spark says of it in one line."""
+    from pyspark.errors import PySparkException
+
+    # Spark's client logs the whole plan and the server's stack beside the error that it raises.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+    try:
+        frame = jobs.lake().spark.sql(query)
+        return frame.columns, frame.limit(limit).collect()
+    except PySparkException as error:
+        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise QueryRefusedError(said) from error

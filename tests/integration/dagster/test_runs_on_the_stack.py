@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+import httpx
 import psutil
 import pyarrow as pa
 import pytest
@@ -115,6 +116,23 @@ def test_a_schedule_skips_a_holiday_and_says_so(webserver: Webserver, span_run: 
     assert "2018-03-30" in good_friday["skipReason"]
     assert good_friday["runRequests"] in (None, [])
     assert len(session["runRequests"]) == 1
+
+
+def test_a_run_that_fails_tells_its_reason_and_not_dagsters_words_about_it(
+    webserver: Webserver, stack: LocalStack, span_run: str,
+) -> None:
+    def set_fault(method: str, **arguments: object) -> None:
+        url = stack.environment()["FINLAKE_SAMPLE_SOURCES_URL"]
+        httpx.request(method, f"{url}/_faults", timeout=10, **arguments).raise_for_status()  # type: ignore[arg-type]
+
+    set_fault("POST", json={"stooq": {"*": "http_503"}})
+    try:
+        progress = webserver.run(BY_SESSION, "2018-03-15", "2018-03-15", ("bronze/stooq_prices", "bronze/stooq_downloads"))
+    finally:
+        set_fault("DELETE")
+
+    assert progress.status == "FAILURE"
+    assert any("SourceUnavailable" in error for error in progress.errors), progress.errors
 
 
 def test_a_killed_run_launched_again_leaves_the_rows_of_an_undisturbed_one(

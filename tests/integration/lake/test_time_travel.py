@@ -4,7 +4,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from deploy.cli.lake_commands import QueryRefusedError, answer
 from deploy.cli.time_travel import at_version
+from finlake_resources.spark_jobs import SparkJobs
 from spark.jobs.report import Window
 from spark.storage import Lake
 from tests.integration.lake.bars import ADDRESS, bars, frame
@@ -26,14 +28,14 @@ def write(lake: Lake, window: Window, close_usd: float | None) -> int:
 
 
 def test_rows_as_of_a_snapshot_or_a_time_stay_as_they_were(empty_lake: Lake) -> None:
-    def answer(query: str) -> list[tuple[float, int]]:
+    def shows(query: str) -> list[tuple[float, int]]:
         return [tuple(row) for row in empty_lake.spark.sql(query).collect()]
 
     snapshots = [write(empty_lake, MONTH, 10.0), write(empty_lake, WEEK, 20.0), write(empty_lake, MONTH, None)]
 
     shown = [[(10.0, 62)], [(10.0, 52), (20.0, 10)], []]
-    assert [answer(at_version(QUERY, snapshot_id=snapshot)) for snapshot in snapshots] == shown
-    assert answer(QUERY) == []
+    assert [shows(at_version(QUERY, snapshot_id=snapshot)) for snapshot in snapshots] == shown
+    assert shows(QUERY) == []
     assert empty_lake.frame(ADDRESS, WEEK, snapshots[1]).where("close_usd = 20").count() == 10
     assert set(empty_lake.rows(ADDRESS, snapshot_id=snapshots[0])["close_usd"].to_pylist()) == {10.0}
     # Times have whole seconds: the last snapshot of a second speaks for it.
@@ -44,4 +46,14 @@ def test_rows_as_of_a_snapshot_or_a_time_stay_as_they_were(empty_lake: Lake) -> 
             (other for other in metadata.snapshot_log if other.timestamp_ms <= second.timestamp() * 1000),
             key=lambda other: other.timestamp_ms)
         if newest.snapshot_id in snapshots:
-            assert answer(at_version(QUERY, as_of_ts=second)) == shown[snapshots.index(newest.snapshot_id)]
+            assert shows(at_version(QUERY, as_of_ts=second)) == shown[snapshots.index(newest.snapshot_id)]
+
+
+def test_a_query_that_spark_refuses_is_told_in_one_line_and_nothing_is_logged(
+    lake_jobs: SparkJobs, empty_lake: Lake, capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(QueryRefusedError) as refusal:
+        answer(lake_jobs, "select * from silver.price_daily", limit=1)
+    assert "silver" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert capfd.readouterr() == ("", "")

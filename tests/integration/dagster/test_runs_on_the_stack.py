@@ -224,7 +224,7 @@ def kill_in_step(webserver: Webserver, run_id: str, step: str) -> None:
         event["__typename"] == "ExecutionStepStartEvent" and event["stepKey"] == step for event in events), timeout_s=120)
     process_id, = {pid for event in events for pid in re.findall(r"process for run \(pid: (\d+)\)", event.get("message", ""))}
     worker = psutil.Process(int(process_id))
-    for process in (*worker.children(recursive=True), worker):
+    for process in (worker, *worker.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):
             process.kill()
 

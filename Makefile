@@ -12,8 +12,9 @@ RUN := .venv/bin/python -m
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
 
+# Modules are compiled once, here, and not by every process where Python is told not to write beside them.
 install: $(if $(filter $(OWN_UV),$(UV)),$(OWN_UV)) ## Install Python packages, Java and jars. Quick when nothing is missing.
-	"$(UV)" sync --frozen --quiet
+	"$(UV)" sync --frozen --quiet --compile-bytecode
 	$(RUN) deploy.cli.main prepare
 
 # Systems without ensurepip cannot make an environment with pip in it.

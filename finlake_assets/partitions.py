@@ -1,6 +1,5 @@
 """The lake's calendars as Dagster partitions: sessions, days and months, and the dates a run stands for."""
 
-import calendar
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
@@ -74,10 +73,8 @@ class Timeline:
 
 def dates_of(keys: dg.PartitionKeyRange, window: WindowKind) -> Window:
     """The dates a range of keys stands for, both ends inclusive; months reach to their last day."""
-    start, end = date.fromisoformat(keys.start), date.fromisoformat(keys.end)
-    if window == "month":
-        end = end.replace(day=calendar.monthrange(end.year, end.month)[1])
-    return Window(start=start, end=end)
+    dates = Window(start=date.fromisoformat(keys.start), end=date.fromisoformat(keys.end))
+    return dates.whole_months if window == "month" else dates
 
 
 def sessions_back(count: int) -> dg.TimeWindowPartitionMapping:

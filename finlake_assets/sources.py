@@ -2,16 +2,15 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
-from finlake_resources.calendar import TradingCalendar
+from finlake_resources.calendar import OutsideCalendar, TradingCalendar
 from finlake_resources.stooq import StooqFile
 from spark.contracts.universe import Universe
 from spark.jobs.report import Window
 
 # Enough common sessions for a restatement to show itself: sixty to compare and five newest ones.
 OVERLAP_SESSIONS = 65
-LONGEST_CLOSURE = timedelta(days=10)
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,14 @@ def known_with(
 
 def last_closed(files: Iterable[StooqFile], calendar: TradingCalendar) -> dict[datetime, date]:
     """The newest session that had closed when each file was obtained; `date.min` for a file older than the calendar."""
-    times = {file.fetched_ts for file in files}
-    return {time: calendar.last_closed(time) if time.date() > calendar.first_date + LONGEST_CLOSURE else date.min
-            for time in times}
+    return {file.fetched_ts: _closed_by(file.fetched_ts, calendar) for file in files}
+
+
+def _closed_by(obtained_ts: datetime, calendar: TradingCalendar) -> date:
+    try:
+        return calendar.last_closed(obtained_ts)
+    except OutsideCalendar:
+        return date.min
 
 
 def newest_date(file: StooqFile) -> date | None:

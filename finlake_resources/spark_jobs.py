@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import dagster as dg
 
 from spark.contracts import lake as contracts
+from spark.contracts.bronze import BAR_COLUMNS
 from spark.contracts.silver import ACCEPTED_VERDICTS
 from spark.contracts.universe import Universe
 from spark.jobs.report import CheckOutcome, JobReport, Provenance, Window
@@ -31,7 +32,6 @@ JOBS: dict[str, str] = {
         "gold.ml_features", "gold.ml_labels",
     )
 }
-BAR = ("open_usd", "high_usd", "low_usd", "close_usd", "volume_shares")
 UpkeepAction = Literal["compact", "expire", "orphans", "branches"]
 
 
@@ -137,7 +137,9 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         newest_change = {row["ticker"]: row for row in verdicts
                          if row["verdict"] in ACCEPTED_VERDICTS and row["recompute_from_date"] is not None}
         waiting = [(row, first_known[row["ticker"]]) for row in newest.values() if row["verdict"] == "partial"]
-        unshown = [(row, stale) for row in newest_change.values() if (stale := self._first_stale(row)) is not None]
+        built = lake.built("silver.prices_daily")
+        unshown = [] if built is None else [
+            (row, stale) for row in newest_change.values() if (stale := self._first_stale(row, built)) is not None]
         pending = [
             PendingRestatement(
                 ticker=row["ticker"], file_sha256=row["file_sha256"], fetched_ts=row["fetched_ts"],
@@ -146,25 +148,28 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         ]
         return sorted(pending, key=lambda restatement: (restatement.fetched_ts, restatement.ticker))
 
-    def _first_stale(self, change: Mapping[str, Any]) -> date | None:
+    def _first_stale(self, change: Mapping[str, Any], built: Window) -> date | None:
         """The first built session that a download changes and that does not show it yet; None when there is none.
 
-        What was never built has nothing to show. A restatement changes everything up to some session, so that the first
-        of the built bars speaks for all.
+        `built` spans the bars of all tickers. What was never built has nothing to show. A restatement changes everything up
+        to some session, so that the first of the built bars speaks for all.
         """
         from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual
 
         def bars(address: str, *also: "BooleanExpression") -> list[dict[str, Any]]:
             wanted = And(EqualTo("ticker", change["ticker"]), *also)
-            return list(self.lake().rows(address, wanted, ("session_date", "fetched_ts", *BAR)).to_pylist())
+            return list(self.lake().rows(address, wanted, ("session_date", "fetched_ts", *BAR_COLUMNS)).to_pylist())
 
-        built = bars("silver.prices_daily", GreaterThanOrEqual("session_date", change["recompute_from_date"].isoformat()))
-        first = min(built, key=lambda bar: bar["session_date"], default=None)
+        since = max(change["recompute_from_date"], built.start).isoformat()
+        # Nearly always the first bar is there, and the history after it need not be read.
+        candidates = bars("silver.prices_daily", EqualTo("session_date", since)) or bars(
+            "silver.prices_daily", GreaterThanOrEqual("session_date", since))
+        first = min(candidates, key=lambda bar: bar["session_date"], default=None)
         if first is None or first["fetched_ts"] >= change["fetched_ts"]:
             return None
         stated = bars("bronze.stooq_prices", EqualTo("file_sha256", change["file_sha256"]),
                       EqualTo("session_date", first["session_date"].isoformat()))
-        is_changed = any(bar[name] != first[name] for bar in stated for name in BAR)
+        is_changed = any(bar[name] != first[name] for bar in stated for name in BAR_COLUMNS)
         return first["session_date"] if is_changed else None
 
     def upkeep(self, action: UpkeepAction, address: str) -> Mapping[str, int]:

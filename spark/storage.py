@@ -5,13 +5,11 @@ A write replaces exactly the rows of its window. It lands on a branch of its own
 keep seeing what they saw. Rows equal to what `main` holds are not published again, so a repeated run changes nothing.
 """
 
-import calendar
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
-from typing import Literal
 from uuid import uuid4
 
 import pyarrow as pa
@@ -25,7 +23,6 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThanOrEqual
 from pyiceberg.table import Table as IcebergTable
-from pyiceberg.table.snapshots import Operation, Snapshot
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
@@ -37,12 +34,11 @@ from spark.contracts.table import Check, Table
 from spark.jobs.report import AuditFailed, CheckOutcome, Provenance, PublishConflict, TableReport, Window
 from spark.schemas import arrow_schema, iceberg_schema, partition_spec, sort_order
 from spark.session import connect
+from spark.snapshots import inputs_of, summary_of, was_built_so, windows_between
 
 CATALOG = "lake"
 SAMPLE_ROWS = 10
 EPOCH = date(1970, 1, 1)
-WINDOW_PROPERTY, INPUT_PROPERTY = "finlake.window", "finlake.input."
-ALL_DATES = Window(start=date.min, end=date.max)
 
 logger = logging.getLogger(__name__)
 
@@ -113,13 +109,21 @@ class Lake:
         scan = self.table(address).scan(row_filter=row_filter, selected_fields=tuple(columns), snapshot_id=snapshot_id)
         return scan.to_arrow()
 
-    def newest(self, address: str) -> date | None:
-        """Largest value of the table's window column, from file statistics alone; None when there is no row."""
-        return max(self._file_bounds(address, "upper_bounds"), default=None)
+    def built(self, address: str) -> Window | None:
+        """First and last value of the table's window column, from file statistics alone; None when there is no row."""
+        table = self.table(address)
+        field_id = table.schema().find_field(contracts.table(address).window_column).field_id
+        files = [task.file for task in table.scan().plan_files()]
+        days = [int.from_bytes(bounds[field_id], "little", signed=True)
+                for file in files for bounds in (file.lower_bounds, file.upper_bounds) if field_id in bounds]
+        if not days:
+            return None
+        return Window(start=EPOCH + timedelta(days=min(days)), end=EPOCH + timedelta(days=max(days)))
 
-    def oldest(self, address: str) -> date | None:
-        """Smallest value of the table's window column, as `newest`."""
-        return min(self._file_bounds(address, "lower_bounds"), default=None)
+    def newest(self, address: str) -> date | None:
+        """Largest value of the table's window column; None when there is no row."""
+        built = self.built(address)
+        return None if built is None else built.end
 
     def changed_since_built(self, address: str, inputs: Mapping[str, int]) -> Window | None:
         """Dates on which `inputs` (snapshots by address) changed after the newest snapshot of a table was built from them.
@@ -128,10 +132,10 @@ class Lake:
         dates when an input's snapshots no longer tell.
         """
         table = self.table(address)
-        built_from = _inputs_of(table)
+        built_from = inputs_of(table)
         changed = [
             window for name, snapshot_id in inputs.items() if name in built_from
-            for window in _windows_between(self.table(name), built_from[name], snapshot_id)
+            for window in windows_between(self.table(name), built_from[name], snapshot_id)
         ]
         if not changed:
             return None
@@ -165,7 +169,7 @@ class Lake:
         def stage(table: IcebergTable, branch: str) -> None:
             try:
                 table.overwrite(rows, overwrite_filter=replaced, branch=branch,
-                                snapshot_properties=_summary(provenance, input_snapshots))
+                                snapshot_properties=summary_of(provenance, input_snapshots))
             except ValueError as error:
                 # How pyiceberg says that another commit has taken the sequence number of this one.
                 if "older than last sequence number" not in str(error):
@@ -185,7 +189,7 @@ class Lake:
         """
         contract = contracts.table(address)
         wide = partition_bounds(contract, window)
-        summary = _summary(provenance, input_snapshots) | {WINDOW_PROPERTY: f"{window.start}..{window.end}"}
+        summary = summary_of(provenance, input_snapshots, window)
 
         def stage(table: IcebergTable, branch: str) -> None:
             columns = list(contract.column_names)
@@ -197,7 +201,7 @@ class Lake:
             writer.option("check-nullability", "false").overwrite(_in_window(contract, wide))
 
         def unchanged_count(table: IcebergTable) -> int | None:
-            if not input_snapshots or not _was_built_so(table, summary):
+            if not input_snapshots or not was_built_so(table, summary):
                 return None
             return table.scan(row_filter=between(contract.window_column, window)).count()
 
@@ -302,14 +306,6 @@ class Lake:
                 if branch in table.metadata.refs:
                     table.manage_snapshots().remove_branch(branch).commit()
 
-    def _file_bounds(self, address: str, side: Literal["lower_bounds", "upper_bounds"]) -> list[date]:
-        """Smallest or largest window date of each file of `main`."""
-        table = self.table(address)
-        field_id = table.schema().find_field(contracts.table(address).window_column).field_id
-        bounds = [getattr(task.file, side).get(field_id) for task in table.scan().plan_files()]
-        days = [int.from_bytes(bound, "little", signed=True) for bound in bounds if bound is not None]
-        return [date.fromordinal(EPOCH.toordinal() + day) for day in days]
-
     def _frame_at(self, address: str, snapshot_id: int, window: Window | None) -> DataFrame:
         frame = self.spark.read.option("versionAsOf", str(snapshot_id)).table(_spark_name(address, None))
         return frame if window is None else frame.where(_in_window(contracts.table(address), window))
@@ -380,10 +376,7 @@ def partition_bounds(table: Table, window: Window) -> Window:
     layout = table.partitioning
     if layout is None or layout.column != table.window_column or layout.transform not in ("day", "month"):
         raise ValueError(f"{table.address} is not partitioned by its window column; replace its rows with replace_rows")
-    if layout.transform == "day":
-        return window
-    last_day = calendar.monthrange(window.end.year, window.end.month)[1]
-    return Window(start=window.start.replace(day=1), end=window.end.replace(day=last_day))
+    return window if layout.transform == "day" else window.whole_months
 
 
 def _spark_name(address: str, branch: str | None) -> str:
@@ -405,60 +398,6 @@ def _samples(frame: DataFrame, table: Table) -> tuple[Mapping[str, str], ...]:
     """Offending rows as text, key and short columns first."""
     columns = [*table.grain, *(c.name for c in table.columns if c.type != "string" and c.name not in table.grain)][:12]
     return tuple({name: str(row[name]) for name in columns} for row in frame.limit(SAMPLE_ROWS).collect())
-
-
-def _summary(provenance: Provenance, input_snapshots: Mapping[str, int] | None) -> dict[str, str]:
-    """Snapshot properties: who wrote and from which snapshots."""
-    return {
-        "dagster.run_id": provenance.run_id, "dagster.partition": provenance.partition,
-        "finlake.code_version": provenance.code_version,
-        **{f"{INPUT_PROPERTY}{address}": str(snapshot) for address, snapshot in (input_snapshots or {}).items()},
-    }
-
-
-def _inputs_of(table: IcebergTable) -> dict[str, int]:
-    """The input snapshots of the newest snapshot that names any."""
-    for snapshot in _ancestors(table, table.current_snapshot()):
-        told = [item for item in _properties(snapshot).items() if item[0].startswith(INPUT_PROPERTY)]
-        inputs = {name.removeprefix(INPUT_PROPERTY): int(value) for name, value in told}
-        if inputs:
-            return inputs
-    return {}
-
-
-def _windows_between(table: IcebergTable, after: int, until: int) -> Iterator[Window]:
-    """The windows written after one snapshot up to another; all dates where a snapshot between them says none."""
-    for snapshot in _ancestors(table, table.snapshot_by_id(until)):
-        if snapshot.snapshot_id == after:
-            return
-        if snapshot.summary is not None and snapshot.summary.operation == Operation.REPLACE:
-            # Compaction: the same rows in other files.
-            continue
-        start, _, end = _properties(snapshot).get(WINDOW_PROPERTY, "").partition("..")
-        yield Window(start=date.fromisoformat(start), end=date.fromisoformat(end)) if start else ALL_DATES
-    # The snapshot it was built from is not in this history, or has expired.
-    yield ALL_DATES
-
-
-def _ancestors(table: IcebergTable, snapshot: Snapshot | None) -> Iterator[Snapshot]:
-    """A snapshot and those before it, newest first, as far as they are kept."""
-    while snapshot is not None:
-        yield snapshot
-        snapshot = None if snapshot.parent_snapshot_id is None else table.snapshot_by_id(snapshot.parent_snapshot_id)
-
-
-def _properties(snapshot: Snapshot) -> Mapping[str, str]:
-    """What the writer of a snapshot said about it."""
-    return {} if snapshot.summary is None else snapshot.summary.additional_properties
-
-
-def _was_built_so(table: IcebergTable, summary: Mapping[str, str]) -> bool:
-    """Whether the newest snapshot says that it was written with these properties, whatever the run."""
-    snapshot = table.current_snapshot()
-    if snapshot is None:
-        return False
-    told = _properties(snapshot)
-    return all(told.get(key) == value for key, value in summary.items() if key != "dagster.run_id")
 
 
 def _window_of(rows: pa.Table, table: Table) -> Window | None:

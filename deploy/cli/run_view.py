@@ -43,9 +43,7 @@ def carry_out(client: DagsterClient, runs: Sequence[PlannedRun], console: Consol
                 bars.update(bar, total=progress.step_count or None, completed=len(progress.step_seconds),
                             step=", ".join(running))
             if progress.status != "SUCCESS":
-                reasons = "; ".join(dict.fromkeys(progress.errors)) or "see its log"
-                raise RunFailedError(f"run {run_id} of {planned.job} ended as {progress.status}: {reasons} "
-                                     f"({client.url}/runs/{run_id})")
+                raise _failure(client, planned.job, progress)
             bars.update(bar, step="done")
             finished.append(FinishedRun(planned=planned, progress=progress))
     return finished
@@ -60,9 +58,14 @@ def judge(client: DagsterClient, console: Console) -> RunProgress:
     with console.status("checking what is published"):
         *_, progress = client.follow(run_id)
     if progress.status != "SUCCESS" and all(check.passed for check in progress.checks):
-        raise RunFailedError(f"run {run_id} of {CHECKS_ONLY} ended as {progress.status}: "
-                             f"{'; '.join(progress.errors) or 'see its log'} ({client.url}/runs/{run_id})")
+        raise _failure(client, CHECKS_ONLY, progress)
     return progress
+
+
+def _failure(client: DagsterClient, job: str, progress: RunProgress) -> RunFailedError:
+    reasons = "; ".join(dict.fromkeys(progress.errors)) or "see its log"
+    return RunFailedError(f"run {progress.run_id} of {job} ended as {progress.status}: {reasons} "
+                          f"({client.url}/runs/{progress.run_id})")
 
 
 def failed_checks(checks: Sequence[CheckResult]) -> list[str]:

@@ -27,6 +27,9 @@ def prices(source: str = "", nullable: bool = False) -> tuple[Column, ...]:
     )
 
 
+BAR_COLUMNS = tuple(column.name for column in prices())
+"""The five numbers of a bar, as every table names them: open, high, low, close, volume."""
+
 STOOQ_DOWNLOADS = Table(
     layer="bronze", name="stooq_downloads",
     summary="One row per distinct Stooq file and ticker: the memory of what was ingested, by content hash.",

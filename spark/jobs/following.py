@@ -24,12 +24,12 @@ def followed(lake: Lake, table: Table, window: Window, inputs: Mapping[str, int]
     if not reach_days and window.start <= changed.start and changed.end <= window.end:
         # The usual day: what changed is what the run is for, and no file has to be listed to know it.
         return window
-    oldest, newest = lake.oldest(table.address), lake.newest(table.address)
-    if oldest is None or newest is None:
+    built = lake.built(table.address)
+    if built is None:
         return window
     # All dates must not be added to.
-    reached = newest if changed.end >= newest else min(changed.end + timedelta(days=reach_days), newest)
-    start = max(changed.start, oldest)
+    reached = built.end if changed.end >= built.end else min(changed.end + timedelta(days=reach_days), built.end)
+    start = max(changed.start, built.start)
     if reached < start:
         return window
     return Window(start=min(start, window.start), end=max(reached, window.end))

@@ -1,5 +1,6 @@
 """What a job says when it is done: counts, snapshots, checks. Standard library only, so that every room can read it."""
 
+from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,6 +18,12 @@ class Window:
     def __post_init__(self) -> None:
         if self.end < self.start:
             raise ValueError(f"window ends ({self.end}) before it starts ({self.start}); swap the dates")
+
+    @property
+    def whole_months(self) -> "Window":
+        """From the first day of the first month to the last day of the last one."""
+        last_day = monthrange(self.end.year, self.end.month)[1]
+        return Window(start=self.start.replace(day=1), end=self.end.replace(day=last_day))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """gold.monthly_summary: whole months from the daily analytics."""
 
-from calendar import monthrange
 from datetime import timedelta
 from functools import partial
 
@@ -22,18 +21,12 @@ def run(lake: Lake, window: Window, provenance: Provenance) -> JobReport:
     """Replace the months of the window (first day of the first month to last day of the last), and changed ones."""
     inputs = {DAYS: lake.snapshot_id(DAYS)}
     # A month stands on the last close of the month before it too.
-    window = whole_months(followed(lake, TABLE, window, inputs, reach_days=PREVIOUS_MONTH_DAYS))
+    window = followed(lake, TABLE, window, inputs, reach_days=PREVIOUS_MONTH_DAYS).whole_months
     days = lake.frame(DAYS, Window(start=window.start - timedelta(days=PREVIOUS_MONTH_DAYS), end=window.end), inputs[DAYS])
     months = map_by_ticker(days, partial(_kernel, window=window), TABLE, ("session_date",)).toArrow()
     report = lake.replace_rows(TABLE.address, months, replaced=between("month_date", window), provenance=provenance,
                                input_snapshots=inputs)
     return JobReport(tables=(report,), input_snapshots=inputs)
-
-
-def whole_months(window: Window) -> Window:
-    """The window from the first day of its first month to the last day of its last."""
-    last_day = monthrange(window.end.year, window.end.month)[1]
-    return Window(start=window.start.replace(day=1), end=window.end.replace(day=last_day))
 
 
 def _kernel(days: pl.DataFrame, window: Window) -> pl.DataFrame:

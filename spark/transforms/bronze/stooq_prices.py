@@ -14,14 +14,13 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pyarrow as pa
 
-from spark.contracts.bronze import STOOQ_PRICES
+from spark.contracts.bronze import BAR_COLUMNS, STOOQ_PRICES
 from spark.schemas import arrow_schema
 from spark.transforms.quarantine import Rejection, rejections_table
 
 _EXCHANGE_ZONE = ZoneInfo("America/New_York")
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
-_PRICES = ("open_usd", "high_usd", "low_usd", "close_usd")
-_VALUES = (*_PRICES, "volume_shares")
+_PRICES = BAR_COLUMNS[:4]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +144,7 @@ def parse(
         pl.lit(file_sha256).alias("file_sha256"),
         pl.lit(ticker).alias("ticker"),
         "session_date",
-        *_VALUES,
+        *BAR_COLUMNS,
         pl.lit(fetched_ts.astimezone(UTC)).cast(pl.Datetime("us", "UTC")).alias("fetched_ts"),
         "line_number",
     )
@@ -241,7 +240,7 @@ def _without_repeats(lines: pl.DataFrame) -> pl.DataFrame:
     if good["session_date"].n_unique() == good.height:
         return lines
     repeats = good.filter(
-        (pl.struct(_VALUES).n_unique().over("session_date") == 1) & ~pl.col("session_date").is_first_distinct()
+        (pl.struct(BAR_COLUMNS).n_unique().over("session_date") == 1) & ~pl.col("session_date").is_first_distinct()
     )["line_number"]
     return lines.with_columns(
         pl.when(pl.col("line_number").is_in(repeats.implode()))

@@ -17,10 +17,11 @@ from datetime import date, datetime
 import numpy as np
 import polars as pl
 
+from spark.contracts.bronze import BAR_COLUMNS
 from spark.contracts.silver import ACCEPTED_VERDICTS, PRICE_RESTATEMENTS
 from spark.transforms.polars_schema import conform, polars_schema
 from spark.transforms.rolling import Floats
-from spark.transforms.silver.prices_daily import BAR_COLUMNS, is_possible
+from spark.transforms.silver.prices_daily import is_possible
 from spark.transforms.silver.vendor_rounding import resolution
 
 MIN_SEGMENT_SESSIONS = 3

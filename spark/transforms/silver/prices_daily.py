@@ -7,12 +7,10 @@ from operator import and_
 
 import polars as pl
 
+from spark.contracts.bronze import BAR_COLUMNS
 from spark.contracts.silver import ACCEPTED_VERDICTS, PRICE_CHECKS, PRICES_DAILY, QUARANTINE
 from spark.transforms.polars_schema import conform
 from spark.transforms.silver.vendor_rounding import agree
-
-BAR_COLUMNS = ("open_usd", "high_usd", "low_usd", "close_usd", "volume_shares")
-"""The five numbers of a bar, as bronze and silver name them."""
 
 _REASONS = {"volume_not_negative": "negative_volume"}
 _REMEDY = "wait for a corrected download, or correct the dropped file"

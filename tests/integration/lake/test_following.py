@@ -7,7 +7,8 @@ import pytest
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_services.sample_sources import prices
 from spark.jobs.report import Window
-from spark.storage import ALL_DATES, Lake
+from spark.snapshots import ALL_DATES
+from spark.storage import Lake
 from tests.integration.lake.chain import Chain, price_file, universe
 
 pytestmark = pytest.mark.stack

@@ -12,7 +12,6 @@ import pytest
 
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_services.sample_sources import prices
-from spark.jobs.gold.monthly_summary import whole_months
 from spark.jobs.report import Window
 from spark.storage import Lake, WindowContent
 from tests.integration.lake.chain import Chain, empty, generated_slot, price_file, published, universe
@@ -95,7 +94,7 @@ def piece_by_piece(chain: Chain, random: Random) -> Iterator[Step]:
             yield from built(chain, "silver.news_mentions", [news_piece])
             yield from built(chain, "gold.news_daily", [news_piece])
         yield from (partial(chain.build, address, piece) for address in BY_SESSION)
-        yield from built(chain, "gold.monthly_summary", [whole_months(piece)])
+        yield from built(chain, "gold.monthly_summary", [piece.whole_months])
 
 
 def table_by_table(chain: Chain, random: Random) -> Iterator[Step]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from spark.contracts import gold
 from spark.jobs.following import followed
 from spark.jobs.report import Window
-from spark.storage import ALL_DATES, Lake
+from spark.snapshots import ALL_DATES
+from spark.storage import Lake
 
 DAYS = st.dates(date(2000, 1, 3), date(2018, 3, 27))
 WINDOWS = st.tuples(DAYS, DAYS).map(lambda days: Window(start=min(days), end=max(days)))
@@ -24,16 +25,13 @@ class Told:
     """A lake that knows which dates of a table are built and which of its inputs have changed."""
 
     changed: Window | None
-    built: Window | None
+    rows: Window | None
 
     def changed_since_built(self, address: str, inputs: Mapping[str, int]) -> Window | None:
         return self.changed
 
-    def oldest(self, address: str) -> date | None:
-        return self.built.start if self.built else None
-
-    def newest(self, address: str) -> date | None:
-        return self.built.end if self.built else None
+    def built(self, address: str) -> Window | None:
+        return self.rows
 
 
 def widened(window: Window, changed: Window | None, built: Window | None, reach_days: int = 0) -> Window:

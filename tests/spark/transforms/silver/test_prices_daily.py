@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark.contracts.bronze import STOOQ_PRICES
+from spark.contracts.bronze import BAR_COLUMNS, STOOQ_PRICES
 from spark.contracts.silver import PRICE_CHECKS, PRICE_RESTATEMENTS, PRICES_DAILY, QUARANTINE
 from spark.transforms.polars_schema import polars_schema
 from spark.transforms.silver import price_restatements, prices_daily
@@ -24,7 +24,7 @@ def rows(file: str, bars: dict[date, Bar], ticker: str = "TEST", hours: int = 0)
     return pl.DataFrame([
         {"file_sha256": file * 64, "ticker": ticker, "session_date": day,
          "fetched_ts": FETCHED + timedelta(hours=hours), "line_number": 2 + index,
-         **dict(zip(prices_daily.BAR_COLUMNS, bar, strict=True))}
+         **dict(zip(BAR_COLUMNS, bar, strict=True))}
         for index, (day, bar) in enumerate(bars.items())
     ], schema_overrides=polars_schema(STOOQ_PRICES)).select(STOOQ_PRICES.column_names)
 

@@ -13,6 +13,8 @@ from finlake_resources.environment import EnvironmentName, RawEnvironment, Sourc
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 LIVE_STOOQ_URL = "https://stooq.com"
 LIVE_GDELT_URL = "http://data.gdeltproject.org"
+LIVE_FINNHUB_URL = "https://finnhub.io/api/v1"
+LIVE_FINNHUB_WS_URL = "wss://ws.finnhub.io"
 
 
 class SettingsError(ValueError):
@@ -46,6 +48,29 @@ RULES: dict[EnvironmentName, EnvironmentRules] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class StreamSettings:
+    """Where trades and quotes flow: from Finnhub through Postgres and Kafka to ClickHouse.
+
+    `market_uri` and `clickhouse_url` hold neither user nor password; each user's password is read from its file when a
+    client is made. `finnhub_token_file` None: there is no token, and the feed refuses to start.
+    """
+
+    market_uri: str
+    market_feed_password_file: Path
+    market_reconcile_password_file: Path
+    kafka_bootstrap: str
+    connect_url: str
+    clickhouse_url: str
+    clickhouse_admin_password_file: Path
+    clickhouse_sink_password_file: Path
+    clickhouse_reader_password_file: Path
+    finnhub_url: str
+    finnhub_ws_url: str
+    finnhub_token_file: Path | None
+    alert_webhook_url_file: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """One complete, consistent configuration.
 
@@ -70,6 +95,7 @@ class Settings:
     stooq_apikey_file: Path | None
     gdelt_url: str
     s3: S3Settings | None
+    stream: StreamSettings
 
 
 def settings_for(raw: RawEnvironment) -> Settings:
@@ -90,6 +116,15 @@ def settings_for(raw: RawEnvironment) -> Settings:
         "spark_remote": "sc://127.0.0.1:15002",
         "dagster_url": "http://127.0.0.1:3000",
         "stooq_drop": str(home / "stooq_drop"),
+        "market_uri": "postgresql://127.0.0.1:15432/market",
+        "market_feed_password_file": str(home / "secrets" / "feed.password"),
+        "market_reconcile_password_file": str(home / "secrets" / "reconcile.password"),
+        "kafka_bootstrap": "127.0.0.1:19092",
+        "connect_url": "http://127.0.0.1:18083",
+        "clickhouse_url": "http://127.0.0.1:18123",
+        "clickhouse_admin_password_file": str(home / "secrets" / "clickhouse_admin.password"),
+        "clickhouse_sink_password_file": str(home / "secrets" / "clickhouse_sink.password"),
+        "clickhouse_reader_password_file": str(home / "secrets" / "clickhouse_reader.password"),
     }
 
     def told(name: str) -> str:
@@ -100,10 +135,24 @@ def settings_for(raw: RawEnvironment) -> Settings:
             raise SettingsError(f"{raw.environment} needs FINLAKE_{name.upper()}; set it, there is no default outside local")
         return str(value)
 
-    def sample_or(live_url: str) -> str:
-        if sources == "live":
-            return live_url
-        return raw.sample_sources_url or "http://127.0.0.1:18080"
+    samples = raw.sample_sources_url or "http://127.0.0.1:18090"
+
+    def sample_or(live_url: str, sample_url: str = samples) -> str:
+        return live_url if sources == "live" else sample_url
+
+    stream = StreamSettings(
+        market_uri=told("market_uri"), kafka_bootstrap=told("kafka_bootstrap"), connect_url=told("connect_url"),
+        market_feed_password_file=Path(told("market_feed_password_file")),
+        market_reconcile_password_file=Path(told("market_reconcile_password_file")),
+        clickhouse_url=told("clickhouse_url"),
+        clickhouse_admin_password_file=Path(told("clickhouse_admin_password_file")),
+        clickhouse_sink_password_file=Path(told("clickhouse_sink_password_file")),
+        clickhouse_reader_password_file=Path(told("clickhouse_reader_password_file")),
+        finnhub_url=raw.finnhub_url or sample_or(LIVE_FINNHUB_URL, f"{samples}/finnhub/api/v1"),
+        finnhub_ws_url=raw.finnhub_ws_url or sample_or(LIVE_FINNHUB_WS_URL, f"{samples}/finnhub/ws".replace("http", "ws", 1)),
+        finnhub_token_file=raw.finnhub_token_file or (home / "secrets" / "finnhub.token" if sources == "sample" else None),
+        alert_webhook_url_file=raw.alert_webhook_url_file,
+    )
 
     return Settings(
         environment=raw.environment, sources=sources, home=home,
@@ -115,6 +164,7 @@ def settings_for(raw: RawEnvironment) -> Settings:
         warehouse=told("warehouse"), spark_remote=told("spark_remote"), dagster_url=told("dagster_url"),
         stooq_url=sample_or(LIVE_STOOQ_URL), stooq_drop=told("stooq_drop"), stooq_apikey_file=raw.stooq_apikey_file,
         gdelt_url=sample_or(LIVE_GDELT_URL), s3=_s3_settings(raw),
+        stream=stream,
     )
 
 

@@ -28,6 +28,10 @@ def settings_of(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> SettingsOf
             "home": tmp_path, "catalog_uri": "postgresql+psycopg2://lake@127.0.0.1:1/lake",
             "catalog_password_file": f"{tmp_path}/password", "warehouse": f"file://{tmp_path}/warehouse",
             "spark_remote": "sc://127.0.0.1:1", "dagster_url": "http://127.0.0.1:1", "stooq_drop": f"{tmp_path}/drop",
+            "market_uri": "postgresql://127.0.0.1:1/market", "kafka_bootstrap": "127.0.0.1:1",
+            "connect_url": "http://127.0.0.1:1", "clickhouse_url": "http://127.0.0.1:1",
+            "market_feed_password_file": f"{tmp_path}/password", "market_reconcile_password_file": f"{tmp_path}/password",
+            **{f"clickhouse_{user}_password_file": f"{tmp_path}/password" for user in ("admin", "sink", "reader")},
         }
         return settings_for(RawEnvironment.model_validate({"environment": environment, "sources": sources, **told}))
 

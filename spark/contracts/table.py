@@ -1,13 +1,13 @@
 """The vocabulary of contracts: `Table`, `Column`, `Check` and the few words they are made of.
 
-A contract is the one place that names a column. The Iceberg schema, the Dagster column schema and lineage, the audit
-before publishing, the data dictionary and the Open Data Contract export are all derived from it.
+A contract is the one place that names a column. The Iceberg schema, ClickHouse's tables, the Dagster column schema and
+lineage, the audit before publishing, the data dictionary and the Open Data Contract export are all derived from it.
 """
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-Layer = Literal["bronze", "silver", "gold"]
+Layer = Literal["bronze", "silver", "gold", "serving", "speed"]
 ColumnType = Literal["string", "boolean", "int", "long", "double", "date", "timestamp", "list<string>"]
 Severity = Literal["error", "warn"]
 PartitionTransform = Literal["identity", "day", "month"]

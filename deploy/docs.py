@@ -7,11 +7,14 @@ from pathlib import Path
 
 import yaml
 
+from spark.contracts import serving, speed
 from spark.contracts.dictionary import render_dictionary, render_graph
 from spark.contracts.lake import TABLES
 from spark.contracts.standard_export import standard_document
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# The Open Data Contract export is of the lake's tables alone: its quality rules are what their audit runs.
+ALL_TABLES = TABLES | {table.address: table for table in (*speed.TABLES, *serving.TABLES)}
 CONTRACTS = Path("docs/contracts")
 _NOTICE = "# Written by `python -m deploy.docs` from spark/contracts; change the contract, not this file.\n"
 
@@ -20,8 +23,8 @@ def documents(repository: Path) -> dict[Path, str]:
     """Text of every generated document by its path relative to `repository`, whose pyproject.toml gives the version."""
     version = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["version"]
     texts = {
-        Path("docs/data-dictionary.md"): render_dictionary(TABLES),
-        Path("docs/asset-graph.md"): render_graph(TABLES),
+        Path("docs/data-dictionary.md"): render_dictionary(ALL_TABLES),
+        Path("docs/asset-graph.md"): render_graph(ALL_TABLES),
     }
     for table in TABLES.values():
         document = standard_document(table, TABLES, version)

@@ -1,4 +1,4 @@
-"""The city map: every table of the lake, the checks across them, the jobs over them, and what runs by itself.
+"""The city map: the lake's tables, what ClickHouse serves, the chain of the stream, checks, jobs, and what runs by itself.
 
 Read on in a layer's folder, then in the contract (spark/contracts) and the transform (spark/transforms) of a table.
 """
@@ -8,11 +8,24 @@ import warnings
 import dagster as dg
 
 from finlake_assets import automation, jobs
-from finlake_assets.bronze import gdelt_gkg, stooq_prices
-from finlake_assets.checks import across_tables, freshness
-from finlake_assets.gold import indicators, ml_features, ml_labels, monthly_summary, news_daily, stock_analytics
+from finlake_assets.bronze import finnhub_quotes_cdc, finnhub_trades_cdc, gdelt_gkg, stooq_prices
+from finlake_assets.checks import across_tables, continuity, freshness, reconciled, speed_against_batch
+from finlake_assets.checks import serving as serving_checks
+from finlake_assets.checks import stream as stream_checks
+from finlake_assets.gold import (
+    candles_1m,
+    indicators,
+    ml_features,
+    ml_labels,
+    monthly_summary,
+    news_daily,
+    stock_analytics,
+)
 from finlake_assets.partitions import Timeline
-from finlake_assets.silver import news_mentions, price_restatements, prices_daily, quarantine
+from finlake_assets.serving import following, gold_ml_features, gold_stock_analytics, prices_unified
+from finlake_assets.silver import news_mentions, price_restatements, prices_daily, quarantine, quotes, trades
+from finlake_assets.speed import chain, health_job
+from finlake_assets.speed.rules import StreamLimits
 from finlake_assets.upkeep import lake as lake_upkeep
 from finlake_resources.build import build_resources
 from finlake_resources.calendar import TradingCalendar
@@ -21,10 +34,12 @@ from finlake_resources.settings import Settings
 from finlake_sensors import registry
 
 TABLES = (
-    stooq_prices, gdelt_gkg,
-    price_restatements, prices_daily, news_mentions,
-    indicators, news_daily, stock_analytics, monthly_summary, ml_features, ml_labels,
+    stooq_prices, gdelt_gkg, finnhub_trades_cdc, finnhub_quotes_cdc,
+    price_restatements, prices_daily, news_mentions, trades, quotes,
+    indicators, news_daily, stock_analytics, monthly_summary, ml_features, ml_labels, candles_1m,
 )
+
+SERVED = (gold_stock_analytics, gold_ml_features, prices_unified)
 
 # Spark computes; a step only waits for it. Steps share a process where that process is all there is.
 EXECUTORS: dict[EnvironmentName, dg.ExecutorDefinition] = {
@@ -50,16 +65,24 @@ def timeline_for(settings: Settings) -> Timeline:
 
 def _build(settings: Settings, resource_overrides: dict[str, object]) -> dg.Definitions:
     timeline = timeline_for(settings)
+    limits, is_live = StreamLimits(), settings.sources == "live"
     tables = [module.build(timeline) for module in TABLES]
+    served = [module.build() for module in SERVED]
     if settings.runs_unattended:
-        tables = automation.with_automation(tables)
+        tables, served = automation.with_automation(tables), following.with_automation(served)
     fresh = freshness.build(timeline)
-    lake_jobs = jobs.build(apart=fresh)
-    unattended = registry.build(settings, timeline, lake_jobs)
+    about_now = [
+        *fresh, *stream_checks.build(limits, timeline.calendar, is_live=is_live), *serving_checks.build(),
+        speed_against_batch.build(), *reconciled.build(),
+    ]
+    lake_jobs = jobs.build(apart=about_now)
+    unattended = registry.build(settings, timeline, lake_jobs, limits)
     return dg.Definitions(
-        assets=[*tables, quarantine.build(), *lake_upkeep.build()],
-        asset_checks=[*fresh, *across_tables.build()],
-        jobs=list(lake_jobs.values()),
+        assets=[
+            *tables, quarantine.build(), *served, *chain.build(is_watched=settings.runs_unattended), *lake_upkeep.build(),
+        ],
+        asset_checks=[*about_now, *across_tables.build(), *continuity.build()],
+        jobs=[*lake_jobs.values(), following.job(), health_job.build(limits, timeline.calendar, is_live=is_live)],
         schedules=unattended.schedules,
         sensors=unattended.sensors,
         resources={**build_resources(settings), **resource_overrides},

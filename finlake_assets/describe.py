@@ -32,16 +32,18 @@ class AssetArguments(TypedDict):
 
 def described_by(
     table: Table, *others: Table, timeline: Timeline, reads: Mapping[str, dg.PartitionMapping] | None = None,
+    outside: Sequence[dg.AssetKey] = (),
 ) -> AssetArguments:
     """Arguments of the asset whose step writes `table`, and `others` with it.
 
     `reads` maps an input's address to how much of it a partition needs, where that is more than its own partition.
-    The checks can run without the step's writing: select them alone.
+    `outside` are assets that no contract describes and that the tables are filled from. The checks can run without the
+    step's writing: select them alone.
     """
     tables = (table, *others)
     return AssetArguments(
         name=f"{table.layer}__{table.name}",
-        specs=[asset_spec(each, reads) for each in tables],
+        specs=[asset_spec(each, reads).merge_attributes(deps=outside) for each in tables],
         check_specs=[spec for each in tables for spec in check_specs(each)],
         partitions_def=timeline.partitions(table.window),
         backfill_policy=dg.BackfillPolicy.single_run(),

@@ -1,4 +1,8 @@
-"""The jobs a person or a sensor launches: one per calendar, for one key or a range in one run, and two for care."""
+"""The jobs a person or a sensor launches: one per calendar, for one key or a range in one run, and two for care.
+
+`stream_archive` without configuration archives all that is in Kafka up to the end of the run's last day, and carries it on;
+with a range of offsets, as the sensor asks for it, exactly up to the end of that range.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 BY_DAY = "lake_by_day"
 BY_SESSION = "lake_by_session"
 BY_MONTH = "lake_by_month"
+STREAM_ARCHIVE = "stream_archive"
 CHECKS_ONLY = "checks_only"
 UPKEEP = "upkeep"
 
@@ -52,6 +57,10 @@ def build(apart: Sequence[dg.AssetChecksDefinition]) -> "dict[str, AssetJob]":
         dg.define_asset_job(
             BY_MONTH, selection=_by_calendar("month") - about_now,
             description="Summaries of whole months.",
+        ),
+        dg.define_asset_job(
+            STREAM_ARCHIVE, selection=_by_calendar("stream_day") - about_now,
+            description="The live stream from Kafka to bronze, silver and candles, by UTC day.",
         ),
         dg.define_asset_job(
             CHECKS_ONLY, selection=dg.AssetSelection.all_asset_checks(),

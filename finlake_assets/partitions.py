@@ -1,4 +1,4 @@
-"""The lake's calendars as Dagster partitions: sessions, days and months, and the dates a run stands for."""
+"""The lake's calendars as Dagster partitions: sessions, days, days of the stream, months; the dates a run stands for."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -11,6 +11,7 @@ from spark.contracts.table import WindowKind
 from spark.jobs.report import Window
 
 GDELT_START = date(2015, 2, 18)
+STREAM_START = date(2024, 1, 1)
 WEEKENDS = "0 0 * * 6,0"
 
 
@@ -46,6 +47,16 @@ class Timeline:
         return dg.DailyPartitionsDefinition(start_date=GDELT_START.isoformat(), timezone=str(NEW_YORK), end_offset=1)
 
     @cached_property
+    def stream_days(self) -> dg.DailyPartitionsDefinition:
+        """One key per UTC day of the stream, the day under way included.
+
+        The stream is of now, also where the other sources are samples that end years ago: their end does not bound it. Its
+        days are those of Postgres's partitions. A trade may have happened before the first key, when it is replayed: its
+        candle is built by the run that follows the change, and shown under that run's key.
+        """
+        return dg.DailyPartitionsDefinition(start_date=STREAM_START.isoformat(), timezone="UTC", end_offset=1)
+
+    @cached_property
     def months(self) -> dg.MonthlyPartitionsDefinition:
         """One key per calendar month, named by its first day; it exists once the month is over."""
         start = self.history_start.replace(day=1).isoformat()
@@ -58,6 +69,8 @@ class Timeline:
                 return self.sessions
             case "day":
                 return self.days
+            case "stream_day":
+                return self.stream_days
             case "month":
                 return self.months
             case "none":

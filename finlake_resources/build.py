@@ -2,15 +2,26 @@
 
 from typing import TypedDict
 
+from finlake_resources.alert_webhook import AlertWebhook
+from finlake_resources.change_capture import ChangeCapture
+from finlake_resources.clickhouse import ClickHouse
 from finlake_resources.gdelt import GdeltFeed
-from finlake_resources.settings import Settings
+from finlake_resources.kafka import KafkaTopics
+from finlake_resources.market import Market
+from finlake_resources.reconciliation.reconcile import build_reconciliation
+from finlake_resources.settings import PROJECT_ROOT, Settings
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_resources.stooq import StooqPrices
 from finlake_resources.universe_file import UniverseFile
 
+CONNECTOR_FILE = PROJECT_ROOT / "deploy" / "connectors" / "finlake-ods.json"
+
 
 def build_resources(settings: Settings) -> dict[str, object]:
-    """`jobs`, `stooq`, `gdelt` and `universe`, configured; nothing is opened."""
+    """One resource per outside system, by the key under which assets and sensors ask for it; nothing is opened.
+
+    `topics` is `kafka` with less patience: for those who look at many things and must not hang at one that is silent.
+    """
     return {
         "jobs": build_jobs(settings),
         "stooq": StooqPrices(
@@ -20,6 +31,25 @@ def build_resources(settings: Settings) -> dict[str, object]:
         ),
         "gdelt": GdeltFeed(base_url=settings.gdelt_url, delay_seconds=0.0 if settings.sources == "sample" else 0.1),
         "universe": UniverseFile(path=str(settings.universe_path)),
+        **_stream_resources(settings),
+    }
+
+
+def _stream_resources(settings: Settings) -> dict[str, object]:
+    stream = settings.stream
+    return {
+        "kafka": KafkaTopics(bootstrap=stream.kafka_bootstrap),
+        "topics": KafkaTopics(bootstrap=stream.kafka_bootstrap, patience_s=5),
+        "market": Market(uri=stream.market_uri, password_file=str(stream.market_reconcile_password_file)),
+        "capture": ChangeCapture(connect_url=stream.connect_url, config_file=str(CONNECTOR_FILE)),
+        "clickhouse": ClickHouse(
+            url=stream.clickhouse_url, admin_password_file=str(stream.clickhouse_admin_password_file),
+            reader_password_file=str(stream.clickhouse_reader_password_file),
+            s3_endpoint=settings.s3.endpoint if settings.s3 else None,
+        ),
+        "reconciliation": build_reconciliation(stream),
+        "alerts": AlertWebhook(
+            url_file=str(stream.alert_webhook_url_file) if stream.alert_webhook_url_file else None),
     }
 
 

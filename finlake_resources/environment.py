@@ -42,6 +42,7 @@ class RawEnvironment(BaseSettings):
     finnhub_url: str | None = None
     finnhub_ws_url: str | None = None
     finnhub_token_file: Path | None = None
+    finnhub_symbols: str | None = None
     alert_webhook_url_file: Path | None = None
     s3_endpoint: str | None = None
     s3_region: str | None = None

@@ -15,6 +15,8 @@ LIVE_STOOQ_URL = "https://stooq.com"
 LIVE_GDELT_URL = "http://data.gdeltproject.org"
 LIVE_FINNHUB_URL = "https://finnhub.io/api/v1"
 LIVE_FINNHUB_WS_URL = "wss://ws.finnhub.io"
+# Followed unless told otherwise: a coin trades when the exchanges are closed.
+ALWAYS_TRADED = "BINANCE:BTCUSDT"
 
 
 class SettingsError(ValueError):
@@ -52,7 +54,8 @@ class StreamSettings:
     """Where trades and quotes flow: from Finnhub through Postgres and Kafka to ClickHouse.
 
     `market_uri` and `clickhouse_url` hold neither user nor password; each user's password is read from its file when a
-    client is made. `finnhub_token_file` None: there is no token, and the feed refuses to start.
+    client is made. `finnhub_token_file` None: there is no token, and the feed refuses to start. `finnhub_symbols` are
+    followed beside the universe's, such as BINANCE:BTCUSDT.
     """
 
     market_uri: str
@@ -67,6 +70,7 @@ class StreamSettings:
     finnhub_url: str
     finnhub_ws_url: str
     finnhub_token_file: Path | None
+    finnhub_symbols: tuple[str, ...]
     alert_webhook_url_file: Path | None
 
 
@@ -151,6 +155,7 @@ def settings_for(raw: RawEnvironment) -> Settings:
         finnhub_url=raw.finnhub_url or sample_or(LIVE_FINNHUB_URL, f"{samples}/finnhub/api/v1"),
         finnhub_ws_url=raw.finnhub_ws_url or sample_or(LIVE_FINNHUB_WS_URL, f"{samples}/finnhub/ws".replace("http", "ws", 1)),
         finnhub_token_file=raw.finnhub_token_file or (home / "secrets" / "finnhub.token" if sources == "sample" else None),
+        finnhub_symbols=_listed(ALWAYS_TRADED if raw.finnhub_symbols is None else raw.finnhub_symbols),
         alert_webhook_url_file=raw.alert_webhook_url_file,
     )
 
@@ -166,6 +171,11 @@ def settings_for(raw: RawEnvironment) -> Settings:
         gdelt_url=sample_or(LIVE_GDELT_URL), s3=_s3_settings(raw),
         stream=stream,
     )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """The entries of a list that is separated by commas."""
+    return tuple(entry.strip() for entry in text.split(",") if entry.strip())
 
 
 def _s3_settings(raw: RawEnvironment) -> S3Settings | None:

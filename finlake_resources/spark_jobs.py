@@ -15,9 +15,10 @@ import dagster as dg
 
 from spark.contracts import lake as contracts
 from spark.contracts.bronze import BAR_COLUMNS
+from spark.contracts.column_sums import TableSums, spark_sums, sums_of
 from spark.contracts.silver import ACCEPTED_VERDICTS
 from spark.contracts.universe import Universe
-from spark.jobs.report import CheckOutcome, JobReport, Provenance, Window
+from spark.jobs.report import CheckOutcome, JobReport, OffsetRange, Provenance, Window
 
 if TYPE_CHECKING:
     from pyiceberg.expressions import BooleanExpression
@@ -30,6 +31,7 @@ JOBS: dict[str, str] = {
         "bronze.stooq_prices", "bronze.gdelt_gkg", "silver.price_restatements", "silver.prices_daily",
         "silver.news_mentions", "gold.indicators", "gold.news_daily", "gold.stock_analytics", "gold.monthly_summary",
         "gold.ml_features", "gold.ml_labels",
+        "bronze.finnhub_trades_cdc", "bronze.finnhub_quotes_cdc", "silver.trades", "silver.quotes", "gold.candles_1m",
     )
 }
 UpkeepAction = Literal["compact", "expire", "orphans", "branches"]
@@ -48,6 +50,20 @@ class PendingRestatement:
     fetched_ts: datetime
     recompute_from_date: date
     needs_whole_history: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedSnapshot:
+    """Where `main` of a table is: its snapshot, the folder of the table, and the metadata file that makes it current.
+
+    `metadata_path` is relative to `location`. `inputs` are the snapshots by address that it was built from.
+    """
+
+    address: str
+    snapshot_id: int
+    location: str
+    metadata_path: str
+    inputs: Mapping[str, int]
 
 
 class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -96,6 +112,39 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
     def newest(self, address: str) -> date | None:
         """Largest window date of a table's published rows."""
         return self.lake().newest(address)
+
+    def published(self, address: str) -> PublishedSnapshot:
+        """Where `main` of a table is now, for engines that read the lake's files themselves.
+
+        Raises `LookupError` for a table without a snapshot.
+        """
+        from spark.snapshots import inputs_of
+
+        table = self.lake().table(address)
+        snapshot, location = table.current_snapshot(), table.location().rstrip("/")
+        if snapshot is None:
+            raise LookupError(f"{address} has no snapshot although it was created with one; run its step again")
+        return PublishedSnapshot(
+            address=address, snapshot_id=snapshot.snapshot_id, location=location,
+            metadata_path=table.metadata_location.removeprefix(f"{location}/"), inputs=inputs_of(table))
+
+    def column_sums(self, address: str, snapshot_id: int) -> TableSums:
+        """Exact sums of every column of a snapshot, to compare copies with."""
+        contract = contracts.table(address)
+        row = self.lake().frame(address, snapshot_id=snapshot_id).selectExpr(*spark_sums(contract)).first()
+        return sums_of(contract, tuple(row or ()))
+
+    def row_count(self, address: str, snapshot_id: int) -> int:
+        """Rows of a snapshot, as its files tell."""
+        return self.lake().table(address).scan(snapshot_id=snapshot_id).count()
+
+    def archive_positions(self, address: str) -> dict[tuple[str, int], int]:
+        """By topic and partition, the offset up to which a table of the stream shows everything; empty before its first rows."""
+        return self.lake().positions(address)
+
+    def offset_gaps(self, address: str) -> list[OffsetRange]:
+        """Offsets that the archive of a topic lacks, as far back as snapshots are kept."""
+        return self.lake().offset_gaps(address)
 
     def loaded_slots(self, day: date, universe: Universe) -> set[datetime]:
         """Slots of the day that were loaded, or found empty, with the present universe."""

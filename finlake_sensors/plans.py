@@ -7,8 +7,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from typing import Protocol
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -16,6 +16,12 @@ COMPLETE_SUFFIXES = (".csv", ".txt", ".zip")
 RESTATEMENT_ATTEMPTS = 3
 # A vendor needs a while after the close; the two ticks serve early closes (13:00) and ordinary ones (16:00).
 SETTLING = timedelta(hours=2)
+# A range of offsets is asked for when it is long enough to be worth a run, or old enough not to wait any longer.
+WORTH_OFFSETS = 250_000
+WAITED = timedelta(minutes=5)
+# The longest range of one run, which cuts it into commits that fit into memory.
+RANGE_OFFSETS = 1_000_000
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(minutes=30)
 AFTER_CLOSE_HOURS = (15, 18)
 
 
@@ -77,6 +83,31 @@ class ArrivalPlan:
     waiting: tuple[str, ...]
     key: str
     cursor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """What a partition holds beyond the archive: offsets from `first` up to `end`, which is not part of it.
+
+    `gone_from` is where the archive stands when Kafka has deleted the offsets from there up to `first`.
+    """
+
+    first: int
+    end: int
+    gone_from: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchivePlan:
+    """The ranges to archive in one run, by partition, or why there are none; `key` names the request, `day` (UTC) its run.
+
+    `cursor` remembers the last request of the topic.
+    """
+
+    decision: Mapping[int, tuple[int, int]] | Skip
+    cursor: str
+    key: str = ""
+    day: date | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +187,92 @@ def plan_restatements(
         cursor=json.dumps(counts, sort_keys=True),
         whole_history=tuple(sorted({each.ticker for each in wanted.values() if each.needs_whole_history})),
     )
+
+
+def backlogs(
+    marks: Mapping[int, tuple[int, int]], archived: Mapping[int, int],
+) -> tuple[dict[int, Backlog], list[int]]:
+    """Partitions that hold more than is archived, and those that end before the archive does: their topic was made anew.
+
+    `marks` are the first offset that is kept and the end, `archived` the end of the archive; partitions without one begin
+    at 0.
+    """
+    found, made_anew = {}, []
+    for partition, (low, end) in sorted(marks.items()):
+        at = archived.get(partition, 0)
+        if end < at:
+            made_anew.append(partition)
+        elif end > at:
+            found[partition] = Backlog(first=max(at, low), end=end, gone_from=at if low > at else None)
+    return found, made_anew
+
+
+def oldest_day(appended: Mapping[int, datetime | None], now: datetime) -> date:
+    """The UTC day of the oldest of some partitions' first records; today where there are only offsets without records."""
+    return min((moment.astimezone(UTC).date() for moment in appended.values() if moment is not None), default=now.date())
+
+
+def midnight_after(day: date) -> datetime:
+    """The end of a UTC day."""
+    return datetime.combine(day + timedelta(days=1), time(), UTC)
+
+
+def plan_archive(
+    topic: str, found: Mapping[int, Backlog], appended: Mapping[int, datetime | None], day_ends: Mapping[int, int],
+    cursor: str | None, *, now: datetime, is_running: bool,
+) -> ArchivePlan:
+    """One run over what all partitions hold of their oldest day, cut at `day_ends` and at `RANGE_OFFSETS`.
+
+    `appended` is when the first record of each backlog was, `day_ends` are the first offsets after its day (see
+    `oldest_day`). While a run is under way the range grows. A range whose run left the archive where it was is asked for
+    again under another key, after a pause that doubles with every attempt: retention goes on meanwhile, so that it is never
+    given up.
+    """
+    before = json.loads(cursor) if cursor else {}
+    if not found:
+        return ArchivePlan(decision=Skip(reason=f"{topic} is archived"), cursor=json.dumps({}))
+    if is_running:
+        return _unasked(f"{topic}: a run is under way; its next range grows", before)
+    if pause := _pause_left(before, found, now):
+        return _unasked(f"{topic}: attempt {before['attempt']} left the archive where it was; the next one in {pause}. "
+                        "Look at the failed runs of stream_archive", before)
+    ranges = {
+        partition: (backlog.first, end) for partition, backlog in found.items()
+        if (end := min(backlog.end, backlog.first + RANGE_OFFSETS, max(day_ends.get(partition, 0), backlog.first)))
+        > backlog.first or backlog.gone_from is not None
+    }
+    count = sum(end - first for first, end in ranges.values())
+    oldest = min((moment for moment in appended.values() if moment is not None), default=now - WAITED)
+    if count < WORTH_OFFSETS and now - oldest < WAITED and not any(each.gone_from is not None for each in found.values()):
+        return _unasked(f"{topic}: {count} offsets, the oldest of {oldest:%H:%M:%S}Z; waiting for more", before)
+    if not ranges:
+        return _unasked(f"{topic}: nothing of {oldest_day(appended, now)} is left to archive", before)
+    starts = _starts(found)
+    attempt = before["attempt"] + 1 if before.get("starts") == starts else 1
+    key = f"{topic}:" + ",".join(f"{partition}@{first}-{end}" for partition, (first, end) in ranges.items())
+    return ArchivePlan(
+        decision=ranges, key=key if attempt == 1 else f"{key}#{attempt}", day=oldest_day(appended, now),
+        cursor=json.dumps({"starts": starts, "attempt": attempt, "asked_ts": now.isoformat()}, sort_keys=True),
+    )
+
+
+def _starts(found: Mapping[int, Backlog]) -> dict[str, int]:
+    """Where the archive stands in every partition that has more."""
+    return {str(partition): backlog.first if backlog.gone_from is None else backlog.gone_from
+            for partition, backlog in found.items()}
+
+
+def _pause_left(before: Mapping[str, Any], found: Mapping[int, Backlog], now: datetime) -> timedelta | None:
+    """How long to wait before the same start is tried once more; None when it is time, or when the archive has moved."""
+    if before.get("starts") != _starts(found):
+        return None
+    pause = min(FIRST_PAUSE * 2 ** min(before["attempt"] - 1, 10), LONGEST_PAUSE)
+    left = datetime.fromisoformat(before["asked_ts"]) + pause - now
+    return left if left > timedelta() else None
+
+
+def _unasked(reason: str, before: Mapping[str, Any]) -> ArchivePlan:
+    return ArchivePlan(decision=Skip(reason=reason), cursor=json.dumps(before, sort_keys=True))
 
 
 def plan_after_close(now: datetime, calendar: Sessions) -> date | Skip:

@@ -8,20 +8,30 @@ import dagster as dg
 
 from finlake_assets.jobs import BY_MONTH, BY_SESSION
 from finlake_assets.partitions import Timeline
+from finlake_assets.speed.rules import StreamLimits
 from finlake_resources.environment import EnvironmentName
 from finlake_resources.settings import Settings
-from finlake_sensors import arrivals, restatements, schedules
+from finlake_sensors import alerts, arrivals, restatements, schedules, stream
 
 if TYPE_CHECKING:
     from finlake_assets.jobs import AssetJob
 
-SensorName = Literal["stooq_arrivals", "price_restatements", "months_follow_sessions"]
+SensorName = Literal[
+    "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health",
+    "run_failures",
+]
 ScheduleName = Literal["after_close", "news_of_the_day", "month_end", "daily_checks", "weekly_upkeep"]
 
 SENSORS: dict[EnvironmentName, tuple[SensorName, ...]] = {
-    "local": ("stooq_arrivals", "price_restatements", "months_follow_sessions"),
-    "staging": ("stooq_arrivals", "price_restatements", "months_follow_sessions"),
-    "production": ("stooq_arrivals", "price_restatements", "months_follow_sessions"),
+    "local": (
+        "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health", "run_failures",
+    ),
+    "staging": (
+        "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health", "run_failures",
+    ),
+    "production": (
+        "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health", "run_failures",
+    ),
 }
 SCHEDULES: dict[EnvironmentName, tuple[ScheduleName, ...]] = {
     "local": ("after_close", "news_of_the_day", "month_end", "daily_checks", "weekly_upkeep"),
@@ -40,7 +50,7 @@ class Unattended:
 
 
 def build(
-    settings: Settings, timeline: Timeline, jobs: "Mapping[str, AssetJob]",
+    settings: Settings, timeline: Timeline, jobs: "Mapping[str, AssetJob]", limits: StreamLimits,
 ) -> Unattended:
     """The environment's sensors and schedules: running where work is unattended, else there to be switched on by hand.
 
@@ -53,6 +63,10 @@ def build(
         "stooq_arrivals": arrivals.build(timeline, sensor_status),
         "price_restatements": restatements.build(timeline, sensor_status),
         "months_follow_sessions": restatements.build_months(jobs[BY_SESSION], jobs[BY_MONTH], sensor_status),
+        "stream_ranges": stream.build(sensor_status),
+        "stream_health": alerts.build_stream_health(
+            limits, timeline.calendar, settings.environment, sensor_status, is_live=settings.sources == "live"),
+        "run_failures": alerts.build_run_failures(settings.environment, settings.dagster_url, sensor_status),
     }
     timed: dict[ScheduleName, dg.ScheduleDefinition] = {
         "after_close": schedules.after_close(timeline, schedule_status),

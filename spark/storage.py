@@ -7,7 +7,7 @@ keep seeing what they saw. Rows equal to what `main` holds are not published aga
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
 from uuid import uuid4
@@ -21,24 +21,45 @@ from pyiceberg.exceptions import (
     NoSuchTableError,
     TableAlreadyExistsError,
 )
-from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThanOrEqual
+from pyiceberg.expressions import AlwaysFalse, AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThanOrEqual
 from pyiceberg.table import Table as IcebergTable
 from pyspark.sql import Column as SparkColumn
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, DataFrameWriterV2, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 from sqlalchemy.exc import IntegrityError, OperationalError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from spark.contracts import lake as contracts
 from spark.contracts.table import Check, Table
-from spark.jobs.report import AuditFailed, CheckOutcome, Provenance, PublishConflict, TableReport, Window
+from spark.jobs.report import (
+    AuditFailed,
+    CheckOutcome,
+    OffsetRange,
+    Provenance,
+    PublishConflict,
+    TableReport,
+    Window,
+)
 from spark.schemas import arrow_schema, iceberg_schema, partition_spec, sort_order
 from spark.session import connect
-from spark.snapshots import inputs_of, summary_of, was_built_so, windows_between
+from spark.snapshots import (
+    Progress,
+    inputs_of,
+    offset_gaps,
+    positions_of,
+    says_position,
+    summary_of,
+    was_built_so,
+    windows_between,
+    windows_rewritten,
+)
 
 CATALOG = "lake"
 SAMPLE_ROWS = 10
 EPOCH = date(1970, 1, 1)
+
+# Other tables have no position: the search for one would read their whole history.
+_OF_THE_STREAM = frozenset(address for address, table in contracts.TABLES.items() if table.window == "stream_day")
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +83,17 @@ class WindowContent:
     def row_count(self) -> int:
         """Rows in the window."""
         return sum(count for count, _ in self.by_date.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Audited:
+    """What an audit looks at: the rows of a window, or only those a Spark SQL predicate is true for.
+
+    Without the predicate, every commit to a day of the stream would read the whole day.
+    """
+
+    window: Window | None
+    predicate: str | None = None
 
 
 class Lake:
@@ -141,6 +173,26 @@ class Lake:
             return None
         return Window(start=min(window.start for window in changed), end=max(window.end for window in changed))
 
+    def inputs(self, address: str) -> dict[str, int]:
+        """The snapshots, by address, that the newest rows of a table were computed from."""
+        return inputs_of(self.table(address))
+
+    def rewritten_since(self, address: str, snapshot_id: int) -> Window | None:
+        """Dates whose rows were replaced after a snapshot, not only added to; None when there are none."""
+        table = self.table(address)
+        windows = list(windows_rewritten(table, snapshot_id, _main_of(table)))
+        if not windows:
+            return None
+        return Window(start=min(window.start for window in windows), end=max(window.end for window in windows))
+
+    def positions(self, address: str, snapshot_id: int | None = None) -> dict[tuple[str, int], int]:
+        """By topic and partition, the offset up to which a table of the stream shows everything; empty before its first rows."""
+        return positions_of(self.table(address), snapshot_id)
+
+    def offset_gaps(self, address: str) -> list[OffsetRange]:
+        """Offsets that the archive of a topic lacks, as far back as snapshots are kept."""
+        return offset_gaps(self.table(address))
+
     def content(self, address: str, window: Window | None = None, branch: str | None = None) -> WindowContent:
         """Fingerprint of the rows of `main`, or of a branch, within a window."""
         contract = contracts.table(address)
@@ -153,31 +205,75 @@ class Lake:
     # Writing ---------------------------------------------------------------------------------------------------
 
     def replace_rows(self, address: str, rows: pa.Table, *, replaced: BooleanExpression, provenance: Provenance,
-                     input_snapshots: Mapping[str, int] | None = None) -> TableReport:
+                     input_snapshots: Mapping[str, int] | None = None, progress: Progress | None = None,
+                     audited: str | None = None) -> TableReport:
         """Replace the rows matching `replaced` by `rows` (Arrow, any column order), also when `rows` is empty.
 
-        Raises `AuditFailed` when a blocking check fails on the new rows, and `PublishConflict` after repeated
-        collisions with another writer.
+        `progress` is committed with the rows, and alone when they are there already. `audited` is a Spark SQL predicate that
+        narrows the audit to `rows`; the report then counts them alone, and none by date. Raises `AuditFailed` when a
+        blocking check fails on the new rows, and `PublishConflict` after repeated collisions with another writer.
         """
         contract = contracts.table(address)
         rows = rows.select(list(contract.column_names)).cast(arrow_schema(contract))
 
+        def is_there(table: IcebergTable) -> bool:
+            return _same_rows(table.scan(row_filter=replaced).to_arrow(), rows, contract)
+
         def unchanged_count(table: IcebergTable) -> int | None:
-            is_same = _same_rows(table.scan(row_filter=replaced).to_arrow(), rows, contract)
-            return rows.num_rows if is_same else None
+            if progress is not None and not progress.is_shown_by(positions_of(table)):
+                return None
+            return rows.num_rows if is_there(table) else None
 
         def stage(table: IcebergTable, branch: str) -> None:
+            summary = summary_of(provenance, input_snapshots) | _carried(table, progress)
+            written, removed = (rows.slice(0, 0), AlwaysFalse()) if progress and is_there(table) else (rows, replaced)
             try:
-                table.overwrite(rows, overwrite_filter=replaced, branch=branch,
-                                snapshot_properties=summary_of(provenance, input_snapshots))
+                table.overwrite(written, overwrite_filter=removed, branch=branch, snapshot_properties=summary)
             except ValueError as error:
                 # How pyiceberg says that another commit has taken the sequence number of this one.
                 if "older than last sequence number" not in str(error):
                     raise
                 raise PublishConflict(f"{address}: another writer committed meanwhile; writing {branch} again") from error
 
-        audited = _window_of(rows, contract)
-        return self._publish(contract, stage, unchanged_count, audited, provenance, None)
+        scope = _Audited(window=_window_of(rows, contract), predicate=audited)
+        report = self._publish(contract, stage, unchanged_count, scope, provenance, None)
+        return report if audited is None else replace(report, row_count=rows.num_rows, row_count_by_date={})
+
+    def append_rows(self, address: str, rows_on: Callable[[int], DataFrame], *, audited: str, window: Window | None,
+                    provenance: Provenance, progress: Progress,
+                    input_snapshots: Mapping[str, int] | None = None) -> TableReport:
+        """Add rows, and how far the table has come with them; nothing when it stands as far already.
+
+        `rows_on` gives the rows (Spark) that a snapshot lacks, and is asked again when another writer came first. `audited`
+        narrows the audit to rows that may have been added, `window` holds their dates. Raises like `replace_rows`.
+        """
+        contract = contracts.table(address)
+
+        def stage(table: IcebergTable, branch: str) -> None:
+            rows = rows_on(table.metadata.refs[branch].snapshot_id).select(*contract.column_names)
+            summary = summary_of(provenance, input_snapshots) | _carried(table, progress)
+            self._writer(rows, address, branch, summary).append()
+
+        def unchanged_count(table: IcebergTable) -> int | None:
+            return 0 if progress.is_shown_by(positions_of(table)) else None
+
+        scope = _Audited(window=window, predicate=audited)
+        report = self._publish(contract, stage, unchanged_count, scope, provenance, None)
+        if not report.is_changed:
+            return report
+        return replace(report, row_count=self._added_count(address, report.snapshot_id), row_count_by_date={})
+
+    def keep_positions(self, address: str) -> None:
+        """Have the newest snapshot of a table say how far it stands in the stream, if only an earlier one says so."""
+        if address not in _OF_THE_STREAM:
+            return
+        for attempt in _repeated_after(CommitFailedException, OperationalError):
+            with attempt:
+                table = self.table(address)
+                held, newest = positions_of(table), table.current_snapshot()
+                if held and newest is not None and not says_position(newest):
+                    table.append(arrow_schema(contracts.table(address)).empty_table(),
+                                 snapshot_properties=Progress(positions=held).properties({}))
 
     def replace_window(self, address: str, frame: DataFrame, *, window: Window, provenance: Provenance,
                        input_snapshots: Mapping[str, int] | None = None) -> TableReport:
@@ -195,24 +291,35 @@ class Lake:
             columns = list(contract.column_names)
             base = table.metadata.refs[branch].snapshot_id
             kept = self._frame_at(address, base, wide).where(~_in_window(contract, window)).select(*columns)
-            writer = frame.select(*columns).unionByName(kept).writeTo(_spark_name(address, branch))
-            for key, value in summary.items():
-                writer = writer.option(f"snapshot-property.{key}", value)
-            writer.option("check-nullability", "false").overwrite(_in_window(contract, wide))
+            writer = self._writer(frame.select(*columns).unionByName(kept), address, branch, summary | _carried(table, None))
+            writer.overwrite(_in_window(contract, wide))
 
         def unchanged_count(table: IcebergTable) -> int | None:
             if not input_snapshots or not was_built_so(table, summary):
                 return None
             return table.scan(row_filter=between(contract.window_column, window)).count()
 
-        return self._publish(contract, stage, unchanged_count, window, provenance, window)
+        return self._publish(contract, stage, unchanged_count, _Audited(window=window), provenance, window)
 
     def check(self, address: str, window: Window | None = None, branch: str | None = None) -> tuple[CheckOutcome, ...]:
         """The contract's checks over the rows of `main` (or a branch) in a window: predicates, grain, required columns."""
-        return self._audit(contracts.table(address), window, branch)[0]
+        return self._audit(contracts.table(address), _Audited(window=window), branch)[0]
+
+    def _writer(self, rows: DataFrame, address: str, branch: str, summary: Mapping[str, str]) -> DataFrameWriterV2:
+        writer = rows.writeTo(_spark_name(address, branch)).option("check-nullability", "false")
+        for key, value in summary.items():
+            writer = writer.option(f"snapshot-property.{key}", value)
+        return writer
+
+    def _added_count(self, address: str, snapshot_id: int | None) -> int:
+        """Rows that a snapshot added."""
+        snapshot = None if snapshot_id is None else self.catalog.load_table(address).snapshot_by_id(snapshot_id)
+        if snapshot is None or snapshot.summary is None:
+            return 0
+        return int(snapshot.summary.additional_properties.get("added-records", "0"))
 
     def _publish(self, contract: Table, stage: Callable[[IcebergTable, str], None],
-                 unchanged_count: Callable[[IcebergTable], int | None], audited: Window | None, provenance: Provenance,
+                 unchanged_count: Callable[[IcebergTable], int | None], audited: _Audited, provenance: Provenance,
                  compared: Window | None) -> TableReport:
         """Write–audit–publish, again from the start when another writer published first."""
         for attempt in _repeated_after(PublishConflict, CommitFailedException, OperationalError):
@@ -221,13 +328,14 @@ class Lake:
         raise AssertionError("unreachable: Retrying returns or raises")
 
     def _publish_once(self, contract: Table, stage: Callable[[IcebergTable, str], None],
-                      unchanged_count: Callable[[IcebergTable], int | None], audited: Window | None, provenance: Provenance,
+                      unchanged_count: Callable[[IcebergTable], int | None], audited: _Audited, provenance: Provenance,
                       compared: Window | None) -> TableReport:
         table = self.table(contract.address)
         base = _main_of(table)
         unchanged = unchanged_count(table)
         if unchanged is not None:
-            return TableReport(address=contract.address, row_count=unchanged, snapshot_id=base, is_changed=False, window=audited)
+            return TableReport(address=contract.address, row_count=unchanged, snapshot_id=base, is_changed=False,
+                               window=audited.window)
         branch = f"audit_{provenance.run_id.replace('-', '')[:12]}_{uuid4().hex[:8]}"
         table.manage_snapshots().create_branch(base, branch).commit()
         try:
@@ -237,7 +345,7 @@ class Lake:
             raise
         checks, content = self._audit(contract, audited, branch)
         report = TableReport(
-            address=contract.address, row_count=content.row_count, previous_snapshot_id=base, window=audited,
+            address=contract.address, row_count=content.row_count, previous_snapshot_id=base, window=audited.window,
             row_count_by_date={str(day): count for day, (count, _) in sorted(content.by_date.items(), key=str) if day},
             snapshot_id=self.catalog.load_table(contract.address).metadata.refs[branch].snapshot_id, checks=checks,
         )
@@ -249,13 +357,15 @@ class Lake:
         self._fast_forward(contract.address, branch, base)
         return report
 
-    def _audit(self, contract: Table, window: Window | None,
+    def _audit(self, contract: Table, audited: _Audited,
                branch: str | None) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
         """All checks in one pass over the rows, plus their fingerprint; samples are read only for failures."""
         self.table(contract.address)
         frame = self.spark.table(_spark_name(contract.address, branch))
-        if window is not None:
-            frame = frame.where(_in_window(contract, window))
+        if audited.window is not None:
+            frame = frame.where(_in_window(contract, audited.window))
+        if audited.predicate is not None:
+            frame = frame.where(audited.predicate)
         checks = _all_checks(contract)
         grain = F.struct(*(F.col(name) for name in contract.grain))
         counted = frame.groupBy(contract.window_column).agg(
@@ -349,6 +459,13 @@ def _fingerprint(table: Table) -> SparkColumn:
     """Order-free hash of rows. Spark's hash passes over nulls, so that which columns are null is hashed too."""
     is_null = [F.col(column.name).isNull() for column in table.columns if column.nullable]
     return F.bit_xor(F.xxhash64(*(F.col(name) for name in table.column_names), *is_null))
+
+
+def _carried(table: IcebergTable, progress: Progress | None) -> dict[str, str]:
+    """How far into the stream the table stands after a commit, so that its newest snapshot always says it."""
+    if ".".join(table.name()) not in _OF_THE_STREAM:
+        return {}
+    return (progress or Progress(positions={})).properties(positions_of(table))
 
 
 def _main_of(table: IcebergTable) -> int:

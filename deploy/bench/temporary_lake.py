@@ -1,11 +1,11 @@
-"""A lake that exists for a measurement only: a stack with a state folder of its own, and a process that works on it."""
+"""A stack that exists for a measurement only: with a state folder of its own, and processes that work on it."""
 
 import os
 import shutil
 import signal
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -51,14 +51,23 @@ def worker() -> Iterator[Worker]:
 
 @contextmanager
 def temporary_lake(jars: Path, report: Callable[[str], None]) -> Iterator[dict[str, str]]:
-    """The variables of a new, empty stack without Dagster; stopped and removed at the end, whatever happens."""
+    """The variables of a new, empty stack with Spark and without Dagster, as long as the context lasts."""
+    with temporary_stack(jars, ("spark_connect",), report) as stack:
+        yield stack.environment()
+
+
+@contextmanager
+def temporary_stack(
+    jars: Path, services: Collection[str] | None, report: Callable[[str], None], variables: Mapping[str, str] | None = None,
+) -> Iterator[LocalStack]:
+    """A new, empty stack with these services (None: all); stopped and removed at the end, whatever happens."""
     # A short path; others may walk through it, because root's Postgres runs as another user.
     home = Path(tempfile.mkdtemp(prefix="finlake-bench-"))
     home.chmod(0o711)
-    stack = LocalStack(home, free_ports(), jars=jars)
+    stack = LocalStack(home, free_ports(), jars=jars, variables=variables)
     try:
-        stack.up(services=("spark_connect",), report=lambda step: report(f"{home.name}: {step}"))
-        yield stack.environment()
+        stack.up(services=services, report=lambda step: report(f"{home.name}: {step}"))
+        yield stack
     finally:
         with undisturbed():
             stack.down()

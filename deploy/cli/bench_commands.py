@@ -1,5 +1,6 @@
-"""Commands that measure finlake on this machine: bench batch."""
+"""Commands that measure finlake on this machine: bench batch, bench speed."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,7 +34,7 @@ def batch(
     console = Console()
 
     def report(line: str) -> None:
-        console.print(line, style="dim", highlight=False)
+        console.print(line, style="dim", highlight=False, soft_wrap=True)
 
     with ended_like_ctrl_c():
         comparisons = compare_all(QUICK if quick else FULL, home / "jars", report)
@@ -41,4 +42,47 @@ def batch(
         report(part)
     console.print(results_table(comparisons, psutil.cpu_count() or 1))
     if not quick and not all(each.is_met for each in comparisons):
+        raise typer.Exit(1)
+
+
+@app.command()
+def speed(
+    home: Home = DEFAULT_HOME,
+    rate: Annotated[int, typer.Option(min=100, help="Trades per second.")] = 5000,
+    seconds: Annotated[int, typer.Option(min=5, help="Length of each load.")] = 60,
+    sustained: Annotated[bool, typer.Option("--sustained", help="Raise the rate until it is not kept up.")] = False,
+    ticks: Annotated[int, typer.Option(min=1000, help="Trades in the table when candles are read.")] = 5_000_000,
+    results: Annotated[Path | None, typer.Option(help="Write JSON and Markdown into this folder.")] = None,
+) -> None:
+    """Measure how soon a committed trade can be queried, and how fast candles are read; exit code 1 when a target is missed.
+
+    Of --home only the downloaded jars are used: the stack is made in a temporary folder and removed again.
+    """
+    import psutil
+    from rich.console import Console
+
+    from deploy.bench import speed_report
+    from deploy.bench.hops import clock_remarks, hops_table
+    from deploy.bench.speed import Sizes, measure
+    from deploy.bench.temporary_lake import ended_like_ctrl_c
+
+    console = Console()
+
+    def report(line: str) -> None:
+        console.print(line, style="dim", highlight=False, soft_wrap=True)
+
+    sizes = Sizes(rows_per_s=rate, seconds=seconds, step_seconds=min(30, seconds), tick_count=ticks)
+    with ended_like_ctrl_c():
+        result = measure(sizes, home / "jars", report, finds_limit=sustained)
+    console.print(speed_report.loads_table(result, psutil.cpu_count() or 1))
+    for load in (result.tuned, result.defaults):
+        console.print(hops_table(load.hops, f"hops, {load.name}"))
+    console.print(speed_report.cores_table(result))
+    for line in (*speed_report.remarks(result), *clock_remarks(result.tuned.hops)):
+        console.print(line, highlight=False, soft_wrap=True)
+    if results is not None:
+        results.mkdir(parents=True, exist_ok=True)
+        (results / "speed.json").write_text(speed_report.as_json(result))
+        (results / "speed.md").write_text(speed_report.markdown(result))
+    if not result.is_met:
         raise typer.Exit(1)

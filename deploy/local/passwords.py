@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -13,10 +13,9 @@ def password_from(file: Path) -> str:
     return file.read_text().strip()
 
 
-def write_passfile(file: Path, passwords: Mapping[str, str]) -> None:
-    """Write role -> password in libpq's pgpass format, for each role's database of the same name on any port."""
-    lines = [f"*:*:{role}:{role}:{password}\n" for role, password in passwords.items()]
-    write_private(file, "".join(lines))
+def write_passfile(file: Path, entries: Iterable[tuple[str, str, str]]) -> None:
+    """Write (database, role, password) entries in libpq's pgpass format, for any host and port."""
+    write_private(file, "".join(f"*:*:{database}:{role}:{password}\n" for database, role, password in entries))
 
 
 def write_private(file: Path, text: str) -> None:

@@ -8,19 +8,34 @@ from deploy.local.errors import PortTakenError
 
 LOOPBACK = "127.0.0.1"
 
+# Services of the ports that are not named like their service.
+OWNERS = {"kafka_controller": "kafka"}
+
 
 @dataclass(frozen=True)
 class Ports:
-    """One loopback port per listening service; field names are service names."""
+    """The loopback ports of the listening services; a field is named like its service, a second port after it."""
 
     postgres: int = 15432
     spark_connect: int = 15002
     sample_sources: int = 18090
     dagster_webserver: int = 3000
+    kafka: int = 19092
+    kafka_controller: int = 19093
+    kafka_connect: int = 18083
+    clickhouse: int = 18123
+    trade_feed: int = 18101
+    clickhouse_sink: int = 18102
 
     def of(self, service: str) -> int | None:
-        """The port of a service, None for one that does not listen."""
+        """The port on which a service serves its clients, None for one that does not listen."""
         return asdict(self).get(service)
+
+    def taken(self, services: Collection[str]) -> dict[str, int]:
+        """Those ports of `services`, by name, on which another program listens now."""
+        return {
+            name: port for name, port in asdict(self).items() if OWNERS.get(name, name) in services and not is_free(port)
+        }
 
 
 def is_free(port: int) -> bool:
@@ -40,11 +55,11 @@ def settle(wanted: Ports, services: Collection[str], move: bool) -> Ports:
 
     Raises PortTakenError for the first taken port when `move` is false.
     """
-    taken = [service for service, port in asdict(wanted).items() if service in services and not is_free(port)]
+    taken = wanted.taken(services)
     if taken and not move:
-        service = taken[0]
+        name, port = next(iter(taken.items()))
         raise PortTakenError(
-            f"port {wanted.of(service)} of {service} is taken by another program; stop that program, "
+            f"port {port} of {name} is taken by another program; stop that program, "
             "or run `finlake up --free-ports` to move to free ports"
         )
     return replace(wanted, **dict(zip(taken, _unused(len(taken)), strict=True)))

@@ -1,7 +1,7 @@
 """The Postgres cluster of the stack: where it lies, how it is made, which roles it has.
 
-One role and database each for the Iceberg catalog (`lake`) and for Dagster (`dagster`); the superuser `postgres`
-belongs to no other process.
+One role and database each for the Iceberg catalog (`lake`) and for Dagster (`dagster`), and the database `market` with
+the roles of the stream (see `deploy/postgres`); the superuser `postgres` belongs to no other process.
 
 Postgres refuses to run as root. A stack started by root runs it as `nobody`, who must be able to walk to the cluster
 and to the binaries. Binaries that he cannot reach (a clone under /root) are copied beside the cluster; a state
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from deploy.local import host
 from deploy.local.errors import StackError
-from deploy.local.layout import Layout
+from deploy.local.layout import REPOSITORY, Layout
 from deploy.local.passwords import password_from, write_passfile, write_private
 from deploy.local.ports import LOOPBACK
 
@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 SUPERUSER = "postgres"
 
 # Each owns the database of its own name.
-ROLES = ("lake", "dagster")
+OWNERS = ("lake", "dagster")
+
+MARKET_DATABASE = "market"
+MARKET_ROLES = ("feed", "cdc", "reconcile")
+SQL_FILES = REPOSITORY / "deploy" / "postgres"
 
 SYSTEM_FOLDER = Path("/var/lib/finlake")
 
@@ -74,7 +78,15 @@ def server_command(cluster: Cluster, port: int) -> list[str]:
         "port": port,
         "listen_addresses": LOOPBACK,
         "unix_socket_directories": "",
-        "shared_buffers": "128MB",
+        "shared_buffers": "256MB",
+        # What Debezium reads: the log with rows in it. A slot whose reader stays away keeps so much of it and is then
+        # given up; the reader begins anew with a snapshot.
+        "wal_level": "logical",
+        "max_wal_senders": 8,
+        "max_replication_slots": 8,
+        "max_slot_wal_keep_size": "2GB",
+        "wal_sender_timeout": "60s",
+        "max_wal_size": "1GB",
         # Each Spark session holds one or two until the server has collected it.
         "max_connections": 200,
         "timezone": "UTC",
@@ -84,7 +96,7 @@ def server_command(cluster: Cluster, port: int) -> list[str]:
     return [str(cluster.binaries / "postgres"), "-D", str(cluster.data), *arguments]
 
 
-def connect(layout: Layout, port: int, timeout_s: int = 5) -> "psycopg.Connection":
+def connect(layout: Layout, port: int, timeout_s: int = 5, database: str = "postgres") -> "psycopg.Connection":
     """A superuser connection in autocommit mode."""
     import psycopg
 
@@ -92,7 +104,7 @@ def connect(layout: Layout, port: int, timeout_s: int = 5) -> "psycopg.Connectio
         host=LOOPBACK,
         port=port,
         user=SUPERUSER,
-        dbname="postgres",
+        dbname=database,
         password=layout.password_file(SUPERUSER).read_text().strip(),
         connect_timeout=timeout_s,
         autocommit=True,
@@ -101,24 +113,71 @@ def connect(layout: Layout, port: int, timeout_s: int = 5) -> "psycopg.Connectio
 
 def provision(layout: Layout, port: int) -> None:
     """Give the running cluster its roles and databases, with the passwords of this installation. Safe to repeat."""
+    passwords = {role: password_from(layout.password_file(role)) for role in (*OWNERS, *MARKET_ROLES)}
+    databases = {role: role for role in OWNERS} | {role: MARKET_DATABASE for role in MARKET_ROLES}
+    # Debezium alone is `cdc`, and reads the password from a folder of its own.
+    entries = [(databases[role], role, passwords[role]) for role in passwords if role != "cdc"]
+    write_passfile(layout.passfile, entries)
+    with connect(layout, port) as connection:
+        for role in OWNERS:
+            _make_role(connection, role)
+        connection.execute(_sql("roles.sql"))
+        for role, password in passwords.items():
+            _set_password(connection, role, password)
+        for role in OWNERS:
+            _make_database(connection, role, owner=role)
+        _make_database(connection, MARKET_DATABASE, owner=SUPERUSER)
+        # Each role sees its own database only.
+        connection.execute("REVOKE CONNECT ON DATABASE lake, dagster, market, postgres, template1 FROM PUBLIC")
+    with connect(layout, port, database=MARKET_DATABASE) as connection, connection.transaction():
+        connection.execute(_sql("market.sql"))
+
+
+def _sql(file: str) -> bytes:
+    return (SQL_FILES / file).read_bytes()
+
+
+def _is_there(connection: "psycopg.Connection", query: str, name: str) -> bool:
+    return connection.execute(query.encode(), [name]).fetchone() is not None
+
+
+def _make_role(connection: "psycopg.Connection", role: str) -> None:
     from psycopg import sql
 
-    passwords = {role: password_from(layout.password_file(role)) for role in ROLES}
-    write_passfile(layout.passfile, passwords)
+    if not _is_there(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", role):
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+
+
+def _make_database(connection: "psycopg.Connection", database: str, owner: str) -> None:
+    from psycopg import sql
+
+    if not _is_there(connection, "SELECT 1 FROM pg_database WHERE datname = %s", database):
+        names = map(sql.Identifier, (database, owner))
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
+
+
+def _set_password(connection: "psycopg.Connection", role: str, password: str) -> None:
+    from psycopg import sql
+
+    # The verifier instead of the password: a failing statement is written to the server's log.
+    verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+    connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
+
+
+def drop_slot(layout: Layout, port: int, slot: str) -> None:
+    """Drop a replication slot if it is there, also one whose reader has just been stopped and has not left yet.
+
+    Raises psycopg's ObjectInUse when somebody reads from it for longer than 30 s.
+    """
+    import psycopg
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+    drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
+    in_use = retry_if_exception_type(psycopg.errors.ObjectInUse)
     with connect(layout, port) as connection:
-        roles = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
-        databases = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
-        for role, password in passwords.items():
-            # The verifier instead of the password: a failing statement is written to the server's log.
-            verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
-            verb = sql.SQL("ALTER ROLE" if role in roles else "CREATE ROLE")
-            connection.execute(
-                sql.SQL("{} {} LOGIN PASSWORD {}").format(verb, sql.Identifier(role), sql.Literal(verifier.decode()))
-            )
-            if role not in databases:
-                connection.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(sql.Identifier(role)))
-            # Each role sees its own database only.
-            connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(sql.Identifier(role)))
+        for attempt in Retrying(retry=in_use, stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True):
+            with attempt:
+                connection.execute(drop, [slot])
 
 
 def reachable(path: Path, user: str | None) -> bool:

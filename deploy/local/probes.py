@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from deploy.local import host
+from deploy.local.kafka import admin_client
 from deploy.local.layout import REPOSITORY, Layout
-from deploy.local.ports import LOOPBACK
+from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.postgres import connect
 from deploy.local.settings import Settings, client_environment
 
@@ -42,6 +43,17 @@ def probe(service: str, layout: Layout, settings: Settings, started: int) -> Non
             _ask_postgres(layout, ports.postgres)
         case "spark_connect":
             _ask_spark(layout, settings)
+        case "kafka":
+            _ask_kafka(ports)
+        case "kafka_connect":
+            # Answers only when the worker has joined its group.
+            _get(f"http://{LOOPBACK}:{ports.kafka_connect}/connectors")
+        case "clickhouse":
+            _get(f"http://{LOOPBACK}:{ports.clickhouse}/ping")
+        case "trade_feed":
+            _get(f"http://{LOOPBACK}:{ports.trade_feed}/metrics")
+        case "clickhouse_sink":
+            _get(f"http://{LOOPBACK}:{ports.clickhouse_sink}/metrics")
         case "sample_sources":
             _get(f"http://{LOOPBACK}:{ports.sample_sources}/health")
         case "dagster_webserver":
@@ -67,6 +79,17 @@ def _ask_postgres(layout: Layout, port: int) -> None:
             connection.execute("SELECT 1")
     except psycopg.OperationalError as problem:
         raise NotReadyError(str(problem).strip().splitlines()[0]) from problem
+
+
+def _ask_kafka(ports: Ports) -> None:
+    from confluent_kafka import KafkaException
+
+    if not listens(ports.kafka):
+        raise NotReadyError("the port is closed")
+    try:
+        admin_client(ports).list_topics(timeout=5)
+    except KafkaException as problem:
+        raise NotReadyError(problem.args[0].str()) from problem
 
 
 def _ask_spark(layout: Layout, settings: Settings) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from deploy.local.errors import StackError
 from deploy.local.layout import Layout
-from deploy.local.passwords import write_private
+from deploy.local.passwords import password_from, write_private
 from deploy.local.ports import LOOPBACK, Ports
+
+CLICKHOUSE_USERS = ("clickhouse_admin", "clickhouse_sink", "clickhouse_reader")
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,10 @@ class Settings:
 
     ports: Ports = field(default_factory=Ports)
     variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def uses_live_sources(self) -> bool:
+        return self.variables.get("FINLAKE_SOURCES") == "live"
 
     @property
     def uses_s3(self) -> bool:
@@ -38,9 +44,26 @@ def client_environment(layout: Layout, settings: Settings) -> dict[str, str]:
         "FINLAKE_SAMPLE_SOURCES_URL": f"http://{LOOPBACK}:{ports.sample_sources}",
         "FINLAKE_STOOQ_DROP": str(layout.stooq_drop),
         "FINLAKE_DAGSTER_URL": f"http://{LOOPBACK}:{ports.dagster_webserver}",
+        "FINLAKE_MARKET_URI": f"postgresql://{LOOPBACK}:{ports.postgres}/market",
+        "FINLAKE_MARKET_FEED_PASSWORD_FILE": str(layout.password_file("feed")),
+        "FINLAKE_MARKET_RECONCILE_PASSWORD_FILE": str(layout.password_file("reconcile")),
+        "FINLAKE_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{ports.kafka}",
+        "FINLAKE_CONNECT_URL": f"http://{LOOPBACK}:{ports.kafka_connect}",
+        "FINLAKE_CLICKHOUSE_URL": f"http://{LOOPBACK}:{ports.clickhouse}",
         "DAGSTER_HOME": str(layout.dagster),
     }
+    for user in CLICKHOUSE_USERS:
+        own[f"FINLAKE_{user.upper()}_PASSWORD_FILE"] = str(layout.password_file(user))
+    if not settings.uses_live_sources:
+        own["FINLAKE_FINNHUB_TOKEN_FILE"] = str(layout.finnhub_token)
     return own | dict(settings.variables)
+
+
+def make_secrets(layout: Layout) -> None:
+    """Generate what is not there yet: the passwords of ClickHouse's users and the sample sources' Finnhub token."""
+    for user in CLICKHOUSE_USERS:
+        password_from(layout.password_file(user))
+    password_from(layout.finnhub_token)
 
 
 def save(layout: Layout, settings: Settings) -> None:

@@ -5,31 +5,29 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from deploy.local import config_files, host
+from deploy.local import config_files, host, kafka
 from deploy.local import settings as stack_settings
-from deploy.local.dagster_runs import fail_abandoned_runs
 from deploy.local.errors import PortTakenError, ServiceNotReadyError, StackError
-from deploy.local.jars import fetch_jars, required_jars
+from deploy.local.jars import fetch_jars, required_jars, some_names
 from deploy.local.java import Java, find_java
 from deploy.local.layout import REPOSITORY, Layout
 from deploy.local.passwords import write_private
-from deploy.local.ports import LOOPBACK, Ports, is_free, settle
-from deploy.local.postgres import prepare_cluster, provision
+from deploy.local.ports import LOOPBACK, Ports, settle
+from deploy.local.postgres import prepare_cluster
+from deploy.local.preparation import BEFORE_START, WHEN_READY, Stage
 from deploy.local.probes import BrokenError, NotReadyError, listens, probe
-from deploy.local.services import SERVICES, command_of, with_requirements
+from deploy.local.services import SERVICES, command_of, left_out, with_requirements
 from deploy.local.settings import Settings
 from deploy.local.spark_server import server_command, spark_environment
 from deploy.local.supervision import Program, Supervisor, tail
 
-DAGSTER_SERVICES = frozenset({"dagster_webserver", "dagster_daemon"})
-
-State = Literal["running", "starting", "stopped", "failed"]
+State = Literal["running", "starting", "stopped", "failed", "left out"]
 
 # Supervisor's process states in the words of `finlake status`.
 STATES: Mapping[str, State] = {"RUNNING": "running", "STARTING": "starting", "BACKOFF": "starting", "FATAL": "failed"}
@@ -77,7 +75,7 @@ class LocalStack:
         java = find_java()
         report(f"Java {java.major} in {java.home}")
         fetched = fetch_jars(self.layout.jars, required_jars(self.settings().uses_s3), java)
-        report(f"downloaded {', '.join(jar.file_name for jar in fetched)}" if fetched else "jars are complete")
+        report(f"downloaded {some_names([jar.file_name for jar in fetched])}" if fetched else "jars are complete")
         return java
 
     def up(
@@ -88,10 +86,15 @@ class LocalStack:
     ) -> dict[str, float]:
         """Start what does not run yet and wait until all of it answers. Safe to repeat.
 
-        `services` None means all; what a service needs is started too. `report` gets one line per step. Returns the
-        seconds that each newly started service took. Raises PortTakenError, ServiceNotReadyError or another StackError;
-        services that had started then keep running.
+        `services` None means all that the settings allow; what a service needs is started too. `report` gets one line
+        per step. Returns the seconds that each newly started service took. Raises PortTakenError, ServiceNotReadyError
+        or another StackError; services that had started then keep running.
         """
+        if services is None:
+            unwanted = left_out(self.settings())
+            for name, reason in unwanted.items():
+                report(f"{name} is left out: {reason}")
+            services = SERVICES.keys() - unwanted.keys()
         wanted = with_requirements(services)
         with self._alone():
             fresh = not self._supervisor.is_running()
@@ -117,9 +120,12 @@ class LocalStack:
 
     def status(self) -> list[ServiceStatus]:
         """Every service with its state; `starting` also for a process whose port does not answer yet."""
-        ports = self.settings().ports
+        settings = self.settings()
         programs = self._supervisor.programs()
-        return [_status(name, programs.get(name), ports.of(name)) for name in SERVICES]
+        unwanted = left_out(settings)
+        return [
+            _status(name, programs.get(name), settings.ports.of(name), unwanted.get(name)) for name in SERVICES
+        ]
 
     def settings(self) -> Settings:
         """Ports and variables: those of the last start, with what this object was given on top."""
@@ -172,9 +178,12 @@ class LocalStack:
         )
         write_private(layout.spark_properties.with_name("log4j2.properties"), config_files.SPARK_LOGGING)
         write_private(layout.dagster / "dagster.yaml", config_files.dagster_instance(layout, settings.ports.postgres))
+        kafka.write_configuration(layout, settings.ports)
+        stack_settings.make_secrets(layout)
+        write_private(layout.clickhouse / "users.json", config_files.clickhouse_users(layout))
         spark_command = server_command(layout, java)
         commands = {
-            service: command_of(name, layout, settings.ports, cluster, spark_command)
+            service: command_of(name, layout, settings.ports, cluster, java, spark_command)
             for name, service in SERVICES.items()
         }
         # Postgres must be able to enter its folder as another user; Spark leaves files where it stands.
@@ -211,13 +220,11 @@ class LocalStack:
         raise StackError(f"the stack runs with other settings ({what}); run `finlake down`, then `finlake up`")
 
     def _require_free_ports(self, settings: Settings, starting: Collection[str]) -> None:
-        for name in starting:
-            port = settings.ports.of(name)
-            if port is not None and not is_free(port):
-                raise PortTakenError(
-                    f"port {port} of {name} is taken by another program; stop that program, "
-                    "or run `finlake down` and then `finlake up --free-ports`"
-                )
+        for name, port in settings.ports.taken(starting).items():
+            raise PortTakenError(
+                f"port {port} of {name} is taken by another program; stop that program, "
+                "or run `finlake down` and then `finlake up --free-ports`"
+            )
 
     def _start(
         self,
@@ -228,39 +235,40 @@ class LocalStack:
         report: Callable[[str], None],
     ) -> dict[str, float]:
         seconds: dict[str, float] = {}
+        stage = Stage(self.layout, settings, fresh, report)
+        launched: dict[str, Future[float]] = {}
+        ready: dict[str, Future[None]] = {}
 
-        def bring(name: str) -> None:
+        def launch(name: str) -> float:
+            service = SERVICES[name]
+            earlier = service.requires | (service.after & set(wanted))
+            wait([*(ready[name] for name in earlier), *(launched[name] for name in service.beside)])
             began = time.monotonic()
+            if name in starting and name in BEFORE_START:
+                BEFORE_START[name](stage)
             self._supervisor.start(name)
-            finish(name, began)
+            return began
 
-        def finish(name: str, began: float) -> None:
+        def await_ready(name: str) -> None:
+            began = launched[name].result()
+            wait([ready[other] for other in SERVICES[name].beside])
             self._wait(name, settings)
+            if name in WHEN_READY:
+                WHEN_READY[name](stage)
             if name in starting:
                 seconds[name] = round(time.monotonic() - began, 1)
                 report(f"{name} is ready ({seconds[name]:.1f} s)")
 
-        def bring_dagster() -> None:
-            if fresh:
-                for run_id in fail_abandoned_runs(self.layout):
-                    report(f"closed run {run_id}, whose process had ended")
-            names = [name for name in wanted if name in DAGSTER_SERVICES]
-            # Both load the code location at the same time; only their readiness is asked one after the other.
-            began = time.monotonic()
-            for name in names:
-                self._supervisor.start(name)
-            for name in names:
-                finish(name, began)
+        def wait(others: Collection[Future[Any]]) -> None:
+            for other in others:
+                other.result()
 
-        if "postgres" in wanted:
-            bring("postgres")
-            provision(self.layout, settings.ports.postgres)
-        others = [name for name in wanted if name not in DAGSTER_SERVICES and name != "postgres"]
-        with ThreadPoolExecutor() as pool:
-            tasks = [pool.submit(bring, name) for name in others]
-            if DAGSTER_SERVICES & set(wanted):
-                tasks.append(pool.submit(bring_dagster))
-        for task in tasks:
+        # Each waits in a thread of its own for what it requires, which comes earlier in `wanted` or beside.
+        with ThreadPoolExecutor(max_workers=2 * len(wanted)) as pool:
+            for name in wanted:
+                launched[name] = pool.submit(launch, name)
+                ready[name] = pool.submit(await_ready, name)
+        for task in ready.values():
             task.result()
         return seconds
 
@@ -289,8 +297,10 @@ class LocalStack:
         return ServiceNotReadyError(f"{name} {reason}{said} (see `finlake logs {name}`)")
 
 
-def _status(name: str, program: Program | None, port: int | None) -> ServiceStatus:
+def _status(name: str, program: Program | None, port: int | None, unwanted: str | None) -> ServiceStatus:
     state = STATES.get(program.state, "stopped") if program else "stopped"
+    if state == "stopped" and unwanted is not None:
+        return ServiceStatus(name, "left out", port, None, unwanted)
     if program is None or state == "stopped":
         return ServiceStatus(name, "stopped", port, None, "")
     if port is not None and program.state in ALIVE:

@@ -1,26 +1,38 @@
 """Serve the sample sources: `python -m finlake_services.sample_sources --port N [--host 127.0.0.1]`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import structlog
 import typer
 import uvicorn
 
+from finlake_resources.environment import read_environment
+from finlake_resources.settings import PROJECT_ROOT
 from finlake_services.sample_sources.server import create_app
+from spark.contracts.universe import parse_universe
 
 
 def main(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    finnhub_token_file: Annotated[
+        Path | None, typer.Option(help="File with the only Finnhub token to accept. Default: any token.", dir_okay=False),
+    ] = None,
 ) -> None:
-    """Answer as Stooq and GDELT until stopped by SIGINT or SIGTERM."""
+    """Answer as Stooq, GDELT and Finnhub until stopped by SIGINT or SIGTERM."""
     structlog.configure(processors=[
         structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.JSONRenderer(),
     ])
     structlog.get_logger().info("sample sources start", host=host, port=port)
+    token = finnhub_token_file.read_text(encoding="utf-8").strip() if finnhub_token_file else None
+    if token == "":
+        raise typer.BadParameter(f"{finnhub_token_file} is empty; write the token that the feed uses into it")
+    universe = parse_universe((read_environment().universe or PROJECT_ROOT / "universe.toml").read_text(encoding="utf-8"))
+    app = create_app(token, universe.symbols)
     # No access log: a request line holds the caller's API key.
-    uvicorn.run(create_app(), host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
 """Faults on demand: which answers of the sample sources are to go wrong, and for how many requests.
 
 A fault is named by source and target: a Stooq code (`aapl.us`), a GDELT slot stamp (`20180312140000`), a list
-(`masterfilelist.txt`), or `*` for every target of the source.
+(`masterfilelist.txt`), a Finnhub symbol (`AAPL`), its symbol look-up (`search`) or websocket (`ws`), or `*` for every
+target of the source.
 """
 
 from dataclasses import dataclass
 from threading import Lock
 from typing import Literal, get_args
 
-Source = Literal["stooq", "gdelt"]
+Source = Literal["stooq", "gdelt", "finnhub"]
 StooqFaultKind = Literal[
     "no_data", "limit", "limit_pl", "apikey", "challenge", "denied", "empty", "unknown_page", "echo", "cut", "http_503",
     "pl", "bom", "split", "dividend", "uneven", "broken",
@@ -17,7 +18,10 @@ GdeltFaultKind = Literal[
     "absent", "unlisted", "missing", "empty", "lying_size", "wrong_md5", "truncated", "corrupt_zip", "two_members",
     "bomb", "http_503", "http_403", "redirect", "redirect_ftp", "unknown_page",
 ]
-KINDS: dict[Source, tuple[str, ...]] = {"stooq": get_args(StooqFaultKind), "gdelt": get_args(GdeltFaultKind)}
+FinnhubFaultKind = Literal["limit", "invalid_key", "no_access", "http_503", "unknown_page", "cut", "unknown_symbol"]
+KINDS: dict[Source, tuple[str, ...]] = {
+    "stooq": get_args(StooqFaultKind), "gdelt": get_args(GdeltFaultKind), "finnhub": get_args(FinnhubFaultKind),
+}
 
 
 class UnknownFaultError(ValueError):

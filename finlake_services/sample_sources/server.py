@@ -1,7 +1,7 @@
-"""The HTTP face of the sample sources: Stooq's and GDELT's paths, plus `/health` and `/_faults`."""
+"""The HTTP face of the sample sources: Stooq's, GDELT's and Finnhub's paths, plus `/health` and `/_faults`."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from threading import Thread
@@ -12,6 +12,9 @@ from pydantic import BaseModel, Field
 
 from finlake_services.sample_sources import archive, news, prices
 from finlake_services.sample_sources.faults import KINDS, Fault, Faults, UnknownFaultError
+from finlake_services.sample_sources.finnhub import CallWindow, rest_router
+from finlake_services.sample_sources.finnhub_stream import SampleStream, stream_router
+from finlake_services.sample_sources.finnhub_trades import COIN_SYMBOLS, TradeMaker
 
 _CHALLENGE_PAGE = (
     "<!DOCTYPE html><html><head><title>Stooq</title></head><body><noscript>This site requires JavaScript to verify "
@@ -42,8 +45,11 @@ class FaultOrder(BaseModel):
     times: int = Field(ge=1)
 
 
-def create_app() -> FastAPI:
-    """The application with its own empty set of faults."""
+def create_app(finnhub_token: str | None = None, finnhub_symbols: Collection[str] = prices.TICKERS) -> FastAPI:
+    """The application with its own empty set of faults.
+
+    `finnhub_token` None accepts any token that is not empty. `finnhub_symbols` are known beside the sample coins.
+    """
     faults = Faults()
 
     @asynccontextmanager
@@ -61,6 +67,7 @@ def create_app() -> FastAPI:
     _add_fault_paths(app, faults)
     _add_stooq_paths(app, faults)
     _add_gdelt_paths(app, faults)
+    _add_finnhub_paths(app, faults, finnhub_token, tuple(dict.fromkeys((*finnhub_symbols, *COIN_SYMBOLS))))
     return app
 
 
@@ -157,6 +164,12 @@ def _add_gdelt_paths(app: FastAPI, faults: Faults) -> None:
     @app.get("/moved/{stamp}.gkg.csv.zip")
     def moved_gkg_zip(stamp: str) -> Response:
         return _gkg_answer(stamp, None)
+
+
+def _add_finnhub_paths(app: FastAPI, faults: Faults, token: str | None, symbols: tuple[str, ...]) -> None:
+    maker, window = TradeMaker(), CallWindow()
+    app.include_router(rest_router(faults, maker, symbols, token, window))
+    app.include_router(stream_router(SampleStream(maker, symbols, token, faults), window))
 
 
 def _gkg_answer(stamp: str, fault: str | None) -> Response:

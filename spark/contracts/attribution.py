@@ -29,11 +29,20 @@ GDELT = Vendor(
     citation="News: the GDELT Project, https://www.gdeltproject.org/.",
 )
 
-VENDORS: tuple[Vendor, ...] = (STOOQ, GDELT)
+FINNHUB = Vendor(
+    name="Finnhub", url="https://finnhub.io/",
+    terms="Finnhub's own terms apply to whoever's token the feed uses; finlake grants no right to pass its data on. The "
+          "samples are generated in the form of Finnhub's messages.",
+    citation="Live trades and quotes: Finnhub, https://finnhub.io/.",
+)
+
+VENDORS: tuple[Vendor, ...] = (STOOQ, GDELT, FINNHUB)
 
 _VENDOR_OF: dict[str, Vendor] = {
     "bronze.stooq_prices": STOOQ, "bronze.stooq_downloads": STOOQ,
     "bronze.gdelt_gkg": GDELT, "bronze.gdelt_slots": GDELT,
+    "bronze.finnhub_trades_cdc": FINNHUB, "bronze.finnhub_quotes_cdc": FINNHUB,
+    "speed.stock_realtime": FINNHUB, "speed.quotes_realtime": FINNHUB,
 }
 
 

@@ -1,5 +1,8 @@
 """Bronze: what vendors said, immutable, with where and when it was said. Nothing is interpreted or corrected here."""
 
+from dataclasses import replace
+
+from spark.contracts import speed
 from spark.contracts.table import Check, Column, Freshness, Partitioning, Table
 
 FILE_SHA256 = Column(name="file_sha256", type="string", note="SHA-256 of the bytes the row came from; names the download")
@@ -155,4 +158,74 @@ GDELT_SLOTS = Table(
     ),
 )
 
-TABLES: tuple[Table, ...] = (STOOQ_PRICES, STOOQ_DOWNLOADS, GDELT_GKG, GDELT_SLOTS)
+_STREAM_UNITS = {
+    "lsn": "bytes of the log", "kafka_partition": "0-based", "kafka_offset": "0-based", "message_seq": "1-based",
+    "trade_index": "0-based", "poll_seq": "1-based",
+}
+
+
+def stream_column(column: Column, source: str = "", *, nullable: bool = False) -> Column:
+    """A column of the live tables as the lake holds it; `source` is the `layer.table` it comes from, if any."""
+    return replace(
+        column, unit=column.unit or _STREAM_UNITS.get(column.name, ""), nullable=column.nullable or nullable,
+        sources=(f"{source}.{column.name}",) if source else (),
+    )
+
+
+CONDITIONS = Column(name="conditions", type="list<string>", note="Finnhub's condition codes; none for coins")
+TRADE_VALUES = (speed.SYMBOL, speed.PRICE_USD, speed.VOLUME_SHARES, CONDITIONS, speed.TRADE_TS)
+"""What a trade says, besides its key, in the order of bronze and silver."""
+QUOTE_VALUES = (speed.SYMBOL, *speed.QUOTE_NUMBERS, speed.QUOTE_TS)
+"""What a quote says, besides its key, in the order of bronze and silver."""
+CHANGE_POSITION = tuple(column for column in speed.HOPS if column.name in ("kafka_partition", "kafka_offset"))
+CHANGE_HOPS = tuple(
+    column for column in speed.HOPS if column.name in ("lsn", "committed_ts", "captured_ts", "appended_ts"))
+
+TRADE_TOPIC = "finlake.ods.finnhub_trades"
+QUOTE_TOPIC = "finlake.ods.finnhub_quotes"
+
+
+def _changes(name: str, what: str, key: tuple[Column, ...], values: tuple[Column, ...]) -> Table:
+    """The change records of one topic: where each stands, what it says of itself, its row as text and as columns."""
+    return Table(
+        layer="bronze", name=name,
+        summary=f"Every change of a {what} in Postgres, as Debezium told it to Kafka, at its topic, partition and offset.",
+        grain=("kafka_topic", "kafka_partition", "kafka_offset"),
+        columns=(
+            Column(name="kafka_topic", type="string", note="Topic of the record"),
+            *(stream_column(column) for column in CHANGE_POSITION),
+            Column(name="appended_date", type="date", unit="UTC date", note="Day of appended_ts"),
+            Column(name="op", type="string", note="c new row, r row read again by a snapshot, u update, d delete"),
+            *(stream_column(column) for column in CHANGE_HOPS),
+            Column(name="key_json", type="string", nullable=True, note="The record's key as it came: the row's primary key"),
+            Column(name="before_json", type="string", nullable=True, note="The row before, as it came; null for a new row"),
+            Column(name="after_json", type="string", nullable=True, note="The row after, as it came; null for a delete"),
+            *(stream_column(column) for column in (speed.RECEIVED_TS, *key)),
+            *(replace(stream_column(column), nullable=True, note=f"{column.note}; null for a delete") for column in values),
+        ),
+        window="stream_day", window_column="appended_date",
+        partitioning=Partitioning(column="appended_date", transform="day"), sort_order=("kafka_partition", "kafka_offset"),
+        notes=(
+            "A day is a UTC day of Kafka's own time of append: within a partition that time never goes back, so that one "
+            "range of offsets is one day, cut by asking Kafka for the offset at midnight. received_ts has no such order.",
+            "Appended by offset range, each range once; every snapshot says how far the archive has come. Records that "
+            "cannot be read, and offsets that Kafka deleted before they were archived, are in silver.quarantine.",
+            "Of a deleted row only the key is told.",
+        ),
+        checks=(
+            Check(name="op_is_known", predicate="op in ('c', 'r', 'u', 'd')", why="silver has a rule for these and no other"),
+            Check(name="new_rows_are_told", predicate="op = 'd' or after_json is not null", why="else there is nothing to keep"),
+            Check(name="appended_on_its_date", predicate="to_date(appended_ts) = appended_date", why="ranges are cut by it"),
+        ),
+    )
+
+
+FINNHUB_TRADES_CDC = _changes("finnhub_trades_cdc", "trade", speed.TRADE_ID, TRADE_VALUES)
+FINNHUB_QUOTES_CDC = _changes("finnhub_quotes_cdc", "quote", speed.QUOTE_ID, QUOTE_VALUES)
+
+TOPICS: dict[str, str] = {FINNHUB_TRADES_CDC.address: TRADE_TOPIC, FINNHUB_QUOTES_CDC.address: QUOTE_TOPIC}
+"""The topic that each table of changes archives."""
+
+TABLES: tuple[Table, ...] = (
+    STOOQ_PRICES, STOOQ_DOWNLOADS, GDELT_GKG, GDELT_SLOTS, FINNHUB_TRADES_CDC, FINNHUB_QUOTES_CDC,
+)

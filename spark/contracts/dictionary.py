@@ -6,22 +6,31 @@ Both are Markdown, a pure function of the contracts, so that a test can tell whe
 import inspect
 from collections.abc import Iterable, Mapping
 
-from spark.contracts import bronze, gold, silver
+from spark.contracts import bronze, gold, serving, silver, speed
 from spark.contracts.attribution import vendors_of
 from spark.contracts.table import Check, Column, Layer, Table, WindowKind
+
+
+def _first_sentence(docstring: str | None) -> str:
+    return inspect.cleandoc(docstring or "").partition("\n\n")[0]
+
 
 _ABOUT_LAYER: dict[Layer, str] = {
     "bronze": inspect.cleandoc(bronze.__doc__ or "").removeprefix("Bronze: "),
     "silver": inspect.cleandoc(silver.__doc__ or "").removeprefix("Silver: "),
     "gold": inspect.cleandoc(gold.__doc__ or "").removeprefix("Gold: "),
+    "speed": _first_sentence(speed.__doc__).removeprefix("Speed: "),
+    "serving": _first_sentence(serving.__doc__).removeprefix("Serving: "),
 }
 _WINDOW: dict[WindowKind, str] = {
-    "session": "XNYS session", "day": "calendar day in America/New_York", "month": "calendar month", "none": "none",
+    "session": "XNYS session", "day": "calendar day in America/New_York", "stream_day": "day of the stream, UTC",
+    "month": "calendar month", "none": "none",
 }
 _DUE_AFTER: dict[WindowKind, str] = {
-    "session": "the session's close", "day": "the end of the day", "month": "the end of the month",
-    "none": "its inputs",
+    "session": "the session's close", "day": "the end of the day", "stream_day": "the end of the day, UTC",
+    "month": "the end of the month", "none": "its inputs",
 }
+_IN_CLICKHOUSE: tuple[Layer, ...] = ("speed", "serving")
 _EMPTY = "—"
 
 
@@ -56,9 +65,9 @@ _INTRODUCTION = """\
 
 <!-- Written by `python -m deploy.docs` from spark/contracts; change the contracts, not this page. -->
 
-Every table of the lake, as its contract in `spark/contracts/` states it. The same contracts give the Iceberg schemas,
-the audit before publishing, and the documents in `docs/contracts/` (Open Data Contract Standard). The drawing is in
-[asset-graph.md](asset-graph.md).
+Every table of the lake (bronze, silver, gold: Iceberg) and of ClickHouse (speed, serving), as its contract in
+`spark/contracts/` states it. The same contracts give the Iceberg schemas, ClickHouse's tables, the audit before publishing,
+and the documents in `docs/contracts/` (Open Data Contract Standard). The drawing is in [asset-graph.md](asset-graph.md).
 
 - **Grain** is the primary key: no two rows share it, and its columns are never null.
 - **Window** is the calendar that a run follows. A run replaces exactly the rows of its window, by the window
@@ -89,8 +98,10 @@ def _table_page(table: Table, tables: Mapping[str, Table]) -> str:
     readers = [other.address for other in tables.values() if table.address in other.inputs]
     facts = [
         ("grain", _keys(table.grain)),
-        ("window", f"{_WINDOW[table.window]}, by `{table.window_column}`"),
-        ("files", _files(table)),
+        *([] if table.layer in _IN_CLICKHOUSE else [
+            ("window", f"{_WINDOW[table.window]}, by `{table.window_column}`"),
+            ("files", _files(table)),
+        ]),
         ("freshness", _freshness(table)),
         ("retention", "kept for ever" if table.retention_days is None else f"{table.retention_days} days"),
         ("owner", table.owner),

@@ -1,6 +1,19 @@
 """Silver: one agreed version of each fact, keyed, typed and judged; what could not be judged good is in quarantine."""
 
-from spark.contracts.bronze import DAY_DATE, FETCHED_TS, FILE_SHA256, SESSION_DATE, TICKER, prices
+from spark.contracts import speed
+from spark.contracts.bronze import (
+    CHANGE_HOPS,
+    CHANGE_POSITION,
+    DAY_DATE,
+    FETCHED_TS,
+    FILE_SHA256,
+    QUOTE_VALUES,
+    SESSION_DATE,
+    TICKER,
+    TRADE_VALUES,
+    prices,
+    stream_column,
+)
 from spark.contracts.table import Check, Column, Freshness, Partitioning, Table
 
 PRICE_CHECKS: tuple[Check, ...] = (
@@ -147,10 +160,62 @@ QUARANTINE = Table(
     ),
     window="day", window_column="day_date", partitioning=Partitioning(column="day_date", transform="month"),
     sort_order=("source_table", "day_date"),
-    inputs=("bronze.stooq_prices", "bronze.gdelt_gkg", "silver.price_restatements", "silver.prices_daily",
-            "silver.news_mentions"),
+    inputs=("bronze.stooq_prices", "bronze.gdelt_gkg", "bronze.finnhub_trades_cdc", "bronze.finnhub_quotes_cdc",
+            "silver.price_restatements", "silver.prices_daily", "silver.news_mentions"),
     notes=("Each step replaces exactly its own rows of its window, so a re-run leaves one copy.",),
     checks=(Check(name="reason_given", predicate="reason <> '' and message <> ''", why="a rejection explains itself"),),
 )
 
-TABLES: tuple[Table, ...] = (PRICE_RESTATEMENTS, PRICES_DAILY, NEWS_MENTIONS, QUARANTINE)
+
+
+def _settled(name: str, what: str, source: str, key: tuple[Column, ...], values: tuple[Column, ...],
+             checks: tuple[Check, ...]) -> Table:
+    """Rows of the stream as they stand after all their changes."""
+    def taken(*columns: Column) -> tuple[Column, ...]:
+        return tuple(stream_column(column, source) for column in columns)
+
+    return Table(
+        layer="silver", name=name,
+        summary=f"One row per {what}, as it stands after every change that was archived.",
+        grain=tuple(column.name for column in key),
+        columns=(
+            *taken(*values), *((speed.FLAW,) if speed.TRADE_TS in values else ()), *taken(speed.RECEIVED_TS),
+            Column(name="received_date", type="date", unit="UTC date", note="Day of received_ts",
+                   sources=(f"{source}.{speed.RECEIVED_TS.name}",)),
+            *taken(*key, *CHANGE_HOPS, *CHANGE_POSITION),
+        ),
+        window="stream_day", window_column="received_date",
+        partitioning=Partitioning(column="received_date", transform="day"), sort_order=("symbol", values[-1].name),
+        inputs=(source,),
+        checks=(
+            Check(name="received_on_its_date", predicate="to_date(received_ts) = received_date", why="files are found by it"),
+            *checks,
+        ),
+        notes=(
+            "The first change of a row gives its position and its times, however often the row is read again; the latest "
+            "update gives its values; a deleted row is not here.",
+            "received_ts is part of a row's key in Postgres, so that all changes of a row meet on one received_date: a row "
+            "that is read again years later is known, without a limit to how far back is looked.",
+            "A run adds the rows of what was archived since the last one; a day with an update or a delete is built anew.",
+        ),
+    )
+
+
+TRADES = _settled(
+    "trades", "trade", "bronze.finnhub_trades_cdc", speed.TRADE_ID, TRADE_VALUES, (
+        Check(name="flaw_follows_from_the_row",
+              predicate="(flaw = '') = (price_usd > 0 and volume_shares >= 0 and "
+                        "unix_micros(trade_ts) <= unix_micros(received_ts) + 60000000)",
+              why="the live tables judge by the same rule"),
+        Check(name="flaw_is_known", predicate="flaw in ('', 'price_not_positive', 'volume_negative', 'future_time')",
+              why="readers leave a trade out by its flaw"),
+        Check(name="no_flaw", predicate="flaw = ''", severity="warn", why="the vendor sent an impossible trade"),
+    ),
+)
+
+QUOTES = _settled(
+    "quotes", "quote", "bronze.finnhub_quotes_cdc", speed.QUOTE_ID, QUOTE_VALUES,
+    (Check(name="price_positive", predicate="price_usd > 0", severity="warn", why="the vendor sent an impossible quote"),),
+)
+
+TABLES: tuple[Table, ...] = (PRICE_RESTATEMENTS, PRICES_DAILY, NEWS_MENTIONS, TRADES, QUOTES, QUARANTINE)

@@ -25,7 +25,7 @@ _PHYSICAL: dict[ColumnType, str] = {
 _SEVERITY: dict[Severity, str] = {"error": "error", "warn": "warning"}
 _DUE_AFTER: dict[WindowKind, str] = {
     "session": "the close of its XNYS session", "day": "the end of its day in America/New_York",
-    "month": "the end of its month", "none": "its inputs",
+    "stream_day": "the end of its day in UTC", "month": "the end of its month", "none": "its inputs",
 }
 
 

@@ -11,7 +11,7 @@ Layer = Literal["bronze", "silver", "gold", "serving", "speed"]
 ColumnType = Literal["string", "boolean", "int", "long", "double", "date", "timestamp", "list<string>"]
 Severity = Literal["error", "warn"]
 PartitionTransform = Literal["identity", "day", "month"]
-WindowKind = Literal["session", "day", "month", "none"]
+WindowKind = Literal["session", "day", "stream_day", "month", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)

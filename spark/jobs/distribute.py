@@ -1,6 +1,6 @@
 """How a pure kernel over one ticker's rows, or over any batch of rows, is spread over Spark's workers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
 import pyarrow as pa
@@ -28,6 +28,18 @@ def map_by_ticker(frame: DataFrame, kernel: Kernel, table: Table, order: tuple[s
             yield from _batches(kernel(one_ticker), schema)
 
     return frame.repartition("ticker").mapInArrow(run, spark_schema(table))  # type: ignore[arg-type]
+
+
+def map_by_key(frame: DataFrame, kernel: Kernel, table: Table, key: Sequence[str]) -> DataFrame:
+    """Apply `kernel` to parts of the rows, each with all rows of its keys; the result has the contract's schema."""
+    schema = arrow_schema(table)
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        received = list(batches)
+        if received:
+            yield from _batches(kernel(_frame_of(pa.Table.from_batches(received))), schema)
+
+    return frame.repartition(*key).mapInArrow(run, spark_schema(table))  # type: ignore[arg-type]
 
 
 def map_batches(frame: DataFrame, kernel: Kernel, table: Table, spread_by: str) -> DataFrame:

@@ -26,6 +26,23 @@ class Window:
         return Window(start=self.start.replace(day=1), end=self.end.replace(day=last_day))
 
 
+@dataclass(frozen=True, kw_only=True, order=True)
+class OffsetRange:
+    """Records of a topic's partition from offset `first` up to `end`, which is not part of it."""
+
+    topic: str
+    partition: int
+    first: int
+    end: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.partition}@{self.first}-{self.end}"
+
+
+Positions = Mapping[tuple[str, int], int]
+"""By topic and partition, the offset before which everything is there."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Who writes: the Dagster run and partition (or a label such as `bench`) and the code version, kept in every snapshot."""

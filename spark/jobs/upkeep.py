@@ -8,6 +8,8 @@ from spark.contracts.table import Table
 from spark.storage import CATALOG, Lake
 
 KEPT_SNAPSHOT_DAYS = 30
+# Tables of the stream are written every few minutes, and each write lists all snapshots there are.
+KEPT_STREAM_SNAPSHOT_DAYS = 7
 KEPT_SNAPSHOTS = 20
 # A writer may hold files that no snapshot names yet; Iceberg asks for at least a day.
 ORPHAN_AGE_DAYS = 3
@@ -17,12 +19,16 @@ KEPT_BRANCH_DAYS = 7
 def compact(lake: Lake, table: Table) -> Mapping[str, int]:
     """Rewrite small files of every partition into sorted larger ones."""
     row = _call(lake, table, f"rewrite_data_files(table => '{table.address}')")
+    # Spark's snapshot says nothing of the stream, and those before it will expire.
+    lake.keep_positions(table.address)
     return {"rewritten_files": row["rewritten_data_files_count"], "added_files": row["added_data_files_count"]}
 
 
 def expire(lake: Lake, table: Table) -> Mapping[str, int]:
-    """Expire snapshots older than a month, always keeping the newest twenty and every branch."""
-    row = _call(lake, table, f"expire_snapshots(table => '{table.address}', older_than => {_before(KEPT_SNAPSHOT_DAYS)}, "
+    """Expire snapshots older than a month (of the stream: a week), always keeping the newest twenty and every branch."""
+    days = KEPT_STREAM_SNAPSHOT_DAYS if table.window == "stream_day" else KEPT_SNAPSHOT_DAYS
+    lake.keep_positions(table.address)
+    row = _call(lake, table, f"expire_snapshots(table => '{table.address}', older_than => {_before(days)}, "
                              f"retain_last => {KEPT_SNAPSHOTS})")
     return {"deleted_data_files": row["deleted_data_files_count"], "deleted_manifests": row["deleted_manifest_files_count"]}
 

@@ -32,6 +32,7 @@ STANDARD_LIBRARY_AND: dict[str, tuple[str, ...]] = {
     "spark/contracts": ("spark.contracts",),
     "spark/jobs/report.py": ("spark.contracts",),
     "finlake_sensors/plans.py": (),
+    "finlake_sensors/alert_plans.py": (),
 }
 # Of spark, glue knows contracts and reports; everything else is behind a resource's verb.
 SPARK_SEEN_BY_GLUE = ("spark.contracts", "spark.jobs.report")

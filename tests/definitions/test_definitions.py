@@ -13,9 +13,11 @@ from finlake_assets.graph import graph_lines
 from finlake_assets.partitions import Timeline
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.environment import EnvironmentName, SourcesName
-from spark.contracts import lake
+from spark.contracts import lake, serving, speed
+from spark.contracts.table import Table
 from tests.conftest import SettingsOf
 
+LAYERS = ("bronze", "silver", "gold")
 GRAPH = Path(__file__).parent / "graph.txt"
 EVERYWHERE: list[tuple[EnvironmentName, SourcesName]] = [
     ("local", "sample"), ("local", "live"), ("staging", "sample"), ("staging", "live"), ("production", "live"),
@@ -46,8 +48,31 @@ def test_the_drawing_of_the_graph_is_current(defs: dg.Definitions) -> None:
 
 
 def test_lake_assets_are_exactly_the_contracts(defs: dg.Definitions) -> None:
-    keys = {".".join(spec.key.path) for spec in defs.resolve_all_asset_specs() if spec.group_name != "upkeep"}
+    keys = {".".join(spec.key.path) for spec in defs.resolve_all_asset_specs() if spec.group_name in LAYERS}
     assert keys == set(lake.TABLES)
+
+
+@pytest.mark.parametrize("tables", [speed.TABLES, serving.TABLES], ids=["speed", "serving"])
+def test_every_table_of_clickhouse_is_an_asset_with_its_columns_and_lineage(
+    defs: dg.Definitions, tables: tuple[Table, ...],
+) -> None:
+    specs = {".".join(spec.key.path): spec for spec in defs.resolve_all_asset_specs()}
+    for table in tables:
+        spec = specs[table.address]
+        assert [column.name for column in spec.metadata["dagster/column_schema"].columns] == list(table.column_names)
+        assert {".".join(dep.asset_key.path) for dep in spec.deps} >= set(table.inputs)
+
+
+def test_a_trade_can_be_followed_from_postgres_to_the_view_that_unites_batch_and_speed(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+
+    def ancestors(key: dg.AssetKey) -> set[dg.AssetKey]:
+        parents = graph.get(key).parent_keys
+        return set(parents).union(*(ancestors(parent) for parent in parents))
+
+    trades = dg.AssetKey(["ods", "finnhub_trades"])
+    assert {trades, dg.AssetKey(["gold", "stock_analytics"])} <= ancestors(dg.AssetKey(["serving", "prices_unified"]))
+    assert trades in ancestors(dg.AssetKey(["gold", "candles_1m"]))
 
 
 def test_every_asset_says_what_it_is(defs: dg.Definitions) -> None:
@@ -55,7 +80,7 @@ def test_every_asset_says_what_it_is(defs: dg.Definitions) -> None:
         assert spec.description, spec.key
         assert spec.owners, spec.key
         assert spec.kinds, spec.key
-        assert spec.group_name in ("bronze", "silver", "gold", "upkeep"), spec.key
+        assert spec.group_name in (*LAYERS, "speed", "serving", "upkeep"), spec.key
         assert "dagster/column_schema" in spec.metadata, spec.key
 
 
@@ -79,8 +104,8 @@ def test_columns_and_lineage_of_every_table_come_from_its_contract(defs: dg.Defi
 
 def test_dependencies_are_the_inputs_of_the_contracts(defs: dg.Definitions) -> None:
     for spec in defs.resolve_all_asset_specs():
-        if spec.group_name != "upkeep":
-            inputs = {".".join(dep.asset_key.path) for dep in spec.deps}
+        if spec.group_name in LAYERS:
+            inputs = {".".join(dep.asset_key.path) for dep in spec.deps if dep.asset_key.path[0] != "kafka"}
             assert inputs == set(lake.table(".".join(spec.key.path)).inputs)
 
 
@@ -139,7 +164,7 @@ def test_live_sources_are_followed_by_one_declared_automation_sensor(settings_of
     assert followers == {
         address for address, table in lake.TABLES.items()
         if table.inputs and table.window in ("session", "day") and address != "silver.quarantine"
-    }
+    } | {"serving.gold_stock_analytics", "serving.gold_ml_features"}
 
 
 def test_staging_does_not_use_up_the_vendor_quota_after_a_close(settings_of: SettingsOf) -> None:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from deploy.cli.main import app, one_line
 from deploy.local.errors import StackError
 from deploy.local.layout import REPOSITORY
+from deploy.local.services import SERVICES
 
 
 def finlake(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -21,15 +22,15 @@ def finlake(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_error_is_one_line_without_traceback(tmp_path: Path) -> None:
-    answer = finlake("logs", "kafka", "--home", str(tmp_path))
+    answer = finlake("logs", "cassandra", "--home", str(tmp_path))
     assert answer.returncode == 1
     assert answer.stdout == ""
     assert answer.stderr.count("\n") == 1
-    assert answer.stderr.startswith("finlake: no service is named kafka; there are postgres")
+    assert answer.stderr.startswith("finlake: no service is named cassandra; there are postgres")
 
 
 def test_the_origin_of_an_error_is_shown_on_request(tmp_path: Path) -> None:
-    assert "Traceback" in finlake("--traceback", "logs", "kafka", "--home", str(tmp_path)).stderr
+    assert "Traceback" in finlake("--traceback", "logs", "cassandra", "--home", str(tmp_path)).stderr
 
 
 def test_an_error_of_another_library_tells_its_kind() -> None:
@@ -50,7 +51,13 @@ def test_help_is_shown_without_loading_an_engine() -> None:
 def test_status_of_a_stopped_stack_fails_and_names_every_service(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["status", "--home", str(tmp_path)])
     assert result.exit_code == 1
-    assert result.stdout.count("stopped") == 5
+    assert result.stdout.count("stopped") == len(SERVICES)
+
+
+def test_status_names_what_the_settings_leave_out_and_why(tmp_path: Path) -> None:
+    live = {"FINLAKE_SOURCES": "live"}
+    lines = CliRunner().invoke(app, ["status", "--home", str(tmp_path)], env=live).stdout.splitlines()
+    assert [line for line in lines if "left out" in line and "trade_feed" in line and "FINNHUB_TOKEN_FILE" in line]
 
 
 def test_down_is_safe_when_nothing_runs(tmp_path: Path) -> None:

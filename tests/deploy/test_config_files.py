@@ -1,5 +1,6 @@
 import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,15 @@ from supervisor.options import ServerOptions
 
 from deploy.local import config_files
 from deploy.local.errors import StackError
+from deploy.local.host import USER_VARIABLES
 from deploy.local.java import Java
 from deploy.local.layout import FORBIDDEN_IN_PATHS, Layout
 from deploy.local.ports import Ports
 from deploy.local.postgres import Cluster
-from deploy.local.services import SERVICES, command_of, with_requirements
-from deploy.local.settings import Settings, client_environment, recorded, s3_keys, save
+from deploy.local.services import SERVICES, command_of, left_out, with_requirements
+from deploy.local.settings import Settings, client_environment, make_secrets, recorded, s3_keys, save
+from finlake_resources.environment import RawEnvironment, read_environment
+from finlake_resources.settings import settings_for
 
 JAVA = Java(Path("/usr/lib/jvm/java 21"), 21, ("-Djavax.net.ssl.trustStore=/etc/ssl/cacerts",))
 CLUSTER = Cluster(Path("/opt/my postgres/bin"), Path("/srv/my lake/postgres/data"), None)
@@ -41,8 +45,12 @@ def layout(tmp_path: Path) -> Layout:
     return layout_at(home)
 
 
+def command(name: str, layout: Layout) -> list[str]:
+    return command_of(name, layout, Ports(), CLUSTER, JAVA, SPARK)
+
+
 def written_supervisor_config(layout: Layout, user: str | None = None) -> str:
-    commands = {service: command_of(name, layout, Ports(), CLUSTER, SPARK) for name, service in SERVICES.items()}
+    commands = {service: command(name, layout) for name, service in SERVICES.items()}
     folders = dict.fromkeys(SERVICES, str(layout.home))
     return config_files.supervisor_config(layout, commands, folders, user)
 
@@ -56,7 +64,7 @@ def test_supervisor_reads_back_the_commands_with_their_spaces(layout: Layout) ->
     programs = {group.name: group.process_configs[0] for group in options.process_group_configs}
     assert set(programs) == set(SERVICES)
     for name, program in programs.items():
-        assert shlex.split(program.command) == command_of(name, layout, Ports(), CLUSTER, SPARK)
+        assert shlex.split(program.command) == command(name, layout)
         assert program.stdout_logfile == str(layout.log(name))
         assert not program.autostart
 
@@ -107,10 +115,23 @@ def test_a_warehouse_in_s3_brings_its_file_io_and_keys(layout: Layout) -> None:
     assert "iceberg-aws-bundle" in properties["spark.driver.extraClassPath"]
 
 
-def test_no_command_line_holds_a_secret(layout: Layout) -> None:
-    secrets = layout.secrets
-    for name in SERVICES:
-        assert not [word for word in command_of(name, layout, Ports(), CLUSTER, SPARK) if str(secrets) in word]
+def test_no_command_line_and_no_configuration_holds_a_secret(layout: Layout) -> None:
+    make_secrets(layout)
+    secrets = [file.read_text() for file in layout.secrets.rglob("*") if file.is_file()]
+    assert len(secrets) >= 4
+    shown = [word for name in SERVICES for word in command(name, layout)]
+    shown += [config_files.clickhouse_users(layout), *client_environment(layout, Settings()).values()]
+    assert not [word for word in shown for secret in secrets if secret in word]
+
+
+def test_clickhouses_users_have_the_rights_that_they_need_and_their_password_in_a_file(layout: Layout) -> None:
+    users = json.loads(config_files.clickhouse_users(layout))
+    assert {name: (user["rights"], user["databases"]) for name, user in users.items()} == {
+        "admin": ("admin", []), "sink": ("writer", ["speed"]), "reader": ("reader", ["speed", "serving"]),
+    }
+    environment = client_environment(layout, Settings())
+    for name, user in users.items():
+        assert environment[f"FINLAKE_CLICKHOUSE_{name.upper()}_PASSWORD_FILE"] == user["password_file"]
 
 
 def test_dagster_accepts_its_configuration(layout: Layout) -> None:
@@ -150,6 +171,11 @@ def test_settings_are_read_back_as_they_were_saved(layout: Layout) -> None:
     assert recorded(layout) == settings
 
 
+def test_the_record_of_an_earlier_finlake_gets_the_default_ports_of_newer_services(layout: Layout) -> None:
+    layout.record.write_text(json.dumps({"ports": {"postgres": 1, "spark_connect": 2}, "variables": {}}))
+    assert recorded(layout) == Settings(Ports(postgres=1, spark_connect=2))
+
+
 @pytest.mark.parametrize("content", ["", "[]", json.dumps({"ports": {"other": 1}, "variables": {}})])
 def test_a_damaged_record_is_named(layout: Layout, content: str) -> None:
     layout.record.write_text(content)
@@ -165,12 +191,59 @@ def test_one_s3_key_without_the_other_is_refused(layout: Layout, tmp_path: Path)
 
 def test_services_bring_what_they_need_in_starting_order() -> None:
     assert with_requirements({"dagster_daemon"}) == ["postgres", "dagster_webserver", "dagster_daemon"]
-    assert with_requirements(None) == list(SERVICES)
+    assert with_requirements({"clickhouse_sink"}) == ["kafka", "clickhouse", "clickhouse_sink"]
+    assert with_requirements({"kafka_connect"}) == ["postgres", "kafka", "kafka_connect"]
+    assert with_requirements(SERVICES) == list(SERVICES)
+
+
+def test_whatever_a_service_waits_for_stands_before_it() -> None:
+    names = list(SERVICES)
+    for position, service in enumerate(SERVICES.values()):
+        assert service.requires | service.beside | service.after <= set(names[:position])
+
+
+def test_whoever_needs_a_service_stops_before_it() -> None:
+    for service in SERVICES.values():
+        for needed in service.requires | service.beside | service.after:
+            assert SERVICES[needed].priority < service.priority
+
+
+def test_live_sources_without_a_finnhub_token_do_without_the_feed(layout: Layout) -> None:
+    live = {"FINLAKE_SOURCES": "live"}
+    assert list(left_out(Settings(variables=live))) == ["trade_feed"]
+    assert left_out(Settings(variables={**live, "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"})) == {}
+    assert left_out(Settings()) == {}
+
+
+def test_every_variable_of_the_product_is_the_stacks_or_the_users(layout: Layout) -> None:
+    known = {*client_environment(layout, Settings()), *USER_VARIABLES}
+    assert {f"FINLAKE_{name.upper()}" for name in RawEnvironment.model_fields} <= known
+
+
+def test_live_sources_never_get_the_token_of_the_sample_sources(layout: Layout) -> None:
+    assert client_environment(layout, Settings())["FINLAKE_FINNHUB_TOKEN_FILE"] == str(layout.finnhub_token)
+    live = client_environment(layout, Settings(variables={"FINLAKE_SOURCES": "live"}))
+    assert "FINLAKE_FINNHUB_TOKEN_FILE" not in live
+
+
+def test_the_product_reads_every_setting_of_the_stream_from_the_stacks_variables(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = client_environment(layout, Settings(Ports(postgres=5, kafka=6, kafka_connect=7, clickhouse=8)))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    stream = settings_for(read_environment()).stream
+    assert stream.market_uri == "postgresql://127.0.0.1:5/market"
+    assert stream.kafka_bootstrap == "127.0.0.1:6"
+    assert (stream.connect_url, stream.clickhouse_url) == ("http://127.0.0.1:7", "http://127.0.0.1:8")
+    files = {name: value for name, value in asdict(stream).items() if name.endswith("_file") and value is not None}
+    assert len(files) == 6
+    assert {path.parent for path in files.values()} == {layout.secrets}
 
 
 def test_an_unknown_service_is_named() -> None:
-    with pytest.raises(StackError, match="no service is named kafka; there are postgres"):
-        with_requirements({"kafka"})
+    with pytest.raises(StackError, match="no service is named cassandra; there are postgres"):
+        with_requirements({"cassandra"})
 
 
 def parsed_properties(text: str) -> dict[str, str]:

@@ -1,12 +1,25 @@
 import hashlib
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from deploy.local.errors import StackError
-from deploy.local.jars import Jar, fetch_jars, ivy_module, missing_jars, required_jars, spark_home
+from deploy.local.jars import (
+    DEBEZIUM_FOLDER,
+    KAFKA_FOLDER,
+    LOCK_FILE,
+    Jar,
+    fetch_jars,
+    ivy_module,
+    locked_jars,
+    missing_jars,
+    spark_home,
+    spark_jars,
+)
 from deploy.local.java import Java
+from deploy.local.lock_jars import MODULES
 
 CONTENT = b"not really a jar"
 JAR = Jar("org.example", "thing", "1.0", hashlib.sha256(CONTENT).hexdigest())
@@ -45,14 +58,57 @@ def test_a_good_download_lands_and_leaves_no_scratch_files(tmp_path: Path) -> No
     assert not (tmp_path / "jars" / ".fetching").exists()
 
 
+def test_jars_of_two_folders_land_in_theirs_also_in_two_versions(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"x").hexdigest()
+    jars = [Jar("org.example", "thing", version, digest, folder) for version, folder in (("1", "."), ("2", "a/b"))]
+    # What Ivy does: it makes a file for each dependency.
+    java = fake_java(
+        tmp_path,
+        "mkdir -p lib; sed -n 's/.*name=\"\\([^\"]*\\)\" rev=\"\\([^\"]*\\)\".*/\\1-\\2.jar/p' ivy.xml"
+        " | while read name; do printf x > lib/$name; done",
+    )
+    assert fetch_jars(tmp_path / "jars", jars, java) == jars
+    assert (tmp_path / "jars" / "thing-1.jar").is_file()
+    assert (tmp_path / "jars" / "a" / "b" / "thing-2.jar").is_file()
+
+
+def test_after_an_interrupted_download_only_the_rest_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "kafka").mkdir()
+    jars = [Jar("org.example", name, "1", hashlib.sha256(b"x").hexdigest(), "kafka") for name in ("one", "two")]
+    (tmp_path / jars[0].path).write_bytes(b"x")
+    java = fake_java(tmp_path, "grep -q 'name=\"one\"' ivy.xml && exit 1; mkdir -p lib && printf x > lib/two-1.jar")
+    assert fetch_jars(tmp_path, jars, java) == jars[1:]
+
+
+def test_the_lock_file_names_each_jar_once_with_its_digest() -> None:
+    jars = locked_jars(LOCK_FILE.read_text())
+    assert len({jar.path for jar in jars}) == len(jars) > 90
+    assert all(re.fullmatch("[0-9a-f]{64}", jar.sha256) for jar in jars)
+    assert {jar.folder for jar in jars} == {KAFKA_FOLDER, DEBEZIUM_FOLDER}
+
+
+def test_the_lock_file_holds_the_versions_that_are_asked_for() -> None:
+    locked = {(jar.folder, jar.organisation, jar.module, jar.version) for jar in locked_jars(LOCK_FILE.read_text())}
+    asked = {(folder, *module) for folder, modules in MODULES.items() for module in modules}
+    assert asked <= locked
+
+
+def test_the_plugin_brings_no_jar_that_the_worker_has() -> None:
+    jars = locked_jars(LOCK_FILE.read_text())
+    of_worker = {jar.coordinates for jar in jars if jar.folder == KAFKA_FOLDER}
+    of_plugin = {jar.coordinates for jar in jars if jar.folder == DEBEZIUM_FOLDER}
+    assert not of_worker & of_plugin
+    assert not [name for name in of_plugin if "kafka-clients" in name or "connect-api" in name or "slf4j" in name]
+
+
 def test_ivy_is_asked_for_exactly_the_missing_jars() -> None:
-    dependencies = ElementTree.fromstring(ivy_module(required_jars(s3=True))).findall("dependencies/dependency")
+    dependencies = ElementTree.fromstring(ivy_module(spark_jars(s3=True))).findall("dependencies/dependency")
     asked = [(each.get("org"), each.get("name"), each.get("rev"), each.get("transitive")) for each in dependencies]
-    assert asked == [(jar.organisation, jar.module, jar.version, "false") for jar in required_jars(s3=True)]
+    assert asked == [(jar.organisation, jar.module, jar.version, "false") for jar in spark_jars(s3=True)]
 
 
 def test_the_aws_bundle_is_needed_for_s3_only() -> None:
-    assert {jar.module for jar in required_jars(s3=True)} - {jar.module for jar in required_jars(s3=False)} == {
+    assert {jar.module for jar in spark_jars(s3=True)} - {jar.module for jar in spark_jars(s3=False)} == {
         "iceberg-aws-bundle"
     }
 

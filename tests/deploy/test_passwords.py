@@ -29,5 +29,5 @@ def test_a_file_that_was_readable_for_all_becomes_private(tmp_path: Path) -> Non
 
 
 def test_the_passfile_has_a_line_for_each_role(tmp_path: Path) -> None:
-    write_passfile(tmp_path / "pgpass", {"lake": "one", "dagster": "two"})
-    assert (tmp_path / "pgpass").read_text() == "*:*:lake:lake:one\n*:*:dagster:dagster:two\n"
+    write_passfile(tmp_path / "pgpass", [("lake", "lake", "one"), ("market", "feed", "two")])
+    assert (tmp_path / "pgpass").read_text() == "*:*:lake:lake:one\n*:*:market:feed:two\n"

@@ -30,13 +30,13 @@ def test_a_port_taken_on_all_interfaces_is_not_free() -> None:
 
 
 def test_a_taken_port_is_named_with_its_service_and_the_way_out(taken_port: int) -> None:
-    wanted = Ports(*_four(dagster_webserver=taken_port))
+    wanted = Ports(*_all(dagster_webserver=taken_port))
     with pytest.raises(PortTakenError, match=rf"port {taken_port} of dagster_webserver .*finlake up --free-ports"):
         settle(wanted, ["postgres", "dagster_webserver"], move=False)
 
 
 def test_only_taken_ports_move(taken_port: int) -> None:
-    wanted = Ports(*_four(spark_connect=taken_port))
+    wanted = Ports(*_all(spark_connect=taken_port))
     settled = settle(wanted, asdict(wanted), move=True)
     assert settled.spark_connect != taken_port
     assert is_free(settled.spark_connect)
@@ -44,8 +44,15 @@ def test_only_taken_ports_move(taken_port: int) -> None:
 
 
 def test_the_port_of_a_service_that_is_not_asked_for_does_not_matter(taken_port: int) -> None:
-    wanted = Ports(*_four(sample_sources=taken_port))
+    wanted = Ports(*_all(sample_sources=taken_port))
     assert settle(wanted, ["postgres"], move=False) == wanted
+
+
+def test_the_second_port_of_a_service_counts_too(taken_port: int) -> None:
+    wanted = Ports(*_all(kafka_controller=taken_port))
+    assert wanted.taken(["kafka"]) == {"kafka_controller": taken_port}
+    assert wanted.taken(["postgres"]) == {}
+    assert settle(wanted, ["kafka"], move=True).kafka_controller != taken_port
 
 
 def test_free_ports_are_all_different() -> None:
@@ -57,5 +64,5 @@ def test_a_service_without_a_listener_has_no_port() -> None:
     assert Ports().of("dagster_daemon") is None
 
 
-def _four(**given: int) -> list[int]:
+def _all(**given: int) -> list[int]:
     return list((asdict(free_ports()) | given).values())

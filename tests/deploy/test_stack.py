@@ -165,8 +165,8 @@ def test_a_role_enters_its_own_database_with_its_password_only(stack: LocalStack
 
 
 def test_no_process_and_no_log_shows_a_password(stack: LocalStack) -> None:
-    passwords = [file.read_text().strip() for file in stack.layout.secrets.glob("*.password")]
-    assert len(passwords) == 3
+    passwords = [file.read_text().strip() for file in stack.layout.secrets.rglob("*.password")]
+    assert len(passwords) == 9
     shown = of_each(stack, lambda process: " ".join([*process.cmdline(), *process.environ().values()]))
     shown += [log.read_text() for log in stack.layout.logs.iterdir()]
     assert not [text for text in shown for password in passwords if password in text]

@@ -9,7 +9,7 @@ from typing import cast
 from finlake_resources.spark_jobs import PendingRestatement, SparkJobs, UpkeepAction
 from spark.contracts import lake
 from spark.contracts.universe import Universe
-from spark.jobs.report import CheckOutcome, JobReport, Provenance, TableReport, Window
+from spark.jobs.report import CheckOutcome, JobReport, OffsetRange, Provenance, TableReport, Window
 
 WRITTEN_WITH = {
     "bronze.stooq_prices": ("bronze.stooq_downloads",),
@@ -43,6 +43,8 @@ class LakeLog:
     newest_dates: dict[str, date] = field(default_factory=dict)
     rows: dict[str, list[dict[str, date | int]]] = field(default_factory=dict)
     read: list[tuple[str, Window | None]] = field(default_factory=list)
+    positions: dict[str, dict[tuple[str, int], int]] = field(default_factory=dict)
+    gaps: dict[str, list[OffsetRange]] = field(default_factory=dict)
 
     def call(self, job: str) -> Call:
         """The only call of a job."""
@@ -102,6 +104,12 @@ def recording_jobs(log: LakeLog) -> SparkJobs:
 
         def newest(self, address: str) -> date | None:
             return log.newest_dates.get(address)
+
+        def archive_positions(self, address: str) -> dict[tuple[str, int], int]:
+            return log.positions.get(address, {})
+
+        def offset_gaps(self, address: str) -> list[OffsetRange]:
+            return log.gaps.get(address, [])
 
         def loaded_slots(self, day: date, universe: Universe) -> set[datetime]:
             return log.slots.get(day, set())

@@ -103,4 +103,5 @@ def test_the_drawing_has_every_input_as_an_arrow() -> None:
     }
     vendors = {("stooq", "-->", f"bronze_{name}") for name in ("stooq_prices", "stooq_downloads")}
     vendors |= {("the_gdelt_project", "-->", f"bronze_{name}") for name in ("gdelt_gkg", "gdelt_slots")}
+    vendors |= {("finnhub", "-->", f"bronze_{name}") for name in ("finnhub_trades_cdc", "finnhub_quotes_cdc")}
     assert arrows == expected | vendors

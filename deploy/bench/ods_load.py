@@ -1,0 +1,67 @@
+"""A load of trades on Postgres at a steady rate, written as the feed writes them."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deploy.bench.made_up_trades import TradeMaker
+from deploy.bench.temporary_lake import environment_variables
+from finlake_resources.environment import RawEnvironment
+from finlake_resources.settings import StreamSettings, settings_for
+from finlake_services.trade_feed.clock import wall_us
+from finlake_services.trade_feed.ods_writer import OdsAccess, OdsWriter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """`rows_per_s` for `seconds`, in messages of `message_rows`; each message is committed as soon as the last one is."""
+
+    connection_id: str
+    rows_per_s: int
+    seconds: float
+    message_rows: int = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What a load came to. `backlog_rows` is what waited for Postgres when the last message was handed over."""
+
+    row_count: int
+    seconds: float
+    backlog_rows: int
+    cpu_s: float
+
+    @property
+    def rows_per_s(self) -> float:
+        """The rate at which Postgres committed."""
+        return self.row_count / self.seconds
+
+
+def write_trades(environment: Mapping[str, str], load: Load) -> Written:
+    """Carry out a load on the stack with these variables, to its last commit. Raises OdsError."""
+    return asyncio.run(_write(stream_of(environment), load))
+
+
+def stream_of(environment: Mapping[str, str]) -> StreamSettings:
+    """The stream's settings for a stack's variables."""
+    return settings_for(RawEnvironment.model_validate(environment_variables(environment))).stream
+
+
+async def _write(stream: StreamSettings, load: Load) -> Written:
+    writer = OdsWriter(OdsAccess(stream.market_uri, "feed", stream.market_feed_password_file))
+    writing = asyncio.create_task(writer.run())
+    maker = TradeMaker(load.connection_id, seed=load.rows_per_s)
+    message_count = round(load.rows_per_s * load.seconds / load.message_rows)
+    pause_s = load.message_rows / load.rows_per_s
+    began, cpu_began = time.perf_counter(), time.process_time()
+    for number in range(message_count):
+        # By the schedule and not by the last message: who was late for one is not late for all.
+        await asyncio.sleep(max(0.0, began + number * pause_s - time.perf_counter()))
+        await writer.put(maker.message(load.message_rows, wall_us()))
+    backlog_rows = writer.depth
+    writer.close()
+    await writing
+    return Written(
+        row_count=message_count * load.message_rows, seconds=time.perf_counter() - began, backlog_rows=backlog_rows,
+        cpu_s=time.process_time() - cpu_began)

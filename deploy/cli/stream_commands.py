@@ -1,0 +1,150 @@
+"""Commands about the stream: reconcile, latency, chaos, replay."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.cli.lake_commands import stack_settings
+from deploy.cli.stack_commands import DEFAULT_HOME, Home
+
+app = typer.Typer()
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@app.command()
+def reconcile(
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+    wait: Annotated[int, typer.Option(min=0, help="Seconds to wait for Kafka and the sink to catch up.")] = 60,
+    drop_proven: Annotated[
+        bool, typer.Option("--drop-proven", help="Drop from Postgres the whole days found in the archive.")
+    ] = False,
+    lake: Annotated[bool, typer.Option("--lake/--no-lake", help="Compare Iceberg too.")] = True,
+) -> None:
+    """Compare Postgres, Kafka, ClickHouse and Iceberg up to one LSN; exit code 1 unless nothing is lost or doubled.
+
+    Past UTC days that the archive holds completely are recorded as proven.
+    """
+    from rich.console import Console
+
+    from deploy.cli import reconcile_view
+    from finlake_resources.build import build_jobs
+    from finlake_resources.reconciliation.reconcile import build_reconciliation
+
+    settings = stack_settings(home)
+    report = build_reconciliation(settings.stream).run(
+        build_jobs(settings) if lake else None, wait_s=wait, proves_days=True, drops_proven=drop_proven)
+    if as_json:
+        typer.echo(reconcile_view.as_json(report))
+    else:
+        console = Console()
+        console.print(reconcile_view.engines_table(report))
+        console.print(reconcile_view.derived_table(report))
+        for line in reconcile_view.remarks(report):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(report.verdict, style="bold green" if report.is_proven else "bold red", highlight=False, markup=False,
+                      soft_wrap=True)
+    if not report.is_proven:
+        raise typer.Exit(1)
+
+
+@app.command()
+def latency(
+    home: Home = DEFAULT_HOME,
+    window: Annotated[str, typer.Option(help="How far back, like 30s, 5m or 2h.")] = "5m",
+) -> None:
+    """Show how long trades took from hop to hop, from the rows that ClickHouse inserted lately."""
+    from rich.console import Console
+
+    from deploy.bench.clickhouse_readers import reader
+    from deploy.bench.hops import clock_remarks, duration, hops_table, measured_hops
+
+    seconds = int(duration(window).total_seconds())
+    with reader(stack_settings(home).stream) as client:
+        hops = measured_hops(client, "inserted_ts > now64(6) - toIntervalSecond({seconds:UInt32})", {"seconds": seconds})
+    console = Console()
+    if not hops.row_count:
+        console.print(f"no trade was inserted within {window}; is the feed running? See `finlake status`")
+        raise typer.Exit(1)
+    console.print(hops_table(hops, f"{hops.row_count} trades inserted within {window}"))
+    for line in clock_remarks(hops):
+        console.print(line, style="dim", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def chaos(
+    kills: Annotated[int, typer.Option(min=1, help="How many processes to kill.")],
+    seed: Annotated[int, typer.Option(help="The same seed kills the same targets in the same order.")] = 0,
+    seconds_between: Annotated[float, typer.Option(min=0, help="Mean pause between kills.")] = 5.0,
+    dagster: Annotated[bool, typer.Option("--dagster/--no-dagster", help="Kill Dagster's daemon and runs too.")] = True,
+    home: Annotated[Path | None, typer.Option(help="A running stack to kill in. Default: one of its own.")] = None,
+    jars: Annotated[Path, typer.Option(help="Downloaded jars for a stack of its own.")] = DEFAULT_HOME / "jars",
+) -> None:
+    """Kill processes at random while trades flow; exit code 1 unless nothing is lost or doubled afterwards.
+
+    Without --home in a temporary stack, which is removed again.
+    """
+    from contextlib import nullcontext
+
+    from rich.console import Console
+
+    from deploy.bench.temporary_lake import ended_like_ctrl_c, temporary_stack
+    from deploy.chaos.run import STREAM_SERVICES, Options, wreak
+    from deploy.cli import reconcile_view
+    from deploy.cli.stack_commands import open_stack
+
+    console = Console()
+
+    def report(line: str) -> None:
+        console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+    options = Options(kills=kills, seed=seed, seconds_between=seconds_between, has_dagster=dagster)
+    with ended_like_ctrl_c():
+        own = temporary_stack(jars, None if dagster else STREAM_SERVICES, report)
+        with own if home is None else nullcontext(open_stack(home)) as stack:
+            outcome = wreak(stack, options, report)
+    console.print(reconcile_view.kills_table(outcome))
+    console.print(reconcile_view.engines_table(outcome.comparison))
+    console.print(reconcile_view.derived_table(outcome.comparison))
+    for line in reconcile_view.remarks(outcome.comparison):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(outcome.verdict, style="bold green" if outcome.is_survived else "bold red", highlight=False, markup=False,
+                      soft_wrap=True)
+    if not outcome.is_survived:
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    topic: Annotated[str, typer.Argument(help="finlake.ods.finnhub_trades, finlake.ods.finnhub_quotes or finlake.dead_letters.")],
+    start: Annotated[str, typer.Option("--from", help="First offset, or a UTC time like 2026-11-21T14:30:00.")],
+    end: Annotated[str, typer.Option("--to", help="Offset or UTC time of the end, which is not part of the range.")],
+    archive: Annotated[bool, typer.Option("--archive/--no-archive", help="Archive the range too; no-op when it is.")] = True,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Read a range of a topic again and put into ClickHouse what is missing there; what is there is not doubled.
+
+    For finlake.dead_letters the records that could not be read are tried again, after a correction of the code.
+    """
+    from deploy.repair.archived_range import archive_spans
+    from deploy.repair.replay import replay, spans
+    from finlake_resources.build import build_jobs
+    from finlake_resources.kafka import KafkaTopics
+
+    settings = stack_settings(home)
+    topics = KafkaTopics(bootstrap=settings.stream.kafka_bootstrap)
+    ranges = spans(topics, topic, start, end)
+    done = replay(settings.stream, topics, ranges)
+    for span in ranges:
+        typer.echo(f"{span.place} offsets {span.first} to {span.end - 1}")
+    typer.echo(f"{done.read} records read, {done.already_there} rows already there, {done.added} added"
+               + "".join(f", {count} {what}" for what, count in (
+                   ("updates or deletes", done.not_rows), ("still unreadable", done.unreadable),
+                   ("no longer held anywhere", done.unreachable)) if count))
+    if archive:
+        for line in archive_spans(build_jobs(settings), topics, ranges):
+            typer.echo(line)
+    if done.unreadable or done.unreachable:
+        raise typer.Exit(1)

@@ -1,0 +1,66 @@
+"""The connectors of the stack: their configurations from `deploy/connectors`, filled in for this machine.
+
+A file holds the settings of the connector that has the file's name; `<word>` in a value is a place that differs
+between installations.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.local.layout import REPOSITORY, Layout
+from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.postgres import drop_slot
+from finlake_resources.connect import KafkaConnect
+
+FOLDER = REPOSITORY / "deploy" / "connectors"
+
+
+def wanted_connectors(places: Mapping[str, str], folder: Path = FOLDER) -> dict[str, dict[str, str]]:
+    """Name -> configuration of every connector, with `places` filled in. Raises KeyError for a place without a value."""
+    return {
+        file.stem: {
+            setting: re.sub(r"<(\w+)>", lambda match: places[match[1]], value)
+            for setting, value in json.loads(file.read_text()).items()
+        }
+        for file in sorted(folder.glob("*.json"))
+    }
+
+
+def local_places(layout: Layout, ports: Ports) -> dict[str, str]:
+    """The places of this stack; the password is a file that the worker reads."""
+    return {
+        "postgres_host": LOOPBACK,
+        "postgres_port": str(ports.postgres),
+        "secrets_folder": str(layout.connect_secrets),
+    }
+
+
+def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ...]]:
+    """Bring every connector to its configuration and make it run; returns the settings that were changed by name.
+
+    A connector that was paused, stopped or has failed runs again. Raises ConnectError.
+    """
+    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}")
+    known = connect.names()
+    changed = {}
+    for name, config in wanted_connectors(local_places(layout, ports)).items():
+        changed[name] = connect.register(name, config)
+        connect.resume(name)
+        if name in known:
+            connect.restart_failed(name)
+        connect.wait_until_running(name, timeout_s=120)
+    return {name: settings for name, settings in changed.items() if settings}
+
+
+def purge_connectors(layout: Layout, ports: Ports) -> None:
+    """Remove every connector with its offsets and its slot; the next registration reads all tables again.
+
+    Raises ConnectError.
+    """
+    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}")
+    for name in connect.names():
+        slot = connect.config(name)["slot.name"]
+        connect.delete(name, with_offsets=True)
+        drop_slot(layout, ports.postgres, slot)

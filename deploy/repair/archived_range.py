@@ -1,0 +1,24 @@
+"""Bringing a range of a topic to the lake's bronze table of its changes, where that does not hold it yet."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from deploy.repair.replay import Span
+from finlake_resources.kafka import KafkaTopics
+from finlake_resources.spark_jobs import SparkJobs
+from spark.contracts.bronze import TOPICS
+from spark.jobs.report import Provenance, Window
+
+PROVENANCE = Provenance(run_id="replay", partition="replay", code_version="replay")
+
+
+def archive_spans(jobs: SparkJobs, topics: KafkaTopics, ranges: Sequence[Span]) -> Iterator[str]:
+    """Archive up to the ends of the ranges; one line per table that archives one of their topics."""
+    today = datetime.now(UTC).date()
+    for address, topic in TOPICS.items():
+        ends = {span.place.partition: span.end for span in ranges if span.place.topic == topic}
+        if ends:
+            report = jobs.run(address, window=Window(start=today, end=today), provenance=PROVENANCE,
+                              inputs={"topics": topics, "ends": ends})
+            added = sum(table.row_count for table in report.tables if table.address == address and table.is_changed)
+            yield f"{address}: {added} changes archived" if added else f"{address} holds the range already"

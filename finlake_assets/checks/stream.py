@@ -1,0 +1,46 @@
+"""Is the stream well? Every question about it as a check; one that cannot be asked warns and says which service is silent."""
+
+import dagster as dg
+
+from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
+from finlake_assets.speed.rules import StreamLimits, Verdict
+from finlake_resources.calendar import TradingCalendar
+from finlake_resources.change_capture import ChangeCapture
+from finlake_resources.clickhouse import ClickHouse
+from finlake_resources.kafka import KafkaTopics
+from finlake_resources.market import Market
+
+DETAIL_CHARACTERS = 4000
+
+
+def build(limits: StreamLimits, calendar: TradingCalendar, *, is_live: bool) -> list[dg.AssetChecksDefinition]:
+    """One check per question; `is_live` says whether the exchange's hours matter."""
+    return [_check(question, limits, calendar, is_live) for question in QUESTIONS]
+
+
+def _check(
+    question: Question, limits: StreamLimits, calendar: TradingCalendar, is_live: bool,
+) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=question.asset, name=question.name, description=question.about)
+    def is_well(
+        market: Market, topics: KafkaTopics, capture: ChangeCapture, clickhouse: ClickHouse,
+    ) -> dg.AssetCheckResult:
+        """Warns where a service cannot be asked: nothing is known to be wrong, and nothing to be right."""
+        stream = Stream(
+            market=market, topics=topics, capture=capture, clickhouse=clickhouse, limits=limits, calendar=calendar,
+            is_live=is_live, now=utc_now())
+        ((_, verdict),) = answers([question], stream)
+        return result(question, verdict)
+
+    return is_well
+
+
+def result(question: Question, verdict: Verdict) -> dg.AssetCheckResult:
+    """A verdict as Dagster shows it."""
+    is_error = verdict.state == "ill" and question.severity == "error"
+    metadata: dict[str, dg.MetadataValue | str | int | float | bool] = dict(verdict.facts)
+    if verdict.detail:
+        metadata["trace"] = dg.MarkdownMetadataValue(f"```\n{verdict.detail[:DETAIL_CHARACTERS]}\n```")
+    return dg.AssetCheckResult(
+        passed=verdict.state == "well", metadata=metadata, description=verdict.text,
+        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN)

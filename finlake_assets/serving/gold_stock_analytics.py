@@ -1,0 +1,32 @@
+"""serving.gold_stock_analytics: a published snapshot of gold.stock_analytics, held by ClickHouse and replaced at once."""
+
+import dagster as dg
+
+from finlake_assets.clickhouse_tables import clickhouse_spec
+from finlake_assets.publish import fail_for_good
+from finlake_assets.serving.following import pool_of, result
+from finlake_resources.clickhouse import ClickHouse, ServingRejected
+from finlake_resources.spark_jobs import SparkJobs
+from spark.contracts.clickhouse_serving import loaded_table
+from spark.contracts.gold import STOCK_ANALYTICS
+from spark.contracts.serving import GOLD_STOCK_ANALYTICS
+
+
+def build() -> dg.AssetsDefinition:
+    """The asset of the table."""
+    statement, _ = loaded_table(GOLD_STOCK_ANALYTICS, GOLD_STOCK_ANALYTICS.address, STOCK_ANALYTICS.address, 0)
+    spec = clickhouse_spec(GOLD_STOCK_ANALYTICS, kinds=frozenset({"table"}), statement=statement)
+
+    @dg.multi_asset(name="serving__gold_stock_analytics", specs=[spec], pool=pool_of(spec.key))
+    def gold_stock_analytics(jobs: SparkJobs, clickhouse: ClickHouse) -> dg.MaterializeResult[None]:
+        """What ClickHouse read is compared with what the lake says before readers see it."""
+        snapshot = jobs.published(STOCK_ANALYTICS.address)
+        try:
+            served = clickhouse.load_snapshot(
+                GOLD_STOCK_ANALYTICS, snapshot,
+                expected=lambda: jobs.column_sums(STOCK_ANALYTICS.address, snapshot.snapshot_id))
+        except ServingRejected as error:
+            fail_for_good(str(error))
+        return result(snapshot, served)
+
+    return gold_stock_analytics

@@ -1,0 +1,55 @@
+"""The job a person launches to see how the stream is: every question answered, every asset reported, in one step."""
+
+import dagster as dg
+
+from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
+from finlake_assets.speed.reports import events, look
+from finlake_assets.speed.rules import StreamLimits, Verdict
+from finlake_resources.calendar import TradingCalendar
+from finlake_resources.change_capture import ChangeCapture
+from finlake_resources.clickhouse import ClickHouse
+from finlake_resources.kafka import KafkaTopics
+from finlake_resources.market import Market
+
+NAME = "stream_health"
+ANSWERS_SCHEMA = dg.TableSchema(columns=[
+    dg.TableColumn("asset", "string", "What was asked about"),
+    dg.TableColumn("question", "string", "Name of the check"),
+    dg.TableColumn("state", "string", "well, ill or unknown"),
+    dg.TableColumn("text", "string", "Why"),
+])
+
+
+def build(limits: StreamLimits, calendar: TradingCalendar, *, is_live: bool) -> dg.JobDefinition:
+    """The job; it ends well whatever it finds, since it was asked to look and did."""
+
+    @dg.op(name="look_at_stream", out=dg.Out(dg.Nothing))
+    def look_at_stream(
+        context: dg.OpExecutionContext, market: Market, topics: KafkaTopics, capture: ChangeCapture,
+        clickhouse: ClickHouse,
+    ) -> None:
+        stream = Stream(
+            market=market, topics=topics, capture=capture, clickhouse=clickhouse, limits=limits, calendar=calendar,
+            is_live=is_live, now=utc_now())
+        given = answers(QUESTIONS, stream)
+        reports, silent = look(stream)
+        for event in events(reports, context.instance):
+            context.log_event(event)
+        for reason in silent:
+            context.log.warning(reason)
+        context.add_output_metadata({
+            "answers": dg.TableMetadataValue([_record(*each) for each in given], ANSWERS_SCHEMA),
+            "ill": sum(verdict.state == "ill" for _, verdict in given),
+            "unknown": sum(verdict.state == "unknown" for _, verdict in given),
+        })
+
+    @dg.job(name=NAME, description="Looks at every part of the stream and reports its assets. Writes no row anywhere.")
+    def stream_health() -> None:
+        look_at_stream()
+
+    return stream_health
+
+
+def _record(question: Question, verdict: Verdict) -> dg.TableRecord:
+    return dg.TableRecord({
+        "asset": question.asset.to_user_string(), "question": question.name, "state": verdict.state, "text": verdict.text})

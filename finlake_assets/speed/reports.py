@@ -1,0 +1,120 @@
+"""How far each part of the stream has come, told to Dagster as events of its external assets.
+
+What has moved since the last report is a materialization, since freshness looks at nothing else; the rest is an
+observation.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from finlake_assets.describe import asset_key
+from finlake_assets.speed.chain import CAPTURE, HEARTBEAT_TOPIC, ods_key, topic_key
+from finlake_assets.speed.questions import FOLLOWED, SINK_GROUP, TOPICS, Stream
+from finlake_assets.speed.rules import Fact
+from finlake_resources.service_errors import ServiceUnavailable
+from spark.contracts import speed
+
+POSITION = "position"
+DATA_VERSION_TAG = "dagster/data_version"
+
+# A view's newest window is cheap to read from the states it is made of.
+NEWEST: Mapping[str, tuple[str, str]] = {
+    speed.STOCK_REALTIME.address: (speed.STOCK_REALTIME.address, "received_ts"),
+    speed.QUOTES_REALTIME.address: (speed.QUOTES_REALTIME.address, "received_ts"),
+    speed.CANDLES_1M.address: (f"{speed.CANDLES_1M.address}_state", "minute_ts"),
+    speed.WINDOWS_30S.address: (f"{speed.WINDOWS_30S.address}_state", "window_start_ts"),
+    speed.PRICE_VOLUME_15S.address: (f"{speed.PRICE_VOLUME_15S.address}_state", "window_start_ts"),
+    speed.ANOMALIES.address: (f"{speed.WINDOWS_30S.address}_state", "window_start_ts"),
+}
+
+Event = dg.AssetMaterialization | dg.AssetObservation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """How far an asset has come: a text that changes when it moves, and numbers."""
+
+    asset: dg.AssetKey
+    position: str
+    facts: Mapping[str, Fact]
+
+
+def look(stream: Stream) -> tuple[list[Report], list[str]]:
+    """Reports of everything that can be asked, and why the rest cannot."""
+    reports: list[Report] = []
+    silent: dict[str, None] = {}
+    for part in (*_ods(), *_topics(), _capture, *_tables()):
+        try:
+            reports.append(part(stream))
+        except ServiceUnavailable as error:
+            silent[str(error)] = None
+    return reports, list(silent)
+
+
+def events(reports: Sequence[Report], instance: dg.DagsterInstance) -> list[Event]:
+    """A materialization for what has moved since its last one, an observation for the rest."""
+    return [_event(report, instance.get_latest_materialization_event(report.asset)) for report in reports]
+
+
+def _event(report: Report, last: dg.EventLogEntry | None) -> Event:
+    metadata = {POSITION: report.position, **report.facts}
+    told = None if last is None or last.asset_materialization is None else last.asset_materialization.metadata.get(POSITION)
+    if told is not None and told.value == report.position:
+        return dg.AssetObservation(asset_key=report.asset, metadata=metadata)
+    return dg.AssetMaterialization(asset_key=report.asset, metadata=metadata, tags={DATA_VERSION_TAG: report.position})
+
+
+_Part = Callable[[Stream], Report]
+
+
+def _ods() -> list[_Part]:
+    def part(relation: str) -> _Part:
+        def report(stream: Stream) -> Report:
+            newest = stream.market.newest_received(relation)
+            return Report(asset=ods_key(relation), position=str(newest), facts={
+                "newest_received": str(newest), "rows_estimated": stream.market.estimated_rows(relation)})
+
+        return report
+
+    return [part(relation) for relation in FOLLOWED]
+
+
+def _topics() -> list[_Part]:
+    def part(topic: str) -> _Part:
+        def report(stream: Stream) -> Report:
+            marks = stream.topics.watermarks(topic)
+            return Report(asset=topic_key(topic), position=_offsets(marks), facts={
+                "records_kept": sum(end - start for start, end in marks.values()),
+                **({"sink_lag_records": sum(stream.topics.group_lag(SINK_GROUP, topic).values())}
+                   if topic.rpartition(".")[2] in FOLLOWED else {}),
+            })
+
+        return report
+
+    return [part(topic) for topic in TOPICS]
+
+
+def _capture(stream: Stream) -> Report:
+    slots = stream.market.slots()
+    # The heartbeat passes the slot and the connector whatever the market does.
+    return Report(asset=CAPTURE, position=_offsets(stream.topics.watermarks(HEARTBEAT_TOPIC)), facts={
+        "slots": ", ".join(f"{slot.name} {slot.wal_status}" for slot in slots) or "none",
+        "retained_wal_bytes": max((slot.retained_wal_bytes for slot in slots), default=0),
+    })
+
+
+def _tables() -> list[_Part]:
+    def part(address: str, source: str, column: str) -> _Part:
+        def report(stream: Stream) -> Report:
+            newest = stream.clickhouse.newest(source, column)
+            return Report(asset=asset_key(address), position=str(newest), facts={f"newest_{column}": str(newest)})
+
+        return report
+
+    return [part(address, source, column) for address, (source, column) in NEWEST.items()]
+
+
+def _offsets(marks: Mapping[int, tuple[int, int]]) -> str:
+    return ",".join(f"{partition}:{end}" for partition, (_, end) in sorted(marks.items()))

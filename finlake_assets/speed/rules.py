@@ -1,0 +1,183 @@
+"""When the stream is well: pure rules over what was observed. Checks and alerts judge by these and by nothing else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from typing import Literal
+
+from finlake_resources.calendar import NEW_YORK, TradingCalendar
+from finlake_resources.change_capture import ConnectorHealth
+from finlake_resources.market import FeedGaps, SlotHealth
+
+State = Literal["well", "ill", "unknown"]
+Fact = str | int | float | bool
+
+MIB = 1024 * 1024
+OPENING = time(9, 30)
+LOSING = ("unreserved", "lost")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamLimits:
+    """What is still well. `feed_silence_s` counts within a session only."""
+
+    consumer_lag_records: int = 1_000
+    retained_wal_bytes: int = 1024 * MIB
+    behind_s: int = 30
+    feed_silence_s: int = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a rule says: well, ill, or not known because something could not be asked; why; and the numbers behind it.
+
+    `detail` is what a program said of itself: for people who may look into Dagster, not for messages that leave it.
+    """
+
+    state: State
+    text: str
+    detail: str = ""
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+
+def judge_lag(topic: str, lag_by_partition: Mapping[int, int], limits: StreamLimits) -> Verdict:
+    """Whether the sink has nearly all records of a topic; holes in the offsets count as records."""
+    lag = sum(lag_by_partition.values())
+    facts: dict[str, Fact] = {"lag_records": lag, "limit_records": limits.consumer_lag_records}
+    if lag > limits.consumer_lag_records:
+        return Verdict(
+            state="ill", facts=facts,
+            text=f"the sink is {lag} records behind in {topic}, {limits.consumer_lag_records} are allowed; "
+                 "see the log of clickhouse_sink")
+    return Verdict(state="well", facts=facts, text=f"the sink is {lag} records behind in {topic}")
+
+
+def judge_slot(slots: Sequence[SlotHealth], limits: StreamLimits) -> Verdict:
+    """Whether the one slot is read, and Postgres keeps no dangerous amount of log for it."""
+    if not slots:
+        return Verdict(state="ill", facts={"slots": "none"}, text="there is no replication slot: changes are not captured. Start "
+                       "kafka_connect, which makes it; rows written meanwhile come by a snapshot")
+    slot = max(slots, key=lambda each: each.retained_wal_bytes)
+    idle = [each.name for each in slots if not each.is_active]
+    lost = [each.name for each in slots if each.wal_status in LOSING]
+    facts: dict[str, Fact] = {
+        "slots": ", ".join(each.name for each in slots), "wal_status": slot.wal_status,
+        "retained_wal_bytes": slot.retained_wal_bytes, "limit_bytes": limits.retained_wal_bytes,
+        **({} if slot.safe_wal_bytes is None else {"safe_wal_bytes": slot.safe_wal_bytes}),
+    }
+    if lost:
+        return Verdict(state="ill", facts=facts, text=f"Postgres has dropped, or is about to drop, log that {', '.join(lost)} "
+                                                      "still needs: what is missing comes by a new snapshot")
+    if idle:
+        return Verdict(state="ill", facts=facts, text=f"nobody reads {', '.join(idle)}: Postgres keeps "
+                                                      f"{slot.retained_wal_bytes // MIB} MiB of log for it; start kafka_connect")
+    if slot.retained_wal_bytes > limits.retained_wal_bytes:
+        allowed = limits.retained_wal_bytes // MIB
+        return Verdict(state="ill", facts=facts, text=f"{slot.retained_wal_bytes // MIB} MiB of log are kept for {slot.name}, "
+                                                      f"{allowed} MiB are allowed: the connector is slow")
+    return Verdict(state="well", facts=facts,
+                   text=f"{slot.name} is read and keeps {slot.retained_wal_bytes // MIB} MiB of log")
+
+
+def judge_publication(published: frozenset[str], expected: frozenset[str]) -> Verdict:
+    """Whether the changes of every table of the stream are published."""
+    missing = sorted(expected - published)
+    facts: dict[str, Fact] = {"published": ", ".join(sorted(published))}
+    if missing:
+        return Verdict(state="ill", facts=facts,
+                       text=f"changes of {', '.join(missing)} are not published; `finlake up` makes the publication anew")
+    return Verdict(state="well", facts=facts, text=f"changes of {', '.join(sorted(expected))} are published")
+
+
+def judge_connector(name: str, found: ConnectorHealth | None) -> Verdict:
+    """Whether the connector and all its tasks run, with the settings of this checkout."""
+    if found is None:
+        return Verdict(state="ill", text=f"there is no connector {name}; `finlake up` registers it")
+    facts: dict[str, Fact] = {"connector": found.state, "tasks": ", ".join(found.task_states)}
+    ended = [state for state in (found.state, *found.task_states) if state != "RUNNING"]
+    if ended or not found.task_states:
+        return Verdict(state="ill", facts=facts, detail=found.trace,
+                       text=f"connector {name} is {', '.join(ended) or 'without a task'}; see its trace, mend the cause, and "
+                            "run `finlake up`")
+    if found.differing_settings:
+        return Verdict(state="ill", facts={**facts, "differing_settings": ", ".join(found.differing_settings)},
+                       text=f"connector {name} runs with other settings than this checkout's "
+                            f"({', '.join(found.differing_settings)}); `finlake up` registers it anew")
+    if found.objections:
+        return Verdict(state="ill", facts={**facts, "objections": "; ".join(found.objections)},
+                       text=f"connector {name} does not deliver exactly once: {found.objections[0]}")
+    return Verdict(state="well", facts=facts, text=f"connector {name} and its tasks run")
+
+
+def judge_progress(address: str, newest_there: datetime | None, waiting_since: datetime | None, now: datetime,
+                   limits: StreamLimits) -> Verdict:
+    """Whether rows of Postgres reach ClickHouse in time.
+
+    `newest_there` is the newest row of the table, `waiting_since` when the oldest row of Postgres newer than that was
+    received, None when there is none: age alone tells nothing, since at night nothing is received.
+    """
+    waited_s = 0.0 if waiting_since is None else max(0.0, (now - waiting_since).total_seconds())
+    newest = "nothing" if newest_there is None else f"rows up to {newest_there:%Y-%m-%d %H:%M:%S} UTC"
+    facts: dict[str, Fact] = {"newest": newest, "waited_s": round(waited_s, 1), "limit_s": limits.behind_s}
+    if waited_s > limits.behind_s:
+        return Verdict(state="ill", facts=facts, text=f"{address} holds {newest}; a row of Postgres has waited for "
+                                                      f"{waited_s:.0f} s, {limits.behind_s} s are allowed")
+    return Verdict(state="well", facts=facts, text=f"{address} holds {newest} and nothing waits")
+
+
+def judge_feed(newest_received: datetime | None, now: datetime, calendar: TradingCalendar, limits: StreamLimits) -> Verdict:
+    """Whether trades come in while the exchange is open; outside of sessions silence is well."""
+    opened = session_opened(now, calendar)
+    newest = "never" if newest_received is None else f"at {newest_received:%Y-%m-%d %H:%M:%S} UTC"
+    facts: dict[str, Fact] = {"newest_trade_received": newest, "limit_s": limits.feed_silence_s}
+    if opened is None:
+        return Verdict(state="well", facts=facts, text=f"the exchange is closed; the last trade was received {newest}")
+    silent_since = opened if newest_received is None else max(opened, newest_received)
+    silent_s = (now - silent_since).total_seconds()
+    if silent_s > limits.feed_silence_s:
+        return Verdict(state="ill", facts=facts, text=f"no trade for {silent_s:.0f} s while the exchange is open (the last "
+                                                      f"{newest}); see the log of trade_feed")
+    return Verdict(state="well", facts=facts, text=f"the last trade was received {newest}")
+
+
+def session_opened(now: datetime, calendar: TradingCalendar) -> datetime | None:
+    """When the session under way opened; None while the exchange is closed."""
+    local = now.astimezone(NEW_YORK)
+    if not calendar.is_session(local.date()):
+        return None
+    opened = datetime.combine(local.date(), OPENING, tzinfo=NEW_YORK)
+    return opened if opened <= now < calendar.close_ts(local.date()) else None
+
+
+def judge_gaps(gaps: FeedGaps, rejected: int, within: timedelta) -> Verdict:
+    """Whether the feed was interrupted, or got what it could not read."""
+    hours = int(within.total_seconds() // 3600)
+    facts: dict[str, Fact] = {"gaps": gaps.count, "gap_seconds": round(gaps.total_s, 1), "rejected_messages": rejected}
+    found = []
+    if gaps.count:
+        found.append(f"{gaps.count} gaps, {gaps.total_s:.0f} s in total, the newest {gaps.newest}; their trades are missing")
+    if rejected:
+        found.append(f"{rejected} messages that could not be read (ods.rejected_messages)")
+    if found:
+        return Verdict(state="ill", facts=facts, text=f"in the last {hours} hours: {'; '.join(found)}")
+    return Verdict(state="well", facts=facts, text=f"no gap and no unreadable message in the last {hours} hours")
+
+
+def judge_dead_letters(watermarks: Mapping[int, tuple[int, int]]) -> Verdict:
+    """Whether records were set aside that could not be read, of those that Kafka still keeps."""
+    count = sum(end - start for start, end in watermarks.values())
+    if count:
+        return Verdict(state="ill", facts={"dead_letters": count},
+                       text=f"about {count} records were set aside; their headers say why (topic finlake.dead_letters)")
+    return Verdict(state="well", facts={"dead_letters": 0}, text="no record was set aside")
+
+
+def judge_skipped(gaps: Sequence[Mapping[str, object]]) -> Verdict:
+    """Whether Kafka deleted records before the sink had read them."""
+    if not gaps:
+        return Verdict(state="well", facts={"skipped_ranges": 0}, text="every record was read before Kafka deleted it")
+    first = gaps[0]
+    return Verdict(
+        state="ill", facts={"skipped_ranges": len(gaps)},
+        text=f"{len(gaps)} ranges were deleted before they were read, first {first['topic']} partition "
+             f"{first['kafka_partition']} offsets {first['first_offset']} to {first['last_offset']}; replay them from bronze")

@@ -1,0 +1,241 @@
+"""Kafka Connect: which connectors run, with which configuration, and whether they are well.
+
+A connector's configuration is wanted as a whole: `register` brings it about, `drift` tells what somebody changed by
+hand. Secrets stand in a configuration as references, which the worker alone resolves.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    import httpx
+
+ConnectorState = Literal["RUNNING", "PAUSED", "STOPPED", "UNASSIGNED", "RESTARTING", "FAILED"]
+
+EXACTLY_ONCE = "exactly.once.support"
+
+_REQUEST_TIMEOUT_S = 30
+
+
+class ConnectError(Exception):
+    """Kafka Connect did not do what was asked."""
+
+
+class ConnectUnavailable(ConnectError):
+    """The worker does not answer, or stays busy with a rebalance, however often it was asked."""
+
+
+class ConnectorUnknown(ConnectError):
+    """The worker has no connector of this name."""
+
+
+class ConnectRefused(ConnectError):
+    """The worker answers that the request is wrong; asking again cannot help."""
+
+
+class ConnectorFailed(ConnectError):
+    """A connector or one of its tasks has failed; the message holds the first line of its trace."""
+
+
+class ConnectorNotReady(ConnectError):
+    """A connector did not come to the wanted state in time."""
+
+
+@dataclass(frozen=True)
+class TaskStatus:
+    """One task of a connector; `trace` is the Java stack trace of a failed one."""
+
+    id: int
+    state: ConnectorState
+    worker: str
+    trace: str | None
+
+
+@dataclass(frozen=True)
+class ConnectorStatus:
+    """A connector with its tasks; a connector that runs may have failed tasks, or none yet."""
+
+    name: str
+    state: ConnectorState
+    trace: str | None
+    tasks: tuple[TaskStatus, ...]
+
+    @property
+    def is_running(self) -> bool:
+        """The connector and at least one task run, and no task does anything else."""
+        return self.state == "RUNNING" and bool(self.tasks) and all(task.state == "RUNNING" for task in self.tasks)
+
+    @property
+    def failure(self) -> str | None:
+        """First line of the trace of what failed, None when nothing has."""
+        states = [(self.state, self.trace), *((task.state, task.trace) for task in self.tasks)]
+        traces = [trace or "no reason given" for state, trace in states if state == "FAILED"]
+        return traces[0].strip().splitlines()[0] if traces else None
+
+
+@dataclass(frozen=True)
+class KafkaConnect:
+    """The REST interface of a Connect cluster at `url`.
+
+    Every verb raises ConnectUnavailable when the worker does not answer for `patience_s` seconds or is busy with a
+    rebalance for as long, and ConnectRefused when it refuses; those about one connector raise ConnectorUnknown.
+    """
+
+    url: str
+    patience_s: float = 60
+
+    def names(self) -> list[str]:
+        """The names of all connectors."""
+        return sorted(cast(list[str], self._ask("GET", "/connectors")))
+
+    def config(self, name: str) -> dict[str, str]:
+        """The present configuration, with references where secrets are."""
+        return cast(dict[str, str], self._ask("GET", f"{_path(name)}/config"))
+
+    def register(self, name: str, config: Mapping[str, str]) -> tuple[str, ...]:
+        """Bring about this configuration; returns the settings that were changed (all of them for a new connector).
+
+        A connector that has it already is left alone, whatever its state.
+        """
+        try:
+            changed = self.drift(name, config)
+        except ConnectorUnknown:
+            changed = tuple(sorted(config))
+        if changed:
+            self._ask("PUT", f"{_path(name)}/config", dict(config))
+        return changed
+
+    def drift(self, name: str, wanted: Mapping[str, str]) -> tuple[str, ...]:
+        """The settings that differ from `wanted`, sorted: changed, missing, or not wanted."""
+        present = self.config(name)
+        # The worker adds the name.
+        return tuple(sorted(
+            key for key in (present.keys() | wanted.keys()) - {"name"} if present.get(key) != wanted.get(key)
+        ))
+
+    def status(self, name: str) -> ConnectorStatus:
+        """The state of a connector and of each task."""
+        answer = self._ask("GET", f"{_path(name)}/status")
+        connector = answer["connector"]
+        tasks = (
+            TaskStatus(task["id"], task["state"], task["worker_id"], task.get("trace")) for task in answer["tasks"]
+        )
+        return ConnectorStatus(name, connector["state"], connector.get("trace"), tuple(tasks))
+
+    def wait_until_running(self, name: str, timeout_s: float = 60) -> ConnectorStatus:
+        """Wait until the connector and its tasks run. Raises ConnectorFailed, or ConnectorNotReady after `timeout_s`."""
+        from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+        def look() -> ConnectorStatus:
+            try:
+                status = self.status(name)
+            except ConnectorUnknown:
+                # A worker knows a new connector's configuration before its state.
+                status = ConnectorStatus(name, "UNASSIGNED", None, ())
+            if status.failure:
+                raise ConnectorFailed(
+                    f"connector {name} failed: {status.failure}; mend the cause, then restart it or run `finlake up`"
+                )
+            return status
+
+        settled = Retrying(
+            retry=retry_if_result(lambda status: not status.is_running),
+            stop=stop_after_delay(timeout_s), wait=wait_fixed(0.2),
+        )
+        try:
+            return settled(look)
+        except RetryError as error:
+            status = cast(ConnectorStatus, error.last_attempt.result())
+            tasks = ", ".join(task.state for task in status.tasks) or "none"
+            raise ConnectorNotReady(
+                f"connector {name} is {status.state} (tasks: {tasks}) after {timeout_s:.0f} s; see the worker's log"
+            ) from error
+
+    def exactly_once_objections(self, name: str) -> tuple[str, ...]:
+        """What the worker and the connector's plugin have against exactly-once delivery as they are set up now.
+
+        The worker checks `exactly.once.support=required` when a configuration arrives and never again: a worker
+        restarted without the support would go on with at-least-once. So the present configuration is validated anew.
+        """
+        config = self.config(name)
+        if config.get(EXACTLY_ONCE) != "required":
+            return (f"{EXACTLY_ONCE} is {config.get(EXACTLY_ONCE, 'not set')}; register the connector anew",)
+        plugin = config["connector.class"].rpartition(".")[2]
+        answer = self._ask("PUT", f"/connector-plugins/{plugin}/config/validate", {"name": name, **config})
+        values = [entry["value"] for entry in answer["configs"]]
+        return tuple(error for value in values if value["name"] == EXACTLY_ONCE for error in value["errors"])
+
+    def restart_failed(self, name: str) -> None:
+        """Restart what of the connector has failed; the rest goes on."""
+        self._ask("POST", f"{_path(name)}/restart?includeTasks=true&onlyFailed=true")
+
+    def pause(self, name: str) -> None:
+        """Let the tasks idle; they keep their connections and the slot."""
+        self._ask("PUT", f"{_path(name)}/pause")
+
+    def resume(self, name: str) -> None:
+        """Go on after `pause` or `stop`."""
+        self._ask("PUT", f"{_path(name)}/resume")
+
+    def stop(self, name: str) -> None:
+        """End the tasks and keep configuration and offsets."""
+        self._ask("PUT", f"{_path(name)}/stop")
+
+    def delete(self, name: str, *, with_offsets: bool = False) -> None:
+        """Remove a connector.
+
+        Its offsets stay, so that the next one of the same name goes on from there, unless `with_offsets`. A Postgres
+        slot stays in either case: without its reader it keeps the database's log, so drop it too.
+        """
+        if with_offsets:
+            self.stop(name)
+            # Refused as long as a task still ends.
+            self._ask("DELETE", f"{_path(name)}/offsets", retried_errors=("stopped state", "STOPPED"))
+        self._ask("DELETE", _path(name))
+
+    def _ask(
+        self, method: str, path: str, body: dict[str, str] | None = None, retried_errors: tuple[str, ...] = ()
+    ) -> Any:
+        """The answer's JSON, None when there is none. Asks again while it can help."""
+        import httpx
+        from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+        def ask() -> Any:
+            try:
+                response = httpx.request(
+                    method, self.url + path, json=body, timeout=_REQUEST_TIMEOUT_S, trust_env=False
+                )
+            except httpx.TransportError as error:
+                raise ConnectUnavailable(
+                    f"Kafka Connect at {self.url} does not answer ({error or type(error).__name__}); "
+                    "see that its worker runs"
+                ) from error
+            return _content(response, path, retried_errors)
+
+        attempts = Retrying(
+            retry=retry_if_exception_type(ConnectUnavailable), stop=stop_after_delay(self.patience_s),
+            wait=wait_random_exponential(multiplier=0.2, max=3), reraise=True,
+        )
+        return attempts(ask)
+
+
+def _path(name: str) -> str:
+    return f"/connectors/{quote(name, safe='')}"
+
+
+def _content(response: "httpx.Response", path: str, retried_errors: tuple[str, ...]) -> Any:
+    if response.is_success:
+        return response.json() if response.content else None
+    try:
+        message = " ".join(str(response.json()["message"]).split())
+    except (ValueError, KeyError, TypeError):
+        # The web server of a worker that has not started its interface yet.
+        raise ConnectUnavailable(f"Kafka Connect is starting ({response.status_code} for {path}); try again") from None
+    # 409: a rebalance is under way.
+    if response.status_code in {409, 503} or any(text in message for text in retried_errors):
+        raise ConnectUnavailable(f"Kafka Connect is busy ({message}); try again when its rebalance is over")
+    if response.status_code == 404 and path.startswith("/connectors/"):
+        raise ConnectorUnknown(f"Kafka Connect does not know {path} ({message}); register the connector")
+    raise ConnectRefused(f"Kafka Connect refuses {path} with {response.status_code}: {message}")

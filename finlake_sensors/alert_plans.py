@@ -1,0 +1,113 @@
+"""What to tell whom when something turns bad or well again: pure, standard library only.
+
+A condition is told once when it turns bad and once when it is well again. It counts as bad at the second look in a row,
+so that a hiccup is not told.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+LOOKS_BEFORE_TOLD = 2
+
+
+class Finding(Protocol):
+    """A condition as it was found; `text` says what is wrong and what to do, and holds no secret."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def is_bad(self) -> bool: ...
+    @property
+    def text(self) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertPlan:
+    """Conditions that have just been found bad, with their text; those well again; and the two cursors to choose from.
+
+    `cursor` records them as told; `untold_cursor` is for the case that telling failed.
+    """
+
+    turned_bad: Mapping[str, str]
+    turned_well: tuple[str, ...]
+    cursor: str
+    untold_cursor: str
+
+    @property
+    def is_news(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self.turned_bad or self.turned_well)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What earlier looks found: bad looks in a row and whether it was told, by condition; when was last reported."""
+
+    bad_looks: Mapping[str, int]
+    told: frozenset[str]
+    reported_ts: datetime | None
+
+
+def remembered(cursor: str | None) -> Memory:
+    """The memory in a cursor; a cursor of another form counts as none."""
+    try:
+        kept = json.loads(cursor or "{}")
+        reported = kept.get("reported_ts")
+        return Memory(
+            bad_looks={str(name): int(count) for name, count in kept.get("bad_looks", {}).items()},
+            told=frozenset(map(str, kept.get("told", []))),
+            reported_ts=None if reported is None else datetime.fromisoformat(reported),
+        )
+    except (ValueError, TypeError, AttributeError):
+        return Memory(bad_looks={}, told=frozenset(), reported_ts=None)
+
+
+def plan_alerts(found: Sequence[Finding], memory: Memory, reported_ts: datetime | None) -> AlertPlan:
+    """What to tell after a look; `reported_ts` is kept in the cursor."""
+    bad_looks = {each.name: memory.bad_looks.get(each.name, 0) + 1 for each in found if each.is_bad}
+    texts = {each.name: each.text for each in found}
+    turned_bad = {
+        name: texts[name] for name, looks in bad_looks.items() if looks >= LOOKS_BEFORE_TOLD and name not in memory.told
+    }
+    turned_well = tuple(sorted(name for name in memory.told if name not in bad_looks))
+    told = (memory.told | turned_bad.keys()) - set(turned_well)
+    return AlertPlan(
+        turned_bad=turned_bad, turned_well=turned_well,
+        cursor=_cursor(bad_looks, told, reported_ts), untold_cursor=_cursor(bad_looks, memory.told, reported_ts),
+    )
+
+
+def _cursor(bad_looks: Mapping[str, int], told: frozenset[str], reported_ts: datetime | None) -> str:
+    return json.dumps({
+        # More looks than needed change nothing, and a cursor that stays the same is easier to read.
+        "bad_looks": {name: min(count, LOOKS_BEFORE_TOLD) for name, count in sorted(bad_looks.items())},
+        "told": sorted(told), "reported_ts": None if reported_ts is None else reported_ts.isoformat(),
+    })
+
+
+def alert_message(plan: AlertPlan, place: str, now: datetime) -> dict[str, object]:
+    """One message for all news of a look: `text` for people, the rest for programs."""
+    lines = [f"finlake ({place})"]
+    lines += [f"BAD {name}: {text}" for name, text in plan.turned_bad.items()]
+    lines += [f"well again: {name}" for name in plan.turned_well]
+    return {
+        "text": "\n".join(lines), "place": place, "observed_ts": now.isoformat(),
+        "turned_bad": dict(plan.turned_bad), "turned_well": list(plan.turned_well),
+    }
+
+
+def run_message(
+    *, job: str, run_id: str, partitions: str, failed_steps: Sequence[str], place: str, url: str,
+) -> dict[str, object]:
+    """The message about a failed run. It names where to look and repeats no error: a program's words may hold secrets."""
+    over = f" over {partitions}" if partitions else ""
+    steps = f"; failed steps: {', '.join(failed_steps)}" if failed_steps else ""
+    link = f"{url.rstrip('/')}/runs/{run_id}"
+    return {
+        "text": f"finlake ({place})\nBAD run of {job}{over} failed{steps}. See {link}",
+        "place": place, "job": job, "run_id": run_id, "partitions": partitions, "failed_steps": list(failed_steps),
+        "url": link,
+    }

@@ -1,0 +1,123 @@
+"""Alerts: the stream looked at once a minute, and runs that failed. Thin shells over alert_plans.py."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
+from finlake_assets.speed.reports import events, look
+from finlake_assets.speed.rules import StreamLimits, Verdict
+from finlake_resources.alert_webhook import AlertNotSent, AlertWebhook
+from finlake_resources.calendar import TradingCalendar
+from finlake_resources.change_capture import ChangeCapture
+from finlake_resources.clickhouse import ClickHouse
+from finlake_resources.kafka import KafkaTopics
+from finlake_resources.market import Market
+from finlake_sensors.alert_plans import AlertPlan, alert_message, plan_alerts, remembered, run_message
+
+REPORTED_EVERY = timedelta(minutes=15)
+"""Each report is an event of every asset; alerts are looked for more often."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """A verdict as a condition to be told. What cannot be asked counts as bad: this sensor runs where the stream should."""
+
+    name: str
+    is_bad: bool
+    text: str
+
+
+def build_stream_health(
+    limits: StreamLimits, calendar: TradingCalendar, place: str, default_status: dg.DefaultSensorStatus, *, is_live: bool,
+) -> dg.SensorDefinition:
+    """The sensor over the stream; `place` names this installation in messages."""
+
+    @dg.sensor(
+        name="stream_health", minimum_interval_seconds=60, default_status=default_status,
+        description="Looks at the stream: tells the webhook what turned bad or well again, and reports the stream's assets.",
+    )
+    def stream_health(
+        context: dg.SensorEvaluationContext, market: Market, topics: KafkaTopics, capture: ChangeCapture,
+        clickhouse: ClickHouse, alerts: AlertWebhook,
+    ) -> dg.SensorResult:
+        now, memory = utc_now(), remembered(context.cursor)
+        stream = Stream(
+            market=market, topics=topics, capture=capture, clickhouse=clickhouse, limits=limits, calendar=calendar,
+            is_live=is_live, now=now)
+        given = answers(QUESTIONS, stream)
+        is_due = memory.reported_ts is None or now - memory.reported_ts >= REPORTED_EVERY
+        # A service that is silent would be waited for once more by every report.
+        is_reported = is_due and all(verdict.state != "unknown" for _, verdict in given)
+        plan = plan_alerts(conditions(given), memory, now if is_reported else memory.reported_ts)
+        reported = events(look(stream)[0], context.instance) if is_reported else []
+        return dg.SensorResult(
+            skip_reason=summary(given), asset_events=reported, cursor=tell(context, alerts, plan, place, now))
+
+    return stream_health
+
+
+def build_run_failures(
+    place: str, dagster_url: str, default_status: dg.DefaultSensorStatus,
+) -> dg.SensorDefinition:
+    """The sensor over failed runs of this code location."""
+
+    @dg.run_failure_sensor(
+        name="run_failures", minimum_interval_seconds=30, default_status=default_status,
+        description="Tells the webhook of every run that failed, once.",
+    )
+    def run_failures(context: dg.RunFailureSensorContext, alerts: AlertWebhook) -> None:
+        run = context.dagster_run
+        steps = [event.step_key for event in context.get_step_failure_events() if event.step_key]
+        message = run_message(
+            job=run.job_name, run_id=run.run_id, partitions=partitions_of(run.tags), failed_steps=steps, place=place,
+            url=dagster_url)
+        if alerts.is_configured:
+            alerts.send(message)
+        else:
+            context.log.warning(f"no webhook is configured; untold: {message['text']}")
+
+    return run_failures
+
+
+def conditions(given: Sequence[tuple[Question, Verdict]]) -> list[Condition]:
+    """The answers that are told when they are bad."""
+    return [
+        Condition(name=f"{question.asset.to_user_string()} {question.name}", is_bad=verdict.state != "well", text=verdict.text)
+        for question, verdict in given if question.is_alerted
+    ]
+
+
+def summary(given: Sequence[tuple[Question, Verdict]]) -> str:
+    """One line about a look."""
+    bad = [f"{question.asset.to_user_string()} {question.name}: {verdict.text}"
+           for question, verdict in given if verdict.state != "well"]
+    return "; ".join(bad) if bad else f"all {len(given)} answers are well"
+
+
+def tell(
+    context: dg.SensorEvaluationContext, alerts: AlertWebhook, plan: AlertPlan, place: str, now: datetime,
+) -> str:
+    """Send the news, if any, and give the cursor to keep: news that could not be sent are news again at the next look."""
+    if not plan.is_news:
+        return plan.cursor
+    message = alert_message(plan, place, now)
+    if not alerts.is_configured:
+        context.log.warning(f"no webhook is configured; untold: {message['text']}")
+        return plan.cursor
+    try:
+        alerts.send(message)
+    except AlertNotSent as error:
+        context.log.error(f"{error}; it is tried again at the next look. Untold: {message['text']}")
+        return plan.untold_cursor
+    return plan.cursor
+
+
+def partitions_of(tags: Mapping[str, str]) -> str:
+    """The partitions of a run in words; empty for a run without."""
+    if only := tags.get("dagster/partition"):
+        return only
+    start, end = tags.get("dagster/asset_partition_range_start"), tags.get("dagster/asset_partition_range_end")
+    return f"{start} to {end}" if start and end else ""

@@ -1,0 +1,271 @@
+"""One statement from its text to its last block: judged, given a connection, run, and let go."""
+
+import itertools
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from finlake_services.clickhouse_local.engine import Engine, EngineConnection, Result, Stream, quote_text
+from finlake_services.clickhouse_local.errors import ClickHouseError, not_in_readonly
+from finlake_services.clickhouse_local.judgement import Judge, killed_query_id, used_database
+from finlake_services.clickhouse_local.native_blocks import with_revision
+from finlake_services.clickhouse_local.requests import Request, check_database
+from finlake_services.clickhouse_local.sessions import Session, Sessions
+from finlake_services.clickhouse_local.statement_text import first_word, split_statement, tail_format
+from finlake_services.clickhouse_local.syntax_tree import Parser, SyntaxTree
+
+LONGEST_TEXT_BYTES: Final = 1 << 20
+"""A statement's text, without the rows of an INSERT."""
+
+_STREAMED_FORMATS: Final = frozenset({
+    "Native", "TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "CSV", "RowBinary", "JSONEachRow", "JSONLines", "NDJSON",
+    "JSONCompactEachRow", "LineAsString", "RawBLOB", "Values",
+})
+"""Formats whose blocks can follow each other; of any other the engine gives the whole answer at once."""
+
+_READING: Final = ("Select", "Show", "Describe", "Exists", "Explain", "Check")
+_KEPT_BY_CONNECTION: Final = frozenset({"Set", "UseQuery", "SetRoleQuery", "TransactionControl"})
+_TEMPORARY: Final = re.compile(r"\bTEMP(ORARY)?\b", re.IGNORECASE)
+
+
+@dataclass
+class Running:
+    """A statement that has begun and not ended."""
+
+    user: str
+    query_id: str
+    marker: str
+    started: float = field(default_factory=time.monotonic)
+    killed: bool = False
+
+
+class Registry:
+    """Running statements by query id; how many each user has."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._running: dict[str, Running] = {}
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+
+    def enter(self, request: Request) -> Running:
+        """Note a statement. Raises `ClickHouseError` when the user has too many (202) or one with this id (216)."""
+        with self._lock:
+            own = sum(running.user == request.user.name for running in self._running.values())
+            if own >= request.user.limits.concurrent:
+                raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", f"Too many simultaneous queries for user "
+                                      f"{request.user.name}. Current: {own}, maximum: {request.user.limits.concurrent}")
+            if request.query_id in self._running:
+                raise ClickHouseError(216, "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
+                                      f"Query with id = {request.query_id} is already running")
+            # The engine gives its own ids; a comment of ours before the text finds a statement again.
+            running = Running(request.user.name, request.query_id, f"/* finlake {next(self._numbers)} */")
+            self._running[request.query_id] = running
+            return running
+
+    def leave(self, running: Running) -> None:
+        """Forget a statement."""
+        with self._lock:
+            self._running.pop(running.query_id, None)
+
+    def kill(self, query_id: str, user: str | None) -> Running | None:
+        """Cancel a statement of `user` (None: of anybody); None when there is none."""
+        with self._lock:
+            running = self._running.get(query_id)
+        if running is None or user not in (None, running.user):
+            return None
+        running.killed = True
+        self._engine.kill(running.marker)
+        return running
+
+    def kill_all(self) -> None:
+        """Cancel whatever still runs."""
+        with self._lock:
+            running = list(self._running)
+        for query_id in running:
+            self.kill(query_id, None)
+
+    def count(self) -> int:
+        """How many statements run."""
+        return len(self._running)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What every execution works with."""
+
+    engine: Engine
+    parser: Parser
+    judge: Judge
+    sessions: Sessions
+    registry: Registry
+
+
+class Execution:
+    """Runs one request. `begin`, then `next_part` until None, `close` in any case; all of them in worker threads.
+
+    `finished` says that there is no further part; the connection is then already given back, so that the client's next
+    statement finds it, whatever the network does with this one's last byte.
+    """
+
+    def __init__(self, endpoint: Endpoint, request: Request) -> None:
+        self._endpoint = endpoint
+        self._request = request
+        self._running = endpoint.registry.enter(request)
+        self._started = time.perf_counter()
+        self._connection: EngineConnection | None = None
+        self._session: Session | None = None
+        self._database = request.database
+        self._keep = True
+        self._stream: Stream | None = None
+        self._ahead: bytes | None = None
+        self._abandoned = False
+        self.closed = False
+        self.output_format = request.default_format
+        self.kind = "other"
+        self.finished = False
+        self.result = Result(b"")
+
+    def begin(self) -> bytes:
+        """Judge and start the statement; returns the first part of its output."""
+        try:
+            return self._begin()
+        except BaseException:
+            self._keep = False
+            self.close()
+            raise
+
+    def _begin(self) -> bytes:
+        request, endpoint = self._request, self._endpoint
+        statement = split_statement(request.text)
+        if len(statement.sql) > LONGEST_TEXT_BYTES:
+            raise ClickHouseError(62, "SYNTAX_ERROR", f"Max query size exceeded: {LONGEST_TEXT_BYTES} bytes")
+        try:
+            sql = statement.sql.decode()
+        except UnicodeDecodeError as error:
+            raise ClickHouseError(36, "BAD_ARGUMENTS", "The text of a statement must be UTF-8") from error
+        judged = sql if statement.input_format is None else f"{sql} FORMAT {statement.input_format}"
+        tree = endpoint.parser.tree(judged, request.parameters)
+        endpoint.judge.check(request.user, first_word(statement.sql), tree)
+        if not request.may_change and not tree.root.startswith(_READING):
+            raise not_in_readonly(request.user.name, "Cannot execute this statement by GET: use POST; GET runs")
+        self.kind = "insert" if tree.root == "InsertQuery" else "select" if tree.root.startswith(_READING) else "other"
+        self._enter_session()
+        if tree.root == "KillQueryQuery":
+            return self._kill(tree)
+        if tree.root == "UseQuery" and (self._session is None or self._session.connection is None):
+            return self._use(tree)
+        self._take_connection(tree, sql)
+        if self._running.killed or (self._abandoned and self.kind == "select"):
+            raise ClickHouseError(394, "QUERY_WAS_CANCELLED", "Query was cancelled")
+        marked = f"{self._running.marker} {sql}"
+        if statement.input_format is not None:
+            return self._finish(self._held().insert(marked, statement.input_format, statement.data))
+        self._choose_format(tree, sql)
+        if tree.root.startswith("Select") and self.output_format in _STREAMED_FORMATS:
+            self._stream = self._held().stream(marked, self.output_format, request.parameters)
+            self._ahead = self._stream.next_block()
+            return self.next_part() or b""
+        return self._finish(self._held().query(marked, self.output_format, request.parameters))
+
+    def _choose_format(self, tree: SyntaxTree, sql: str) -> None:
+        asked = tree.select_format if tree.root.startswith("Select") else tail_format(sql)
+        if asked:
+            self.output_format = asked
+
+    def _enter_session(self) -> None:
+        request = self._request
+        if request.session_id is not None:
+            self._session = self._endpoint.sessions.enter(request)
+            self._database = self._database or self._session.database
+        self._database = self._database or "default"
+
+    def _take_connection(self, tree: SyntaxTree, sql: str) -> None:
+        request, engine = self._request, self._endpoint.engine
+        self._keep = tree.root not in _KEPT_BY_CONNECTION and not _TEMPORARY.search(sql)
+        if self._session is not None and (self._session.connection is not None or not self._keep):
+            self._connection = self._session.take_connection(engine, request, self._database)
+        else:
+            self._connection = engine.connection(request.user, self._database, request.settings)
+
+    def _held(self) -> EngineConnection:
+        if self._connection is None:
+            raise RuntimeError("the statement has no connection")
+        return self._connection
+
+    def _finish(self, result: Result) -> bytes:
+        self.result = result
+        self.finished = True
+        self.close()
+        return self._framed(result.output)
+
+    def _framed(self, part: bytes) -> bytes:
+        return with_revision(part, self._request.protocol_revision) if self.output_format == "Native" else part
+
+    def _kill(self, tree: SyntaxTree) -> bytes:
+        user = self._request.user
+        running = self._endpoint.registry.kill(killed_query_id(tree), None if user.rights == "admin" else user.name)
+        query_id, owner = (running.query_id, running.user) if running else ("", "")
+        self._connection = self._endpoint.engine.connection(user, self._database, self._request.settings)
+        return self._finish(self._connection.query(
+            f"SELECT 'waiting' AS kill_status, {quote_text(query_id)} AS query_id, {quote_text(owner)} AS user, '' AS query "
+            f"WHERE {int(running is not None)}", self.output_format))
+
+    def _use(self, tree: SyntaxTree) -> bytes:
+        database = used_database(tree.nodes)
+        check_database(self._request.user, database)
+        # Opening a connection there says whether the database exists.
+        self._connection = self._endpoint.engine.connection(self._request.user, database, {})
+        self._keep = False
+        if self._session is not None:
+            self._session.database = database
+        return self._finish(Result(b""))
+
+    def next_part(self) -> bytes | None:
+        """The next part of the output, None after the last."""
+        if self.finished or self._stream is None:
+            return None
+        part = self._ahead
+        try:
+            self._ahead = None if part is None else self._stream.next_block()
+        except BaseException:
+            self._keep = False
+            raise
+        self.result = Result(b"", self._stream.rows_read, self._stream.bytes_read)
+        if self._ahead is None:
+            self.finished = True
+            self.close()
+        return None if part is None else self._framed(part)
+
+    @property
+    def elapsed_ns(self) -> int:
+        """Time since the request was taken."""
+        return int((time.perf_counter() - self._started) * 1e9)
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer: cancel the statement if it only reads. One that writes goes on to its end."""
+        self._abandoned = True
+        if self.kind == "select":
+            self._endpoint.registry.kill(self._request.query_id, None)
+
+    def close(self) -> None:
+        """Stop what still runs and give everything back; may be called again."""
+        if self.closed:
+            return
+        self.closed = True
+        request = self._request
+        try:
+            if self._stream is not None and not self.finished:
+                self._keep = False
+                self._stream.cancel()
+            if self._connection is not None and (self._session is None or self._connection is not self._session.connection):
+                if self._keep and not self._running.killed:
+                    self._endpoint.engine.release(self._connection, request.user, self._database, request.settings)
+                else:
+                    self._connection.close()
+            if self._session is not None:
+                self._session.leave(request)
+        finally:
+            self._endpoint.registry.leave(self._running)

@@ -1,0 +1,193 @@
+"""What a reader's or writer's statement may be made of; everything that is not named here is refused.
+
+Two guards stand one behind the other. The engine itself checks every statement against the grants of the user's role
+(configuration.py): databases, tables, DDL, table functions that reach files or the network. What no grant governs in an
+in-process engine — the scalar function `file`, INTO OUTFILE, SET ROLE, KILL of somebody else's query, system tables that show
+other users' statements — is judged here, on the engine's own syntax tree of the text that is run. The judgement is a list of
+what is allowed (statements, parts of an expression, functions by the categories of system.functions, system tables) because
+a list of what is forbidden would have to know every spelling (`arrayMap(file, …)` calls a function by its name alone) and
+every function of the engine's next version.
+
+Refused although harmless: `* APPLY(f)`, whose function the tree does not show, and SETTINGS in the text of a statement
+(settings come as URL parameters, settings.py says which).
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from finlake_services.clickhouse_local.engine import Engine
+from finlake_services.clickhouse_local.errors import ClickHouseError, access_denied, not_in_readonly
+from finlake_services.clickhouse_local.syntax_tree import Node, SyntaxTree
+from finlake_services.clickhouse_local.users import User
+
+_FIRST_WORDS: Final = {
+    "SELECT": {"SelectWithUnionQuery"}, "WITH": {"SelectWithUnionQuery"}, "FROM": {"SelectWithUnionQuery"},
+    "(": {"SelectWithUnionQuery"},
+    "SHOW": {"ShowTables", "ShowColumns", "ShowFunctions", "ShowIndexes", "ShowCreateTableQuery", "ShowCreateViewQuery",
+             "ShowCreateDatabaseQuery"},
+    "DESCRIBE": {"DescribeQuery"}, "DESC": {"DescribeQuery"},
+    "EXISTS": {"ExistsTableQuery", "ExistsDatabaseQuery", "ExistsViewQuery"},
+    "EXPLAIN": {"Explain"},
+    "USE": {"UseQuery"},
+    "KILL": {"KillQueryQuery"},
+    "INSERT": {"InsertQuery"},
+}
+"""Statements by their first word: what the engine must have made of them."""
+
+_CLASSES: Final = {"InsertQuery": ("MUTATING",), "UseQuery": ("CONTROL",), "KillQueryQuery": ("CONTROL",)}
+"""What the engine must have judged a statement to do, where that is not to read only."""
+
+_WITHOUT_LITERAL: Final = frozenset(root for roots in _FIRST_WORDS.values() for root in roots if root != "KillQueryQuery")
+"""Statements of which a literal is a part only as the name of a file."""
+
+_PARTS: Final = frozenset({
+    "ArrayJoin", "Asterisk", "Collation", "ColumnsExceptTransformer", "ColumnsListMatcher", "ColumnsRegexpMatcher",
+    "ColumnsReplaceTransformer", "ColumnsReplaceTransformer::Replacement", "ColumnsTransformerList", "ExpressionList",
+    "Function", "Identifier", "InterpolateElement", "Literal", "OrderByElement", "QualifiedAsterisk",
+    "QualifiedColumnsListMatcher", "QualifiedColumnsRegexpMatcher", "SampleRatio", "SelectIntersectExceptQuery", "SelectQuery",
+    "SelectWithUnionQuery", "Subquery", "TableExpression", "TableIdentifier", "TableJoin", "TablesInSelectQuery",
+    "TablesInSelectQueryElement", "WindowDefinition", "WindowListElement", "WithElement",
+})
+
+_CATEGORIES: Final = (
+    "Arithmetic", "Arrays", "Bit", "Bitmap", "Comparison", "Conditional", "Dates and Times", "Distance", "Encoding", "Financial",
+    "Geo", "Geo Polygon", "Hash", "IP Address", "JSON", "Logical", "Map", "Mathematical", "Null", "NumericIndexedVector",
+    "Random Number", "Rounding", "String", "String Replacement", "String Search", "String Splitting", "Time Window", "Tuple",
+    "Type Conversion", "URL", "UUID",
+)
+"""Categories of system.functions whose members compute from their arguments alone."""
+
+_UNCATEGORISED: Final = frozenset({
+    # What the parser itself writes into a tree.
+    "_CAST", "lambda", "nested", "exists", "untuple", "grouping", "columns", "caseWithExpression", "arrayJoin",
+    # Of the category Other: what is computed, and what a client asks about the server it speaks to.
+    "bar", "blockNumber", "byteSize", "connectionId", "countDigits", "currentDatabase", "currentSchemas",
+    "currentUser",
+    "defaultValueOfArgumentType", "defaultValueOfTypeName", "displayName", "errorCodeToName", "finalizeAggregation",
+    "formatReadableDecimalSize", "formatReadableQuantity", "formatReadableSize", "formatReadableTimeDelta", "getSetting",
+    "getSizeOfEnumType", "getSubcolumn", "hasColumnInTable", "hostName", "identity", "ignore", "indexHint",
+    "initializeAggregation", "isConstant", "materialize", "neighbor", "parseReadableSize", "parseReadableSizeOrNull",
+    "parseReadableSizeOrZero", "parseTimeDelta", "pgGetUserById", "pgTableIsVisible", "queryID", "revision",
+    "rowNumberInAllBlocks", "rowNumberInBlock", "runningAccumulate", "runningDifference",
+    "runningDifferenceStartingWithFirstValue", "throwIf", "toColumnTypeName", "toTypeName", "transform", "uptime",
+    "variantElement", "variantType", "version", "visibleWidth",
+})
+
+_TABLE_FUNCTIONS: Final = frozenset({
+    "generateSeries", "generate_series", "null", "numbers", "numbers_mt", "values", "view", "zeros", "zeros_mt",
+})
+
+_SYSTEM_TABLES: Final = frozenset({
+    "aggregate_function_combinators", "build_options", "codecs", "collations", "columns", "constraints",
+    "contributors", "data_skipping_indices", "data_type_families", "database_engines", "databases", "events", "formats",
+    "functions", "keywords", "licenses", "merges", "metrics", "numbers", "numbers_mt", "one", "parts", "parts_columns",
+    "projections", "replicas", "settings", "table_engines", "table_functions", "tables", "time_zones", "view_refreshes",
+    "zeros", "zeros_mt",
+})
+"""System tables without other users' statements and without secrets; the engine shows only rows about granted tables."""
+
+_KILL_USAGE: Final = "KILL QUERY takes WHERE query_id = '…' and nothing else"
+
+
+class _Function(NamedTuple):
+    name: str
+    alias_to: str
+    categories: str
+    case_insensitive: str
+    is_aggregate: str
+    higher_order: str
+
+
+class Judge:
+    """The rules, with the functions of the engine that is running."""
+
+    def __init__(self, engine: Engine) -> None:
+        functions = [_Function(*row.split("\t")) for row in engine.ask(
+            "SELECT name, alias_to, categories, case_insensitive, is_aggregate, higher_order "
+            "FROM system.functions").decode().splitlines()]
+        scalar = [function for function in functions if function.is_aggregate == "0"]
+        direct = {function.name for function in scalar if function.categories in _CATEGORIES} | _UNCATEGORISED
+        self._functions = _TABLE_FUNCTIONS | _UNCATEGORISED | _spellings(
+            function for function in scalar if function.name in direct or function.alias_to in direct)
+        self._aggregates = _spellings(function for function in functions if function.is_aggregate == "1")
+        self._combinators = tuple(engine.ask("SELECT name FROM system.aggregate_function_combinators").decode().split())
+        self._scalar = frozenset(function.name.lower() for function in scalar)
+        takers = {function.name for function in functions if function.higher_order == "1"}
+        self._function_takers = frozenset(
+            function.name.lower() for function in functions if function.name in takers or function.alias_to in takers)
+
+    def check(self, user: User, first_word: str, tree: SyntaxTree) -> None:
+        """Raise `ClickHouseError` (497 or 164) unless every part of the statement is allowed to the user."""
+        if user.rights == "admin":
+            return
+        if tree.root not in _FIRST_WORDS.get(first_word, ()):
+            raise _refused_statement(user, first_word, tree)
+        if tree.root == "InsertQuery" and user.rights == "reader":
+            raise not_in_readonly(user.name, "Cannot execute INSERT")
+        if tree.query_class not in _CLASSES.get(tree.root, ("READ_ONLY",)):
+            raise access_denied(user.name, "INTO OUTFILE would write a file of this machine")
+        # The first part of an EXPLAIN may be its options, which are no settings.
+        has_options = tree.root == "Explain" and tree.nodes[1].kind == "Set"
+        nodes = tree.nodes[2 if has_options else 1:]
+        takes_functions = any(node.kind == "Function" and node.name.lower() in self._function_takers for node in nodes)
+        for node in nodes:
+            self._check_node(user, node, takes_functions)
+
+    def _check_node(self, user: User, node: Node, takes_functions: bool) -> None:
+        if node.kind == "Set":
+            raise not_in_readonly(user.name, "Cannot take SETTINGS from the text of a statement, send them as URL parameters,")
+        if node.kind == "Literal" and node.parent in _WITHOUT_LITERAL:
+            raise access_denied(user.name, "INTO OUTFILE and FROM INFILE reach files of this machine")
+        if node.kind not in _PARTS:
+            raise access_denied(user.name, f"a statement with {node.kind} is not allowed")
+        if node.kind == "Function" and not self._may_call(node.name):
+            raise access_denied(user.name, f"function {node.name} is not allowed")
+        if node.kind in ("Identifier", "TableIdentifier"):
+            database, _, table = node.name.partition(".")
+            if database.lower() == "system" and table and table.split(".")[0] not in _SYSTEM_TABLES:
+                raise access_denied(user.name, f"SELECT ON {node.name}")
+        # A column may be called as a function is; but a higher-order function takes another by its bare name.
+        if takes_functions and node.kind == "Identifier" and node.name.lower() in self._scalar and not self._may_call(node.name):
+            raise access_denied(user.name, f"function {node.name} is not allowed")
+
+    def _may_call(self, name: str) -> bool:
+        return name in self._functions or name.lower() in self._functions or self._is_aggregate(name)
+
+    def _is_aggregate(self, name: str) -> bool:
+        return (name in self._aggregates or name.lower() in self._aggregates
+                or any(name.endswith(suffix) and self._is_aggregate(name.removesuffix(suffix)) for suffix in self._combinators))
+
+
+def _refused_statement(user: User, first_word: str, tree: SyntaxTree) -> ClickHouseError:
+    what = first_word if first_word.isalpha() else tree.root
+    if user.rights == "reader":
+        return not_in_readonly(user.name, f"Cannot execute {what}")
+    return access_denied(user.name, f"{what} is not allowed")
+
+
+def _spellings(functions: Iterable[_Function]) -> frozenset[str]:
+    """Names of functions; of a case-insensitive one also that in lower case."""
+    known = list(functions)
+    return (frozenset(function.name for function in known)
+            | frozenset(function.name.lower() for function in known if function.case_insensitive == "1"))
+
+
+def killed_query_id(tree: SyntaxTree) -> str:
+    """The query id that a KILL QUERY names. Raises `ClickHouseError` (36) for any other condition."""
+    condition = [(node.kind, node.name) for node in tree.nodes[1:]]
+    match condition:
+        case [("Function", "equals"), ("ExpressionList", _), ("Identifier", "query_id"), ("Literal", literal)]:
+            return _unquoted(literal)
+        case _:
+            raise ClickHouseError(36, "BAD_ARGUMENTS", _KILL_USAGE)
+
+
+def used_database(nodes: Iterable[Node]) -> str:
+    """The database that a USE names."""
+    return next(node.name for node in nodes if node.kind == "Identifier")
+
+
+def _unquoted(literal: str) -> str:
+    if len(literal) < 2 or not (literal[0] == literal[-1] == "'"):
+        raise ClickHouseError(36, "BAD_ARGUMENTS", _KILL_USAGE)
+    return literal[1:-1].replace("\\'", "'").replace("\\\\", "\\")

@@ -1,0 +1,289 @@
+"""ClickHouse's HTTP interface as a raw ASGI application: no framework stands between a request and the engine."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+
+from finlake_services.clickhouse_local.compression import MINIMUM_BYTES, CheckedBlocks, Encoder, Plain, chosen_encoding, encoder
+from finlake_services.clickhouse_local.engine import Engine
+from finlake_services.clickhouse_local.errors import ClickHouseError
+from finlake_services.clickhouse_local.execution import Endpoint, Execution, Registry
+from finlake_services.clickhouse_local.judgement import Judge
+from finlake_services.clickhouse_local.metrics import Metrics
+from finlake_services.clickhouse_local.requests import authenticated, query_parameters, read_request
+from finlake_services.clickhouse_local.sessions import Sessions
+from finlake_services.clickhouse_local.syntax_tree import Parser
+from finlake_services.clickhouse_local.users import User
+
+# ASGI's own definitions: its messages hold values of many types.
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+DISPLAY_NAME: Final = "finlake-local"
+WORKER_THREADS: Final = 40
+PATIENCE_S: Final = 0.05
+"""A statement that takes longer is watched for its client going away."""
+SEND_TIMEOUT_S: Final = 300
+"""A client that takes none of its answer for so long is given up."""
+SESSIONS_EXPIRE_EVERY_S: Final = 10
+
+_CONTENT_TYPES: Final = {
+    "JSON": "application/json; charset=UTF-8", "JSONCompact": "application/json; charset=UTF-8",
+    "JSONEachRow": "application/x-ndjson; charset=UTF-8", "CSV": "text/csv; charset=UTF-8; header=absent",
+    "CSVWithNames": "text/csv; charset=UTF-8; header=present",
+    "TabSeparated": "text/tab-separated-values; charset=UTF-8", "TSV": "text/tab-separated-values; charset=UTF-8",
+    "Native": "application/octet-stream", "RowBinary": "application/octet-stream",
+    "RowBinaryWithNamesAndTypes": "application/octet-stream", "Arrow": "application/vnd.apache.arrow.file",
+    "ArrowStream": "application/vnd.apache.arrow.stream", "Parquet": "application/vnd.apache.parquet",
+}
+_OK: Final = b"Ok.\n"
+
+
+class AnswerCut(ConnectionAbortedError):
+    """The answer had begun when its statement failed; the connection is closed without the answer's end, as a server does."""
+
+
+class ClickHouseHttp:
+    """The application. Call it by ASGI; its lifespan's end closes the engine."""
+
+    def __init__(self, engine: Engine, users: dict[str, User]) -> None:
+        self._engine = engine
+        self._users = users
+        self._endpoint = Endpoint(engine, Parser(engine), Judge(engine), Sessions(), Registry(engine))
+        self._metrics = Metrics(self._endpoint)
+        self._workers = ThreadPoolExecutor(WORKER_THREADS, "statement")
+        self._log = structlog.get_logger()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or live through the server's lifespan."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        path, method = scope["path"], scope["method"]
+        if path in ("/ping", "/replicas_status"):
+            await _reply(send, 200, _OK, [])
+        elif path == "/metrics":
+            await _reply(send, 200, self._metrics.text(), [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")])
+        elif path not in ("/", "/query"):
+            await _reply(send, 404, f"There is no handle {path}\n".encode(), [])
+        elif method not in ("GET", "HEAD", "POST"):
+            await _reply(send, 405, f"Method {method} is not supported\n".encode(), [])
+        elif method in ("GET", "HEAD") and not scope["query_string"]:
+            await _reply(send, 200, _OK, [])
+        else:
+            await self._statement(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        expiry = asyncio.create_task(self._expire_sessions())
+        while (await receive())["type"] != "lifespan.shutdown":
+            pass
+        expiry.cancel()
+        await asyncio.to_thread(self._close)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _expire_sessions(self) -> None:
+        while True:
+            await asyncio.sleep(SESSIONS_EXPIRE_EVERY_S)
+            await asyncio.to_thread(self._endpoint.sessions.expire)
+
+    def _close(self) -> None:
+        self._endpoint.registry.kill_all()
+        self._workers.shutdown()
+        self._endpoint.sessions.close()
+        self._engine.close()
+        self._log.info("clickhouse endpoint stopped")
+
+    async def _statement(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        execution: Execution | None = None
+        common = self._common_headers()
+        try:
+            query = query_parameters(scope["query_string"])
+            user = authenticated(self._users, headers, query)
+            body = await _read_body(receive, user.limits.body_bytes)
+            if body is None:
+                return
+            request = read_request(user, scope["method"], headers, query, body)
+            common.append((b"x-clickhouse-query-id", request.query_id.encode()))
+            execution = Execution(self._endpoint, request)
+            first = await self._begin(execution, receive)
+            if first is None:
+                return
+            answering = _Answering(send, receive, common, head_only=scope["method"] == "HEAD")
+            if query.get("compress") == "1":
+                answering.blocks = CheckedBlocks(query.get("network_compression_method", "LZ4"))
+            elif query.get("enable_http_compression") == "1":
+                answering.encoding = chosen_encoding(headers.get("accept-encoding", ""))
+            await self._answer(execution, first, answering)
+        except ClickHouseError as error:
+            self._metrics.errors.labels(str(error.code)).inc()
+            code = str(error.code).encode()
+            await _reply(send, error.http_status, f"{error}\n".encode(), [
+                (b"content-type", b"text/plain; charset=UTF-8"), (b"x-clickhouse-exception-code", code), *common])
+        finally:
+            if execution is not None:
+                if not execution.closed:
+                    await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._workers, execution.close))
+                self._metrics.queries.labels(request.user.name, execution.kind).inc()
+                self._metrics.seconds.labels(execution.kind).observe(execution.elapsed_ns / 1e9)
+                self._metrics.rows_inserted.inc(execution.result.rows_written)
+
+    def _common_headers(self) -> Headers:
+        return [(b"x-clickhouse-server-display-name", DISPLAY_NAME.encode()),
+                (b"x-clickhouse-timezone", self._engine.timezone.encode())]
+
+    async def _begin(self, execution: Execution, receive: Receive) -> bytes | None:
+        """The first part of the answer; None when the client went away, and with it a statement that only reads."""
+        starting = asyncio.get_running_loop().run_in_executor(self._workers, execution.begin)
+        done, _ = await asyncio.wait({starting}, timeout=PATIENCE_S)
+        if done:
+            return await starting
+        leaving = asyncio.create_task(_client_left(receive))
+        try:
+            await _first_of(starting, leaving)
+            if starting.done():
+                return await starting
+            await asyncio.to_thread(execution.abandon)
+            with suppress(ClickHouseError):
+                await starting
+            return None
+        finally:
+            leaving.cancel()
+
+    async def _answer(self, execution: Execution, first: bytes, answering: "_Answering") -> None:
+        headers = [
+            (b"content-type", _CONTENT_TYPES.get(execution.output_format, "text/plain; charset=UTF-8").encode()),
+            (b"x-clickhouse-format", execution.output_format.encode()),
+            (b"x-clickhouse-summary", _summary(execution)),
+            *answering.common_headers,
+        ]
+        if execution.finished:
+            await answering.whole(first, headers)
+            return
+        leaving = asyncio.create_task(_client_left(answering.receive))
+        try:
+            await answering.start(headers)
+            part: bytes | None = first
+            while part is not None and not leaving.done():
+                await answering.part(part)
+                part = await self._next_part(execution, leaving)
+            if not leaving.done():
+                await answering.end()
+        except ClickHouseError as error:
+            if leaving.done():
+                return
+            self._metrics.errors.labels(str(error.code)).inc()
+            await answering.exception(str(error))
+            raise AnswerCut(str(error)) from error
+        finally:
+            leaving.cancel()
+
+
+    async def _next_part(self, execution: Execution, leaving: "asyncio.Task[None]") -> bytes | None:
+        fetching = asyncio.get_running_loop().run_in_executor(self._workers, execution.next_part)
+        await _first_of(fetching, leaving)
+        if not fetching.done():
+            await asyncio.to_thread(execution.abandon)
+        return await fetching
+
+
+class _Answering:
+    """One answer on its way out: whole with its length, or in parts."""
+
+    def __init__(self, send: Send, receive: Receive, common_headers: Headers, *, head_only: bool) -> None:
+        self.receive = receive
+        self.common_headers = common_headers
+        self.blocks: CheckedBlocks | None = None
+        self.encoding: str | None = None
+        self._send = send
+        self._head_only = head_only
+        self._encoder: Encoder = Plain()
+        self._tag = secrets.token_hex(8)
+
+    async def whole(self, body: bytes, headers: Headers) -> None:
+        """Send a finished answer."""
+        if self.blocks is not None:
+            body = self.blocks.encode(body)
+        elif self.encoding and len(body) >= MINIMUM_BYTES:
+            whole = encoder(self.encoding)
+            body = whole.encode(body) + whole.finish()
+            headers = [*headers, (b"content-encoding", self.encoding.encode())]
+        await _reply(self._send, 200, body, headers, head_only=self._head_only)
+
+    async def start(self, headers: Headers) -> None:
+        """Begin an answer in parts."""
+        headers = [*headers, (b"x-clickhouse-exception-tag", self._tag.encode())]
+        if self.encoding:
+            self._encoder = encoder(self.encoding)
+            headers.append((b"content-encoding", self.encoding.encode()))
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def part(self, part: bytes) -> None:
+        """Send the next part."""
+        await self._body(self._encoder.encode(self.blocks.encode(part) if self.blocks else part), more=True)
+
+    async def end(self) -> None:
+        """Send what is kept back, and the end."""
+        await self._body(self._encoder.finish(), more=False)
+
+    async def exception(self, text: str) -> None:
+        """Tell within the answer that it fails here, framed by the tag of the header so that no data can be taken for it."""
+        message = f"{text}\n{len(text.encode()) + 1} {self._tag}"
+        framed = f"\r\n__exception__\r\n{self._tag}\r\n{message}\r\n__exception__\r\n".encode()
+        await self._body(self._encoder.encode(framed) + self._encoder.finish(), more=True)
+
+    async def _body(self, body: bytes, *, more: bool) -> None:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def _reply(send: Send, status: int, body: bytes, headers: Headers, *, head_only: bool = False) -> None:
+    await send({"type": "http.response.start", "status": status,
+                "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+    await send({"type": "http.response.body", "body": b"" if head_only else body})
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes | None:
+    """The request's whole body; None when the client goes away before its end. Raises `ClickHouseError` (307) beyond `limit`."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise ClickHouseError(307, "TOO_MANY_BYTES", f"Request body is larger than {limit} bytes; send it in parts")
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def _client_left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _first_of(*futures: "asyncio.Future[Any]") -> None:
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _summary(execution: Execution) -> bytes:
+    result = execution.result
+    return json.dumps({
+        "read_rows": str(result.rows_read), "read_bytes": str(result.bytes_read), "written_rows": str(result.rows_written),
+        "written_bytes": str(result.bytes_written), "total_rows_to_read": "0", "result_rows": str(result.rows_written),
+        "result_bytes": str(result.bytes_written), "elapsed_ns": str(execution.elapsed_ns),
+    }).encode()

@@ -1,0 +1,78 @@
+"""The outside of a statement's text: its first word, where an INSERT ends and its data begins, the FORMAT at its end.
+
+The engine takes an INSERT's data apart from its text, a client sends both as one. What a statement *does* is never read
+here: the engine's parser says that (syntax_tree.py), of exactly the text that is then run.
+"""
+
+import re
+from dataclasses import dataclass
+
+_TOKEN = re.compile(
+    rb"\s+|--[^\n]*\n?|\#[ !][^\n]*\n?|/\*(?:.*?\*/|.*)"
+    rb"|'(?:[^'\\]|\\.|'')*+(?:'|\Z)|\"(?:[^\"\\]|\\.)*+(?:\"|\Z)|`(?:[^`\\]|\\.)*+(?:`|\Z)"
+    rb"|[A-Za-z_][A-Za-z0-9_]*|[0-9][0-9A-Za-z_.]*|.",
+    re.DOTALL,
+)
+"""What is opened and not closed goes on to the end, so that any text is read once."""
+_INSERT_FORMAT = re.compile(rb"\s*([A-Za-z0-9_]+)[ \t\f]*;?[ \t\f]*\r?\n?")
+_TAIL_FORMAT = re.compile(r"\bFORMAT\s+([A-Za-z0-9_]+)\s*(?:SETTINGS\s[^']*)?;?\s*$", re.IGNORECASE)
+_TAIL_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class StatementText:
+    """A statement as it came: `sql` is what the engine parses, `data` what follows an INSERT that brings its rows along.
+
+    `input_format` is None unless the statement is an INSERT of data.
+    """
+
+    sql: bytes
+    input_format: str | None = None
+    data: bytes = b""
+
+
+def split_statement(text: bytes) -> StatementText:
+    """Separate an INSERT's rows from its text; any other statement is all text. An INSERT without FORMAT takes `Values`."""
+    position, depth, words, previous = 0, 0, 0, b""
+    while position < len(text):
+        found = _TOKEN.match(text, position)
+        if found is None:
+            break
+        token, start, position = found.group(), position, found.end()
+        if _is_space_or_comment(token):
+            continue
+        word = token.upper()
+        words += 1
+        if words == 1 and word != b"INSERT":
+            return StatementText(text)
+        depth += {b"(": 1, b")": -1}.get(token, 0)
+        # A table may be called `format`: the word after INTO, TABLE or a dot is a name.
+        if depth == 0 and previous not in (b"INTO", b"TABLE", b"."):
+            if word == b"VALUES":
+                return StatementText(text[:start], "Values", text[position:])
+            if word == b"FORMAT" and (named := _INSERT_FORMAT.match(text, position)):
+                return StatementText(text[:start], named.group(1).decode(), text[named.end():])
+            if word in (b"SELECT", b"WITH", b"WATCH", b"INFILE"):
+                return StatementText(text)
+        previous = word
+    return StatementText(text, "Values" if words else None)
+
+
+def _is_space_or_comment(token: bytes) -> bool:
+    return token[:1].isspace() or token[:2] in (b"--", b"/*") or (token[:1] == b"#" and len(token) > 1)
+
+
+def first_word(text: bytes) -> str:
+    """The statement's first word in capitals, or its first character ("(") ; "" when there is nothing but comments."""
+    position = 0
+    while found := _TOKEN.match(text, position):
+        if not _is_space_or_comment(found.group()):
+            return found.group().decode("latin-1").upper()
+        position = found.end()
+    return ""
+
+
+def tail_format(sql: str) -> str | None:
+    """The format that `… FORMAT name` at the end of a statement asks for."""
+    found = _TAIL_FORMAT.search(sql[-_TAIL_LENGTH:])
+    return found.group(1) if found else None

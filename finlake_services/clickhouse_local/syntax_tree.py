@@ -1,0 +1,116 @@
+"""What a statement does, as the engine's own parser reads it (EXPLAIN AST), remembered for texts that come again."""
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from finlake_services.clickhouse_local.engine import Engine, EngineConnection
+from finlake_services.clickhouse_local.errors import ClickHouseError, EngineError
+
+REMEMBERED_TEXTS = 1024
+REMEMBERED_LENGTH = 8192
+
+_END_OF_NAME = re.compile(r" \((?:alias |children \d)")
+_IDENTIFIER_PARAMETER = re.compile(r":\s*Identifier\s*\}")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One line of EXPLAIN AST: how deep, what kind, the name or value behind it, and of what kind it is a part."""
+
+    depth: int
+    kind: str
+    name: str
+    parent: str
+
+
+@dataclass(frozen=True)
+class SyntaxTree:
+    """A statement's nodes from the root down; `query_class` is the engine's judgement of it (see EngineConnection.classify)."""
+
+    query_class: str
+    nodes: tuple[Node, ...]
+
+    @property
+    def root(self) -> str:
+        """Kind of statement, such as SelectWithUnionQuery."""
+        return self.nodes[0].kind
+
+    @property
+    def select_format(self) -> str | None:
+        """Format that a SELECT asks for: the only identifier directly below its root."""
+        return next((node.name for node in self.nodes if node.depth == 1 and node.kind == "Identifier"), None)
+
+
+def parse_nodes(explained: str) -> tuple[Node, ...]:
+    """Nodes of EXPLAIN AST's output. A name that holds a line break makes more lines, never fewer."""
+    nodes: list[Node] = []
+    above: list[str] = []
+    for line in explained.split("\n"):
+        text = line.lstrip(" ")
+        if not text:
+            continue
+        kind, _, rest = text.partition(" ")
+        end = _END_OF_NAME.search(" " + rest)
+        depth = len(line) - len(text)
+        nodes.append(Node(depth, kind, rest[:max(end.start() - 1, 0)] if end else rest, "".join(above[:depth][-1:])))
+        above[depth:] = [kind]
+    return tuple(nodes)
+
+
+class Parser:
+    """Reads statements with the engine's parser; remembers the trees of short texts."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._kept: OrderedDict[tuple[object, ...], SyntaxTree] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def tree(self, sql: str, parameters: Mapping[str, str]) -> SyntaxTree:
+        """The statement's tree. Raises `ClickHouseError` for several statements, `EngineError` for a syntax error.
+
+        Parameters named as identifiers are put in first, because they name tables.
+        """
+        named = dict(parameters) if _IDENTIFIER_PARAMETER.search(sql) else {}
+        key = (sql, *sorted(named.items()))
+        with self._lock:
+            if known := self._kept.get(key):
+                self._kept.move_to_end(key)
+                return known
+        tree = self._read(sql, parameters)
+        if len(sql) <= REMEMBERED_LENGTH:
+            with self._lock:
+                self._kept[key] = tree
+                while len(self._kept) > REMEMBERED_TEXTS:
+                    self._kept.popitem(last=False)
+        return tree
+
+    def _read(self, sql: str, parameters: Mapping[str, str]) -> SyntaxTree:
+        connection = self._engine.connection(None, "default", {})
+        try:
+            statements, query_class = connection.classify(sql)
+            if statements > 1:
+                raise ClickHouseError(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")
+            if statements == 0:
+                # EXPLAIN could make another statement of what is none by itself: an INTO OUTFILE would become its own.
+                raise _syntax_error(connection, sql)
+            explained = connection.query(f"EXPLAIN AST {sql}", "TabSeparatedRaw", parameters).output
+        finally:
+            self._engine.release(connection, None, "default", {})
+        return SyntaxTree(query_class, parse_nodes(explained.decode(errors="replace")))
+
+
+def _syntax_error(connection: EngineConnection, sql: str) -> ClickHouseError:
+    """The engine's words about a text that is no statement."""
+    try:
+        connection.query("SELECT formatQuery({text:String})", params={"text": _escaped(sql)})
+    except EngineError as error:
+        return EngineError(str(error).partition(": In scope SELECT formatQuery(")[0] + " (SYNTAX_ERROR)")
+    return ClickHouseError(62, "SYNTAX_ERROR", "Syntax error: this is not a statement")
+
+
+def _escaped(text: str) -> str:
+    """`text` as the value of a parameter."""
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")

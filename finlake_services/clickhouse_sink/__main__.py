@@ -1,0 +1,59 @@
+"""Run the sink: `python -m finlake_services.clickhouse_sink --metrics-port N [--memory-mb M] [--instance NAME]`."""
+
+import logging
+import signal
+from threading import Event
+from typing import Annotated
+
+import structlog
+import typer
+
+from finlake_resources.environment import read_environment
+from finlake_resources.settings import settings_for
+from finlake_services.clickhouse_sink.clickhouse import ClickHouse
+from finlake_services.clickhouse_sink.dead_letters import DeadLetters
+from finlake_services.clickhouse_sink.exactly_once import CorruptPlanError, TopicReplacedError
+from finlake_services.clickhouse_sink.membership import Broker
+from finlake_services.clickhouse_sink.metrics import Metrics, serve
+from finlake_services.clickhouse_sink.sink import Sink
+
+
+def main(
+    metrics_port: Annotated[int, typer.Option(min=1, max=65535, help="Loopback port of /metrics and /health.")],
+    memory_mb: Annotated[int, typer.Option(min=64, help="About how much memory to use; a quarter holds fetched records.")] = 384,
+    instance: Annotated[str | None, typer.Option(
+        help="Name of this member, unique in the group: a process restarted under it takes over at once.",
+    )] = None,
+) -> None:
+    """Insert trades and quotes from Kafka into ClickHouse, each exactly once, until stopped by SIGINT or SIGTERM."""
+    structlog.configure(processors=[
+        structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.JSONRenderer(),
+    ])
+    # Its warnings repeat, attempt by attempt, what the sink says once.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    log = structlog.get_logger()
+    stream = settings_for(read_environment()).stream
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    metrics = Metrics()
+    sink = Sink(
+        Broker(bootstrap=stream.kafka_bootstrap, instance=instance, queue_kbytes=memory_mb * 1024 // 4),
+        ClickHouse(stream.clickhouse_url, stream.clickhouse_sink_password_file),
+        DeadLetters(stream.kafka_bootstrap), metrics, stop,
+    )
+    server = serve(metrics_port, metrics, sink.health)
+    log.info("sink start", kafka=stream.kafka_bootstrap, clickhouse=stream.clickhouse_url, metrics_port=metrics_port)
+    try:
+        sink.run()
+    except (CorruptPlanError, TopicReplacedError) as error:
+        log.error("sink ends", error=str(error))
+        raise typer.Exit(1) from error
+    finally:
+        server.shutdown()
+    log.info("sink stop")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,65 @@
+"""Records that can never become rows go to the topic `finlake.dead_letters`, whole, with where they came from and why.
+
+Sent before their block is inserted and sent again when it is replayed: at least once. The key `topic:partition:offset` is
+the same each time, so a reader takes the first of a key, and a compacted topic keeps one.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from finlake_services.clickhouse_sink.blocks import DeadLetter
+
+TOPIC = "finlake.dead_letters"
+MAX_VALUE_BYTES = 900_000
+"""A longer value is cut to this; the header `sha256` is of the whole."""
+
+
+class DeadLettersUnavailableError(Exception):
+    """Kafka did not take a dead letter; whether it has it is unknown."""
+
+
+class DeadLetters:
+    """An idempotent producer, made at first use and again after a failure."""
+
+    def __init__(self, bootstrap: str, *, timeout_s: float = 10.0) -> None:
+        self._bootstrap, self._timeout_s = bootstrap, timeout_s
+        self._producer: Producer | None = None
+
+    def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Send and wait until Kafka has all of them. Raises DeadLettersUnavailableError."""
+        if self._producer is None:
+            self._producer = Producer({
+                "bootstrap.servers": self._bootstrap, "enable.idempotence": True, "linger.ms": 0,
+                "compression.type": "lz4", "message.timeout.ms": int(self._timeout_s * 1000),
+            })
+        failures: list[str] = []
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                failures.append(error.str())
+
+        try:
+            for letter in letters:
+                self._producer.produce(
+                    TOPIC, key=f"{letter.place}:{letter.offset}", value=letter.value[:MAX_VALUE_BYTES],
+                    headers=headers_of(letter), on_delivery=delivered,
+                )
+            waiting = self._producer.flush(self._timeout_s * 1.5)
+        except (KafkaException, BufferError) as error:
+            failures.append(str(error))
+            waiting = 0
+        if failures or waiting:
+            self._producer = None
+            raise DeadLettersUnavailableError(
+                f"Kafka at {self._bootstrap} did not take a record for {TOPIC}: {failures[0] if failures else 'no answer'}"
+            )
+
+
+def headers_of(letter: DeadLetter) -> list[tuple[str, str | bytes | None]]:
+    """Where the record came from, why it is dead, and the digest of its whole value."""
+    return [
+        ("topic", letter.place.topic), ("partition", str(letter.place.partition)), ("offset", str(letter.offset)),
+        ("reason", letter.reason), ("detail", letter.detail[:1000]), ("sha256", hashlib.sha256(letter.value).hexdigest()),
+    ]

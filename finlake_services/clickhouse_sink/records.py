@@ -1,0 +1,178 @@
+"""What Debezium's records say: changes of trades and quotes as typed rows, or the reason why a record cannot be one."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, NamedTuple, TypeAlias
+
+import msgspec
+
+from spark.contracts.speed import FUTURE_TOLERANCE_S
+
+MAX_VALUE_BYTES = 1_000_000
+"""A larger record is no trade and no quote."""
+
+NUMBER_LIMIT = 1e13
+"""Prices and volumes from here on are refused: their exact sums would not fit."""
+
+# What DateTime64 can hold.
+_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2299, 1, 1, tzinfo=UTC)
+_FUTURE_TOLERANCE = timedelta(seconds=FUTURE_TOLERANCE_S)
+
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+EpochMicroseconds = Annotated[int, msgspec.Meta(ge=0, le=10**16)]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class LogRecord(NamedTuple):
+    """One Kafka record: its offset, its value (None: a tombstone), Kafka's time of it and when the sink had it."""
+
+    offset: int
+    value: bytes | None
+    appended_ms: int
+    consumed_us: int
+
+
+class PoisonError(Exception):
+    """A record that can never become a row. `reason` is one word, the message says more."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Trade(msgspec.Struct, gc=False):
+    """`after` of a change in ods.finnhub_trades."""
+
+    received_ts: Instant
+    connection_id: str
+    message_seq: Int64
+    trade_index: Int32
+    symbol: str
+    price_usd: float
+    volume_shares: float
+    trade_ts: Instant
+    conditions: list[str] | None = None
+
+    @property
+    def identity(self) -> tuple[str, int, int]:
+        """What makes it the same trade wherever it turns up."""
+        return self.connection_id, self.message_seq, self.trade_index
+
+    @property
+    def happened_ts(self) -> datetime:
+        return self.trade_ts
+
+    @property
+    def flaw(self) -> str:
+        """The contract's flaw, first rule first; empty for a good trade."""
+        if self.price_usd <= 0:
+            return "price_not_positive"
+        if self.volume_shares < 0:
+            return "volume_negative"
+        return "future_time" if self.trade_ts > self.received_ts + _FUTURE_TOLERANCE else ""
+
+    @property
+    def has_sane_numbers(self) -> bool:
+        return abs(self.price_usd) < NUMBER_LIMIT and abs(self.volume_shares) < NUMBER_LIMIT
+
+
+class Quote(msgspec.Struct, gc=False):
+    """`after` of a change in ods.finnhub_quotes."""
+
+    received_ts: Instant
+    poller_id: str
+    poll_seq: Int64
+    symbol: str
+    price_usd: float
+    high_usd: float
+    low_usd: float
+    open_usd: float
+    previous_close_usd: float
+    quote_ts: Instant
+    change_usd: float | None = None
+    change_pct: float | None = None
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        """What makes it the same quote wherever it turns up."""
+        return self.poller_id, self.poll_seq
+
+    @property
+    def happened_ts(self) -> datetime:
+        return self.quote_ts
+
+    @property
+    def has_sane_numbers(self) -> bool:
+        numbers = (
+            self.price_usd, self.high_usd, self.low_usd, self.open_usd, self.previous_close_usd,
+            self.change_usd or 0.0, self.change_pct or 0.0,
+        )
+        return all(abs(number) < NUMBER_LIMIT for number in numbers)
+
+
+class Source(msgspec.Struct, gc=False):
+    """Where in Postgres's log a change is, and when it was committed."""
+
+    lsn: Int64
+    ts_us: EpochMicroseconds
+
+
+class TradeChange(msgspec.Struct, gc=False):
+    """Debezium's envelope: `op` is c (created), r (read again by a snapshot), u (updated), d (deleted) or t (truncated)."""
+
+    op: str
+    source: Source
+    ts_us: EpochMicroseconds
+    after: Trade | None = None
+
+
+class QuoteChange(msgspec.Struct, gc=False):
+    """The same envelope around a quote."""
+
+    op: str
+    source: Source
+    ts_us: EpochMicroseconds
+    after: Quote | None = None
+
+
+Row: TypeAlias = Trade | Quote
+Change: TypeAlias = TradeChange | QuoteChange
+
+
+class Decoder:
+    """Bytes to changes of one kind of row."""
+
+    def __init__(self, change_type: type[Change]) -> None:
+        self._decoder = msgspec.json.Decoder(change_type)
+
+    def new_row(self, value: bytes | None) -> Change | None:
+        """The change when it brings a row, None for an update, delete, truncation or tombstone.
+
+        Raises PoisonError: too_large, not_json, wrong_shape, unknown_op, no_row, number_too_large, time_out_of_range.
+        """
+        if value is None:
+            return None
+        if len(value) > MAX_VALUE_BYTES:
+            raise PoisonError("too_large", f"the record has {len(value)} bytes, more than {MAX_VALUE_BYTES}")
+        try:
+            change = self._decoder.decode(value)
+        except msgspec.ValidationError as error:
+            raise PoisonError("wrong_shape", str(error)) from error
+        # msgspec reports what is not UTF-8 by Python's own error.
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise PoisonError("not_json", str(error)) from error
+        if change.op not in ("c", "r"):
+            if change.op in ("u", "d", "t"):
+                return None
+            raise PoisonError("unknown_op", f"op is {change.op!r}")
+        self._judge(change.after)
+        return change
+
+    @staticmethod
+    def _judge(row: Row | None) -> None:
+        if row is None:
+            raise PoisonError("no_row", "after is null in a change that brings a row")
+        if not row.has_sane_numbers:
+            raise PoisonError("number_too_large", f"a number is {NUMBER_LIMIT:g} or more, or is not finite")
+        if not (_EARLIEST <= row.received_ts < _LATEST and _EARLIEST <= row.happened_ts < _LATEST):
+            raise PoisonError("time_out_of_range", "a time lies outside the years 1900 to 2298")

@@ -1,0 +1,95 @@
+"""Run the feed: `python -m finlake_services.trade_feed --metrics-port N`."""
+
+import asyncio
+import signal
+import sys
+from typing import Annotated
+
+import structlog
+import typer
+from prometheus_client import start_http_server
+from websockets.exceptions import InvalidURI
+from websockets.uri import parse_uri
+
+from finlake_resources.environment import read_environment
+from finlake_resources.settings import Settings, SettingsError, settings_for
+from finlake_services.trade_feed.finnhub_token import TokenFile, log_as_json
+from finlake_services.trade_feed.metrics import FeedMetrics
+from finlake_services.trade_feed.ods_writer import DEFAULT_BATCH_ROWS, DEFAULT_BUFFER_ROWS, OdsAccess, OdsError
+from finlake_services.trade_feed.quote_poller import DEFAULT_INTERVAL_S
+from finlake_services.trade_feed.service import DEFAULT_DRAIN_LIMIT_S, FeedConfig, RowsNotWritten, run_feed
+from finlake_services.trade_feed.trade_stream import DEFAULT_REFUSED_WAIT_S, DEFAULT_SILENCE_LIMIT_S, StreamLimits
+from spark.contracts.universe import parse_universe
+
+
+def main(
+    metrics_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Prometheus metrics.")],
+    metrics_host: Annotated[str, typer.Option(help="Address of Prometheus metrics.")] = "127.0.0.1",
+    look_up: Annotated[bool, typer.Option(help="Skip symbols that Finnhub does not list.")] = True,
+    quote_interval_s: Annotated[
+        float, typer.Option(min=0, help="Seconds between quotes of a symbol; 0: none."),
+    ] = DEFAULT_INTERVAL_S,
+    silence_limit_s: Annotated[
+        float, typer.Option(min=0.1, help="Seconds without a message or ping after which a connection counts as dead."),
+    ] = DEFAULT_SILENCE_LIMIT_S,
+    refused_wait_s: Annotated[
+        float, typer.Option(min=0.1, help="Seconds before a refused token is tried again."),
+    ] = DEFAULT_REFUSED_WAIT_S,
+    batch_rows: Annotated[int, typer.Option(min=1, max=10_000, help="Most rows in one transaction.")] = DEFAULT_BATCH_ROWS,
+    buffer_rows: Annotated[
+        int, typer.Option(min=1, help="Rows held while Postgres is away; then reading stops."),
+    ] = DEFAULT_BUFFER_ROWS,
+    drain_limit_s: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that the last rows may take when the feed is stopped."),
+    ] = DEFAULT_DRAIN_LIMIT_S,
+) -> None:
+    """Store Finnhub's trades and quotes in Postgres until stopped by SIGINT or SIGTERM."""
+    try:
+        settings = settings_for(read_environment())
+        token = _token_of(settings)
+        log_as_json(token)
+        config = FeedConfig(
+            websocket_url=_websocket_url_of(settings), rest_url=settings.stream.finnhub_url, token=token,
+            ods=OdsAccess(settings.stream.market_uri, "feed", settings.stream.market_feed_password_file),
+            symbols=_symbols_of(settings), looks_up_symbols=look_up,
+            quote_interval_s=quote_interval_s, batch_rows=batch_rows, buffer_rows=buffer_rows,
+            limits=StreamLimits(silence_limit_s, refused_wait_s), drain_limit_s=drain_limit_s,
+        )
+        metrics = FeedMetrics()
+        start_http_server(metrics_port, metrics_host, metrics.registry)
+        structlog.get_logger().info("trade feed start", symbols=list(config.symbols), metrics_port=metrics_port)
+        asyncio.run(_until_stopped(config, metrics))
+    except (SettingsError, OdsError, RowsNotWritten) as error:
+        structlog.get_logger().error("trade feed ends", reason=str(error))
+        sys.exit(1)
+
+
+async def _until_stopped(config: FeedConfig, metrics: FeedMetrics) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await run_feed(config, metrics, stop)
+
+
+def _websocket_url_of(settings: Settings) -> str:
+    url = settings.stream.finnhub_ws_url
+    try:
+        parse_uri(url)
+    except InvalidURI:
+        raise SettingsError(f"{url} is no websocket URL; set FINLAKE_FINNHUB_WS_URL to one like wss://ws.finnhub.io") from None
+    return url
+
+
+def _token_of(settings: Settings) -> TokenFile:
+    if settings.stream.finnhub_token_file is None:
+        raise SettingsError("live trades need a Finnhub token; write one into a file, set FINLAKE_FINNHUB_TOKEN_FILE to its path")
+    return TokenFile(settings.stream.finnhub_token_file)
+
+
+def _symbols_of(settings: Settings) -> tuple[str, ...]:
+    universe = parse_universe(settings.universe_path.read_text(encoding="utf-8"))
+    return tuple(dict.fromkeys((*universe.symbols, *settings.stream.finnhub_symbols)))
+
+
+if __name__ == "__main__":
+    typer.run(main)

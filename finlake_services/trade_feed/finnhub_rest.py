@@ -1,0 +1,117 @@
+"""Finnhub over HTTP: quotes and symbol look-up, within the calls a token may make.
+
+What the vendor answers instead of data becomes a type of finlake_resources/source_errors.py. The token travels in a
+header, never in a URL.
+"""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from finlake_resources.source_errors import AccessDenied, LimitReached, NotData, SourceUnavailable
+from finlake_services.trade_feed.finnhub_token import TokenFile
+from finlake_services.trade_feed.messages import LARGEST_NUMBER, storable
+from finlake_services.trade_feed.pacing import CallBudget, limit_wait_s
+
+_LAST_QUOTE_S = 9_223_372_036
+_TIMEOUT_S = 10.0
+_NOT_STORED = "It is not stored; asked again later"
+
+
+class VendorQuote(msgspec.Struct, frozen=True):
+    """A quote: price, change and percent, high, low, open, previous close in USD, Unix seconds of the last trade."""
+
+    c: float
+    h: float
+    l: float  # noqa: E741 -- the vendor's name
+    o: float
+    pc: float
+    t: int
+    d: float | None = None
+    dp: float | None = None
+
+
+class _Listing(msgspec.Struct):
+    symbol: str
+
+
+class _Listings(msgspec.Struct):
+    result: list[_Listing]
+
+
+Content = TypeVar("Content")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL stays on this machine, where no proxy must be asked."""
+    return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
+
+
+class FinnhubRest:
+    """A client with one budget of calls for everything it asks. `url` ends before `/quote`."""
+
+    def __init__(self, url: str, token: TokenFile, budget: CallBudget) -> None:
+        self._url, self._token, self._budget = url.rstrip("/"), token, budget
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=not is_loopback(url))
+        self._turn = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.aclose()
+
+    async def quote(self, symbol: str) -> VendorQuote | None:
+        """The latest quote, None for a symbol that Finnhub does not know (it answers zeros).
+
+        Waits for its turn in the budget. Raises ApiKeyNeeded, AccessDenied, LimitReached, NotData or SourceUnavailable.
+        """
+        quote = await self._get("quote", {"symbol": symbol}, VendorQuote)
+        if quote.t == 0:
+            return None
+        numbers = (quote.c, quote.h, quote.l, quote.o, quote.pc, quote.d or 0.0, quote.dp or 0.0)
+        if not 0 < quote.t <= _LAST_QUOTE_S or not all(-LARGEST_NUMBER <= number <= LARGEST_NUMBER for number in numbers):
+            raise NotData(f"Finnhub's quote of {symbol}", f"has impossible numbers: {quote}", _NOT_STORED)
+        return quote
+
+    async def lists(self, symbol: str) -> bool:
+        """Whether the symbol look-up knows exactly this symbol. Waits and raises as `quote`."""
+        listings = await self._get("search", {"q": symbol}, _Listings)
+        return any(listing.symbol == symbol for listing in listings.result)
+
+    async def _get(self, path: str, query: dict[str, str], content: type[Content]) -> Content:
+        thing = f"Finnhub's {path} of {next(iter(query.values()))}"
+        # One at a time: the budget is spent in the order of asking.
+        async with self._turn:
+            await asyncio.sleep(self._budget.wait_s(time.monotonic()))
+            self._budget.spend(time.monotonic())
+            try:
+                answer = await self._client.get(
+                    f"{self._url}/{path}", params=query, headers={"X-Finnhub-Token": self._token.read()},
+                )
+            except httpx.HTTPError as error:
+                reason = str(error) or type(error).__name__
+                raise SourceUnavailable(thing, f"no answer ({reason})", "Asked again later") from error
+            self._raise_for_status(thing, answer)
+        try:
+            return msgspec.json.decode(answer.content, type=content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            start = storable(answer.content[:80].decode("utf-8", "replace"), 80)
+            raise NotData(thing, f"not the expected JSON ({error}): {start!r}", _NOT_STORED) from error
+
+    def _raise_for_status(self, thing: str, answer: httpx.Response) -> None:
+        match answer.status_code:
+            case 200:
+                return
+            case 401:
+                raise self._token.refused()
+            case 403:
+                raise AccessDenied(thing, "the plan of this token does not include it", "Leave it out, or change the plan")
+            case 429:
+                wait_s = limit_wait_s(answer.headers, datetime.now(UTC))
+                self._budget.block(time.monotonic(), wait_s)
+                raise LimitReached(thing, "the limit of calls is reached", f"No call is made for {wait_s:.0f} s")
+        raise SourceUnavailable(thing, f"HTTP {answer.status_code}", "Asked again later")

@@ -1,0 +1,66 @@
+"""Finnhub's token: read from its file when it is needed, written into no log.
+
+The websocket takes it in its URL only, so the URL is as secret as the token.
+"""
+
+import logging
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from finlake_resources.source_errors import ApiKeyNeeded
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """Where the token is; a new token in the file is used from the next connection on."""
+
+    path: Path
+    _read_forms: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    def read(self) -> str:
+        """The token. Raises ApiKeyNeeded when the file is missing, unreadable or empty."""
+        try:
+            token = self.path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            reason = f"the token file {self.path} cannot be read ({error.strerror})"
+            raise ApiKeyNeeded("Finnhub", reason, self._next_step) from None
+        if not token:
+            raise ApiKeyNeeded("Finnhub", f"the token file {self.path} is empty", self._next_step)
+        self._read_forms.update((token, quote(token, safe=""), quote_plus(token)))
+        return token
+
+    def refused(self) -> ApiKeyNeeded:
+        """The error to raise when the vendor turned the token down."""
+        return ApiKeyNeeded("Finnhub", f"the token in {self.path} is refused (Invalid API key)", self._next_step)
+
+    @property
+    def _next_step(self) -> str:
+        return f"Write a token of https://finnhub.io/dashboard into {self.path}; the feed looks again by itself"
+
+    def redact(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        """A structlog processor: whatever slips into an event by way of another library's message, the token does not."""
+        for key, value in event.items():
+            if isinstance(value, str):
+                for form in self._read_forms:
+                    value = value.replace(form, "[token]")
+                event[key] = value
+        return event
+
+
+def log_as_json(token: TokenFile) -> None:
+    """JSON lines on standard output without the token, those of other libraries included, which speak from warnings on."""
+    first: list[Processor] = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
+    last: list[Processor] = [structlog.processors.format_exc_info, token.redact, structlog.processors.JSONRenderer()]
+    structlog.configure(processors=[*first, *last])
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=first, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    ))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    # Told by the feed itself, once.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)

@@ -1,0 +1,228 @@
+"""Rows into schema ods of Postgres: in order, each once, with a log position of its own.
+
+A batch is one transaction of one INSERT … SELECT per table over a JSON array. Unlike COPY, which writes many rows under
+one log record, that gives every row its own LSN, on which change data capture depends; and it is the fastest of the
+statements that do. Keys come from the feed, so a batch whose commit is in doubt is simply written again: ON CONFLICT DO
+NOTHING.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from time import perf_counter
+from typing import LiteralString
+
+import msgspec
+import psycopg
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity.wait import wait_random_exponential
+
+from finlake_services.trade_feed.clock import wall_us
+from finlake_services.trade_feed.metrics import FeedMetrics
+from finlake_services.trade_feed.row_buffer import RowBuffer
+from finlake_services.trade_feed.rows import GapRow, QuoteRow, RejectedRow, Row, TradeRow
+
+DEFAULT_BATCH_ROWS = 500
+DEFAULT_BUFFER_ROWS = 100_000
+
+_DAY = timedelta(days=1)
+
+# In this order within a transaction: a connection's gap is never committed after its trades.
+_INSERTS: Mapping[type[Row], tuple[str, LiteralString]] = {
+    GapRow: ("feed_gaps", """
+        INSERT INTO ods.feed_gaps (connection_id, gap_start_ts, gap_end_ts, reason, symbols)
+        SELECT connection_id, 'epoch'::timestamptz + gap_start_us * interval '1 microsecond',
+               'epoch'::timestamptz + gap_end_us * interval '1 microsecond', reason, symbols
+        FROM json_to_recordset(%s::json)
+             AS r (connection_id text, gap_start_us bigint, gap_end_us bigint, reason text, symbols text[])
+        ON CONFLICT DO NOTHING"""),
+    TradeRow: ("finnhub_trades", """
+        INSERT INTO ods.finnhub_trades (received_ts, connection_id, message_seq, trade_index, symbol, price_usd,
+                                        volume_shares, trade_ts, conditions)
+        SELECT 'epoch'::timestamptz + received_us * interval '1 microsecond', connection_id, message_seq, trade_index,
+               symbol, price_usd, volume_shares, 'epoch'::timestamptz + trade_ms * interval '1 millisecond', conditions
+        FROM json_to_recordset(%s::json)
+             AS r (received_us bigint, connection_id text, message_seq bigint, trade_index int, symbol text,
+                   price_usd float8, volume_shares float8, trade_ms bigint, conditions text[])
+        ON CONFLICT DO NOTHING"""),
+    QuoteRow: ("finnhub_quotes", """
+        INSERT INTO ods.finnhub_quotes (received_ts, poller_id, poll_seq, symbol, price_usd, change_usd, change_pct,
+                                        high_usd, low_usd, open_usd, previous_close_usd, quote_ts)
+        SELECT 'epoch'::timestamptz + received_us * interval '1 microsecond', poller_id, poll_seq, symbol, price_usd,
+               change_usd, change_pct, high_usd, low_usd, open_usd, previous_close_usd,
+               'epoch'::timestamptz + quote_s * interval '1 second'
+        FROM json_to_recordset(%s::json)
+             AS r (received_us bigint, poller_id text, poll_seq bigint, symbol text, price_usd float8, change_usd float8,
+                   change_pct float8, high_usd float8, low_usd float8, open_usd float8, previous_close_usd float8,
+                   quote_s bigint)
+        ON CONFLICT DO NOTHING"""),
+    RejectedRow: ("rejected_messages", """
+        INSERT INTO ods.rejected_messages (received_ts, connection_id, message_seq, reason, raw_text)
+        SELECT 'epoch'::timestamptz + received_us * interval '1 microsecond', connection_id, message_seq, reason, raw_text
+        FROM json_to_recordset(%s::json)
+             AS r (received_us bigint, connection_id text, message_seq bigint, reason text, raw_text text)
+        ON CONFLICT DO NOTHING"""),
+}
+# Whatever proves that the feed was alive; a gap's end is the first message of a connection.
+_NEWEST: LiteralString = """
+    SELECT (extract(epoch FROM greatest(
+        (SELECT max(received_ts) FROM ods.finnhub_trades), (SELECT max(gap_end_ts) FROM ods.feed_gaps)
+    )) * 1000000)::bigint"""
+
+_log = structlog.get_logger()
+
+
+class OdsError(Exception):
+    """Postgres refuses what the feed wants to do, and asking again would not help."""
+
+
+@dataclass(frozen=True)
+class OdsAccess:
+    """Where Postgres is; the password is read at every connection. `uri` names neither user nor password."""
+
+    uri: str
+    user: str
+    password_file: Path
+
+    async def connect(self) -> psycopg.AsyncConnection:
+        """A connection in autocommit mode that notices a dead server within seconds. Raises psycopg.OperationalError."""
+        return await psycopg.AsyncConnection.connect(
+            self.uri, user=self.user, password=self.password_file.read_text(encoding="utf-8").strip(), autocommit=True,
+            application_name="trade_feed", connect_timeout=5, tcp_user_timeout=10_000, keepalives_idle=5,
+            keepalives_interval=2, keepalives_count=3, options="-c statement_timeout=30s",
+        )
+
+
+class OdsWriter:
+    """Writes what is put into it until it is closed and drained. One task runs it, any number put.
+
+    Postgres may go and come back: rows wait in the buffer, and `put` waits once that is full.
+    """
+
+    def __init__(
+        self,
+        access: OdsAccess,
+        metrics: FeedMetrics | None = None,
+        *,
+        batch_rows: int = DEFAULT_BATCH_ROWS,
+        buffer_rows: int = DEFAULT_BUFFER_ROWS,
+    ) -> None:
+        self._access, self._batch_rows = access, batch_rows
+        self._buffer = RowBuffer(buffer_rows)
+        self._metrics = metrics or FeedMetrics()
+        self._metrics.buffered_rows.set_function(lambda: self._buffer.depth)
+        self._metrics.buffer_capacity_rows.set(buffer_rows)
+        self._connection: psycopg.AsyncConnection | None = None
+        self._partitioned_until_us = 0
+
+    @property
+    def depth(self) -> int:
+        """Rows put and not yet committed."""
+        return self._buffer.depth
+
+    async def put(self, rows: Sequence[Row]) -> None:
+        """Hand rows over; waits while the buffer is full. Rows of a cancelled caller are kept."""
+        await self._buffer.put(rows)
+
+    def close(self) -> None:
+        """No more rows will come: `run` ends when all are written."""
+        self._buffer.close()
+
+    async def newest_us(self) -> int | None:
+        """Unix microseconds of the newest stored sign of life, None when there is none; waits for Postgres.
+
+        Also makes the partitions of yesterday, today and tomorrow. Raises OdsError.
+        """
+        newest: int | None = None
+        async for attempt in self._attempts():
+            with attempt:
+                newest = await self._read_newest()
+        return newest
+
+    async def run(self) -> None:
+        """Write batches as soon as there are rows. Raises OdsError when Postgres refuses them for good."""
+        try:
+            while batch := await self._buffer.take(self._batch_rows):
+                async for attempt in self._attempts():
+                    with attempt:
+                        await self._write(batch)
+                self._buffer.settle(len(batch))
+        finally:
+            await self._disconnect()
+
+    def _attempts(self) -> AsyncRetrying:
+        return AsyncRetrying(
+            retry=retry_if_exception_type(psycopg.OperationalError), wait=wait_random_exponential(multiplier=0.2, max=5),
+            before_sleep=self._note_failure, reraise=True,
+        )
+
+    def _note_failure(self, state: RetryCallState) -> None:
+        self._metrics.postgres_errors.inc()
+        reason = _first_line(state.outcome.exception()) if state.outcome else ""
+        _log.warning(
+            "postgres does not answer, trying again", reason=reason, attempt=state.attempt_number, buffered_rows=self.depth,
+        )
+
+    async def _write(self, batch: Sequence[Row]) -> None:
+        started = perf_counter()
+        try:
+            connection = await self._connected()
+            await self._partition(connection, [row.received_us for row in batch if not isinstance(row, GapRow)])
+            async with connection.pipeline(), connection.transaction():
+                for kind, (_, statement) in _INSERTS.items():
+                    rows = [row for row in batch if type(row) is kind]
+                    if rows:
+                        await connection.execute(statement, [msgspec.json.encode(rows).decode()])
+        except psycopg.OperationalError:
+            await self._disconnect()
+            raise
+        except psycopg.Error as error:
+            raise _refusal(error) from error
+        self._metrics.insert_seconds.observe(perf_counter() - started)
+        for kind, (table, _) in _INSERTS.items():
+            self._metrics.rows_written.labels(table).inc(sum(type(row) is kind for row in batch))
+
+    async def _read_newest(self) -> int | None:
+        try:
+            connection = await self._connected()
+            await self._partition(connection, [wall_us()])
+            row = await (await connection.execute(_NEWEST)).fetchone()
+        except psycopg.OperationalError:
+            await self._disconnect()
+            raise
+        except psycopg.Error as error:
+            raise _refusal(error) from error
+        return row[0] if row else None
+
+    async def _partition(self, connection: psycopg.AsyncConnection, received_us: Sequence[int]) -> None:
+        """See that partitions exist for these times, and for the days around them: midnight finds its partition made."""
+        if not received_us or max(received_us) < self._partitioned_until_us:
+            return
+        first, last = (datetime.fromtimestamp(limit // 1_000_000, UTC).date() for limit in (min(received_us), max(received_us)))
+        await connection.execute("SELECT ods.ensure_partitions(%s, %s)", [first - _DAY, last + _DAY])
+        # The first row of the last day that is made makes the next one.
+        self._partitioned_until_us = int(datetime.combine(last + _DAY, time.min, UTC).timestamp()) * 1_000_000
+
+    async def _connected(self) -> psycopg.AsyncConnection:
+        if self._connection is None:
+            self._connection = await self._access.connect()
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+
+def _refusal(error: psycopg.Error) -> OdsError:
+    return OdsError(
+        f"Postgres refuses the feed's rows ({error.sqlstate}: {_first_line(error)}). Apply deploy/postgres/market.sql "
+        "(`finlake up` does) and see that role feed may insert into schema ods",
+    )
+
+
+def _first_line(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,210 @@
+"""Trades from the websocket: connect, subscribe, read until the connection ends, say why, connect again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import msgspec
+import structlog
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from finlake_resources.source_errors import ApiKeyNeeded
+from finlake_services.trade_feed.clock import ReceiveClock
+from finlake_services.trade_feed.finnhub_rest import is_loopback
+from finlake_services.trade_feed.finnhub_token import TokenFile
+from finlake_services.trade_feed.gaps import GapLedger, GapReason
+from finlake_services.trade_feed.messages import (
+    Malformed,
+    Ping,
+    Trades,
+    VendorError,
+    parse,
+    raw_text,
+    rejection_reason,
+    trade_rows,
+)
+from finlake_services.trade_feed.metrics import FeedMetrics
+from finlake_services.trade_feed.pacing import limit_wait_s, reconnect_wait_s
+from finlake_services.trade_feed.rows import RejectedRow, Row
+
+DEFAULT_SILENCE_LIMIT_S = 90.0
+"""The vendor pings about once a minute: half a minute more tells a late ping from a dead connection."""
+
+DEFAULT_REFUSED_WAIT_S = 300.0
+
+_LARGEST_MESSAGE_BYTES = 4 * 1024 * 1024
+_INVALID_KEY = "invalid api key"
+
+_log = structlog.get_logger()
+
+
+class TokenRefused(Exception):
+    """The vendor turned the token down, at the handshake or by message."""
+
+
+@dataclass(frozen=True)
+class StreamLimits:
+    """Seconds without any message after which a connection counts as dead, and before a refused token is tried again."""
+
+    silence_s: float = DEFAULT_SILENCE_LIMIT_S
+    refused_wait_s: float = DEFAULT_REFUSED_WAIT_S
+
+
+@dataclass
+class _Connection:
+    id: str
+    message_seq: int = 0
+    last_message_us: int | None = None
+
+
+class TradeStream:
+    """One websocket connection at a time, for ever. Every message of it becomes rows for `put`."""
+
+    def __init__(
+        self, url: str, token: TokenFile, symbols: Sequence[str], put: Callable[[Sequence[Row]], Awaitable[None]],
+        ledger: GapLedger, clock: ReceiveClock, metrics: FeedMetrics, limits: StreamLimits,
+    ) -> None:
+        self._url, self._token, self._symbols = url, token, symbols
+        self._put, self._ledger, self._clock = put, ledger, clock
+        self._metrics, self._limits = metrics, limits
+        metrics.subscribed_symbols.set(len(symbols))
+
+    async def run(self) -> None:
+        """Never returns; each connection's end, its gap and the wait before the next one are told in the log."""
+        failures = 0
+        while True:
+            connection = _Connection(uuid4().hex)
+            failures += 1
+            try:
+                wait_s = await self._live(connection, failures)
+            finally:
+                self._metrics.is_connected.set(0)
+            if connection.last_message_us is not None:
+                failures = 0
+            await asyncio.sleep(wait_s)
+
+    async def _live(self, connection: _Connection, failures: int) -> float:
+        """One connection from its handshake to its end; returns the seconds to wait before the next."""
+        wait_s = reconnect_wait_s(failures)
+        try:
+            socket = await self._connect()
+        except (TokenRefused, ApiKeyNeeded) as error:
+            return self._note_refused(error)
+        except InvalidStatus as error:
+            if error.response.status_code == 429:
+                headers = {name.lower(): value for name, value in error.response.headers.raw_items()}
+                wait_s = limit_wait_s(headers, datetime.now(UTC))
+            return self._note_failure(f"HTTP {error.response.status_code}", wait_s)
+        except (OSError, TimeoutError, WebSocketException) as error:
+            return self._note_failure(str(error) or type(error).__name__, wait_s)
+        self._metrics.connections.inc()
+        async with socket:
+            try:
+                reason, detail = await self._receive(socket, connection)
+            except TokenRefused as error:
+                reason, detail, wait_s = "refused", str(error), self._note_refused(error)
+        self._ledger.ended(connection.last_message_us, reason)
+        self._metrics.disconnects.labels(reason).inc()
+        _log.warning(
+            "the connection has ended", reason=reason, detail=detail, connection_id=connection.id,
+            messages=connection.message_seq, next_try_in_s=round(wait_s, 1),
+        )
+        return wait_s
+
+    async def _connect(self) -> ClientConnection:
+        # The vendor's websocket knows no header for the token.
+        url = f"{self._url}?{urlencode({'token': self._token.read()})}"
+        try:
+            return await connect(
+                url, compression=None, open_timeout=10, close_timeout=2, max_size=_LARGEST_MESSAGE_BYTES,
+                # Pongs wait behind unread trades when the buffer is full; a dead peer is the watchdog's to find.
+                ping_interval=None, proxy=None if is_loopback(self._url) else True,
+            )
+        except InvalidStatus as error:
+            if error.response.status_code in (401, 403):
+                raise TokenRefused(f"HTTP {error.response.status_code}") from None
+            raise
+
+    async def _receive(self, socket: ClientConnection, connection: _Connection) -> tuple[GapReason, str]:
+        """Subscribe and read until the end; returns why it ended. Raises TokenRefused."""
+        try:
+            for symbol in self._symbols:
+                await socket.send(msgspec.json.encode({"type": "subscribe", "symbol": symbol}).decode())
+            _log.info("subscribed", connection_id=connection.id, symbols=len(self._symbols))
+            while True:
+                # Waiting for room in the buffer is no silence: only the wait for a message is limited.
+                async with asyncio.timeout(self._limits.silence_s):
+                    raw = await socket.recv(decode=False)
+                await self._take(raw, connection)
+        except TimeoutError:
+            return "silence", f"no message for {self._limits.silence_s:g} s"
+        except ConnectionClosed as error:
+            frame = error.rcvd
+            return ("closed", f"{frame.code} {frame.reason}".strip()) if frame else ("lost", "without a close frame")
+
+    async def _take(self, raw: bytes, connection: _Connection) -> None:
+        received_us = self._clock.now_us()
+        connection.message_seq += 1
+        message = parse(raw)
+        rows: list[Row] = []
+        rejection: str | None = None
+        match message:
+            case Trades():
+                self._metrics.messages_received.labels("trade").inc()
+                self._metrics.trades_received.inc(len(message.trades))
+                rows += trade_rows(message.trades, received_us, connection.id, connection.message_seq)
+                if message.rejections:
+                    self._metrics.trades_rejected.inc(len(message.rejections))
+                    rejection = rejection_reason(message.rejections)
+            case Ping():
+                self._metrics.messages_received.labels("ping").inc()
+            case VendorError():
+                self._metrics.messages_received.labels("error").inc()
+                self._note_vendor_error(message.message)
+                # A refusal is no sign that trades would come.
+                return
+            case Malformed():
+                self._metrics.messages_received.labels("malformed").inc()
+                rejection = message.reason
+        if rejection is not None:
+            self._metrics.messages_rejected.inc()
+            _log.warning(
+                "a message was rejected", reason=rejection, connection_id=connection.id, message_seq=connection.message_seq,
+            )
+            rows.append(RejectedRow(received_us, connection.id, connection.message_seq, rejection, raw_text(raw)))
+        self._note_life(received_us, connection, rows)
+        if rows:
+            await self._put(rows)
+
+    def _note_life(self, received_us: int, connection: _Connection, rows: list[Row]) -> None:
+        connection.last_message_us = received_us
+        self._metrics.is_connected.set(1)
+        self._metrics.last_message_age.set_function(lambda: (self._clock.read_us() - received_us) / 1e6)
+        gap = self._ledger.spoke(connection.id, received_us, self._symbols)
+        if gap is not None:
+            # Ahead of the connection's rows: a gap must not be forgotten once rows behind it are stored.
+            rows.insert(0, gap)
+            self._metrics.gaps.labels(gap.reason).inc()
+            _log.info("a gap has ended", reason=gap.reason, connection_id=gap.connection_id,
+                      gap_s=None if gap.gap_start_us is None else (gap.gap_end_us - gap.gap_start_us) / 1e6)
+
+    def _note_vendor_error(self, words: str) -> None:
+        self._metrics.vendor_errors.inc()
+        if _INVALID_KEY in words.lower():
+            raise TokenRefused(words)
+        _log.error("finnhub complains", message=words, symbols=len(self._symbols))
+
+    def _note_refused(self, error: Exception) -> float:
+        self._metrics.connect_failures.inc()
+        told = error if isinstance(error, ApiKeyNeeded) else self._token.refused()
+        _log.error("finnhub refuses the token", reason=str(told), next_try_in_s=self._limits.refused_wait_s)
+        return self._limits.refused_wait_s
+
+    def _note_failure(self, reason: str, wait_s: float) -> float:
+        self._metrics.connect_failures.inc()
+        _log.warning("finnhub cannot be reached", reason=reason, next_try_in_s=round(wait_s, 1))
+        return wait_s

@@ -1,0 +1,114 @@
+"""gold.candles_1m: the minutes whose trades have changed, on whatever day they are."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import reduce
+
+from pyiceberg.expressions import AlwaysFalse, And, BooleanExpression, EqualTo, GreaterThanOrEqual, LessThan, Or
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
+
+from spark.contracts import gold
+from spark.jobs.report import JobReport, Provenance, TableReport, Window
+from spark.jobs.settling import between_positions, days_of
+from spark.snapshots import Progress
+from spark.storage import Lake
+from spark.transforms.gold.candles_1m import candles
+
+TABLE = gold.CANDLES_1M
+TRADES = "silver.trades"
+COMMIT_DAYS = 31
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Minutes of one UTC day: from `start` up to `end`, which is not part of it."""
+
+    start: datetime
+    end: datetime
+
+
+Spans = Mapping[date, Span]
+
+
+def run(lake: Lake, window: Window, provenance: Provenance, *, rebuild: bool = False) -> JobReport:
+    """Build the minutes of trades that were added or altered since the last run; with `rebuild` also the window's days."""
+    inputs = {TRADES: lake.snapshot_id(TRADES)}
+    settled, shown = lake.positions(TRADES, inputs[TRADES]), lake.positions(TABLE.address)
+    trades = lake.frame(TRADES, snapshot_id=inputs[TRADES])
+    whole = {day: _whole(day) for day in (*_altered(lake, inputs[TRADES]), *(days_of(window) if rebuild else ()))}
+    added = _spans(trades.where(between_positions(shown, settled))) if shown != settled else {}
+    parts = list(_parts({**added, **whole}))
+    # That all of it was built from these inputs is said with the last part: a run that ends before it is repeated whole.
+    reports = [_replace(lake, trades, part, provenance, {}, Progress(positions={})) for part in parts[:-1]]
+    reports.append(_replace(lake, trades, parts[-1], provenance, inputs, Progress(positions=settled)))
+    return JobReport(tables=tuple(reports), input_snapshots=inputs)
+
+
+def _altered(lake: Lake, snapshot_id: int) -> list[date]:
+    """Days of trades that are not simply new: those of received dates that silver has built anew, before and after."""
+    built_from = lake.inputs(TABLE.address).get(TRADES)
+    rewritten = None if built_from is None else lake.rewritten_since(TRADES, built_from)
+    if built_from is None or rewritten is None:
+        return []
+    frames = [lake.frame(TRADES, rewritten, snapshot_id)]
+    if lake.table(TRADES).snapshot_by_id(built_from) is not None:
+        frames.append(lake.frame(TRADES, rewritten, built_from))
+        candle_days: list[date] = []
+    else:
+        # What was there before cannot be looked up any more: every candle is built again.
+        candle_days = [row[0] for row in lake.frame(TABLE.address).select("trade_date").distinct().collect()]
+    trade_days = [row[0] for frame in frames for row in frame.select(F.to_date("trade_ts")).distinct().collect()]
+    return sorted({*trade_days, *candle_days})
+
+
+def _spans(trades: DataFrame) -> dict[date, Span]:
+    """First and last minute of some trades by their day."""
+    micros = F.unix_micros(F.date_trunc("minute", "trade_ts"))
+    rows = trades.where("flaw = ''").groupBy(F.to_date("trade_ts")).agg(F.min(micros), F.max(micros)).collect()
+    return {row[0]: Span(start=_moment(row[1]), end=_moment(row[2]) + MINUTE) for row in rows}
+
+
+def _parts(spans: Spans) -> Iterator[Spans]:
+    """Days in groups whose candles fit into memory; one empty group when there are none."""
+    days = sorted(spans)
+    for first in range(0, max(1, len(days)), COMMIT_DAYS):
+        yield {day: spans[day] for day in days[first:first + COMMIT_DAYS]}
+
+
+def _replace(lake: Lake, trades: DataFrame, spans: Spans, provenance: Provenance, inputs: Mapping[str, int],
+             progress: Progress) -> TableReport:
+    """Replace the candles of these minutes by those that all trades in them give."""
+    rows = candles(trades.where(_traded_in(spans))).toArrow()
+    dates = ", ".join(f"date'{day}'" for day in spans) or "null"
+    return lake.replace_rows(TABLE.address, rows, replaced=_candles_in(spans), provenance=provenance, input_snapshots=inputs,
+                             progress=progress, audited=f"trade_date in ({dates})")
+
+
+def _traded_in(spans: Spans) -> Column:
+    """Trades of these minutes."""
+    found = F.lit(False)
+    for span in spans.values():
+        found = found | ((F.col("trade_ts") >= F.lit(span.start)) & (F.col("trade_ts") < F.lit(span.end)))
+    # A trade is received after it happened, or a tolerated minute before: earlier files are passed over.
+    return found & (F.col("received_date") >= F.lit(min(spans, default=date.max) - timedelta(days=1)))
+
+
+def _candles_in(spans: Spans) -> BooleanExpression:
+    """Candles of these minutes."""
+    nothing: BooleanExpression = AlwaysFalse()
+    return reduce(Or, (
+        And(EqualTo("trade_date", day.isoformat()), GreaterThanOrEqual("minute_ts", span.start.isoformat()),
+            LessThan("minute_ts", span.end.isoformat()))
+        for day, span in spans.items()), nothing)
+
+
+def _whole(day: date) -> Span:
+    start = datetime.combine(day, time(), tzinfo=UTC)
+    return Span(start=start, end=start + timedelta(days=1))
+
+
+def _moment(unix_micros: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=unix_micros)

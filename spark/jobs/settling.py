@@ -1,0 +1,113 @@
+"""How archived changes reach the silver table of their rows: new rows are added, days with other changes are built anew."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
+
+from spark.contracts.table import Table
+from spark.jobs.distribute import Kernel, map_by_key
+from spark.jobs.report import JobReport, Positions, Provenance, TableReport, Window
+from spark.snapshots import Progress
+from spark.storage import Lake
+
+NOT_NEEDED = ("key_json", "before_json", "after_json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Day:
+    """Changes of rows received on one UTC day: between which times, and whether they alter rows that are there."""
+
+    day: date
+    first_us: int
+    last_us: int
+    alters_rows: bool
+
+
+def settle_changes(lake: Lake, window: Window, provenance: Provenance, *, table: Table, changes: Table, kernel: Kernel,
+                   rebuild: bool) -> JobReport:
+    """Bring `table` to where the archive of its `changes` stands; `kernel` makes its rows of all changes of some rows.
+
+    A row's day is part of its key, so that a day can be built from its own changes, whenever they were archived.
+    """
+    inputs = {changes.address: lake.snapshot_id(changes.address)}
+    archived = lake.positions(changes.address, inputs[changes.address])
+    shown = lake.positions(table.address)
+    everything = lake.frame(changes.address, snapshot_id=inputs[changes.address]).drop(*NOT_NEEDED)
+    fresh = everything.where(between_positions(shown, archived))
+    days = _days(fresh) if archived != shown else []
+    anew = {each.day for each in days if each.alters_rows} | (set(days_of(window)) if rebuild else set())
+    reports = [
+        lake.replace_window(
+            table.address, map_by_key(everything.where(_received_in(part)), kernel, table, table.grain), window=part,
+            provenance=provenance, input_snapshots=inputs)
+        for part in runs_of_days(anew)
+    ]
+    added = [each for each in days if each.day not in anew]
+    reports.append(_append(lake, table, fresh, added, kernel, provenance, archived, inputs))
+    if len(reports) > 1 and not reports[-1].row_count:
+        # Its audit has looked at nothing.
+        reports.pop()
+    return JobReport(tables=tuple(reports), input_snapshots=inputs)
+
+
+def _append(lake: Lake, table: Table, fresh: DataFrame, days: list[_Day], kernel: Kernel, provenance: Provenance,
+            archived: Positions, inputs: dict[str, int]) -> TableReport:
+    """Rows of these days that are not there yet; with none, only how far the table has come."""
+    first_us, last_us = min((each.first_us for each in days), default=0), max((each.last_us for each in days), default=-1)
+    around = (F.col("received_ts") >= F.timestamp_micros(F.lit(first_us))) & (
+        F.col("received_ts") <= F.timestamp_micros(F.lit(last_us)))
+
+    def rows_on(snapshot_id: int) -> DataFrame:
+        chosen = fresh.where(F.to_date("received_ts").isin([each.day for each in days]))
+        known = lake.frame(table.address, snapshot_id=snapshot_id).where(around).select(*table.grain)
+        return map_by_key(chosen, kernel, table, table.grain).join(known, list(table.grain), "left_anti")
+
+    return lake.append_rows(
+        table.address, rows_on, provenance=provenance, input_snapshots=inputs, progress=Progress(positions=archived),
+        audited=f"received_ts >= timestamp_micros({first_us}) and received_ts <= timestamp_micros({last_us})",
+        window=Window(start=min(each.day for each in days), end=max(each.day for each in days)) if days else None,
+    )
+
+
+def between_positions(after: Positions, until: Positions) -> Column:
+    """Rows of these offsets: from the positions of one moment up to those of a later one."""
+    found = F.lit(False)
+    for (_, partition), end in sorted(until.items()):
+        first = max((at for (_, known), at in after.items() if known == partition), default=0)
+        offsets = (F.col("kafka_offset") >= first) & (F.col("kafka_offset") < end)
+        found = found | ((F.col("kafka_partition") == partition) & offsets)
+    return found
+
+
+def days_of(window: Window) -> list[date]:
+    """Every date of a window."""
+    return [window.start + timedelta(days=number) for number in range((window.end - window.start).days + 1)]
+
+
+def runs_of_days(days: Iterable[date]) -> Iterator[Window]:
+    """The fewest windows that hold these dates and no other."""
+    start = end = None
+    for day in sorted(days):
+        if start is not None and end is not None and day > end + timedelta(days=1):
+            yield Window(start=start, end=end)
+            start = None
+        start, end = start or day, day
+    if start is not None and end is not None:
+        yield Window(start=start, end=end)
+
+
+def _days(changes: DataFrame) -> list[_Day]:
+    micros = F.unix_micros("received_ts")
+    rows = changes.groupBy(F.to_date("received_ts")).agg(
+        F.min(micros), F.max(micros), F.max(F.col("op").isin("u", "d"))).collect()
+    return [_Day(day=row[0], first_us=row[1], last_us=row[2], alters_rows=row[3]) for row in rows]
+
+
+def _received_in(window: Window) -> Column:
+    """Rows received on these dates. By time and not by date, so that files are passed over by what they say of it."""
+    start, end = (datetime.combine(day, datetime.min.time()) for day in (window.start, window.end + timedelta(days=1)))
+    return (F.col("received_ts") >= F.lit(f"{start} UTC").cast("timestamp")) & (
+        F.col("received_ts") < F.lit(f"{end} UTC").cast("timestamp"))

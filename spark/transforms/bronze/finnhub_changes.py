@@ -1,0 +1,173 @@
+"""Debezium's change records into rows of bronze: the envelope as columns, the row as text and as columns.
+
+Records are Debezium's JSON without schemas: `{before, after, op, source: {lsn, ts_us}, ts_us}`, times as ISO 8601 text.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Protocol
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pyarrow as pa
+
+from spark.contracts import bronze
+from spark.contracts.table import Table
+from spark.schemas import arrow_schema
+from spark.transforms.quarantine import Rejection, rejections_table
+
+NEW_YORK = ZoneInfo("America/New_York")
+DELETE = "d"
+OPS = ("c", "r", "u", DELETE)
+
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Record(Protocol):
+    """A record of a topic as Kafka gives it; `appended_ts` is UTC."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def appended_ts(self) -> datetime: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class TradeKey(msgspec.Struct):
+    """Primary key of ods.finnhub_trades, in the order of bronze's columns."""
+
+    received_ts: Instant
+    connection_id: str
+    message_seq: int
+    trade_index: int
+
+
+class TradeRow(TradeKey):
+    """A row of ods.finnhub_trades, in the order of bronze's columns."""
+
+    symbol: str
+    price_usd: float
+    volume_shares: float
+    conditions: list[str] | None
+    trade_ts: Instant
+
+
+class QuoteKey(msgspec.Struct):
+    """Primary key of ods.finnhub_quotes, in the order of bronze's columns."""
+
+    received_ts: Instant
+    poller_id: str
+    poll_seq: int
+
+
+class QuoteRow(QuoteKey):
+    """A row of ods.finnhub_quotes, in the order of bronze's columns."""
+
+    symbol: str
+    price_usd: float
+    change_usd: float | None
+    change_pct: float | None
+    high_usd: float
+    low_usd: float
+    open_usd: float
+    previous_close_usd: float
+    quote_ts: Instant
+
+
+class _Source(msgspec.Struct):
+    lsn: int
+    ts_us: int
+
+
+class _Envelope(msgspec.Struct):
+    op: str
+    ts_us: int
+    source: _Source
+    before: msgspec.Raw = msgspec.Raw(b"null")
+    after: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class UnreadableChange(ValueError):
+    """A record that is no change of the table; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """Rows of bronze and, with quarantine's columns, the records that could not be read."""
+
+    rows: pa.Table
+    rejected: pa.Table
+
+
+class ChangeDecoder:
+    """Reads the change records of one table; `key` and `row` are structs whose fields are columns of `table`."""
+
+    def __init__(self, table: Table, key: type[msgspec.Struct], row: type[msgspec.Struct]) -> None:
+        self._table = table
+        self._envelopes = msgspec.json.Decoder(_Envelope)
+        self._keys = msgspec.json.Decoder(key)
+        self._rows = msgspec.json.Decoder(row)
+        self._deleted_values = (None,) * (len(row.__struct_fields__) - len(key.__struct_fields__))
+
+    def decode(self, records: Iterable[Record], topic: str, partition: int) -> Changes:
+        """Every record is a row or a rejection, none is passed over."""
+        rows: list[tuple[object, ...]] = []
+        rejected: list[Rejection] = []
+        for record in records:
+            try:
+                rows.append(self._row(record, topic, partition))
+            except (msgspec.MsgspecError, UnicodeDecodeError, UnreadableChange) as error:
+                rejected.append(self._rejection(record, topic, partition, str(error)))
+        return Changes(rows=_table(rows, self._table), rejected=rejections_table(rejected))
+
+    def _row(self, record: Record, topic: str, partition: int) -> tuple[object, ...]:
+        if record.value is None:
+            raise UnreadableChange("the record has no value")
+        change = self._envelopes.decode(record.value)
+        if change.op not in OPS:
+            raise UnreadableChange(f"op {change.op!r} is none of {', '.join(OPS)}")
+        before, after = bytes(change.before), bytes(change.after)
+        return (
+            topic, partition, record.offset, record.appended_ts.astimezone(UTC).date(), change.op,
+            change.source.lsn, change.source.ts_us, change.ts_us, record.appended_ts,
+            _text(record.key), _text(before), _text(after),
+            *self._columns(change.op, record.key, before, after),
+        )
+
+    def _columns(self, op: str, key: bytes | None, before: bytes, after: bytes) -> tuple[object, ...]:
+        """Key and values of the row; of a deleted row the key, because Postgres tells nothing else of it."""
+        if op == DELETE:
+            return (*msgspec.structs.astuple(self._keys.decode(key or before)), *self._deleted_values)
+        return msgspec.structs.astuple(self._rows.decode(after))
+
+    def _rejection(self, record: Record, topic: str, partition: int, why: str) -> Rejection:
+        return Rejection(
+            source_table=self._table.address, source_name=topic, reference=f"{partition}@{record.offset}",
+            reason="unreadable_change", raw_text=(record.value or b"").decode(errors="replace"), ticker=None,
+            message=f"{why}; look at the record and at the connector that wrote it",
+            day_date=record.appended_ts.astimezone(NEW_YORK).date(),
+        )
+
+
+def trade_decoder() -> ChangeDecoder:
+    """The decoder of bronze.finnhub_trades_cdc."""
+    return ChangeDecoder(bronze.FINNHUB_TRADES_CDC, TradeKey, TradeRow)
+
+
+def quote_decoder() -> ChangeDecoder:
+    """The decoder of bronze.finnhub_quotes_cdc."""
+    return ChangeDecoder(bronze.FINNHUB_QUOTES_CDC, QuoteKey, QuoteRow)
+
+
+def _text(json: bytes | None) -> str | None:
+    return None if json is None or json == b"null" else json.decode()
+
+
+def _table(rows: Sequence[tuple[object, ...]], table: Table) -> pa.Table:
+    schema = arrow_schema(table)
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    return pa.table([pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema)

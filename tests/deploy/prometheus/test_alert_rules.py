@@ -1,0 +1,128 @@
+"""Alert rules: sound by Prometheus's own checker and unit tests, about metrics that our services really export."""
+
+import re
+import subprocess
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.local.ports import Ports
+from deploy.prometheus import checker
+from finlake_services.clickhouse_local.execution import Endpoint
+from finlake_services.clickhouse_local.metrics import Metrics as EndpointMetrics
+from finlake_services.clickhouse_sink.metrics import Metrics as SinkMetrics
+from finlake_services.trade_feed.metrics import FeedMetrics
+
+FOLDER = checker.FOLDER
+
+
+def read(name: str) -> dict[str, Any]:
+    return cast(dict[str, Any], yaml.safe_load((FOLDER / name).read_text(encoding="utf-8")))
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    return {rule["alert"]: rule for group in read("alerts.yml")["groups"] for rule in group["rules"]}
+
+
+@pytest.fixture(scope="module")
+def promtool() -> Path:
+    """Prometheus's own checker. Where it cannot be had, that is said and not passed over."""
+    found = checker.find()
+    if found is None:
+        reason = ("promtool is not here: alert rules are checked for form and names only, their unit tests do not run. "
+                  "`python -m deploy.prometheus.checker` builds it where Go is")
+        warnings.warn(reason, stacklevel=1)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.mark.parametrize("arguments", [
+    ("check", "config", "prometheus.yml"), ("check", "rules", "--lint=all", "--lint-fatal", "alerts.yml"),
+    ("test", "rules", "alerts_test.yml"),
+])
+def test_prometheus_accepts_configuration_and_rules_and_its_unit_tests_pass(promtool: Path, arguments: tuple[str, ...]) -> None:
+    done = subprocess.run([promtool, *arguments], cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def exported() -> set[str]:
+    """Names of all samples that our services export, of counters and histograms those they come to have."""
+    class Idle:
+        def count(self) -> int:
+            return 0
+
+        @property
+        def registry(self) -> "Idle":
+            return self
+
+    registries: list[CollectorRegistry] = [FeedMetrics().registry, SinkMetrics().registry]
+    families = [family for registry in registries for family in registry.collect()]
+    families += text_string_to_metric_families(EndpointMetrics(cast(Endpoint, Idle())).text().decode())
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
+    return {f"{family.name}{suffix}" for family in families for suffix in suffixes.get(family.type, ("",))}
+
+
+def metrics_in(expression: str) -> set[str]:
+    return set(re.findall(r"\bfinlake_[a-z0-9_]+", expression))
+
+
+def test_every_metric_that_a_rule_or_its_test_names_is_exported() -> None:
+    told = exported()
+    assert "finlake_sink_lag_records" in told
+    wrong = {name: missing for name, rule in alerts().items() if (missing := metrics_in(rule["expr"]) - told)}
+    series = {
+        name for test in read("alerts_test.yml")["tests"] for each in test["input_series"] for name in metrics_in(each["series"])
+    }
+    assert wrong == {}
+    assert series - told == set()
+
+
+def test_every_rule_says_how_bad_it_is_what_is_wrong_and_what_to_do() -> None:
+    rules = [rule for group in read("alerts.yml")["groups"] for rule in group["rules"]]
+    assert len(rules) == len(alerts())
+    for rule in rules:
+        assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}, rule["alert"]
+        assert rule["labels"]["severity"] in ("critical", "warning"), rule["alert"]
+        assert rule["annotations"]["summary"], rule["alert"]
+        assert rule["annotations"]["description"], rule["alert"]
+
+
+def test_every_rule_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
+    cases: list[Mapping[str, Any]] = [
+        case for test in read("alerts_test.yml")["tests"] for case in test["alert_rule_test"]
+    ]
+    assert {case["alertname"] for case in cases if case["exp_alerts"]} == set(alerts())
+    # Cases with several series hold the one that does not fire among them.
+    quiet = {case["alertname"] for case in cases if not case["exp_alerts"]} | {"FeedDisconnected", "SinkLostOffsets", "SinkSlow"}
+    assert quiet == set(alerts())
+
+
+def test_the_ports_scraped_are_those_of_the_stack() -> None:
+    scraped = {
+        job["job_name"]: int(target.rpartition(":")[2])
+        for job in read("prometheus.yml")["scrape_configs"] for static in job["static_configs"] for target in static["targets"]
+    }
+    ports = Ports()
+    assert scraped == {name: ports.of(name) for name in ("trade_feed", "clickhouse_sink", "clickhouse")}
+
+
+def test_the_checker_is_pinned_by_checksums() -> None:
+    module = (checker.MODULE / "go.mod").read_text()
+    version = re.search(r"github\.com/prometheus/prometheus (v\S+)", module)
+    assert version is not None
+    assert f"github.com/prometheus/prometheus {version[1]} h1:" in (checker.MODULE / "go.sum").read_text()
+
+
+def test_a_machine_without_go_is_told_and_not_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(checker, "built", lambda: tmp_path / "promtool")
+    checker.main()
+    assert "install Go" in capsys.readouterr().err

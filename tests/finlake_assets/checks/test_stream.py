@@ -1,0 +1,53 @@
+"""Checks of the stream: ill is an error, silent is a warning that says how to start what is silent."""
+
+import dagster as dg
+import pytest
+
+from finlake_assets.checks import stream
+from finlake_assets.speed import chain
+from finlake_assets.speed.rules import StreamLimits
+from finlake_resources.calendar import TradingCalendar
+from finlake_resources.change_capture import ConnectorHealth
+from tests.finlake_assets.stream_fakes import StreamLog, evaluations, resources_of
+
+WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+
+
+def found(log: StreamLog) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
+    checks = stream.build(StreamLimits(), TradingCalendar(), is_live=False)
+    return evaluations(checks, chain.build(is_watched=False), resources_of(log))
+
+
+def test_every_question_is_a_check_and_all_pass_where_the_stream_is_well() -> None:
+    given = found(StreamLog())
+    assert len(given) == 11
+    assert all(each.passed for each in given.values())
+
+
+def test_without_the_stream_every_check_warns_and_says_what_to_start() -> None:
+    given = found(StreamLog(silent={"postgres", "kafka", "kafka_connect", "clickhouse"}))
+    assert not any(each.passed for each in given.values())
+    assert {each.severity for each in given.values()} == {WARN}
+    for each in given.values():
+        assert "not judged" in str(each.description)
+        assert "finlake up --service" in str(each.description)
+
+
+@pytest.mark.parametrize(("log", "check", "severity"), [
+    (StreamLog(lag={0: 1001}), ("kafka.ods_finnhub_trades", "sink_keeps_up"), ERROR),
+    (StreamLog(slots=[]), ("cdc.market", "slot_is_read"), ERROR),
+    (StreamLog(ends={"finlake.dead_letters": 3}), ("kafka.dead_letters", "no_dead_letters"), WARN),
+    (StreamLog(rejected=1), ("ods.finnhub_trades", "feed_is_unbroken"), WARN),
+])
+def test_what_is_ill_fails_as_badly_as_it_is(log: StreamLog, check: tuple[str, str], severity: dg.AssetCheckSeverity) -> None:
+    given = found(log)
+    assert not given[check].passed
+    assert given[check].severity == severity
+    assert given[check].metadata
+
+
+def test_the_trace_of_a_failed_connector_is_in_the_metadata() -> None:
+    failed = ConnectorHealth(state="RUNNING", task_states=("FAILED",), trace="PSQLException: refused\n\tat org.postgresql")
+    check = found(StreamLog(connector=failed))["cdc.market", "connector_runs"]
+    assert "PSQLException: refused" in str(check.metadata["trace"].value)
+    assert check.metadata["tasks"].value == "FAILED"

@@ -1,0 +1,119 @@
+"""What counts as well: each rule at its limits."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from finlake_assets.speed import rules
+from finlake_assets.speed.rules import StreamLimits
+from finlake_resources.calendar import TradingCalendar
+from finlake_resources.change_capture import ConnectorHealth
+from finlake_resources.market import FeedGaps, SlotHealth
+from tests.finlake_assets.stream_fakes import RUNNING, SLOT
+
+LIMITS = StreamLimits()
+CALENDAR = TradingCalendar()
+NOON = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("lag", "state"), [({0: 1000}, "well"), ({0: 600, 1: 401}, "ill"), ({}, "well")])
+def test_a_thousand_records_over_all_partitions_may_wait(lag: dict[int, int], state: str) -> None:
+    found = rules.judge_lag("finlake.ods.finnhub_trades", lag, LIMITS)
+    assert found.state == state
+    assert found.facts["lag_records"] == sum(lag.values())
+
+
+def test_the_allowed_lag_is_a_setting() -> None:
+    assert rules.judge_lag("t", {0: 11}, StreamLimits(consumer_lag_records=10)).state == "ill"
+
+
+@pytest.mark.parametrize(("slot", "words"), [
+    (replace(SLOT, is_active=False), "nobody reads finlake_ods"),
+    (replace(SLOT, wal_status="lost"), "comes by a new snapshot"),
+    (replace(SLOT, wal_status="unreserved"), "comes by a new snapshot"),
+    (replace(SLOT, retained_wal_bytes=1024 * rules.MIB + 1), "1024 MiB of log are kept for finlake_ods"),
+])
+def test_a_slot_that_loses_or_hoards_the_log_is_ill(slot: SlotHealth, words: str) -> None:
+    found = rules.judge_slot([slot], LIMITS)
+    assert found.state == "ill"
+    assert words in found.text
+
+
+def test_a_second_slot_that_nobody_reads_is_ill_too() -> None:
+    forgotten = replace(SLOT, name="forgotten", is_active=False, retained_wal_bytes=0)
+    assert "nobody reads forgotten" in rules.judge_slot([SLOT, forgotten], LIMITS).text
+
+
+def test_a_slot_that_is_read_is_well_and_a_missing_one_is_not() -> None:
+    assert rules.judge_slot([replace(SLOT, wal_status="extended")], LIMITS).state == "well"
+    assert rules.judge_slot([], LIMITS).state == "ill"
+
+
+def test_a_table_that_is_not_published_is_named() -> None:
+    expected = frozenset({"finnhub_trades", "finnhub_quotes"})
+    assert rules.judge_publication(expected | {"other"}, expected).state == "well"
+    assert "changes of finnhub_quotes are not published" in rules.judge_publication(
+        frozenset({"finnhub_trades"}), expected).text
+
+
+@pytest.mark.parametrize(("health", "words"), [
+    (None, "there is no connector finlake-ods"),
+    (ConnectorHealth(state="RUNNING", task_states=("FAILED",), trace="org.postgresql: refused\n\tat x"), "is FAILED"),
+    (ConnectorHealth(state="PAUSED", task_states=("PAUSED",)), "is PAUSED, PAUSED"),
+    (ConnectorHealth(state="RUNNING", task_states=()), "without a task"),
+    (replace(RUNNING, differing_settings=("poll.interval.ms",)), "other settings than this checkout's (poll.interval.ms)"),
+    (replace(RUNNING, objections=("the worker does not support it",)), "does not deliver exactly once"),
+])
+def test_a_connector_that_does_not_do_its_work_says_how(health: ConnectorHealth | None, words: str) -> None:
+    found = rules.judge_connector("finlake-ods", health)
+    assert found.state == "ill"
+    assert words in found.text
+
+
+def test_a_trace_is_kept_for_those_who_may_see_it_and_out_of_the_text() -> None:
+    failed = ConnectorHealth(state="FAILED", task_states=("RUNNING",), trace="password=hunter2")
+    found = rules.judge_connector("finlake-ods", failed)
+    assert found.detail == "password=hunter2"
+    assert "hunter2" not in found.text + str(found.facts)
+
+
+@pytest.mark.parametrize(("waited_s", "state"), [(None, "well"), (30, "well"), (31, "ill")])
+def test_rows_may_wait_for_half_a_minute(waited_s: int | None, state: str) -> None:
+    since = None if waited_s is None else NOON - timedelta(seconds=waited_s)
+    assert rules.judge_progress("speed.stock_realtime", NOON - timedelta(hours=9), since, NOON, LIMITS).state == state
+
+
+@pytest.mark.parametrize(("now", "newest", "state"), [
+    ("2026-11-20T17:00:00", "2026-11-20T16:56:00", "well"),  # four minutes of silence at noon
+    ("2026-11-20T17:00:00", "2026-11-20T16:54:00", "ill"),
+    ("2026-11-20T14:34:00", "2026-11-19T21:00:00", "well"),  # four minutes after the opening
+    ("2026-11-20T14:36:00", "2026-11-19T21:00:00", "ill"),
+    ("2026-11-20T14:36:00", None, "ill"),
+    ("2026-11-20T21:00:00", "2026-11-20T20:00:00", "well"),  # the close
+    ("2026-11-21T17:00:00", "2026-11-20T21:00:00", "well"),  # Saturday
+    ("2026-11-26T17:00:00", None, "well"),  # Thanksgiving
+    ("2026-11-27T18:30:00", "2026-11-27T17:59:00", "well"),  # after an early close
+])
+def test_silence_is_ill_only_while_the_exchange_is_open(now: str, newest: str | None, state: str) -> None:
+    def utc(text: str) -> datetime:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+    assert rules.judge_feed(None if newest is None else utc(newest), utc(now), CALENDAR, LIMITS).state == state
+
+
+def test_gaps_and_unreadable_messages_are_told_with_their_time() -> None:
+    day = timedelta(hours=24)
+    assert rules.judge_gaps(FeedGaps(count=0, total_s=0, newest=""), 0, day).state == "well"
+    found = rules.judge_gaps(FeedGaps(count=2, total_s=61.5, newest="until 09:30: timeout"), 3, day)
+    assert found.state == "ill"
+    assert found.text.startswith("in the last 24 hours: 2 gaps, 62 s in total, the newest until 09:30: timeout")
+    assert "3 messages that could not be read" in found.text
+
+
+def test_dead_letters_and_skipped_ranges_are_counted() -> None:
+    assert rules.judge_dead_letters({0: (5, 5), 1: (0, 0)}).state == "well"
+    assert rules.judge_dead_letters({0: (5, 7), 1: (0, 1)}).facts == {"dead_letters": 3}
+    assert rules.judge_skipped([]).state == "well"
+    gap = {"topic": "t", "kafka_partition": 0, "first_offset": 5, "last_offset": 9}
+    assert "first t partition 0 offsets 5 to 9" in rules.judge_skipped([gap]).text

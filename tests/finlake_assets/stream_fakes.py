@@ -1,0 +1,175 @@
+"""Stands in for the services of the stream: what they answer is a record of plain values, what they were asked is kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from finlake_assets.speed.questions import Stream
+from finlake_assets.speed.rules import StreamLimits
+from finlake_resources.alert_webhook import AlertNotSent, AlertWebhook
+from finlake_resources.calendar import TradingCalendar
+from finlake_resources.change_capture import ChangeCapture, ConnectorHealth
+from finlake_resources.clickhouse import ClickHouse, ClickHouseRefused
+from finlake_resources.kafka import KafkaTopics, Watermarks
+from finlake_resources.market import FeedGaps, Market, SlotHealth
+from finlake_resources.service_errors import ServiceUnavailable
+
+NOW = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)  # a Friday, 11:00 in New York
+SLOT = SlotHealth(
+    name="finlake_ods", is_active=True, wal_status="reserved", retained_wal_bytes=5_000_000, safe_wal_bytes=2_000_000_000)
+RUNNING = ConnectorHealth(state="RUNNING", task_states=("RUNNING",))
+
+
+@dataclass(kw_only=True)
+class StreamLog:
+    """A stream that is well, until a test says otherwise."""
+
+    silent: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    slots: list[SlotHealth] = field(default_factory=lambda: [SLOT])
+    published: frozenset[str] = frozenset({"finnhub_trades", "finnhub_quotes", "cdc_heartbeat"})
+    newest_received: datetime | None = NOW
+    waiting_since: datetime | None = None
+    gaps: FeedGaps = FeedGaps(count=0, total_s=0.0, newest="")
+    rejected: int = 0
+    connector: ConnectorHealth | None = RUNNING
+    lag: dict[int, int] = field(default_factory=lambda: {0: 1})
+    ends: dict[str, int] = field(default_factory=dict)
+    newest_there: datetime | None = NOW
+    answers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    refused: str = ""
+    sent: list[Mapping[str, object]] = field(default_factory=list)
+    webhook_fails: bool = False
+
+    def ask(self, service: str) -> None:
+        """Note that a service was asked; it may be silent."""
+        self.asked.append(service)
+        if service in self.silent:
+            raise ServiceUnavailable(service, "127.0.0.1:1", "connection refused")
+
+
+def market_of(log: StreamLog) -> Market:
+    """Postgres that answers from the log."""
+
+    class FakeMarket(Market):
+        def slots(self) -> list[SlotHealth]:
+            log.ask("postgres")
+            return log.slots
+
+        def published_tables(self) -> frozenset[str]:
+            log.ask("postgres")
+            return log.published
+
+        def newest_received(self, relation: str) -> datetime | None:
+            log.ask("postgres")
+            return log.newest_received
+
+        def first_received_after(self, relation: str, moment: datetime | None) -> datetime | None:
+            log.ask("postgres")
+            assert moment == log.newest_there
+            return log.waiting_since
+
+        def estimated_rows(self, relation: str) -> int:
+            log.ask("postgres")
+            return 1000
+
+        def feed_gaps(self, since: datetime) -> FeedGaps:
+            log.ask("postgres")
+            return log.gaps
+
+        def rejected_messages(self, since: datetime) -> int:
+            log.ask("postgres")
+            return log.rejected
+
+    return FakeMarket(uri="-", password_file="-")
+
+
+def topics_of(log: StreamLog) -> KafkaTopics:
+    """Kafka that answers from the log."""
+
+    class FakeTopics(KafkaTopics):
+        def watermarks(self, topic: str) -> dict[int, Watermarks]:
+            log.ask("kafka")
+            end = log.ends.get(topic, 0 if topic == "finlake.dead_letters" else 100)
+            return {0: Watermarks(0, end)}
+
+        def group_lag(self, group: str, topic: str) -> dict[int, int]:
+            log.ask("kafka")
+            assert group == "clickhouse_sink"
+            return log.lag
+
+    return FakeTopics(bootstrap="-")
+
+
+def capture_of(log: StreamLog) -> ChangeCapture:
+    """Kafka Connect that answers from the log."""
+
+    class FakeCapture(ChangeCapture):
+        def look(self) -> ConnectorHealth | None:
+            log.ask("kafka_connect")
+            return log.connector
+
+    return FakeCapture(connect_url="-", config_file="finlake-ods.json")
+
+
+def clickhouse_of(log: StreamLog) -> ClickHouse:
+    """ClickHouse that answers from the log: rows by a word of the question."""
+
+    class FakeClickHouse(ClickHouse):
+        def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+            log.ask("clickhouse")
+            return next((rows for word, rows in log.answers.items() if word in sql), [])
+
+        def read_lake(self, sql: str, **snapshots: Any) -> list[dict[str, Any]]:
+            if log.refused:
+                raise ClickHouseRefused(log.refused)
+            return self.rows(sql)
+
+        def newest(self, address: str, column: str) -> datetime | None:
+            log.ask("clickhouse")
+            return log.newest_there
+
+    return FakeClickHouse(url="-", admin_password_file="-", reader_password_file="-")
+
+
+def webhook_of(log: StreamLog, url_file: str | None = "url") -> AlertWebhook:
+    """A webhook that keeps what it is sent."""
+
+    class FakeWebhook(AlertWebhook):
+        def send(self, message: Mapping[str, object]) -> None:
+            if log.webhook_fails:
+                raise AlertNotSent("the webhook took no message in 4 attempts: HTTP 503")
+            log.sent.append(message)
+
+    return FakeWebhook(url_file=url_file)
+
+
+def stream_of(log: StreamLog, *, is_live: bool = True, now: datetime = NOW) -> Stream:
+    """The services as questions see them."""
+    return Stream(
+        market=market_of(log), topics=topics_of(log), capture=capture_of(log), clickhouse=clickhouse_of(log),
+        limits=StreamLimits(), calendar=TradingCalendar(), is_live=is_live, now=now)
+
+
+def resources_of(log: StreamLog) -> dict[str, object]:
+    """The services as Dagster's resources."""
+    return {
+        "market": market_of(log), "topics": topics_of(log), "capture": capture_of(log), "clickhouse": clickhouse_of(log),
+        "alerts": webhook_of(log),
+    }
+
+
+def evaluations(
+    checks: Sequence[dg.AssetChecksDefinition], assets: Sequence[dg.AssetSpec | dg.AssetsDefinition],
+    resources: Mapping[str, object],
+) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
+    """What checks find, by asset and name."""
+    job = dg.Definitions(
+        asset_checks=checks, assets=assets, resources=resources,
+        jobs=[dg.define_asset_job("all", selection=dg.AssetSelection.all_asset_checks())],
+    ).resolve_job_def("all")
+    found = job.execute_in_process().get_asset_check_evaluations()
+    return {(".".join(each.asset_key.path), each.check_name): each for each in found}

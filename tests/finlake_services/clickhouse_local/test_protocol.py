@@ -1,0 +1,354 @@
+"""Requests and answers as a ClickHouse server's HTTP interface has them."""
+
+import collections
+import contextlib
+import gzip
+import json
+import threading
+import time
+import zlib
+from collections.abc import Callable
+
+import httpx
+import lz4.frame
+import psutil
+import pytest
+import zstandard
+
+from tests.finlake_services.clickhouse_local.endpoint import Server
+
+FOREVER = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, what
+
+
+def running(server: Server) -> int:
+    """Statements that run now, as the endpoint's metrics say."""
+    line = next(line for line in httpx.get(f"{server.url}/metrics").text.splitlines()
+                if line.startswith("finlake_clickhouse_running_queries "))
+    return int(float(line.split()[1]))
+
+
+def processes(admin: httpx.Client) -> int:
+    """Statements that run now, as the engine says, without the one that asks."""
+    return int(admin.post("/", content="SELECT count() FROM system.processes").text) - 1
+
+
+def test_ping_replicas_status_and_root_answer_without_login(server: Server) -> None:
+    for path in ("/ping", "/replicas_status", "/"):
+        assert httpx.get(server.url + path).text == "Ok.\n"
+    assert httpx.get(f"{server.url}/nothing").status_code == 404
+    assert httpx.put(f"{server.url}/?query=SELECT").status_code == 405
+
+
+def test_a_statement_comes_by_body_by_url_or_by_both(reader: httpx.Client) -> None:
+    assert reader.post("/", content="SELECT 1").text == "1\n"
+    assert reader.get("/", params={"query": "SELECT 1"}).text == "1\n"
+    assert reader.post("/", params={"query": "SELECT 1,"}, content="2").text == "1\t2\n"
+    assert reader.post("/", data={"query": "SELECT {x:UInt8}", "param_x": "3"}, files={}).status_code == 400
+    assert reader.head("/", params={"query": "SELECT 1"}).headers["content-length"] == "2"
+
+
+def test_a_form_brings_statement_and_parameters(reader: httpx.Client) -> None:
+    def field(value: str) -> tuple[None, str]:
+        return None, value
+
+    form = {"query": field("SELECT {x:UInt8} + {y:UInt8}"), "param_x": field("3"), "param_y": field("4")}
+    assert reader.post("/", files=form).text == "7\n"
+    external = reader.post("/", files={"t": ("t.csv", b"1\n")}, params={"query": "SELECT * FROM t"})
+    assert external.headers["x-clickhouse-exception-code"] == "48"
+
+
+def test_parameters_are_values_and_never_text(reader: httpx.Client) -> None:
+    answer = reader.post("/", content="SELECT {x:String} FORMAT JSONCompact", params={"param_x": "'); DROP TABLE speed.ticks --"})
+    assert answer.json()["data"] == [["'); DROP TABLE speed.ticks --"]]
+    assert reader.post("/", content="SELECT {x:Array(UInt8)}", params={"param_x": "[1,2]"}).text == "[1,2]\n"
+    assert reader.post("/", content="SELECT {x:UInt8}").headers["x-clickhouse-exception-code"] == "456"
+
+
+@pytest.mark.parametrize(("statement", "code", "status"), [
+    ("SELEC 1", "62", 400), ("", "62", 400), ("SELECT * FROM speed.nothing", "60", 404), ("SELECT nothing", "47", 404),
+    ("SELECT * FROM nothing.ticks", "81", 404), ("SELECT throwIf(1)", "395", 500), ("SELECT toUInt8('x')", "6", 400),
+    ("SELECT no_function(1)", "497", 403), ("SELECT 1 FORMAT Nothing", "73", 404),
+])
+def test_errors_have_the_code_status_and_text_of_the_engine(reader: httpx.Client, statement: str, code: str, status: int) -> None:
+    answer = reader.post("/", content=statement)
+    assert answer.headers["x-clickhouse-exception-code"] == code, answer.text
+    assert answer.status_code == status
+    assert answer.text.startswith(f"Code: {code}. DB::Exception: ")
+
+
+def test_an_answer_tells_its_id_format_server_timezone_and_what_it_read(reader: httpx.Client) -> None:
+    answer = reader.post("/", content="SELECT * FROM speed.ticks FORMAT CSV", params={"query_id": "my-id"})
+    assert answer.headers["x-clickhouse-query-id"] == "my-id"
+    assert answer.headers["x-clickhouse-format"] == "CSV"
+    assert answer.headers["x-clickhouse-timezone"]
+    assert answer.headers["x-clickhouse-server-display-name"]
+    assert answer.headers["content-type"].startswith("text/csv")
+    summary = json.loads(answer.headers["x-clickhouse-summary"])
+    assert summary["read_rows"] == "10"
+    assert int(summary["read_bytes"]) > 100
+    assert int(summary["elapsed_ns"]) > 0
+    assert reader.post("/", content="SELECT 1").headers["x-clickhouse-query-id"] != "my-id"
+
+
+def test_an_insert_tells_how_many_rows_it_wrote(writer: httpx.Client, admin: httpx.Client) -> None:
+    admin.post("/", content="CREATE TABLE speed.counted (a Int64) ENGINE = MergeTree ORDER BY a")
+    answer = writer.post("/", content="INSERT INTO speed.counted VALUES (1), (2), (3)")
+    assert json.loads(answer.headers["x-clickhouse-summary"])["written_rows"] == "3"
+
+
+@pytest.mark.parametrize(("head", "data"), [
+    ("INSERT INTO speed.kinds (a, b) VALUES", " (1, 'x;'), (2, 'y FORMAT z')"),
+    ("INSERT INTO speed.kinds FORMAT CSV\n", "1,x;\n2,y FORMAT z\n"),
+    ("INSERT INTO speed.kinds (b, a) FORMAT TSV\n", "x;\t1\ny FORMAT z\t2\n"),
+    ("/* (FORMAT */ INSERT INTO TABLE `speed`.`kinds`(a,b)\nformat JSONEachRow ", '{"a":1,"b":"x;"}\n{"a":2,"b":"y FORMAT z"}'),
+    ("INSERT INTO speed.kinds SELECT number + 1, ['x;', 'y FORMAT z'][number + 1] FROM numbers(2)", ""),
+])
+def test_an_insert_brings_its_rows_in_any_form(
+    writer: httpx.Client, admin: httpx.Client, head: str, data: str,
+) -> None:
+    for by_url in (False, True):
+        admin.post("/", content="CREATE OR REPLACE TABLE speed.kinds (a Int64, b String) ENGINE = MergeTree ORDER BY a")
+        params = {"query": head.rstrip()} if by_url else {}
+        answer = writer.post("/", params=params, content=data if by_url else head + data)
+        assert answer.status_code == 200, answer.text
+        assert writer.post("/", content="SELECT * FROM speed.kinds ORDER BY a").text == "1\tx;\n2\ty FORMAT z\n"
+
+
+def test_an_insert_with_a_broken_row_writes_nothing(writer: httpx.Client) -> None:
+    answer = writer.post("/", content="INSERT INTO speed.ticks FORMAT CSV\nA,2026-01-05 14:30:00,1\nA,nonsense,1\n")
+    assert answer.status_code == 400
+    assert writer.post("/", content="SELECT count() FROM speed.ticks").text == "10\n"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "lz4"])
+def test_bodies_are_compressed_both_ways(writer: httpx.Client, encoding: str) -> None:
+    compress = {"gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstandard.ZstdCompressor().compress,
+                "lz4": lz4.frame.compress}[encoding]
+    decompress = {"gzip": gzip.decompress, "deflate": zlib.decompress, "lz4": lz4.frame.decompress,
+                  "zstd": lambda data: zstandard.ZstdDecompressor().stream_reader(data).read()}[encoding]
+    for rows in (10_000, 200_000):
+        statement = f"SELECT number FROM numbers({rows})".encode()
+        with writer.stream("POST", "/", content=compress(statement), params={"enable_http_compression": "1"},
+                           headers={"Content-Encoding": encoding, "Accept-Encoding": encoding}) as answer:
+            assert answer.headers["content-encoding"] == encoding
+            raw = b"".join(answer.iter_raw())
+        assert decompress(raw) == b"".join(b"%d\n" % number for number in range(rows))
+
+
+def test_a_broken_or_unknown_encoding_is_refused(writer: httpx.Client) -> None:
+    for encoding, code in (("gzip", "354"), ("zstd", "354"), ("lz4", "354"), ("br", "89"), ("nothing", "89")):
+        answer = writer.post("/", content=b"SELECT 1", headers={"Content-Encoding": encoding})
+        assert answer.headers["x-clickhouse-exception-code"] == code
+    cut = gzip.compress(b"SELECT 1" * 100)[:-12]
+    assert writer.post("/", content=cut, headers={"Content-Encoding": "gzip"}).status_code == 500
+
+
+def test_a_body_beyond_the_limit_is_refused_also_when_it_grows_by_decompression(reader: httpx.Client) -> None:
+    for content, encoding in ((b" " * (5 << 20), "identity"), (gzip.compress(b" " * (5 << 20)), "gzip"),
+                              (zstandard.ZstdCompressor().compress(b" " * (5 << 20)), "zstd"),
+                              (lz4.frame.compress(b" " * (5 << 20)), "lz4")):
+        answer = reader.post("/", content=content, headers={"Content-Encoding": encoding})
+        assert answer.headers["x-clickhouse-exception-code"] == "307"
+
+
+def test_a_long_answer_streams_and_is_complete(reader: httpx.Client) -> None:
+    with reader.stream("POST", "/", content="SELECT number FROM numbers(3000000)") as answer:
+        assert "content-length" not in answer.headers
+        lines = sum(part.count(b"\n") for part in answer.iter_bytes())
+    assert lines == 3_000_000
+
+
+def test_an_error_amid_an_answer_is_told_in_its_tagged_frame_and_cuts_the_connection(reader: httpx.Client) -> None:
+    received = bytearray()
+    with reader.stream("POST", "/", content="SELECT throwIf(number = 2500000, 'boom') FROM numbers(3000000)") as answer:
+        assert answer.status_code == 200
+        tag = answer.headers["x-clickhouse-exception-tag"].encode()
+        parts = answer.iter_bytes()
+        with pytest.raises(httpx.RemoteProtocolError):
+            collections.deque(map(received.extend, parts), maxlen=0)
+    assert b"\r\n__exception__\r\n" + tag + b"\r\nCode: 395. DB::Exception: boom" in received
+    assert received.endswith(tag + b"\r\n__exception__\r\n")
+    assert reader.post("/", content="SELECT 1").text == "1\n"
+
+
+@pytest.mark.parametrize("output", ["TabSeparated", "JSON"])
+def test_a_client_that_goes_away_takes_its_statement_with_it(
+    server: Server, admin: httpx.Client, reader: httpx.Client, output: str,
+) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        reader.post("/", content=f"{FOREVER} FORMAT {output}", timeout=0.5)
+    until(lambda: processes(admin) == 0 and running(server) == 0, "the statement still runs")
+
+
+@pytest.mark.parametrize("statement", [
+    "SELECT number FROM numbers(9000000)",
+    "SELECT number FROM numbers(1000000000000) WHERE number < 200000 OR sipHash64(number) = 1",
+])
+def test_a_client_that_leaves_amid_a_stream_takes_its_statement_with_it(
+    server: Server, admin: httpx.Client, reader: httpx.Client, statement: str,
+) -> None:
+    with reader.stream("POST", "/", content=statement) as answer:
+        unread = answer.iter_raw()
+        next(unread)
+    until(lambda: processes(admin) == 0 and running(server) == 0, "the statement still runs")
+
+
+def test_a_statement_is_killed_by_its_author_or_an_administrator_only(
+    server: Server, clients: dict[str, httpx.Client],
+) -> None:
+    for killer in ("reader", "admin"):
+        answers: list[httpx.Response] = []
+
+        def ask(answers: list[httpx.Response] = answers) -> None:
+            with server.http("reader") as asking:
+                answers.append(asking.post("/", content=FOREVER, params={"query_id": "long"}))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        until(lambda: processes(clients["admin"]) == 1, "the statement does not run")
+        kill = "KILL QUERY WHERE query_id = 'long'"
+        assert clients["sink"].post("/", content=kill).text == clients["other_reader"].post("/", content=kill).text == ""
+        again = clients["reader"].post("/", content="SELECT 1", params={"query_id": "long"})
+        assert again.headers["x-clickhouse-exception-code"] == "216"
+        assert clients[killer].post("/", content=kill).text == "waiting\tlong\treader\t\n"
+        thread.join(timeout=20)
+        assert answers[0].headers["x-clickhouse-exception-code"] == "394"
+
+
+def test_a_session_takes_one_statement_at_a_time(server: Server, admin: httpx.Client) -> None:
+    session = {"session_id": "taken"}
+    admin.post("/", content="SET max_threads = 1", params=session)
+    long = "SELECT number FROM numbers(9000000)"
+    with server.http("admin") as other, other.stream("POST", "/", content=long, params=session) as held:
+        unread = held.iter_raw()
+        next(unread)
+        assert admin.post("/", content="SELECT 1", params=session).headers["x-clickhouse-exception-code"] == "373"
+    until(lambda: admin.post("/", content="SELECT getSetting('max_threads')", params=session).text == "1\n", "still taken")
+
+
+@pytest.mark.parametrize("condition", [
+    "1", "user = 'sink'", "query_id != ''", "query_id = 'x' OR 1", "query_id IN ('x')", "query_id = 1",
+])
+def test_kill_takes_a_query_id_and_nothing_else(reader: httpx.Client, admin: httpx.Client, condition: str) -> None:
+    for client in (reader, admin):
+        assert client.post("/", content=f"KILL QUERY WHERE {condition}").headers["x-clickhouse-exception-code"] == "36"
+
+
+def test_a_result_beyond_the_readers_limit_is_refused(reader: httpx.Client) -> None:
+    for statement, params, code in (
+        ("SELECT number FROM numbers(11000000) FORMAT Null", {}, "396"),
+        ("SELECT number FROM numbers(100) FORMAT JSON", {"max_result_rows": "10"}, "396"),
+        ("SELECT length(groupArray(number)) FROM numbers(1000000000)", {}, "241"),
+        (FOREVER, {"max_execution_time": "0.3", "max_threads": "1"}, "159"),
+    ):
+        answer = reader.post("/", content=statement, params=params)
+        assert answer.headers["x-clickhouse-exception-code"] == code, answer.text
+
+
+@pytest.mark.parametrize("output", ["JSON", "Parquet", "Arrow", "CSVWithNames", "Native", "TabSeparated"])
+def test_nothing_of_a_failed_answer_gets_into_the_next_one(admin: httpx.Client, reader: httpx.Client, output: str) -> None:
+    for client, session in ((reader, {}), (admin, {}), (admin, {"session_id": "fails"})):
+        client.post("/", content="SET max_threads = 1", params=session)
+        failed = client.post("/", content=f"SELECT throwIf(number = 99999) FROM numbers(100000) FORMAT {output}", params=session)
+        assert failed.headers["x-clickhouse-exception-code"] == "395"
+        assert client.post("/", content="SELECT 1", params=session).text == "1\n"
+
+
+def test_too_many_statements_at_once_are_refused_and_others_go_on(
+    server: Server, reader: httpx.Client, writer: httpx.Client,
+) -> None:
+    unread = []
+    with contextlib.ExitStack() as held:
+        for _ in range(12):
+            asking = held.enter_context(server.http("reader"))
+            answer = held.enter_context(asking.stream("POST", "/", content="SELECT number FROM numbers(9000000)"))
+            unread.append(answer.iter_raw())
+            next(unread[-1])
+        refused = reader.post("/", content="SELECT 1")
+        assert refused.headers["x-clickhouse-exception-code"] == "202"
+        assert refused.status_code == 503
+        assert writer.post("/", content="SELECT 1").text == "1\n"
+    until(lambda: running(server) == 0, "the statements still run")
+    assert reader.post("/", content="SELECT 1").text == "1\n"
+
+
+def test_an_administrators_session_keeps_settings_and_temporary_tables(admin: httpx.Client) -> None:
+    def ask(statement: str, **params: str) -> str:
+        return admin.post("/", content=statement, params={"session_id": "kept", **params}).text
+
+    ask("SET max_block_size = 77")
+    ask("CREATE TEMPORARY TABLE mine (a Int8)")
+    ask("INSERT INTO mine VALUES (5)")
+    assert ask("SELECT a, getSetting('max_block_size') FROM mine") == "5\t77\n"
+    both = "SELECT getSetting('max_block_size'), getSetting('max_threads')"
+    assert ask(both, max_block_size="33", max_threads="1") == "33\t1\n"
+    assert ask("SELECT getSetting('max_block_size')") == "77\n"
+    assert admin.post("/", content="SELECT getSetting('max_block_size')").text != "77\n"
+    assert admin.post("/", content="SELECT * FROM mine").status_code == 404
+    other = admin.post("/", content="SELECT 1", params={"session_id": "unknown", "session_check": "1"})
+    assert other.headers["x-clickhouse-exception-code"] == "372"
+
+
+def test_settings_and_databases_of_one_statement_do_not_reach_the_next(admin: httpx.Client, reader: httpx.Client) -> None:
+    asked = "SELECT getSetting('max_threads'), currentDatabase()"
+    for client in (admin, reader):
+        before = client.post("/", content=asked).text
+        assert client.post("/", content=asked, params={"max_threads": "1", "database": "speed"}).text == "1\tspeed\n"
+        assert client.post("/", content=asked).text == before
+    admin.post("/", content="SET max_threads = 1")
+    admin.post("/", content="USE speed")
+    assert admin.post("/", content=asked).text == before
+
+
+def test_a_readers_session_keeps_its_database(reader: httpx.Client) -> None:
+    session = {"session_id": "mine"}
+    assert reader.post("/", content="USE speed", params=session).status_code == 200
+    assert reader.post("/", content="SELECT count() FROM ticks", params=session).text == "10\n"
+    assert reader.post("/", content="SELECT count() FROM ticks").status_code == 404
+    assert reader.post("/", content="USE nothing", params=session).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["JSON\r\nSet-Cookie: a=b", "J SON", "", "x" * 65])
+def test_a_name_of_a_format_cannot_become_a_header(reader: httpx.Client, name: str) -> None:
+    answer = reader.post("/", content="SELECT 1", params={"default_format": name})
+    assert "set-cookie" not in answer.headers
+    assert answer.headers.get("x-clickhouse-exception-code") == (None if name == "" else "73")
+
+
+@pytest.mark.parametrize("output", ["DataFrame", "dataframe", "ArrowTable", "arrowtable", "datastore", "Debug", "PrettyCompact"])
+def test_formats_that_only_the_library_knows_do_no_harm(reader: httpx.Client, output: str) -> None:
+    answer = reader.post("/", content="SELECT 1 AS a", params={"default_format": output})
+    assert (answer.status_code == 200) == (output == "PrettyCompact"), answer.text
+    assert reader.post("/", content="SELECT 1").text == "1\n"
+
+
+@pytest.mark.parametrize("text", ["INSERT " + "/*" * 500_000, "INSERT INTO t " + "'`" * 500_000, "SELECT '" + "x" * 2_000_000])
+def test_a_text_of_nonsense_is_refused_at_once(reader: httpx.Client, text: str) -> None:
+    assert reader.post("/", content=text, timeout=20).headers["x-clickhouse-exception-code"] == "62"
+
+
+def test_metrics_count_statements_errors_rows_seconds_and_memory(
+    server: Server, writer: httpx.Client, reader: httpx.Client,
+) -> None:
+    writer.post("/", content="INSERT INTO speed.counted VALUES (1)")
+    reader.post("/", content="SELECT nothing_at_all")
+    text = httpx.get(f"{server.url}/metrics").text
+    for sample in ('finlake_clickhouse_queries_total{kind="insert",user="sink"}', 'finlake_clickhouse_errors_total{code="47"}',
+                   "finlake_clickhouse_rows_inserted_total", 'finlake_clickhouse_query_seconds_bucket{kind="select",le="0.005"}',
+                   "finlake_clickhouse_resident_memory_bytes"):
+        line = next(line for line in text.splitlines() if line.startswith(sample))
+        assert float(line.split()[-1]) > 0
+    assert "nothing_at_all" not in text
+    assert not any(password in text for password in server.passwords.values())
+
+
+def test_it_listens_on_loopback_only(server: Server) -> None:
+    listening = psutil.Process(server.process.pid if server.process else 0).net_connections()
+    assert {connection.laddr.ip for connection in listening if connection.status == psutil.CONN_LISTEN} == {"127.0.0.1"}

@@ -1,0 +1,61 @@
+"""Where an INSERT's text ends and its rows begin."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finlake_services.clickhouse_local.statement_text import StatementText, first_word, split_statement, tail_format
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    (b"SELECT 1", StatementText(b"SELECT 1")),
+    (b"  /* INSERT */ SELECT 'INSERT INTO t VALUES'", StatementText(b"  /* INSERT */ SELECT 'INSERT INTO t VALUES'")),
+    (b"INSERT INTO t VALUES (1)", StatementText(b"INSERT INTO t ", "Values", b" (1)")),
+    (b"insert into t (a, b) values(1, 'VALUES')", StatementText(b"insert into t (a, b) ", "Values", b"(1, 'VALUES')")),
+    (b"INSERT INTO t FORMAT Native\n\x00\x01", StatementText(b"INSERT INTO t ", "Native", b"\x00\x01")),
+    (b"INSERT INTO t FORMAT CSV ;\r\n1", StatementText(b"INSERT INTO t ", "CSV", b"1")),
+    (b"INSERT INTO t FORMAT CSV\n\n1", StatementText(b"INSERT INTO t ", "CSV", b"\n1")),
+    (b"INSERT INTO format FORMAT CSV\n1", StatementText(b"INSERT INTO format ", "CSV", b"1")),
+    (b"INSERT INTO d.values (`format`, \"values\") VALUES (1)",
+     StatementText(b"INSERT INTO d.values (`format`, \"values\") ", "Values", b" (1)")),
+    (b"INSERT INTO t (a) -- FORMAT CSV\nFORMAT TSV\n1", StatementText(b"INSERT INTO t (a) -- FORMAT CSV\n", "TSV", b"1")),
+    (b"INSERT INTO t SETTINGS a = 'FORMAT CSV' FORMAT TSV\n1",
+     StatementText(b"INSERT INTO t SETTINGS a = 'FORMAT CSV' ", "TSV", b"1")),
+    (b"INSERT INTO t SELECT 1 FORMAT CSV", StatementText(b"INSERT INTO t SELECT 1 FORMAT CSV")),
+    (b"INSERT INTO t WITH 1 AS x SELECT x", StatementText(b"INSERT INTO t WITH 1 AS x SELECT x")),
+    (b"INSERT INTO t FROM INFILE 'f' FORMAT CSV", StatementText(b"INSERT INTO t FROM INFILE 'f' FORMAT CSV")),
+    (b"INSERT INTO FUNCTION f('x') VALUES (1)", StatementText(b"INSERT INTO FUNCTION f('x') ", "Values", b" (1)")),
+    (b"INSERT INTO t (a)", StatementText(b"INSERT INTO t (a)", "Values")),
+    (b"", StatementText(b"")),
+])
+def test_rows_are_taken_off_an_insert_and_off_nothing_else(text: bytes, expected: StatementText) -> None:
+    assert split_statement(text) == expected
+
+
+@given(st.binary(max_size=200))
+def test_any_rows_stay_as_they_are(data: bytes) -> None:
+    split = split_statement(b"INSERT INTO t (a, `b)`) FORMAT RowBinary\n" + data)
+    assert (split.input_format, split.data) == ("RowBinary", data)
+
+
+@given(st.binary(max_size=100))
+def test_any_text_is_split_without_loss(text: bytes) -> None:
+    split = split_statement(text)
+    assert text.startswith(split.sql)
+    assert text.endswith(split.data)
+
+
+@pytest.mark.parametrize(("text", "word"), [
+    (b"SELECT 1", "SELECT"), (b"\n -- SHOW\n # x\n /* KILL */ describe t", "DESCRIBE"), (b"(SELECT 1)", "("),
+    (b" -- nothing", ""), (b"", ""), (b"'x'", "'X'"),
+])
+def test_the_first_word_is_found_behind_comments(text: bytes, word: str) -> None:
+    assert first_word(text) == word
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("SHOW TABLES FORMAT JSON", "JSON"), ("SHOW TABLES format JSON SETTINGS a = 1;", "JSON"), ("SHOW TABLES", None),
+    ("SHOW TABLES LIKE 'FORMAT JSON'", None),
+])
+def test_the_format_at_the_end_is_found(text: str, expected: str | None) -> None:
+    assert tail_format(text) == expected

@@ -1,0 +1,249 @@
+"""From a commit in Postgres to a record in Kafka, on the real engines, also when they are killed."""
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import httpx
+import psutil
+import psycopg
+import pytest
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from deploy.local.connectors import local_places, purge_connectors, wanted_connectors
+from deploy.local.doctor import examine
+from deploy.local.postgres import drop_slot
+from deploy.local.stack import LocalStack
+from deploy.local.supervision import Supervisor
+from finlake_resources.connect import KafkaConnect
+from tests.integration.stream.market import (
+    FIRST_DAY,
+    FIRST_TS,
+    LAST_DAY,
+    as_role,
+    as_superuser,
+    insert_trades,
+    new_id,
+)
+from tests.integration.stream.topics import Change, changes_from, end_of
+
+pytestmark = pytest.mark.stack
+
+NAME = "finlake-ods"
+SERVICES = ("kafka_connect",)
+APPENDED_BY_BROKER = 2
+
+eventually = retry(stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
+
+
+@pytest.fixture(scope="module")
+def stack(idle_stack: LocalStack) -> LocalStack:
+    idle_stack.up(services=SERVICES)
+    return idle_stack
+
+
+@pytest.fixture(scope="module")
+def connect(stack: LocalStack) -> KafkaConnect:
+    return KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"])
+
+
+@pytest.fixture(scope="module")
+def kafka(stack: LocalStack) -> str:
+    return stack.environment()["FINLAKE_KAFKA_BOOTSTRAP"]
+
+
+@pytest.fixture
+def feed(stack: LocalStack) -> Iterator[psycopg.Connection]:
+    with as_role(stack, "feed") as connection:
+        connection.execute("SELECT ods.ensure_partitions(%s, %s)", [FIRST_DAY, LAST_DAY])
+        connection.commit()
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def wanted(stack: LocalStack) -> dict[str, str]:
+    return wanted_connectors(local_places(stack.layout, stack.settings().ports))[NAME]
+
+
+def numbers(changes: list[Change]) -> list[int]:
+    return [change.after["message_seq"] for change in changes]
+
+
+def kill(stack: LocalStack, name: str) -> None:
+    program = Supervisor(stack.layout).program(name)
+    os.kill(program.pid, signal.SIGKILL)
+
+
+def test_committed_rows_come_out_in_order_each_with_its_own_lsn(feed: psycopg.Connection, kafka: str) -> None:
+    of, start = new_id(), end_of(kafka)
+    before = datetime.now(UTC)
+    insert_trades(feed, of, range(1, 51))
+    insert_trades(feed, of, range(51, 101), datetime(2031, 5, 7, 12, tzinfo=UTC))
+    after = datetime.now(UTC)
+    changes = changes_from(kafka, start, lambda found: len(found) == 100, of=of)
+    assert numbers(changes) == list(range(1, 101))
+    lsns = [change.source["lsn"] for change in changes]
+    assert lsns == sorted(set(lsns))
+    committed = [datetime.fromtimestamp(change.source["ts_us"] / 1e6, UTC) for change in changes]
+    assert committed == sorted(committed)
+    assert before <= committed[0]
+    assert committed[-1] <= after
+    assert len(set(committed)) == 2
+    assert {change.timestamp_type for change in changes} == {APPENDED_BY_BROKER}
+    assert {change.value["op"] for change in changes} == {"c"}
+
+
+def test_a_row_keeps_its_values_times_with_microseconds_and_arrays(feed: psycopg.Connection, kafka: str) -> None:
+    of, start = new_id(), end_of(kafka)
+    insert_trades(feed, of, [1, 2], FIRST_TS.replace(microsecond=123456))
+    first, second = changes_from(kafka, start, lambda found: len(found) == 2, of=of)
+    assert first.after == {
+        "received_ts": "2031-05-06T23:59:59.123456Z", "connection_id": of, "message_seq": 1, "trade_index": 0,
+        "symbol": "AAPL", "price_usd": 2.5, "volume_shares": 2.0, "trade_ts": "2031-05-06T23:59:59.123456Z",
+        "conditions": ["1", "12"],
+    }
+    assert second.after["conditions"] is None
+
+
+def test_a_connector_changed_by_hand_is_found_and_put_right(
+    stack: LocalStack, connect: KafkaConnect, wanted: dict[str, str], feed: psycopg.Connection, kafka: str
+) -> None:
+    assert connect.drift(NAME, wanted) == ()
+    connect.register(NAME, {**wanted, "poll.interval.ms": "7", "max.batch.size": "999"})
+    assert connect.drift(NAME, wanted) == ("max.batch.size", "poll.interval.ms")
+    [finding] = [finding for finding in examine(stack) if finding.subject == f"connector {NAME}"]
+    assert not finding.fine
+    assert "poll.interval.ms is not as in deploy/connectors" in finding.detail
+    stack.up(services=SERVICES)
+    assert connect.drift(NAME, wanted) == ()
+    of, start = new_id(), end_of(kafka)
+    insert_trades(feed, of, [1])
+    changes_from(kafka, start, lambda found: len(found) == 1, of=of)
+
+
+def test_a_connector_that_was_stopped_runs_again_after_up(stack: LocalStack, connect: KafkaConnect) -> None:
+    connect.stop(NAME)
+    eventually(lambda: _assert(connect.status(NAME).state == "STOPPED"))()
+    stack.up(services=SERVICES)
+    assert connect.status(NAME).is_running
+
+
+def test_the_worker_delivers_exactly_once(connect: KafkaConnect) -> None:
+    assert connect.exactly_once_objections(NAME) == ()
+
+
+def test_a_column_added_in_postgres_harms_nothing(stack: LocalStack, feed: psycopg.Connection, kafka: str) -> None:
+    of, start = new_id(), end_of(kafka)
+    with as_superuser(stack) as superuser:
+        insert_trades(feed, of, [1])
+        superuser.execute("ALTER TABLE ods.finnhub_trades ADD COLUMN venue text")
+        try:
+            insert_trades(feed, of, [2, 3])
+        finally:
+            superuser.execute("ALTER TABLE ods.finnhub_trades DROP COLUMN venue")
+        insert_trades(feed, of, [4])
+    changes = changes_from(kafka, start, lambda found: len(found) == 4, of=of)
+    assert numbers(changes) == [1, 2, 3, 4]
+    assert ["venue" in change.after for change in changes] == [False, True, True, False]
+    assert [change.after["price_usd"] for change in changes] == [2.5, 3.5, 4.5, 5.5]
+
+
+def test_a_lost_slot_leads_to_a_re_read_and_loses_nothing(
+    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: str
+) -> None:
+    of, start = new_id(), end_of(kafka)
+    insert_trades(feed, of, range(1, 11))
+    changes_from(kafka, start, lambda found: len(found) == 10, of=of)
+    connect.stop(NAME)
+    insert_trades(feed, of, range(11, 21))
+    drop_slot(stack.layout, stack.settings().ports.postgres, "finlake_ods")
+    insert_trades(feed, of, range(21, 31))
+    connect.resume(NAME)
+    connect.wait_until_running(NAME)
+    changes = changes_from(kafka, start, lambda found: set(numbers(found)) == set(range(1, 31)), of=of)
+    again = [change for change in changes if change.value["op"] == "r"]
+    assert set(numbers(again)) == set(range(1, 31))
+    insert_trades(feed, of, [31])
+    after = changes_from(kafka, changes[-1].offset + 1, lambda found: len(found) == 1, of=of)
+    assert [(change.value["op"], change.after["message_seq"]) for change in after] == [("c", 31)]
+
+
+def test_a_purged_connector_begins_anew_with_all_that_the_tables_hold(
+    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: str
+) -> None:
+    of = new_id()
+    insert_trades(feed, of, [1, 2])
+    purge_connectors(stack.layout, stack.settings().ports)
+    assert connect.names() == []
+    with as_superuser(stack) as superuser:
+        assert superuser.execute("SELECT slot_name FROM pg_replication_slots").fetchall() == []
+    start = end_of(kafka)
+    stack.up(services=SERVICES)
+    changes = changes_from(kafka, start, lambda found: len(found) == 2, of=of)
+    assert [change.value["op"] for change in changes] == ["r", "r"]
+
+
+def test_nothing_is_lost_and_nothing_doubled_when_connect_and_kafka_are_killed(
+    stack: LocalStack, feed: psycopg.Connection, kafka: str
+) -> None:
+    of, start = new_id(), end_of(kafka)
+    stopped = threading.Event()
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        while not stopped.wait(0.02):
+            insert_trades(feed, of, range(written + 1, written + 51))
+            written += 50
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for victims in (("kafka_connect",), ("kafka",)):
+            seen = written
+            eventually(lambda seen=seen: _assert(written > seen + 500))()
+            for victim in victims:
+                kill(stack, victim)
+            stack.up(services=SERVICES)
+    finally:
+        stopped.set()
+        writer.join()
+    changes = changes_from(kafka, start, lambda found: len(set(numbers(found))) == written, of=of)
+    assert Counter(numbers(changes)) == Counter(range(1, written + 1))
+    assert written > 1000
+
+
+def test_no_answer_of_connect_no_process_and_no_log_shows_a_password(stack: LocalStack, connect: KafkaConnect) -> None:
+    passwords = {file.read_text().strip() for file in stack.layout.secrets.rglob("*.password")}
+    assert len(passwords) >= 6
+    # Whoever reaches the worker may try to let it read what it should not.
+    probing = connect.config(NAME) | {
+        "database.hostname": f"${{directory:{stack.layout.secrets}:lake.password}}",
+        "database.user": f"${{directory:{stack.layout.connect_secrets}/..:postgres.password}}",
+    }
+    answers = [
+        httpx.get(f"{connect.url}/connectors?expand=info&expand=status", trust_env=False),
+        httpx.get(f"{connect.url}/connectors/{NAME}/tasks", trust_env=False),
+        httpx.put(
+            f"{connect.url}/connector-plugins/PostgresConnector/config/validate",
+            json=probing, timeout=30, trust_env=False,
+        ),
+    ]
+    # What the worker may not read stays a reference, and the plugin finds that no host is named so.
+    assert f"{stack.layout.secrets}:lake.password}} has invalid format" in answers[-1].text
+    shown = [answer.text for answer in answers]
+    for process in Supervisor(stack.layout).leftovers():
+        try:
+            shown.append(" ".join([*process.cmdline(), *process.environ().values()]))
+        except psutil.NoSuchProcess:
+            continue
+    shown += [log.read_text() for log in stack.layout.logs.iterdir()]
+    assert any(NAME in text for text in shown)
+    assert not [text[:200] for text in shown for password in passwords if password in text]
+
+
+def _assert(condition: bool) -> None:
+    assert condition

@@ -1,0 +1,106 @@
+"""The stream looked at for real: Postgres, Kafka and the connector answer every question that does not need ClickHouse."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from deploy.local.stack import LocalStack
+from finlake_resources.change_capture import ChangeCapture
+from finlake_resources.kafka import KafkaTopics, UnknownTopic
+from finlake_resources.market import Market
+from finlake_resources.service_errors import ServiceUnavailable
+from finlake_resources.settings import PROJECT_ROOT, Settings
+from tests.integration.lake.chain import settings_of
+from tests.integration.stream.market import FIRST_DAY, FIRST_TS, LAST_DAY, as_role, as_superuser, insert_trades, new_id
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def settings(idle_stack: LocalStack) -> Settings:
+    """Of a stack in which changes are captured."""
+    idle_stack.up(services=("kafka_connect",))
+    return settings_of(idle_stack.environment())
+
+
+@pytest.fixture
+def market(settings: Settings) -> Market:
+    return Market(uri=settings.stream.market_uri, password_file=str(settings.stream.market_reconcile_password_file))
+
+
+@pytest.fixture
+def trades(idle_stack: LocalStack, settings: Settings) -> Iterator[None]:
+    """Three trades of a day to come, which is gone afterwards."""
+    with as_role(idle_stack, "feed") as feed:
+        feed.execute("SELECT ods.ensure_partitions(%s, %s)", [FIRST_DAY, LAST_DAY])
+        connection_id = new_id()
+        for number in (1, 2, 3):
+            insert_trades(feed, connection_id, [number], FIRST_TS + timedelta(seconds=number))
+        feed.execute("INSERT INTO ods.feed_gaps VALUES (%s, %s, %s, 'timeout', %s)",
+                     [connection_id, FIRST_TS, FIRST_TS + timedelta(seconds=90), ["AAPL"]])
+        feed.execute("INSERT INTO ods.feed_gaps VALUES (%s, NULL, %s, 'first connection', %s)",
+                     [new_id(), FIRST_TS, ["AAPL"]])
+        feed.execute("INSERT INTO ods.rejected_messages VALUES (%s, %s, 1, 'not JSON', 'x')", [FIRST_TS, connection_id])
+        feed.commit()
+    yield
+    with as_superuser(idle_stack) as superuser:
+        superuser.execute("DELETE FROM ods.finnhub_trades WHERE connection_id = %s", [connection_id])
+        superuser.execute("DELETE FROM ods.feed_gaps WHERE gap_end_ts >= %s", [FIRST_TS])
+        superuser.execute("DELETE FROM ods.rejected_messages WHERE received_ts >= %s", [FIRST_TS])
+        superuser.commit()
+
+
+def test_the_slot_is_read_and_all_tables_are_published(market: Market) -> None:
+    # A connector says that it runs before it has begun to read the slot.
+    wait = Retrying(retry=retry_if_result(lambda slots: not slots[0].is_active), stop=stop_after_delay(60), wait=wait_fixed(0.2))
+    (slot,) = wait(market.slots)
+    assert slot.wal_status == "reserved"
+    assert 0 <= slot.retained_wal_bytes < 1 << 30
+    assert slot.safe_wal_bytes is None or slot.safe_wal_bytes > 0
+    assert market.published_tables() == {"finnhub_trades", "finnhub_quotes", "cdc_heartbeat"}
+
+
+def test_the_newest_trade_and_the_oldest_that_waits_are_found(market: Market, trades: None) -> None:
+    assert market.newest_received("finnhub_trades") == FIRST_TS + timedelta(seconds=3)
+    assert market.first_received_after("finnhub_trades", FIRST_TS + timedelta(seconds=1)) == FIRST_TS + timedelta(seconds=2)
+    assert market.first_received_after("finnhub_trades", FIRST_TS + timedelta(seconds=3)) is None
+    assert market.first_received_after("finnhub_trades", None) is not None
+    assert market.estimated_rows("finnhub_trades") >= 0
+
+
+def test_a_first_connection_is_no_gap(market: Market, trades: None) -> None:
+    gaps = market.feed_gaps(FIRST_TS)
+    assert (gaps.count, gaps.total_s) == (1, 90.0)
+    assert gaps.newest.endswith("timeout")
+    assert market.rejected_messages(FIRST_TS) == 1
+
+
+def test_the_connector_runs_exactly_once_as_its_file_wants_it(settings: Settings) -> None:
+    capture = ChangeCapture(
+        connect_url=settings.stream.connect_url, config_file=str(Path(PROJECT_ROOT) / "deploy/connectors/finlake-ods.json"))
+    health = capture.look()
+    assert health is not None
+    assert (health.state, health.task_states, health.differing_settings, health.objections) == ("RUNNING", ("RUNNING",), (), ())
+
+
+def test_topics_tell_what_they_hold_and_a_group_that_never_read_lacks_all_of_it(settings: Settings, trades: None) -> None:
+    topics = KafkaTopics(bootstrap=settings.stream.kafka_bootstrap)
+    before = topics.watermarks("finlake.ods.finnhub_trades")[0]
+    lag = topics.group_lag("nobody", "finlake.ods.finnhub_trades")
+    after = topics.watermarks("finlake.ods.finnhub_trades")[0]
+    # Changes go on arriving meanwhile.
+    assert before.end - before.first <= lag[0] <= after.end - after.first
+    with pytest.raises(UnknownTopic):
+        topics.watermarks("finlake.ods.nothing")
+
+
+def test_a_database_that_is_away_or_refuses_us_is_named_without_its_password(market: Market, tmp_path: Path) -> None:
+    wrong = tmp_path / "password"
+    wrong.write_text("hunter2")
+    for uri, password_file in (("postgresql://127.0.0.1:1/market", market.password_file), (market.uri, str(wrong))):
+        with pytest.raises(ServiceUnavailable, match="postgres at 127.0.0.1") as failure:
+            Market(uri=uri, password_file=password_file).slots()
+        assert "hunter2" not in str(failure.value)

@@ -1,0 +1,171 @@
+"""Who may do what in the database `market`, on a real Postgres."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from deploy.local.postgres import provision
+from deploy.local.stack import LocalStack
+from tests.integration.stream.market import FIRST_DAY, LAST_DAY, as_role, as_superuser, insert_trades, new_id
+
+pytestmark = pytest.mark.stack
+
+DAY = "2031-02-03"
+PARTITION = "ods.finnhub_trades_p20310203"
+DROP = "SELECT ods.drop_archived_partition('finnhub_trades', %s)"
+ROLES = ("feed", "cdc", "reconcile")
+
+
+@pytest.fixture(scope="module")
+def stack(idle_stack: LocalStack) -> LocalStack:
+    idle_stack.up(services=("postgres",))
+    return idle_stack
+
+
+@pytest.fixture
+def day_of_five(stack: LocalStack) -> Iterator[None]:
+    """A day with five trades, of which nothing is left afterwards."""
+    with as_role(stack, "feed") as feed:
+        feed.execute("SELECT ods.ensure_partitions(%s, %s)", [DAY, DAY])
+        insert_trades(feed, new_id(), range(1, 6), datetime(2031, 2, 3, 12, tzinfo=UTC))
+    yield
+    with as_superuser(stack) as superuser:
+        superuser.execute(f"DROP TABLE IF EXISTS {PARTITION}".encode())
+        superuser.execute("DELETE FROM ods.archive_proofs WHERE day = %s", [DAY])
+
+
+def prove(stack: LocalStack, row_count: int) -> None:
+    with as_role(stack, "reconcile") as reconcile:
+        reconcile.execute(
+            "INSERT INTO ods.archive_proofs VALUES ('finnhub_trades', %s, %s, 0, now()) "
+            "ON CONFLICT (relation, day) DO UPDATE SET row_count = excluded.row_count",
+            [DAY, row_count],
+        )
+        reconcile.commit()
+
+
+def rows_of_the_day(stack: LocalStack) -> int | None:
+    """None: the partition is gone."""
+    with as_superuser(stack) as superuser:
+        if superuser.execute("SELECT to_regclass(%s)", [PARTITION]).fetchone() == (None,):
+            return None
+        row = superuser.execute(f"SELECT count(*) FROM {PARTITION}".encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_partitions_hold_utc_days_whatever_the_sessions_time_zone(stack: LocalStack) -> None:
+    with as_role(stack, "feed") as feed:
+        feed.execute("SET timezone TO 'America/New_York'")
+        feed.execute("SELECT ods.ensure_partitions(%s, %s)", [FIRST_DAY, LAST_DAY])
+        feed.execute("SELECT ods.ensure_partitions(%s, %s)", [FIRST_DAY, LAST_DAY])
+        of, late = new_id(), datetime(2031, 5, 6, 23, 59, 59, 999999, tzinfo=UTC)
+        insert_trades(feed, of, [1], late)
+        insert_trades(feed, of, [2], datetime(2031, 5, 7, tzinfo=UTC))
+        found = feed.execute(
+            "SELECT tableoid::regclass::text FROM ods.finnhub_trades WHERE connection_id = %s ORDER BY message_seq", [of]
+        ).fetchall()
+    assert found == [("ods.finnhub_trades_p20310506",), ("ods.finnhub_trades_p20310507",)]
+
+
+def test_partitions_are_made_for_a_sensible_range_only(stack: LocalStack) -> None:
+    for first, last in (("2031-05-07", "2031-05-06"), ("2031-05-07", "2041-05-06"), (None, "2031-05-06")):
+        with as_role(stack, "feed") as feed, pytest.raises(psycopg.errors.RaiseException, match="not a range"):
+            feed.execute("SELECT ods.ensure_partitions(%s, %s)", [first, last])
+
+
+def test_a_trade_that_comes_twice_is_stored_once(stack: LocalStack) -> None:
+    with as_role(stack, "feed") as feed:
+        feed.execute("SELECT ods.ensure_partitions(%s, %s)", [FIRST_DAY, LAST_DAY])
+        of = new_id()
+        insert_trades(feed, of, [1, 2])
+        insert_trades(feed, of, [2, 3])
+        found = feed.execute("SELECT count(*) FROM ods.finnhub_trades WHERE connection_id = %s", [of]).fetchone()
+    assert found == (3,)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("database", ["lake", "dagster", "postgres", "template1"])
+def test_a_role_of_the_market_enters_no_other_database(stack: LocalStack, role: str, database: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match="permission denied"), as_role(stack, role, database):
+        pass
+
+
+@pytest.mark.parametrize("role", ["lake", "dagster"])
+def test_other_roles_do_not_enter_the_market(stack: LocalStack, role: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match="permission denied"), as_role(stack, role):
+        pass
+
+
+@pytest.mark.parametrize(("role", "statement"), [
+    ("feed", f"DROP TABLE {PARTITION}"),
+    ("feed", "DELETE FROM ods.finnhub_trades"),
+    ("feed", "UPDATE ods.finnhub_trades SET price_usd = 0"),
+    ("feed", "TRUNCATE ods.finnhub_trades"),
+    ("feed", "SELECT ods.drop_archived_partition('finnhub_trades', DATE '2031-02-03')"),
+    ("feed", "INSERT INTO ods.archive_proofs VALUES ('finnhub_trades', '2031-02-03', 5, 0, now())"),
+    ("feed", "CREATE TABLE ods.mine (id int)"),
+    ("feed", "SET ROLE ods_owner"),
+    ("cdc", "INSERT INTO ods.finnhub_trades SELECT * FROM ods.finnhub_trades"),
+    ("cdc", "DELETE FROM ods.cdc_heartbeat"),
+    ("cdc", "SELECT * FROM ods.archive_proofs"),
+    ("cdc", "SELECT ods.ensure_partitions(DATE '2031-02-03', DATE '2031-02-03')"),
+    ("reconcile", f"DROP TABLE {PARTITION}"),
+    ("reconcile", "DELETE FROM ods.finnhub_trades"),
+    ("reconcile", "DELETE FROM ods.archive_proofs"),
+    ("reconcile", "SELECT ods.ensure_partitions(DATE '2031-02-03', DATE '2031-02-03')"),
+])
+def test_a_role_may_do_its_own_work_only(stack: LocalStack, day_of_five: None, role: str, statement: str) -> None:
+    with as_role(stack, role) as connection, pytest.raises(
+        (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidTableDefinition)
+    ):
+        connection.execute(statement.encode())
+    assert rows_of_the_day(stack) == 5
+
+
+def test_reconcile_holds_off_writers_and_marks_the_log(stack: LocalStack) -> None:
+    with as_role(stack, "reconcile") as reconcile:
+        reconcile.execute("LOCK TABLE ods.finnhub_trades, ods.finnhub_quotes IN SHARE MODE")
+        reconcile.execute(
+            "INSERT INTO ods.cdc_heartbeat VALUES (2, now()) ON CONFLICT (id) DO UPDATE SET ts = excluded.ts"
+        )
+        reconcile.rollback()
+
+
+def test_a_day_that_nothing_proves_is_not_dropped(stack: LocalStack, day_of_five: None) -> None:
+    with as_role(stack, "reconcile") as reconcile, pytest.raises(psycopg.errors.RaiseException, match="nothing proves"):
+        reconcile.execute(DROP, [DAY])
+    assert rows_of_the_day(stack) == 5
+
+
+def test_a_day_with_a_row_that_came_after_its_proof_is_not_dropped(stack: LocalStack, day_of_five: None) -> None:
+    prove(stack, 4)
+    with as_role(stack, "reconcile") as reconcile, pytest.raises(psycopg.errors.RaiseException, match="has 5 rows"):
+        reconcile.execute(DROP, [DAY])
+    assert rows_of_the_day(stack) == 5
+
+
+def test_a_proven_day_is_dropped_and_no_other(stack: LocalStack, day_of_five: None) -> None:
+    prove(stack, 5)
+    with as_role(stack, "feed") as feed:
+        feed.execute("SELECT ods.ensure_partitions('2031-02-04', '2031-02-04')")
+        feed.commit()
+    with as_role(stack, "reconcile") as reconcile:
+        reconcile.execute(DROP, [DAY])
+        reconcile.commit()
+    assert rows_of_the_day(stack) is None
+    with as_superuser(stack) as superuser:
+        assert superuser.execute("SELECT to_regclass('ods.finnhub_trades_p20310204')").fetchone() != (None,)
+
+
+@pytest.mark.parametrize("relation", ["archive_proofs", "finnhub_trades; DROP TABLE ods.feed_gaps", None])
+def test_only_the_tables_of_the_stream_lose_days(stack: LocalStack, relation: str | None) -> None:
+    with as_role(stack, "reconcile") as reconcile, pytest.raises(psycopg.errors.RaiseException, match="no partitions"):
+        reconcile.execute("SELECT ods.drop_archived_partition(%s, %s)", [relation, DAY])
+
+
+def test_a_cluster_is_provisioned_again_without_harm(stack: LocalStack, day_of_five: None) -> None:
+    provision(stack.layout, stack.settings().ports.postgres)
+    assert rows_of_the_day(stack) == 5

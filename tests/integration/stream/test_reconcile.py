@@ -1,0 +1,200 @@
+"""A comparison that finds nothing must be able to find something: here is a sink that doubles rows, and engines that agree."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from math import pi
+
+import psycopg
+import pytest
+
+from deploy.bench.clickhouse_readers import admin
+from deploy.bench.ods_load import Load, stream_of, write_trades
+from deploy.bench.temporary_lake import temporary_stack
+from deploy.local import host
+from deploy.local.layout import REPOSITORY
+from deploy.local.stack import LocalStack
+from deploy.repair.replay import ReplayError, replay, spans
+from finlake_resources.kafka import KafkaTopics
+from finlake_resources.reconciliation.buckets import Content, Tally, units
+from finlake_resources.reconciliation.clickhouse_side import LiveTables
+from finlake_resources.reconciliation.kafka_side import DEAD_LETTER_TOPIC, ChangeTopics
+from finlake_resources.reconciliation.postgres_side import Ods
+from finlake_resources.reconciliation.reconcile import build_reconciliation
+from finlake_resources.reconciliation.relations import RELATIONS, TRADES
+from finlake_resources.reconciliation.report import EngineReport, ReconcileReport
+from finlake_resources.settings import StreamSettings
+from finlake_services.clickhouse_sink import records
+from spark.contracts.speed import STOCK_REALTIME
+from tests.integration.stream import broken_sink
+from tests.integration.stream.sink_process import wait_until
+
+pytestmark = pytest.mark.stack
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+TOO_LARGE = 2e13
+"""A price that the sink refuses, and would not if its limit were higher."""
+
+
+@pytest.fixture(scope="module")
+def sinkless_stack() -> Iterator[LocalStack]:
+    """Everything from Postgres to ClickHouse but the sink."""
+    services = ("kafka_connect", "clickhouse")
+    with temporary_stack(REPOSITORY / ".finlake" / "jars", services, print) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def stream(sinkless_stack: LocalStack) -> StreamSettings:
+    return stream_of(sinkless_stack.environment())
+
+
+@contextmanager
+def sink(stack: LocalStack) -> Iterator[None]:
+    """The broken sink; killed at the end."""
+    port = stack.settings().ports.clickhouse_sink
+    command = [sys.executable, broken_sink.__file__, "--metrics-port", str(port), "--instance", "sink"]
+    environment = host.process_environment({**stack.environment(), "PYTHONPATH": str(REPOSITORY)})
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def engine(report: ReconcileReport, name: str) -> EngineReport:
+    """What was found of the trades in one engine."""
+    return next(each for each in report.engines if (each.engine, each.relation) == (name, TRADES.name))
+
+
+def inserted(stream: StreamSettings) -> int:
+    with admin(stream) as client:
+        return int(client.query(f"SELECT count() FROM {STOCK_REALTIME.address}").result_rows[0][0])
+
+
+def wait_for_rows(stream: StreamSettings, count: int) -> None:
+    """Until ClickHouse holds more rows than that."""
+    wait_until(lambda: inserted(stream) > count, f"ClickHouse holds more than {count} rows", within_s=60)
+
+
+def wait_until_settled(stream: StreamSettings) -> None:
+    """Until the sink has committed that it has all there is."""
+    topics = ChangeTopics(KafkaTopics(bootstrap=stream.kafka_bootstrap))
+    wait_until(lambda: (topics.sink_offsets(TRADES.topic)[0] or -1) >= topics.extent(TRADES.topic).end[0], "the sink settles",
+               within_s=60)
+
+
+def test_all_engines_add_up_the_same_numbers(stream: StreamSettings) -> None:
+    start = datetime(2026, 11, 20, 23, 59, 50, 123457, tzinfo=UTC)
+    # Halves of a unit, numbers too large for units, negative ones, and names that SQL and URLs treat as special.
+    numbers = [1 / 512, 3 / 512, -5.25, 0.0, 1e11, TOO_LARGE, 1e305, -1e300, 164.0601, pi * 1e4, 2**53 / 1e8]
+    names = ["AAPL", "BINANCE:BTCUSDT", "Ä'\\"]
+    rows = [
+        (start + timedelta(seconds=number * 7, microseconds=number), f"c:{names[number % 3]}", number, number % 4,
+         names[number % 3], numbers[number % len(numbers)], abs(numbers[(number * 7) % len(numbers)]),
+         start.replace(microsecond=123000) - timedelta(milliseconds=number * 11))
+        for number in range(300)
+    ]
+    tally = Tally()
+    for received_ts, connection_id, seq, index, symbol, price, volume, trade_ts in rows:
+        tally.add(f"{connection_id}:{seq}:{index}", symbol, (received_ts - EPOCH) // MICROSECOND,
+                  Content((units(price), units(volume)), (trade_ts - EPOCH) // MICROSECOND))
+    _insert_everywhere(stream, rows)
+    with Ods(stream.market_uri, stream.market_reconcile_password_file).cut(RELATIONS) as cut:
+        by_postgres = cut.buckets(TRADES)
+        some = next(iter(by_postgres))
+        some_rows = cut.rows(TRADES, some)
+    with closing(LiveTables(stream.clickhouse_url, stream.clickhouse_reader_password_file)) as live:
+        by_clickhouse = live.buckets(TRADES, below_lsn=1, below={-1: 10**9})
+        assert live.rows(TRADES, some, below_lsn=1, below={-1: 10**9}) == some_rows
+    assert by_postgres == tally.buckets()
+    assert by_clickhouse == tally.buckets()
+    # The sink of the next test brings the same rows through Kafka.
+    with admin(stream) as client:
+        client.command(f"TRUNCATE TABLE {STOCK_REALTIME.address}")
+
+
+def test_a_sink_without_plan_and_token_is_found_out(sinkless_stack: LocalStack, stream: StreamSettings) -> None:
+    environment = sinkless_stack.environment()
+    write_trades(environment, Load(connection_id="first", rows_per_s=100, seconds=1))
+    with ThreadPoolExecutor(1) as pool:
+        with sink(sinkless_stack):
+            wait_until_settled(stream)
+            held = inserted(stream)
+            writing = pool.submit(write_trades, environment, Load(connection_id="doubled", rows_per_s=1000, seconds=15))
+            wait_for_rows(stream, held)
+        # It was killed between an insert and the commit that would have told of it.
+        held = inserted(stream)
+        with sink(sinkless_stack):
+            writing.result()
+            wait_for_rows(stream, held)
+            report = build_reconciliation(stream).run(None, wait_s=60)
+    clickhouse = engine(report, "ClickHouse")
+    assert not report.is_proven
+    assert clickhouse.differences.doubled.count > 0
+    assert clickhouse.differences.doubled.first[0].startswith("doubled:")
+    assert clickhouse.differences.missing.count == 0
+    assert engine(report, "Kafka").is_proven, engine(report, "Kafka").verdict
+    assert report.doubled_count == clickhouse.differences.doubled.count
+    assert "NOT EQUAL" in report.verdict
+
+
+def test_a_replay_adds_what_is_missing_and_nothing_else(
+    sinkless_stack: LocalStack, stream: StreamSettings, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    topics = KafkaTopics(bootstrap=stream.kafka_bootstrap)
+    with sink(sinkless_stack):
+        wait_until_settled(stream)
+        with admin(stream) as client:
+            client.command(
+                f"ALTER TABLE {STOCK_REALTIME.address} DELETE WHERE connection_id = 'first' AND trade_index < 20 "
+                "SETTINGS mutations_sync = 2")
+        everything = spans(topics, TRADES.topic, "0", f"{10**12}")
+        before, first = inserted(stream), replay(stream, topics, everything)
+        assert (first.added, first.not_rows) == (40, 0)
+        assert first.read == first.added + first.already_there + first.unreadable
+        assert inserted(stream) == before + 40
+        again = replay(stream, topics, everything)
+        assert (again.added, again.already_there) == (0, first.already_there + 40)
+        assert inserted(stream) == before + 40
+        # Once the sink can read what it could not, dead letters are tried again; one that it still cannot read stays.
+        monkeypatch.setattr(records, "NUMBER_LIMIT", 10 * TOO_LARGE)
+        letters = replay(stream, topics, spans(topics, DEAD_LETTER_TOPIC, "0", f"{10**12}"))
+        assert letters.added > 0
+        assert letters.unreadable > 0
+        assert letters.read == letters.added + letters.unreadable == first.unreadable
+        assert replay(stream, topics, spans(topics, DEAD_LETTER_TOPIC, "0", f"{10**12}")).already_there == letters.added
+
+
+def test_a_range_that_the_sink_has_not_passed_is_left_to_it(sinkless_stack: LocalStack, stream: StreamSettings) -> None:
+    topics = KafkaTopics(bootstrap=stream.kafka_bootstrap)
+    write_trades(sinkless_stack.environment(), Load(connection_id="late", rows_per_s=100, seconds=1))
+    assert build_reconciliation(stream).drain(wait_s=60)
+    with pytest.raises(ReplayError, match="is about to insert the rest itself"):
+        replay(stream, topics, spans(topics, TRADES.topic, "0", f"{10**12}"))
+    for bounds, reason in ((("x", "5"), "neither an offset nor a time"), (("5", "5"), "holds nothing from 5 to 5")):
+        with pytest.raises(ReplayError, match=reason):
+            spans(topics, TRADES.topic, *bounds)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    assert spans(topics, TRADES.topic, "2026-01-01", tomorrow.isoformat()) == spans(topics, TRADES.topic, "0", f"{10**12}")
+
+
+def _insert_everywhere(stream: StreamSettings, rows: Sequence[tuple[object, ...]]) -> None:
+    password = stream.market_feed_password_file.read_text(encoding="utf-8").strip()
+    with psycopg.connect(stream.market_uri, user="feed", password=password) as connection:
+        connection.execute("SELECT ods.ensure_partitions('2026-11-20', '2026-11-21')")
+        connection.cursor().executemany(
+            "INSERT INTO ods.finnhub_trades (received_ts, connection_id, message_seq, trade_index, symbol, price_usd, "
+            "volume_shares, trade_ts) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", rows)
+    names = ("received_ts", "connection_id", "message_seq", "trade_index", "symbol", "price_usd", "volume_shares", "trade_ts",
+             "conditions", "flaw", "lsn", "committed_ts", "captured_ts", "appended_ts", "consumed_ts", "kafka_partition",
+             "kafka_offset")
+    with admin(stream) as client:
+        client.insert(STOCK_REALTIME.address, column_names=names, data=[
+            (*row, [], "never", 0, *[row[0]] * 4, -1, offset) for offset, row in enumerate(rows)])
+

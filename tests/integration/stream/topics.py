@@ -1,0 +1,89 @@
+"""Reading Kafka as the stream's consumers do: committed records only, from a place that a test has noted."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka.cimpl import KafkaException
+
+TRADES = "finlake.ods.finnhub_trades"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One record of a change topic; `value` is Debezium's envelope."""
+
+    offset: int
+    timestamp_type: int
+    value: dict[str, Any]
+
+    @property
+    def after(self) -> dict[str, Any]:
+        return dict(self.value["after"])
+
+    @property
+    def source(self) -> dict[str, Any]:
+        return dict(self.value["source"])
+
+
+@contextmanager
+def _consumer(bootstrap: str) -> Iterator[Consumer]:
+    consumer = Consumer({
+        "bootstrap.servers": bootstrap, "group.id": uuid4().hex, "enable.auto.commit": False,
+        "isolation.level": "read_committed", "log_level": 0,
+    })
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def end_of(bootstrap: str, topic: str = TRADES) -> int:
+    """The offset of the next record of the topic's only partition."""
+    with _consumer(bootstrap) as consumer:
+        return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)[1])
+
+
+def changes_from(
+    bootstrap: str, start: int, enough: Callable[[list[Change]], bool], *, of: str, topic: str = TRADES,
+    timeout_s: float = 60,
+) -> list[Change]:
+    """The changes from `start` that concern the connection id `of`, until they are `enough` and no more come at once.
+
+    Raises AssertionError with what was read when they never are.
+    """
+    found: list[Change] = []
+    with _consumer(bootstrap) as consumer:
+        consumer.assign([TopicPartition(topic, 0, start)])
+        deadline = monotonic() + timeout_s
+        while monotonic() < deadline:
+            message = consumer.poll(1)
+            if message is not None and not _is_error(message):
+                change = _change(message)
+                if change is not None and change.after.get("connection_id") == of:
+                    found.append(change)
+            elif enough(found):
+                return found
+    raise AssertionError(f"{len(found)} changes of {of} after {timeout_s} s: {found[-3:]}")
+
+
+def _is_error(message: Message) -> bool:
+    error = message.error()
+    if error is not None and error.fatal():
+        raise KafkaException(error)
+    return error is not None
+
+
+def _change(message: Message) -> Change | None:
+    value = message.value()
+    if value is None:
+        return None
+    envelope = json.loads(value)
+    if envelope["after"] is None:
+        return None
+    return Change(int(message.offset() or 0), message.timestamp()[0], envelope)

@@ -3,16 +3,27 @@
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from random import Random
 
 import psutil
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_fixed,
+)
 
-from deploy.cli.dagster_client import ENDED, DagsterClient
+from deploy.cli.dagster_client import ENDED, DagsterClient, DagsterRequestError
 from finlake_assets.jobs import STREAM_ARCHIVE
 
-BEGUN_WITHIN_S, ENDED_WITHIN_S = 180.0, 600.0
+ACCEPTED_WITHIN_S, BEGUN_WITHIN_S, LONGEST_LIFE_S = 120.0, 180.0, 20.0
+KILL_ATTEMPTS = 4
 _STATE = """
 query State($run: ID!) {
   runOrError(runId: $run) { ... on Run { status } }
@@ -26,18 +37,30 @@ class ArchiveRunError(Exception):
 
 
 class ArchiveRuns:
-    """Runs of the job that archives, through the webserver at `url`."""
+    """Runs of the job that archives, through the webserver at `url`; `seed` decides at which age one is killed."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, seed: int) -> None:
         self._client = DagsterClient(url)
+        self._chosen = Random(seed)
         self._first_date = datetime.now(UTC).date()
 
     def kill_one(self) -> tuple[str, int]:
-        """Begin a run and kill its process as soon as there is one; returns the ids of both."""
+        """Begin a run and kill its process at a random moment of its life; returns the ids of both.
+
+        Another one is begun when it was over too soon. Raises `ArchiveRunError`.
+        """
+        again = Retrying(retry=retry_if_exception_type(ArchiveRunError), stop=stop_after_attempt(KILL_ATTEMPTS), reraise=True)
+        return again(self._begin_and_kill)
+
+    def _begin_and_kill(self) -> tuple[str, int]:
         run_id = self._launch()
         process_id = self._until(lambda: self._process_of(run_id), BEGUN_WITHIN_S, f"run {run_id} has not begun")
-        children = psutil.Process(process_id).children(recursive=True)
-        os.kill(process_id, signal.SIGKILL)
+        time.sleep(self._chosen.uniform(0, LONGEST_LIFE_S))
+        try:
+            children = psutil.Process(process_id).children(recursive=True)
+            os.kill(process_id, signal.SIGKILL)
+        except (psutil.NoSuchProcess, ProcessLookupError) as error:
+            raise ArchiveRunError(f"the process {process_id} of run {run_id} was over before it could be killed") from error
         for child in children:
             # One that its parent's death has ended is no matter.
             if child.is_running():
@@ -45,23 +68,35 @@ class ArchiveRuns:
         return run_id, process_id
 
     def has_ended(self, run_id: str) -> bool:
-        """Whether Dagster knows that a run is over."""
-        return self._state(run_id)[0] in ENDED
+        """Whether Dagster knows that a run is over; not while it cannot say."""
+        try:
+            return self._state(run_id)[0] in ENDED
+        except DagsterRequestError:
+            return False
 
     def archive_all(self) -> None:
         """Archive all that is in Kafka, in one run that has to succeed. Raises `ArchiveRunError`."""
         run_id = self._launch()
-        for progress in self._client.follow(run_id):
-            if progress.is_ended and progress.status != "SUCCESS":
-                raise ArchiveRunError(f"the run {run_id} that archives ended with {progress.status}: {progress.errors[:1]}")
+        try:
+            *_, progress = self._client.follow(run_id)
+        except DagsterRequestError as error:
+            raise ArchiveRunError(f"the run {run_id} that archives could not be followed: {error}") from error
+        if progress.status != "SUCCESS":
+            raise ArchiveRunError(f"the run {run_id} that archives ended with {progress.status}: {progress.errors[:1]}")
 
     def _launch(self) -> str:
-        return self._client.launch(
-            STREAM_ARCHIVE, first_key=self._first_date.isoformat(), last_key=datetime.now(UTC).date().isoformat())
-
+        """Ask for a run, again while Dagster notices only by asking that Postgres has closed its connections."""
+        asking = Retrying(retry=retry_if_exception_type(DagsterRequestError), wait=wait_fixed(2),
+                          stop=stop_after_delay(ACCEPTED_WITHIN_S), reraise=True)
+        return asking(
+            self._client.launch, STREAM_ARCHIVE, first_key=self._first_date.isoformat(),
+            last_key=datetime.now(UTC).date().isoformat())
 
     def _process_of(self, run_id: str) -> int | None:
-        status, messages = self._state(run_id)
+        try:
+            status, messages = self._state(run_id)
+        except DagsterRequestError:
+            return None
         if status in ENDED:
             raise ArchiveRunError(f"run {run_id} ended with {status} before it could be killed")
         found = [int(pid) for message in messages for pid in re.findall(r"process for run \(pid: (\d+)\)", message)]

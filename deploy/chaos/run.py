@@ -104,7 +104,7 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
     """
     environment = stack.environment()
     stream = stream_of(environment)
-    runs = ArchiveRuns(environment["FINLAKE_DAGSTER_URL"]) if options.has_dagster else None
+    runs = ArchiveRuns(environment["FINLAKE_DAGSTER_URL"], options.seed) if options.has_dagster else None
     plan = planned_kills(options.kills, options.seed, options.targets, options.seconds_between)
     connection_id = f"chaos-{time.time_ns()}"
     with worker() as writer, _flag(stack.layout.home / "run" / f"{connection_id}.stop") as stop:

@@ -1,15 +1,19 @@
-"""`finlake demo`: the whole lake from vendor files to gold on this machine, and what to look at next."""
+"""`finlake demo`: the lake from vendor files to gold, the stream from trade to candle, and what to look at next."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.lake_commands import lake_jobs, stack_settings
+from deploy.cli.lake_commands import lake_jobs, sample_sources_url, stack_settings
 from deploy.cli.planned_runs import PlannedRun
 from deploy.cli.stack_commands import DEFAULT_HOME, Home, open_stack
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from deploy.cli.dagster_client import DagsterClient
+    from finlake_resources.settings import Settings
     from spark.storage import Lake
 
 app = typer.Typer()
@@ -19,6 +23,8 @@ FIRST_SESSION, LAST_SESSION = date(2010, 1, 4), date(2018, 3, 27)
 NEWS_START, NEWS_END = date(2018, 3, 12), date(2018, 3, 27)
 REAL_NEWS_DAY = date(2023, 7, 2)
 CHART_TICKER, CHART_SESSIONS = "AAPL", 250
+# Of the sample websocket, over all symbols, while the demo looks at it.
+SHOWN_TRADES_PER_S, SHOWN_SECONDS = 500, 15
 
 DEMO_RUNS = (
     PlannedRun(job="lake_by_day", first_key=NEWS_START, last_key=NEWS_END),
@@ -33,7 +39,10 @@ def demo(
     home: Home = DEFAULT_HOME,
     free_ports: Annotated[bool, typer.Option(help="Move services whose port is taken to a free port.")] = True,
 ) -> None:
-    """Start the stack, build the lake from the sample sources, and show it. A second time it changes no row."""
+    """Start the stack, build the lake from the sample sources, stream trades through it, and show both.
+
+    A second time it changes no row of the batch. Exit code 1 when the stream lost or doubled anything.
+    """
     from rich.console import Console
     from rich.text import Text
 
@@ -42,13 +51,37 @@ def demo(
 
     console = Console()
     open_stack(home).up(free_ports=free_ports, report=console.print)
-    url = stack_settings(home).dagster_url
-    console.print(summary(carry_out(DagsterClient(url), DEMO_RUNS, console)))
+    settings = stack_settings(home)
+    dagster = DagsterClient(settings.dagster_url)
+    console.print(summary(carry_out(dagster, DEMO_RUNS, console)))
     console.print(Text.from_ansi(_chart(lake_jobs(home).lake())))
+    is_proven = _stream(settings, sample_sources_url(home), dagster, console)
     console.print(f"Prices are real: Quandl WIKI, public domain, to {LAST_SESSION}. News of {NEWS_START} to {NEWS_END} is "
-                  f"generated and labelled so; {REAL_NEWS_DAY} is one real slot of the GDELT Project (https://www.gdeltproject.org/).")
-    console.print(f"Assets, lineage and checks: {url}/assets\nRuns: {url}/runs")
+                  f"generated and labelled so; {REAL_NEWS_DAY} is one real slot of the GDELT Project (https://www.gdeltproject.org/)."
+                  " Live trades and quotes are generated.")
+    console.print(f"Assets, lineage and checks: {settings.dagster_url}/assets\nRuns: {settings.dagster_url}/runs")
     console.print('Ask it something: .venv/bin/finlake sql "select * from gold.monthly_summary where ticker = \'AAPL\'"')
+    if not is_proven:
+        raise typer.Exit(1)
+
+
+def _stream(settings: "Settings", samples_url: str, dagster: "DagsterClient", console: "Console") -> bool:
+    """Show trades flowing, archive them, serve gold beside them, and compare all engines; whether nothing is amiss."""
+    from deploy.bench.clickhouse_readers import reader
+    from deploy.cli.live_view import faster, watch
+    from deploy.cli.reconcile_view import show
+    from deploy.cli.run_view import carry_out, summary
+    from finlake_resources.build import build_jobs
+    from finlake_resources.reconciliation.reconcile import build_reconciliation
+
+    with reader(settings.stream) as client, faster(samples_url, SHOWN_TRADES_PER_S):
+        watch(client, console, SHOWN_SECONDS)
+    today = datetime.now(UTC).date()
+    archive = PlannedRun(job="stream_archive", first_key=today, last_key=today)
+    console.print(summary(carry_out(dagster, (archive, PlannedRun(job="serving")), console)))
+    report = build_reconciliation(settings.stream).run(build_jobs(settings))
+    show(report, console)
+    return report.is_proven
 
 
 def _chart(lake: "Lake") -> str:

@@ -32,6 +32,11 @@ def stack_settings(home: Path) -> "Settings":
     return settings_for(RawEnvironment.model_validate(told))
 
 
+def sample_sources_url(home: Path) -> str:
+    """Where the sample sources of the stack of `home` answer."""
+    return open_stack(home).environment()["FINLAKE_SAMPLE_SOURCES_URL"]
+
+
 def lake_jobs(home: Path) -> "SparkJobs":
     """The lake of the stack of `home`."""
     from finlake_resources.build import build_jobs

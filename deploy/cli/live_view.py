@@ -1,7 +1,8 @@
 """What a person sees of the stream while it flows: trades, rates and latency per symbol, read from ClickHouse."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,24 @@ class SymbolNow:
     last_price_usd: float
     p50_ms: float
     p99_ms: float
+
+
+@contextmanager
+def faster(sample_sources_url: str, trades_per_s: float) -> Iterator[None]:
+    """The sample websocket sends so many trades a second, over all symbols, and goes back to its usual rate afterwards."""
+    import httpx
+
+    def ask(orders: dict[str, float] | None = None) -> float:
+        url = f"{sample_sources_url}/finnhub/_control"
+        answer = (httpx.post(url, json=orders, trust_env=False) if orders else httpx.get(url, trust_env=False)).raise_for_status()
+        return float(answer.json()["trades_per_s"])
+
+    usual = ask()
+    ask({"trades_per_s": trades_per_s})
+    try:
+        yield
+    finally:
+        ask({"trades_per_s": usual})
 
 
 def watch(client: "Client", console: "Console", seconds: float, clock: Callable[[], float] = time.monotonic) -> SymbolNow:

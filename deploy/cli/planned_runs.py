@@ -19,12 +19,17 @@ class NothingToRunError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    """One run to launch: a job over a range of partition keys; all of its assets when `assets` is empty."""
+    """One run to launch: a job over a range of partition keys, or without partitions; all its assets when `assets` is empty."""
 
     job: str
-    first_key: date
-    last_key: date
+    first_key: date | None = None
+    last_key: date | None = None
     assets: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The run in words."""
+        return self.job if self.first_key is None else f"{self.job} {self.first_key} to {self.last_key}"
 
 
 def planned_runs(first: date, last: date, sessions: Sequence[date], select: Collection[str] = ()) -> list[PlannedRun]:

@@ -6,10 +6,21 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from deploy.chaos.run import ChaosReport
     from finlake_resources.reconciliation.report import EngineReport, ReconcileReport
+
+
+def show(report: "ReconcileReport", console: "Console") -> None:
+    """Tables, remarks, and the verdict as the last line."""
+    console.print(engines_table(report))
+    console.print(derived_table(report))
+    for line in remarks(report):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(report.verdict, style="bold green" if report.is_proven else "bold red", highlight=False, markup=False,
+                  soft_wrap=True)
 
 
 def engines_table(report: "ReconcileReport") -> "Table":
@@ -73,10 +84,9 @@ def as_json(report: "ReconcileReport") -> str:
 
 
 def _named_ids(engine: "EngineReport") -> Iterator[str]:
-    for kind, ids in engine.differences.faults.items():
-        if ids.count:
-            rest = f" and {ids.count - len(ids.first)} more" if ids.count > len(ids.first) else ""
-            yield f"{engine.engine} {engine.relation}: {ids.count} {kind}: {', '.join(ids.first)}{rest}"
+    for kind, ids in engine.faulty.items():
+        rest = f" and {ids.count - len(ids.first)} more" if ids.count > len(ids.first) else ""
+        yield f"{engine.engine} {engine.relation}: {ids.count} {kind}: {', '.join(ids.first)}{rest}"
 
 
 def _colored(text: str, is_good: bool) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -33,10 +34,9 @@ def carry_out(client: DagsterClient, runs: Sequence[PlannedRun], console: Consol
                TextColumn("[dim]{task.fields[step]}"))
     with Progress(*columns, console=console) as bars:
         for planned in runs:
-            title = f"{planned.job} {planned.first_key} to {planned.last_key}"
-            bar = bars.add_task(title, total=None, step="queued")
-            run_id = client.launch(planned.job, first_key=planned.first_key.isoformat(),
-                                   last_key=planned.last_key.isoformat(), assets=planned.assets)
+            bar = bars.add_task(planned.title, total=None, step="queued")
+            run_id = client.launch(planned.job, first_key=_text(planned.first_key), last_key=_text(planned.last_key),
+                                   assets=planned.assets)
             progress = RunProgress(run_id=run_id)
             for progress in client.follow(run_id):
                 running = [step for step in progress.started if step not in progress.step_seconds]
@@ -47,6 +47,10 @@ def carry_out(client: DagsterClient, runs: Sequence[PlannedRun], console: Consol
             bars.update(bar, step="done")
             finished.append(FinishedRun(planned=planned, progress=progress))
     return finished
+
+
+def _text(key: date | None) -> str | None:
+    return None if key is None else key.isoformat()
 
 
 def judge(client: DagsterClient, console: Console) -> RunProgress:

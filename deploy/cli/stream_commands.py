@@ -39,13 +39,7 @@ def reconcile(
     if as_json:
         typer.echo(reconcile_view.as_json(report))
     else:
-        console = Console()
-        console.print(reconcile_view.engines_table(report))
-        console.print(reconcile_view.derived_table(report))
-        for line in reconcile_view.remarks(report):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        console.print(report.verdict, style="bold green" if report.is_proven else "bold red", highlight=False, markup=False,
-                      soft_wrap=True)
+        reconcile_view.show(report, Console())
     if not report.is_proven:
         raise typer.Exit(1)
 

@@ -52,7 +52,7 @@ def _of_rows(key: dg.AssetKey, engines: Sequence[EngineReport], report: Reconcil
     }
     named = [
         {"engine": each.engine, "fault": kind, "id": row_id}
-        for each in engines for kind, ids in each.differences.faults.items() for row_id in ids.first
+        for each in engines for kind, ids in each.faulty.items() for row_id in ids.first
     ]
     if named:
         metadata["ids"] = samples_table(named)

@@ -115,7 +115,7 @@ def compare(engines: Engines, relations: Sequence[Relation]) -> tuple[ReconcileR
     with engines.ods.cut(relations) as cut:
         is_late = not _kafka_shows_all(engines.ods, engines.topics, engines.wait_s)
         for relation in relations:
-            one = _Comparison(engines, relation, cut, proofs, kafka_is_late=is_late)
+            one = RelationComparison(engines, relation, cut, proofs, kafka_is_late=is_late)
             counts[relation.name] = row_count(one.expected)
             doubled = cut.doubled_ids(relation)
             if doubled.count:
@@ -153,11 +153,11 @@ def _kafka_shows_all(ods: Ods, topics: ChangeTopics, wait_s: float) -> bool:
     return True
 
 
-class _Comparison:
+class RelationComparison:
     """One relation at one cut. Reads Kafka when made, since every later step needs to know how far it goes."""
 
     def __init__(self, engines: Engines, relation: Relation, cut: Cut, proofs: Sequence[Proof], *, kafka_is_late: bool) -> None:
-        self._engines, self._relation, self._cut, self._kafka_is_late = engines, relation, cut, kafka_is_late
+        self.engines, self._relation, self._cut, self._kafka_is_late = engines, relation, cut, kafka_is_late
         self._proofs = {day_number(proof.day): proof for proof in proofs if proof.relation == relation.name}
         self.expected = cut.buckets(relation)
         self._live_since = day_number(cut.cut_ts.date()) - TICK_KEPT_DAYS + 1
@@ -174,7 +174,7 @@ class _Comparison:
         remarks = []
         older: Buckets = {}
         if any(first.values()):
-            older = self._engines.live.buckets(self._relation, below_lsn=self._cut.lsn, below=first)
+            older = self.engines.live.buckets(self._relation, below_lsn=self._cut.lsn, below=first)
             remarks.append(f"{row_count(older)} rows are older than what Kafka keeps and were taken from ClickHouse")
         if records.reread_count:
             remarks.append(f"{records.reread_count} records repeat rows that a snapshot read again")
@@ -186,18 +186,16 @@ class _Comparison:
         def rows(buckets: Sequence[Bucket]) -> Rows:
             return self._with_tail(self._live_rows(buckets, first) if older else {}, first, buckets)
 
-        report = self._report("Kafka", records.buckets, older, rows, remarks, since_day=self._live_since if older else 0)
-        behind = max(0, row_count(self.expected) - row_count(records.buckets) - row_count(older)) if self._kafka_is_late else 0
-        return replace(report, behind_count=behind, is_late=self._kafka_is_late)
+        return self._report("Kafka", records.buckets, older, rows, remarks, since_day=self._live_since if older else 0)
 
     def clickhouse(self) -> EngineReport:
         """What ClickHouse holds, once the sink has passed the last record, or up to where it has come in time."""
         reached = self._sink_passes(self._records.last_offsets)
         is_late = not _has_passed(reached, self._records.last_offsets)
         below = reached if is_late else None
-        own = self._engines.live.buckets(self._relation, below_lsn=self._cut.lsn, below=below)
+        own = self.engines.live.buckets(self._relation, below_lsn=self._cut.lsn, below=below)
         tail = self._content(reached, self._known_to_clickhouse(reached)).buckets if is_late else {}
-        gap_count = self._engines.live.gaps(self._relation)
+        gap_count = self.engines.live.gaps(self._relation)
         remarks = [f"{gap_count} offsets had expired in Kafka before the sink read them"] if gap_count else []
         if any(bucket.day < self._live_since for bucket in self.expected):
             remarks.append(f"rows received before {day_of(self._live_since)} were left out: ClickHouse lets them go")
@@ -229,7 +227,7 @@ class _Comparison:
             return self._with_tail(held, reached, buckets)
 
         report = self._report("Iceberg", self._archived, tail, rows, remarks)
-        return replace(report, behind_count=row_count(tail), is_late=self._kafka_is_late)
+        return replace(report, behind_count=row_count(tail))
 
     def archived_days(self) -> list[Proof]:
         """Days of Postgres that the archive holds completely, given that it was found equal."""
@@ -255,7 +253,8 @@ class _Comparison:
         return EngineReport(
             engine=engine, relation=self._relation.name, row_count=row_count(own),
             bucket_count=len(expected.keys() | found.keys()), different_bucket_count=len(different),
-            unexamined_bucket_count=len(different) - len(examined), differences=differences, remarks=tuple(remarks))
+            unexamined_bucket_count=len(different) - len(examined), differences=differences, remarks=tuple(remarks),
+            is_late=self._kafka_is_late, may_still_come=self._kafka_is_late)
 
     def _comparable(self, buckets: Buckets, since_day: int) -> Buckets:
         """Buckets from a day on, without the days that Postgres has dropped after their proof."""
@@ -280,18 +279,18 @@ class _Comparison:
 
         waiting = Retrying(
             retry=retry_if_result(lambda reached: not _has_passed(reached, last)), wait=wait_fixed(POLL_S),
-            stop=stop_after_delay(self._engines.wait_s), retry_error_callback=_last_result)
-        reached: Offsets = waiting(self._engines.topics.sink_offsets, self._relation.topic)
+            stop=stop_after_delay(self.engines.wait_s), retry_error_callback=_last_result)
+        reached: Offsets = waiting(self.engines.topics.sink_offsets, self._relation.topic)
         return reached
 
     def _content(self, start: Offsets, known_hashes: Callable[[], Iterable[int]]) -> TopicContent:
         """What Kafka holds from some offsets on."""
-        return self._engines.topics.content(
+        return self.engines.topics.content(
             self._relation, self._from(start), self._extent.end, below_lsn=self._cut.lsn, known_hashes=known_hashes)
 
     def _with_tail(self, held: Rows, start: Offsets, buckets: Sequence[Bucket]) -> Rows:
         """Rows that an engine holds with those that Kafka holds from some offsets on."""
-        rows, again = self._engines.topics.rows(
+        rows, again = self.engines.topics.rows(
             self._relation, self._from(start), self._extent.end, buckets, below_lsn=self._cut.lsn)
         together = _joined([held, rows])
         return {**{row_id: [content] for row_id, content in again.items()}, **together}
@@ -300,11 +299,11 @@ class _Comparison:
         return {number: max(first, start.get(number, 0)) for number, first in self._extent.first.items()}
 
     def _live_rows(self, buckets: Sequence[Bucket], below: Offsets | None) -> Rows:
-        live = self._engines.live
+        live = self.engines.live
         return _joined(live.rows(self._relation, bucket, below_lsn=self._cut.lsn, below=below) for bucket in buckets)
 
     def _known_to_clickhouse(self, below: Offsets) -> Callable[[], Iterable[int]]:
-        return lambda: self._engines.live.id_hashes(self._relation, below=below)
+        return lambda: self.engines.live.id_hashes(self._relation, below=below)
 
 
 def compare_derived(live: LiveTables, derived: Derived) -> DerivedReport:

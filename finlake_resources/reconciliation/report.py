@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from finlake_resources.reconciliation.comparison import RowDifferences
+from finlake_resources.reconciliation.comparison import Ids, RowDifferences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +12,8 @@ class EngineReport:
     """One engine's rows of one relation beside the rows of Postgres.
 
     `row_count` rows are in the engine itself; `behind_count` rows are still on their way to it, in the engine before it.
-    `is_late` when the bounded wait for it ended first: what is missing may still come.
+    `is_late` when the bounded wait for it ended first. `may_still_come`: Kafka itself is late, so that nobody can tell
+    whether missing rows are lost.
     """
 
     engine: str
@@ -21,6 +22,7 @@ class EngineReport:
     bucket_count: int
     behind_count: int = 0
     is_late: bool = False
+    may_still_come: bool = False
     different_bucket_count: int = 0
     unexamined_bucket_count: int = 0
     differences: RowDifferences = RowDifferences()
@@ -29,23 +31,26 @@ class EngineReport:
 
     @property
     def fault_count(self) -> int:
-        """Ids at fault; what is missing from a late engine is no fault yet."""
-        late = self.differences.missing.count if self.is_late else 0
-        return self.differences.fault_count - late
+        """Ids at fault; what may still come is no fault yet."""
+        return sum(ids.count for ids in self.faulty.values())
+
+    @property
+    def faulty(self) -> Mapping[str, Ids]:
+        """Ids at fault by kind."""
+        return {kind: ids for kind, ids in self.differences.faults.items()
+                if ids.count and not (self.may_still_come and kind == "missing")}
 
     @property
     def verdict(self) -> str:
         """`equal`, `equal, N not there yet`, `behind by N`, or what is wrong."""
-        if self.fault_count:
-            kinds = [f"{ids.count} {kind}" for kind, ids in self.differences.faults.items()
-                     if ids.count and not (self.is_late and kind == "missing")]
-            return ", ".join(kinds)
+        if self.faulty:
+            return ", ".join(f"{ids.count} {kind}" for kind, ids in self.faulty.items())
         if self.faults:
             return "; ".join(self.faults)
         if self.unexamined_bucket_count:
             return f"{self.unexamined_bucket_count} buckets differ"
         if self.is_late:
-            return f"behind by {self.behind_count}"
+            return f"behind by {self.behind_count + (self.differences.missing.count if self.may_still_come else 0)}"
         return f"equal, {self.behind_count} not there yet" if self.behind_count else "equal"
 
     @property
@@ -111,7 +116,7 @@ class ReconcileReport:
     @property
     def lost_count(self) -> int:
         """Rows of Postgres that an engine should have and does not."""
-        return sum(each.differences.missing.count for each in self.engines if not each.is_late)
+        return sum(each.differences.missing.count for each in self.engines if not each.may_still_come)
 
     @property
     def doubled_count(self) -> int:

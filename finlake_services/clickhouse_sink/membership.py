@@ -209,7 +209,9 @@ class Membership:
     def _settle_quiet(self) -> None:
         if time.monotonic() - self._block_at > _QUIET_S:
             for place, stream in self._streams.items():
-                stream.settle(self._ends.get(place))
+                # Before it is compared with the table it is not known where the partition stands.
+                if place not in self._openings:
+                    stream.settle(self._ends.get(place))
         if self._is_kafka_away and time.monotonic() - self._asked_kafka_at > 1:
             self._asked_kafka_at = time.monotonic()
             self._is_kafka_away = not self._answers()
@@ -322,10 +324,14 @@ class Membership:
 
         retrying = Retrying(
             retry=retry_if_exception_type((ClickHouseUnavailableError, DeadLettersUnavailableError)),
-            wait=wait_exponential_jitter(initial=0.1, max=5, jitter=0.1), sleep=self._wait_in_group, before_sleep=self._note_wait,
+            wait=wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1), sleep=self._wait_in_group,
+            before_sleep=self._note_wait,
         )
         try:
-            return retrying(once)
+            answer = retrying(once)
+            if self._is_waiting:
+                log.info("going on")
+            return answer
         finally:
             if self._is_waiting:
                 self._end_wait()
@@ -344,7 +350,6 @@ class Membership:
         self._metrics.is_waiting.set(0)
         self._told.clear()
         self._consumer.resume(self._consumer.assignment())
-        log.info("going on")
 
     def _wait_in_group(self, seconds: float) -> None:
         """Let the time pass while the group's calls are answered."""

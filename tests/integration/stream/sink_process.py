@@ -105,7 +105,7 @@ class Street:
     @contextmanager
     def sink(self, *, instance: str | None = None, module: str = "finlake_services.clickhouse_sink",
              arguments: Sequence[str] = ()) -> Iterator[SinkProcess]:
-        """A sink that has begun to start; killed at the end if it still runs."""
+        """A sink that has begun to start; ended with the block if it still runs."""
         port = free_ports().clickhouse_sink
         log = self.logs / f"sink-{uuid4().hex[:6]}.log"
         command = [sys.executable, "-m", module, "--metrics-port", str(port), *arguments]
@@ -120,8 +120,9 @@ class Street:
             yield sink
         finally:
             if process.poll() is None:
-                # A stopped process does not die of SIGTERM.
-                sink.kill()
+                # A frozen process does not hear SIGTERM; a member that leaves is not waited for by the next one.
+                sink.signal(signal.SIGCONT)
+                sink.stop()
 
     # The stack's processes.
 
@@ -172,8 +173,8 @@ class Street:
         assert len(written) == len(made)
         return written
 
-    def produce_raw(self, values: Sequence[bytes]) -> list[int]:
-        """Write values as they are; returns their offsets."""
+    def produce_raw(self, values: Sequence[bytes], topic: str = TOPIC) -> list[int]:
+        """Write values as they are into partition 0; returns their offsets."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0})
         offsets: list[int] = []
 
@@ -181,7 +182,7 @@ class Street:
             offsets.append(int(message.offset() or 0))
 
         for value in values:
-            producer.produce(TOPIC, value=value, partition=0, on_delivery=delivered)
+            producer.produce(topic, value=value, partition=0, on_delivery=delivered)
         producer.flush(10)
         return offsets
 

@@ -24,12 +24,13 @@ def show(report: "ReconcileReport", console: "Console") -> None:
 
 
 def engines_table(report: "ReconcileReport") -> "Table":
-    """Every engine beside Postgres."""
+    """Every engine beside Postgres. A group is the rows of one symbol received in one hour."""
     from rich.table import Table
 
     view = Table(title=f"rows below LSN {report.lsn_text}, {report.cut_ts:%Y-%m-%d %H:%M:%S} UTC", title_justify="left")
-    for heading in ("table", "engine", "rows", "not there yet", "symbols × hours", "different", "verdict"):
-        view.add_column(heading, justify="left" if heading in ("table", "engine", "verdict") else "right")
+    for heading in ("table", "engine", "rows", "to come", "groups", "differ", "verdict"):
+        is_text = heading in ("table", "engine", "verdict")
+        view.add_column(heading, justify="left" if is_text else "right", no_wrap=heading != "verdict")
     for relation, count in report.row_counts.items():
         view.add_row(relation, "Postgres", f"{count}", "", "", "", "")
         for each in (each for each in report.engines if each.relation == relation):

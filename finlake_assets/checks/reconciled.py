@@ -13,6 +13,7 @@ from finlake_resources.reconciliation.derived import DERIVED
 from finlake_resources.reconciliation.reconcile import Reconciliation
 from finlake_resources.reconciliation.relations import RELATIONS
 from finlake_resources.reconciliation.report import DerivedReport, EngineReport, ReconcileReport
+from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.spark_jobs import SparkJobs
 
 NAME = "reconciled"
@@ -33,8 +34,16 @@ def build() -> list[dg.AssetChecksDefinition]:
 
     @dg.multi_asset_check(name=NAME, specs=specs)
     def reconciled(jobs: SparkJobs, reconciliation: Reconciliation) -> Iterator[dg.AssetCheckResult]:
-        """Who is behind warns; what is lost, doubled or changed is an error."""
-        report = reconciliation.run(jobs, proves_days=True)
+        """Who is behind warns; what is lost, doubled or changed is an error. A silent engine leaves all unjudged."""
+        try:
+            report = reconciliation.run(jobs, proves_days=True)
+        except ServiceUnavailable as error:
+            yield from (
+                dg.AssetCheckResult(
+                    asset_key=spec.asset_key, check_name=NAME, passed=False, severity=dg.AssetCheckSeverity.WARN,
+                    description=f"not judged: {error}")
+                for spec in specs)
+            return
         for relation in RELATIONS:
             engines = [each for each in report.engines if each.relation == relation.name]
             yield _of_rows(asset_key(relation.realtime.address), engines, report, relation.name)

@@ -42,7 +42,7 @@ class EngineReport:
 
     @property
     def verdict(self) -> str:
-        """`equal`, `equal, N not there yet`, `behind by N`, or what is wrong."""
+        """`equal`, `equal, N to come`, `behind by N`, or what is wrong."""
         if self.faulty:
             return ", ".join(f"{ids.count} {kind}" for kind, ids in self.faulty.items())
         if self.faults:
@@ -51,7 +51,7 @@ class EngineReport:
             return f"{self.unexamined_bucket_count} buckets differ"
         if self.is_late:
             return f"behind by {self.behind_count + (self.differences.missing.count if self.may_still_come else 0)}"
-        return f"equal, {self.behind_count} not there yet" if self.behind_count else "equal"
+        return f"equal, {self.behind_count} to come" if self.behind_count else "equal"
 
     @property
     def is_wrong(self) -> bool:

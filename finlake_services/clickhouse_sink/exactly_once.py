@@ -23,13 +23,15 @@ Why this is right:
   again, or late, first commits its plan again.
 - A commit whose outcome is unknown is taken as refused: the sink leaves the group and joins it anew, so that the old
   request, should it still arrive, carries a generation that is refused.
+- A commit that is refused because the group counts its members did nothing. It is repeated once they are counted, if the
+  partition was ours all the while.
 - Commits wait for their answer. An unanswered one that is sent again by the client could overtake its successor.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from finlake_services.clickhouse_sink.records import LogRecord
 
@@ -49,8 +51,7 @@ class CommitRefusedError(Exception):
 Prepared = TypeVar("Prepared")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """One partition of a topic."""
 
     topic: str
@@ -134,7 +135,8 @@ class PartitionStream(Generic[Prepared]):
 
     def __init__(self, place: Place, resumed: Resumption, effects: Effects[Prepared], max_rows: int) -> None:
         self.place = place
-        self.next_offset = resumed.start
+        # Offsets below `next_offset` were taken, those below `_done` are in ClickHouse.
+        self.next_offset = self._done = resumed.start
         self.replays = 0
         self._effects = effects
         self._max_rows = max_rows
@@ -166,17 +168,19 @@ class PartitionStream(Generic[Prepared]):
             self._insert(plan, prepared)
 
     def settle(self, end: int | None = None) -> None:
-        """Commit that nothing is in flight, unless that is so, or is what was committed last.
+        """Commit what is in, unless a block is in flight, or that is what was committed last.
 
+        May be called at any time, also while `take` waits: what was taken and is not in ClickHouse is left to the successor.
         `end` is the log's end when it was seen: it lies beyond markers after the last record.
         """
         if self._in_flight is not None:
             return
-        self.next_offset = max(self.next_offset, end or 0)
-        if self._settled == self.next_offset:
+        if self._done == self.next_offset:
+            self._done = self.next_offset = max(self.next_offset, end or 0)
+        if self._settled == self._done:
             return
-        self._effects.commit(self.place, self.next_offset, "")
-        self._settled = self.next_offset
+        self._effects.commit(self.place, self._done, "")
+        self._settled = self._done
 
     def _replay(self, plan: Plan, records: list[LogRecord]) -> list[LogRecord]:
         """Hold what belongs to the plan, insert it when it is complete; returns what comes after it."""
@@ -197,4 +201,4 @@ class PartitionStream(Generic[Prepared]):
             self.place, f"{self.place}:{plan}", prepared,
             lambda: self._effects.commit(self.place, plan.first, str(plan)),
         )
-        self._in_flight = None
+        self._in_flight, self._done = None, plan.last + 1

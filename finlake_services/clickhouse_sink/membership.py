@@ -43,8 +43,9 @@ _QUERY_TIMEOUT_S = 10.0
 _ASSIGNMENT = "an assignment"
 _LOST_CODES = frozenset({
     KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001
-    KafkaError.FENCED_INSTANCE_ID, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION,
+    KafkaError.FENCED_INSTANCE_ID, KafkaError.UNKNOWN_MEMBER_ID,
 })
+_REBALANCING_CODES = frozenset({KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION})
 _SHAPES: dict[str, Shape] = {shape.topic: shape for shape in (TRADES, QUOTES)}
 
 Answer = TypeVar("Answer")
@@ -54,6 +55,11 @@ log = structlog.get_logger()
 
 class MembershipLostError(Exception):
     """The consumer cannot go on; a new one resumes from what is committed."""
+
+
+class _RebalancingError(CommitRefusedError):
+    """The group refused a commit because its members are being counted. When the partition is still ours afterwards, it was
+    never another's, and the commit can be repeated."""
 
 
 class StoppingError(Exception):
@@ -99,11 +105,11 @@ class Membership:
         self._streams: dict[Place, Stream] = {}
         self._openings: dict[Place, _Opening] = {}
         self._ends: dict[Place, int] = {}
-        self._early: list[Message] = []
+        self._arrived: dict[Place, list[LogRecord]] = {}
         self._working: Stream | None = None
         self._committed_at = self._block_at = self._asked_kafka_at = float("-inf")
         self._told: set[str] = set()
-        self._is_waiting = self._is_kafka_away = self._is_void = False
+        self._is_waiting = self._is_patient = self._is_revoking = self._is_kafka_away = self._is_void = False
         self._consumer = Consumer(_configuration(broker, self._heed))
         self._consumer.subscribe(list(_SHAPES), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
@@ -114,10 +120,12 @@ class Membership:
         cures: TopicReplacedError, CorruptPlanError.
         """
         try:
+            self._drain()
+            # A call that assigns a partition may bring its first records, too.
             self._open_new()
-            messages = self._drain()
-            self._take(messages)
-            if not messages:
+            if self._arrived:
+                self._take()
+            else:
                 self._settle_quiet()
         except BaseException:
             self._is_void = True
@@ -137,12 +145,20 @@ class Membership:
             ))
 
     def commit(self, place: Place, offset: int, metadata: str) -> None:
+        if self._is_revoking:
+            self._commit_once(place, offset, metadata)
+        else:
+            self._patiently(lambda: self._commit_once(place, offset, metadata))
+
+    def _commit_once(self, place: Place, offset: int, metadata: str) -> None:
         begun = time.monotonic()
         wanted = TopicPartition(place.topic, place.partition, offset, metadata=metadata)
         try:
             answer = self._consumer.commit(offsets=[wanted], asynchronous=False)
         except KafkaException as error:
-            raise CommitRefusedError(f"{place}: the commit of {offset} {metadata!r} failed: {error}") from error
+            cause = error.args[0]
+            kind = _RebalancingError if cause.code() in _REBALANCING_CODES else CommitRefusedError
+            raise kind(f"{place}: the commit of {offset} {metadata!r} failed: {cause.str()}") from error
         if answer is None or answer[0].error is not None:
             raise CommitRefusedError(f"{place}: the commit of {offset} {metadata!r} was refused: {answer}")
         self._committed_at = time.monotonic()
@@ -166,33 +182,37 @@ class Membership:
 
     # Reading.
 
-    def _drain(self) -> list[Message]:
-        """Everything that has come, after the first and not before the pace allows; empty when nothing came in time."""
-        messages, self._early = self._early, []
-        if not messages:
+    def _drain(self) -> None:
+        """Receive everything that has come, waiting a moment for the first and after it for the pace."""
+        if not self._arrived:
             first = self._consumer.poll(_POLL_S)
             if first is None:
-                return []
-            messages.append(first)
+                return
+            self._receive((first,))
         self._stop.wait(max(0.0, self._block_at + _PACE_S - time.monotonic()))
-        return messages + self._consumer.consume(MAX_ROWS, timeout=0)
+        self._receive(self._consumer.consume(MAX_ROWS, timeout=0))
 
-    def _take(self, messages: Iterable[Message]) -> None:
+    def _receive(self, messages: Iterable[Message]) -> None:
+        """Lay each record before the partition it belongs to now; what the partition loses it is read again by another."""
         consumed_us = time.time_ns() // 1000
-        records: dict[tuple[str | None, int | None], list[LogRecord]] = {}
         for message in messages:
             if (error := message.error()) is not None:
                 self._heed(error, message)
                 continue
-            place = (message.topic(), message.partition())
-            if place not in records:
-                records[place] = []
-            records[place].append(LogRecord(message.offset() or 0, message.value(), message.timestamp()[1], consumed_us))
-        for (topic, partition), arrived in records.items():
+            place = Place(message.topic() or "", message.partition() or 0)
+            if place in self._streams:
+                if place not in self._arrived:
+                    self._arrived[place] = []
+                self._arrived[place].append(
+                    LogRecord(message.offset() or 0, message.value(), message.timestamp()[1], consumed_us),
+                )
             self._is_kafka_away = False
-            stream = self._streams.get(Place(topic or "", partition or 0))
-            if stream is not None:
-                self._work(stream, lambda stream=stream, arrived=arrived: stream.take(arrived))  # type: ignore[misc]
+
+    def _take(self) -> None:
+        while self._arrived:
+            place = next(iter(self._arrived))
+            stream, records = self._streams[place], self._arrived.pop(place)
+            self._work(stream, lambda stream=stream, records=records: stream.take(records))  # type: ignore[misc]
         self._measure_lag()
 
     def _work(self, stream: Stream, action: Callable[[], None]) -> None:
@@ -208,10 +228,11 @@ class Membership:
 
     def _settle_quiet(self) -> None:
         if time.monotonic() - self._block_at > _QUIET_S:
-            for place, stream in self._streams.items():
-                # Before it is compared with the table it is not known where the partition stands.
-                if place not in self._openings:
-                    stream.settle(self._ends.get(place))
+            for place, stream in list(self._streams.items()):
+                # The end is beyond what has arrived meanwhile.
+                if self._streams.get(place) is stream and place not in self._arrived:
+                    end = self._ends.get(place)
+                    self._work(stream, lambda stream=stream, end=end: stream.settle(end))  # type: ignore[misc]
         if self._is_kafka_away and time.monotonic() - self._asked_kafka_at > 1:
             self._asked_kafka_at = time.monotonic()
             self._is_kafka_away = not self._answers()
@@ -243,7 +264,6 @@ class Membership:
             resumed = resumption(offset, committed.metadata or "", low, high)
             self._streams[place] = PartitionStream(place, resumed, self, MAX_ROWS)
             self._openings[place] = _Opening(resumed, offset is None, low, high)
-            self._ends.pop(place, None)
             log.info("partition assigned", place=str(place), start=resumed.start, replays=str(resumed.plan or ""))
         started = [TopicPartition(each.topic, each.partition, self._streams[Place(each.topic, each.partition)].next_offset)
                    for each in partitions]
@@ -258,6 +278,7 @@ class Membership:
             stream = self._forget(place)
             if stream is None or self._is_void or not is_open:
                 continue
+            self._is_revoking = True
             try:
                 stream.settle()
             except CommitRefusedError as error:
@@ -265,6 +286,8 @@ class Membership:
                 log.warning("partition given up without a last commit", place=str(place), error=str(error))
             else:
                 log.info("partition given up", place=str(place), next_offset=stream.next_offset)
+            finally:
+                self._is_revoking = False
 
     def _lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self.waiting_for = _ASSIGNMENT
@@ -275,15 +298,15 @@ class Membership:
     def _forget(self, place: Place) -> Stream | None:
         self._openings.pop(place, None)
         self._ends.pop(place, None)
+        self._arrived.pop(place, None)
         self._metrics.lag.remove(place.topic, str(place.partition))
         return self._streams.pop(place, None)
 
     def _open_new(self) -> None:
         """Before a partition's first block: compare with what ClickHouse holds, and note what Kafka no longer has."""
-        for place in list(self._openings):
-            stream = self._streams.get(place)
-            if stream is not None:
-                self._work(stream, lambda stream=stream: self._open(stream))  # type: ignore[misc]
+        while self._openings:
+            stream = self._streams[next(iter(self._openings))]
+            self._work(stream, lambda stream=stream: self._open(stream))  # type: ignore[misc]
         if self.waiting_for == _ASSIGNMENT and self._streams and not self._openings:
             self.waiting_for = ""
 
@@ -301,6 +324,7 @@ class Membership:
             log.error("the group has forgotten its offsets, going on after the last row", place=str(place), offset=held)
             resumed = resumption(held + 1, "", opening.low, opening.high)
             self._working = self._streams[place] = PartitionStream(place, resumed, self, MAX_ROWS)
+            self._arrived.pop(place, None)
             self._consumer.seek(TopicPartition(place.topic, place.partition, resumed.start))
         if resumed.gap is not None:
             gap, reason = resumed.gap, "Kafka's retention deleted the offsets before they were read"
@@ -313,7 +337,7 @@ class Membership:
 
     def _patiently(self, action: Callable[[], Answer], confirm: Callable[[], None] | None = None) -> Answer:
         """`action`, as often as it takes; nothing is fetched meanwhile, and the process stays in the group."""
-        attempts = 0
+        attempts, is_outermost = 0, not self._is_patient
 
         def once() -> Answer:
             nonlocal attempts
@@ -323,18 +347,21 @@ class Membership:
             return action()
 
         retrying = Retrying(
-            retry=retry_if_exception_type((ClickHouseUnavailableError, DeadLettersUnavailableError)),
+            retry=retry_if_exception_type((ClickHouseUnavailableError, DeadLettersUnavailableError, _RebalancingError)),
             wait=wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1), sleep=self._wait_in_group,
             before_sleep=self._note_wait,
         )
+        self._is_patient = True
         try:
             answer = retrying(once)
-            if self._is_waiting:
+            if is_outermost and self._is_waiting:
                 log.info("going on")
             return answer
         finally:
-            if self._is_waiting:
-                self._end_wait()
+            if is_outermost:
+                self._is_patient = False
+                if self._is_waiting:
+                    self._end_wait()
 
     def _note_wait(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
@@ -343,7 +370,10 @@ class Membership:
             self._metrics.is_waiting.set(1)
             self._consumer.pause(self._consumer.assignment())
         self.waiting_for = str(error)
-        self._tell("waiting", str(error))
+        if isinstance(error, _RebalancingError):
+            log.info("the group counts its members", commit=str(error))
+        else:
+            self._tell("waiting", str(error))
 
     def _end_wait(self) -> None:
         self._is_waiting, self.waiting_for = False, "" if self._streams else _ASSIGNMENT
@@ -359,7 +389,7 @@ class Membership:
                 raise StoppingError
             message = self._consumer.poll(min(_POLL_S, left))
             if message is not None:
-                self._early.append(message)
+                self._receive((message,))
             if self._working is not None and self._streams.get(self._working.place) is not self._working:
                 raise PlaceTakenError
 

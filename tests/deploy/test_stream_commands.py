@@ -63,7 +63,7 @@ def test_equal_engines_are_told_in_one_line_and_exit_code_0(monkeypatch: pytest.
     assert code == 0
     assert output.splitlines()[-1] == (
         "7 rows up to LSN 16/B374D848: 0 lost, 0 doubled, candles and windows equal to a recomputation")
-    assert "equal, 3 not there yet" in output
+    assert "equal, 3 to come" in output
     assert "finnhub_trades of 2026-11-20: 5 rows archived and dropped from Postgres" in output
     assert asked.options == {"lake": True, "wait_s": 60, "proves": True, "drops": False}
 

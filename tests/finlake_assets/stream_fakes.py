@@ -15,7 +15,10 @@ from finlake_resources.change_capture import ChangeCapture, ConnectorHealth
 from finlake_resources.clickhouse import ClickHouse, ClickHouseRefused
 from finlake_resources.kafka import KafkaTopics, Watermarks
 from finlake_resources.market import FeedGaps, Market, SlotHealth
+from finlake_resources.reconciliation.reconcile import Reconciliation
+from finlake_resources.reconciliation.report import ReconcileReport
 from finlake_resources.service_errors import ServiceUnavailable
+from finlake_resources.spark_jobs import SparkJobs
 
 NOW = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)  # a Friday, 11:00 in New York
 SLOT = SlotHealth(
@@ -147,6 +150,19 @@ def webhook_of(log: StreamLog, url_file: str | None = "url") -> AlertWebhook:
     return FakeWebhook(url_file=url_file)
 
 
+def reconciliation_of(log: StreamLog) -> Reconciliation:
+    """A comparison whose first engine does not answer: what it finds is for others to test."""
+
+    class SilentReconciliation(Reconciliation):
+        def run(self, jobs: SparkJobs | None, *, wait_s: float = 60, proves_days: bool = False,
+                drops_proven: bool = False) -> ReconcileReport:
+            log.asked.append("reconciliation")
+            raise ServiceUnavailable("postgres", "127.0.0.1:1", "connection refused")
+
+    return SilentReconciliation(
+        market_uri="", market_password_file="", kafka_bootstrap="", clickhouse_url="", clickhouse_password_file="")
+
+
 def stream_of(log: StreamLog, *, is_live: bool = True, now: datetime = NOW) -> Stream:
     """The services as questions see them."""
     return Stream(
@@ -158,7 +174,7 @@ def resources_of(log: StreamLog) -> dict[str, object]:
     """The services as Dagster's resources."""
     return {
         "market": market_of(log), "topics": topics_of(log), "capture": capture_of(log), "clickhouse": clickhouse_of(log),
-        "alerts": webhook_of(log),
+        "alerts": webhook_of(log), "reconciliation": reconciliation_of(log),
     }
 
 

@@ -18,6 +18,7 @@ from spark.contracts import gold, lake
 from spark.jobs.report import AuditFailed, JobReport, Window
 from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs, report_of
+from tests.finlake_assets.stream_fakes import StreamLog, resources_of
 
 END = date(2018, 3, 27)
 FETCHED_TS = datetime(2018, 3, 28, tzinfo=UTC)
@@ -70,6 +71,7 @@ class Bench:
         self.defs = build_defs(
             settings_of("local", "sample"), jobs=recording_jobs(self.log), gdelt=scripted_gdelt(self.skipped),
             stooq=scripted_stooq(self.dropped, self.asked, self.answers),
+            **resources_of(StreamLog(silent={"postgres", "kafka", "kafka_connect", "clickhouse"})),
         )
 
     def run(

@@ -9,6 +9,7 @@ from finlake_assets.checks import reconciled
 from finlake_resources.reconciliation.comparison import Ids, RowDifferences
 from finlake_resources.reconciliation.reconcile import Reconciliation
 from finlake_resources.reconciliation.report import DerivedReport, EngineReport, ReconcileReport
+from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.spark_jobs import SparkJobs
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
@@ -16,7 +17,7 @@ EQUAL = EngineReport(engine="ClickHouse", relation="finnhub_trades", row_count=7
 QUOTES = EngineReport(engine="ClickHouse", relation="finnhub_quotes", row_count=0, bucket_count=0)
 
 
-def told(*engines: EngineReport, different_candles: int = 0) -> Mapping[str, dg.AssetCheckEvaluation]:
+def told(*engines: EngineReport, different_candles: int = 0, silent: str = "") -> Mapping[str, dg.AssetCheckEvaluation]:
     """The evaluations by table when a comparison finds this."""
     derived = tuple(
         DerivedReport(table=f"speed.{name}", window_count=5, moving_count=0,
@@ -29,6 +30,8 @@ def told(*engines: EngineReport, different_candles: int = 0) -> Mapping[str, dg.
 
         def run(self, jobs: SparkJobs | None, *, wait_s: float = 60, proves_days: bool = False,
                 drops_proven: bool = False) -> ReconcileReport:
+            if silent:
+                raise ServiceUnavailable(silent, "127.0.0.1:1", "connection refused")
             return ReconcileReport(
                 lsn=0x1_0000_00AB, cut_ts=datetime(2026, 11, 21, tzinfo=UTC), engines=engines, derived=derived,
                 row_counts={"finnhub_trades": 7, "finnhub_quotes": 0})
@@ -52,6 +55,14 @@ def test_equal_engines_pass_on_every_live_table() -> None:
     assert set(found) == {"speed.stock_realtime", "speed.quotes_realtime", "speed.candles_1m", "speed.windows_30s",
                           "speed.price_volume_15s"}
     assert "up to LSN 1/AB" in (found["speed.stock_realtime"].description or "")
+
+
+def test_an_engine_that_does_not_answer_leaves_every_table_unjudged_and_says_which() -> None:
+    found = told(silent="kafka")
+    assert {evaluation.severity for evaluation in found.values()} == {dg.AssetCheckSeverity.WARN}
+    assert all("not judged: kafka at 127.0.0.1:1" in (evaluation.description or "") for evaluation in found.values())
+    assert not any(evaluation.passed for evaluation in found.values())
+    assert len(found) == 5
 
 
 def test_a_lost_row_is_an_error_that_names_it() -> None:

@@ -114,6 +114,11 @@ def test_a_row_that_postgres_deleted_later_is_explained_and_no_fault() -> None:
     assert differences.fault_count == 0
 
 
+def test_a_row_expected_twice_and_found_once_is_missing() -> None:
+    row = trade(1, "AAPL", 480_000, 1, 1)
+    assert compare_rows({row.row_id: [row.content] * 2}, {row.row_id: [row.content]}).missing.count == 1
+
+
 def test_only_the_first_ids_are_named_and_all_are_counted() -> None:
     rows = [trade(number, "AAPL", 480_000, 1, 1) for number in range(100)]
     missing = compared(rows, []).missing

@@ -67,7 +67,7 @@ class World:
 
 
 class Process:
-    """One sink process; `crash_in` effects from now it is killed, at `retry` its next insert is answered by an error."""
+    """One sink process. `crash_in` effects from now it is killed, or, when it `gives_up`, the partition is taken from it."""
 
     stream_type: type[PartitionStream[Offsets]] = PartitionStream
 
@@ -75,17 +75,21 @@ class Process:
         self.world = world
         self.generation = world.generation
         self.crash_in: int | None = None
-        self.delays_insert = self.retries_insert = False
+        self.delays_insert = self.retries_insert = self.gives_up = False
         resumed = resumption(world.committed, world.metadata, 0, world.end)
         self.stream = self.stream_type(PLACE, resumed, self, max_rows)
 
     def _step(self) -> None:
         if self.crash_in is not None:
             if self.crash_in == 0:
+                if self.gives_up:
+                    self.crash_in = None
+                    self.stream.settle()
                 raise Crash
             self.crash_in -= 1
 
     def prepare(self, place: Place, records: Sequence[LogRecord]) -> Offsets:
+        self._step()
         return tuple(record.offset for record in records)
 
     def commit(self, place: Place, offset: int, metadata: str) -> None:
@@ -134,10 +138,10 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.process = self.process_type(self.world, max_rows)
 
     @precondition(lambda self: self.process is not None)
-    @rule(count=st.integers(1, 7), crash_in=st.none() | st.integers(0, 9), retries=st.booleans())
-    def it_reads(self, count: int, crash_in: int | None, retries: bool) -> None:
+    @rule(count=st.integers(1, 7), crash_in=st.none() | st.integers(0, 9), gives_up=st.booleans(), retries=st.booleans())
+    def it_reads(self, count: int, crash_in: int | None, gives_up: bool, retries: bool) -> None:
         assert self.process is not None
-        self.process.crash_in, self.process.retries_insert = crash_in, retries
+        self.process.crash_in, self.process.gives_up, self.process.retries_insert = crash_in, gives_up, retries
         self._run(self.process, lambda process: process.read(count))
 
     @precondition(lambda self: self.process is not None)
@@ -223,7 +227,7 @@ class _WithoutPlan(PartitionStream[Offsets]):
 class _WithoutToken(PartitionStream[Offsets]):
     def _insert(self, plan: Plan, prepared: Offsets) -> None:
         self._effects.insert(self.place, f"{len(self._effects.world.row_tokens)}", prepared, lambda: None)  # type: ignore[attr-defined]
-        self._in_flight = None
+        self._in_flight, self._done = None, plan.last + 1
 
 
 class _CommittingAfterwards(PartitionStream[Offsets]):

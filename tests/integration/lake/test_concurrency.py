@@ -13,7 +13,7 @@ from pyiceberg.table import Table as IcebergTable
 from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts.table import Table
 from spark.jobs.report import CheckOutcome, TableReport, Window
-from spark.storage import Lake, LakeLocation, WindowContent, between
+from spark.storage import Lake, LakeLocation, WindowContent, _Audited, between
 from tests.integration.lake.bars import ADDRESS, bars, frame
 from tests.integration.lake.chain import PROVENANCE
 
@@ -97,12 +97,12 @@ class OvertakenLake(Lake):
         self.intruder: TableReport | None = None
 
     def _audit(
-        self, contract: Table, window: Window | None, branch: str | None,
+        self, contract: Table, audited: _Audited, branch: str | None,
     ) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
-        audited = super()._audit(contract, window, branch)
+        found = super()._audit(contract, audited, branch)
         if self.intruder is None:
             self.intruder = self.overtake()
-        return audited
+        return found
 
 
 @pytest.mark.parametrize("writer", [by_spark, by_pyiceberg])

@@ -4,30 +4,102 @@ Dagster is left out for the sake of time: the archive is made by the jobs that a
 `finlake chaos` kills its daemon and its runs too.
 """
 
-import pytest
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from deploy.bench.lake_steps import lake_jobs
+from deploy.bench.made_up_trades import TradeMaker
+from deploy.bench.ods_load import stream_of
 from deploy.bench.temporary_lake import temporary_stack
 from deploy.chaos.plan import STREAM_TARGETS
-from deploy.chaos.run import STREAM_SERVICES, Options, wreak
+from deploy.chaos.run import STREAM_SERVICES, ChaosReport, Options, wreak
+from deploy.cli.main import app
 from deploy.local.layout import REPOSITORY
+from deploy.local.stack import LocalStack
+from finlake_resources.reconciliation.reconcile import build_reconciliation
+from finlake_resources.reconciliation.relations import TRADES
+from finlake_services.trade_feed.ods_writer import OdsAccess, OdsWriter
+from finlake_services.trade_feed.rows import TradeRow
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 TEN_KILLS = Options(kills=10, seed=20261121, seconds_between=2.5, has_dagster=False)
+YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
+YESTERDAYS_ROWS = 500
 
 
-@pytest.mark.timeout(900)
-def test_ten_kills_lose_nothing_and_double_nothing() -> None:
+@dataclass(frozen=True)
+class Survivor:
+    """A stack after the kills, and what was found then."""
+
+    stack: LocalStack
+    outcome: ChaosReport
+
+
+@pytest.fixture(scope="module")
+def survivor() -> Iterator[Survivor]:
     with temporary_stack(REPOSITORY / ".finlake" / "jars", STREAM_SERVICES, print) as stack:
-        outcome = wreak(stack, TEN_KILLS, print)
+        noon_us = int(datetime(YESTERDAY.year, YESTERDAY.month, YESTERDAY.day, 12, tzinfo=UTC).timestamp()) * 1_000_000
+        write(stack, TradeMaker("yesterday", seed=1).message(YESTERDAYS_ROWS, noon_us))
+        yield Survivor(stack, wreak(stack, TEN_KILLS, print))
+
+
+def write(stack: LocalStack, rows: list[TradeRow]) -> None:
+    """Rows into Postgres, as the feed writes them."""
+    stream = stream_of(stack.environment())
+
+    async def put() -> None:
+        writer = OdsWriter(OdsAccess(stream.market_uri, "feed", stream.market_feed_password_file))
+        writing = asyncio.create_task(writer.run())
+        await writer.put(rows)
+        writer.close()
+        await writing
+
+    asyncio.run(put())
+
+
+def test_ten_kills_lose_nothing_and_double_nothing(survivor: Survivor) -> None:
+    outcome = survivor.outcome
     assert set(outcome.kills) == set(STREAM_TARGETS)
     assert sum(outcome.kills.values()) == 10
     assert outcome.acknowledged_rows > 1000
     assert outcome.comparison.is_proven, outcome.verdict
     assert outcome.is_survived, outcome.verdict
-    rows = outcome.comparison.row_counts["finnhub_trades"]
     # The feed's own rows beside those of the writer: it came back too.
-    assert rows > outcome.acknowledged_rows
-    archived = next(each for each in outcome.comparison.engines if (each.engine, each.relation) == ("Iceberg", "finnhub_trades"))
-    assert archived.row_count >= outcome.acknowledged_rows
+    assert outcome.comparison.row_counts[TRADES.name] > outcome.acknowledged_rows + YESTERDAYS_ROWS
+    archived = next(each for each in outcome.comparison.engines if (each.engine, each.relation) == ("Iceberg", TRADES.name))
+    assert archived.row_count >= outcome.acknowledged_rows + YESTERDAYS_ROWS
     assert all(each.window_count > 0 for each in outcome.comparison.derived)
+
+
+def test_a_past_day_found_in_the_archive_is_proven_and_dropped_and_still_known(survivor: Survivor) -> None:
+    environment = survivor.stack.environment()
+    stream = stream_of(environment)
+    reconciliation, jobs = build_reconciliation(stream), lake_jobs(environment)
+    first = reconciliation.run(jobs, proves_days=True, drops_proven=True)
+    assert first.is_proven, first.verdict
+    assert (TRADES.name, YESTERDAY, YESTERDAYS_ROWS, True) in [
+        (day.relation, day.day, day.row_count, day.is_dropped) for day in first.days]
+    password = stream.market_reconcile_password_file.read_text(encoding="utf-8").strip()
+    with psycopg.connect(stream.market_uri, user="reconcile", password=password) as connection:
+        partition = connection.execute(
+            "SELECT to_regclass(%s)", [f"ods.finnhub_trades_p{YESTERDAY:%Y%m%d}"]).fetchone()
+    assert partition == (None,)
+    # What Postgres no longer holds is compared with the proof, and is nobody's surplus.
+    second = reconciliation.run(jobs, proves_days=True)
+    assert second.is_proven, second.verdict
+    assert YESTERDAY not in [day.day for day in second.days]
+    assert second.row_counts[TRADES.name] >= first.row_counts[TRADES.name] - YESTERDAYS_ROWS
+
+
+def test_the_hops_of_the_trades_that_came_can_be_looked_at(survivor: Survivor) -> None:
+    result = CliRunner().invoke(app, ["latency", "--home", str(survivor.stack.layout.home), "--window", "2h"])
+    assert result.exit_code == 0, result.output
+    assert "received → committed" in result.stdout
+    assert "total" in result.stdout

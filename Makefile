@@ -35,11 +35,11 @@ lint: install ## Check style and types.
 	$(RUN) ruff check .
 	$(RUN) mypy
 
-# Alert rules are tested by Prometheus's own tool, which Go builds once; without Go those tests say that they are skipped.
-promtool: install
+# Takes some minutes and 0.9 GB of Go modules, once. Without it, the tests that need it say that they are skipped.
+promtool: install ## Build Prometheus's tool that tests the alert rules; needs Go.
 	$(RUN) deploy.prometheus.checker
 
-test: lint promtool ## Check style and types, then run all tests, those on a real local stack included.
+test: lint ## Check style and types, then run all tests, those on a real local stack included.
 	$(RUN) pytest -m "not stack" -n 2
 	$(RUN) pytest -m stack
 

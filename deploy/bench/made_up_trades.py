@@ -12,7 +12,10 @@ TICK = 0.0005
 
 @dataclass
 class TradeMaker:
-    """Messages of one made-up connection, each of some trades; equal seeds give equal trades."""
+    """Messages of one made-up connection, each of some trades; equal seeds give equal trades.
+
+    The last trade of every message is of the first symbol: who watches that symbol has seen all messages.
+    """
 
     connection_id: str
     seed: int
@@ -32,7 +35,7 @@ class TradeMaker:
 
     def _trades(self, row_count: int, received_us: int) -> Iterator[TradeRow]:
         for position in range(row_count):
-            number = self._random.randrange(self.symbol_count)
+            number = 0 if position == row_count - 1 else self._random.randrange(self.symbol_count)
             price = round(self._prices[number] * (1 + TICK * self._random.gauss(0, 1)), 4)
             self._prices[number] = price
             yield TradeRow(

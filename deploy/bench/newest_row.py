@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from math import ceil
 
 from deploy.bench.clickhouse_readers import reader
+from deploy.bench.made_up_trades import symbol_of
 from deploy.bench.ods_load import stream_of
 from finlake_services.trade_feed.clock import wall_us
 from spark.contracts.speed import STOCK_REALTIME
 
 PAUSE_S = 0.01
-# Parts of older rows are passed over by what ClickHouse knows of their partition.
+# Of the symbol with which every message ends, which the table's order finds at once: the newest offset of it says that all
+# before it are there, because a sink's block is there as a whole and after those before it.
 NEWEST = (
-    f"SELECT max(kafka_offset) FROM {STOCK_REALTIME.address} "
-    "WHERE received_ts > now64(6) - INTERVAL 300 SECOND AND connection_id = {connection_id:String}"
+    f"SELECT max(kafka_offset) FROM {STOCK_REALTIME.address} WHERE symbol = '{symbol_of(0)}' "
+    "AND trade_ts > now64(3) - INTERVAL 300 SECOND AND connection_id = {connection_id:String}"
 )
 
 

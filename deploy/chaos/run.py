@@ -2,13 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
@@ -24,9 +23,6 @@ from deploy.local.stack import LocalStack
 from finlake_resources.connect import KafkaConnect
 from finlake_resources.reconciliation.reconcile import build_reconciliation
 from finlake_resources.reconciliation.report import ReconcileReport
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Report = Callable[[str], None]
 
@@ -151,7 +147,7 @@ def _watch(victim: Victim, report: Report) -> float:
 
 
 @contextmanager
-def _flag(file: Path) -> "Iterator[Path]":
+def _flag(file: Path) -> Iterator[Path]:
     """A file that is not there yet, and is gone afterwards."""
     file.unlink(missing_ok=True)
     try:

@@ -43,12 +43,11 @@ class EngineReport:
     @property
     def verdict(self) -> str:
         """`equal`, `equal, N to come`, `behind by N`, or what is wrong."""
-        if self.faulty:
-            return ", ".join(f"{ids.count} {kind}" for kind, ids in self.faulty.items())
-        if self.faults:
-            return "; ".join(self.faults)
+        wrong = [f"{ids.count} {kind}" for kind, ids in self.faulty.items()]
         if self.unexamined_bucket_count:
-            return f"{self.unexamined_bucket_count} buckets differ"
+            wrong.append(f"{self.unexamined_bucket_count} more groups differ")
+        if wrong or self.faults:
+            return "; ".join([", ".join(wrong), *self.faults] if wrong else self.faults)
         if self.is_late:
             return f"behind by {self.behind_count + (self.differences.missing.count if self.may_still_come else 0)}"
         return f"equal, {self.behind_count} to come" if self.behind_count else "equal"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finlake_resources.reconciliation import reconcile
 from finlake_resources.reconciliation.buckets import id_hash
 from finlake_resources.reconciliation.postgres_side import Proof
 from finlake_resources.reconciliation.reconcile import SnapshotUnderWayError
@@ -142,6 +143,14 @@ def test_what_kafka_does_not_show_in_time_is_behind_and_not_lost() -> None:
     one = held(kafka=TRADES[:6], end=70, clickhouse=TRADES[:6]).comparison(kafka_is_late=True)
     assert [(each.verdict, each.is_wrong, each.is_proven) for each in (one.kafka(), one.clickhouse())] == [
         ("behind by 2", False, False)] * 2
+
+
+def test_what_does_not_fit_into_memory_is_counted_by_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "EXAMINED_ROWS", 8)
+    today = [Trade(number=number, offset=90 + number, lsn=100 + number, day=DAY + timedelta(days=1)) for number in range(3)]
+    found = reports(held(postgres=[*TRADES, *today], kafka=[*TRADES, *today], clickhouse=[], silver=[*TRADES, *today]))
+    assert found["ClickHouse"].verdict == "8 missing, 1 more groups differ"
+    assert found["ClickHouse"].is_wrong
 
 
 def proof(rows: list[Trade]) -> Proof:

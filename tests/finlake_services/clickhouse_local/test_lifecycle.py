@@ -151,6 +151,28 @@ def test_a_full_disk_is_clickhouses_own_error_and_the_endpoint_lives(own_server:
         assert admin.post("/", content="SELECT count() FROM speed.ticks WHERE symbol = 'full'").text == "0\n"
 
 
+def test_an_insert_that_a_materialized_view_refuses_is_an_error_and_not_acknowledged(own_server: Server) -> None:
+    with own_server.http("admin") as admin:
+        for statement in (
+            "CREATE TABLE speed.few (symbol String, n Int64) ENGINE = MergeTree ORDER BY symbol",
+            "CREATE MATERIALIZED VIEW speed.refused ENGINE = MergeTree ORDER BY s "
+            "AS SELECT throwIf(n < 0, 'no negative numbers') AS s FROM speed.few",
+        ):
+            assert admin.post("/", content=statement).status_code == 200
+        answer = admin.post("/", params={"query": "INSERT INTO speed.few FORMAT TSV"}, content="a\t-1\n")
+        assert (answer.status_code, answer.headers["x-clickhouse-exception-code"]) == (500, "395")
+        answer = admin.post("/", params={"query": "INSERT INTO speed.few FORMAT TSV"}, content="b\t1\n")
+        assert answer.status_code == 200
+
+
+def test_data_that_do_not_fit_on_the_disk_are_an_error_and_not_acknowledged(own_server: Server) -> None:
+    with own_server.http("admin") as admin:
+        answer = admin.post("/", content="full\t2026-11-21 10:00:00.000\t1\n", params={
+            "query": "INSERT INTO speed.ticks FORMAT TSV", "min_free_disk_bytes_to_perform_insert": str(1 << 60)})
+        assert answer.headers["x-clickhouse-exception-code"] == "243"
+        assert admin.post("/", content="SELECT count() FROM speed.ticks WHERE symbol = 'full'").text == "0\n"
+
+
 @pytest.mark.parametrize(("users", "reason"), [
     ("nonsense", "must be JSON"), ("{}", "holds no users"), ('{"a b": {}}', "a name is"), ('{"a": 1}', "must be an object"),
     ('{"a": {"rights": "owner", "password_file": "p"}}', "rights must be"),

@@ -21,7 +21,8 @@ from finlake_services.sample_sources.finnhub import CallWindow, is_accepted
 from finlake_services.sample_sources.finnhub_trades import TradeMaker
 
 MOST_SYMBOLS = 50
-DEFAULT_TRADES_PER_S = 50.0
+# Enough to see candles move; each commit costs every service downstream some milliseconds.
+DEFAULT_TRADES_PER_S = 10.0
 DEFAULT_PING_INTERVAL_S = 60.0
 
 _TICK_S = 0.02

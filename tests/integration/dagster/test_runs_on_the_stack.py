@@ -215,7 +215,7 @@ def written_by_hand(lake: "Lake", address: str, rows: pa.Table) -> Iterator[None
 def finlake_check(stack: LocalStack) -> "subprocess.CompletedProcess[str]":
     """`finlake check`: every check over everything published."""
     command = [sys.executable, "-m", "deploy.cli.main", "check", "--home", str(stack.layout.home)]
-    return subprocess.run(command, cwd=REPOSITORY, check=False, timeout=120, capture_output=True, text=True)
+    return subprocess.run(command, cwd=REPOSITORY, check=False, timeout=300, capture_output=True, text=True)
 
 
 def kill_in_step(webserver: Webserver, run_id: str, step: str) -> None:

@@ -53,21 +53,24 @@ def changes_from(
     bootstrap: str, start: int, enough: Callable[[list[Change]], bool], *, of: str, topic: str = TRADES,
     timeout_s: float = 60,
 ) -> list[Change]:
-    """The changes from `start` that concern the connection id `of`, until they are `enough` and no more come at once.
+    """The changes from `start` that concern the connection id `of`, until they are `enough` and no more come for a second.
+
+    Others' rows may come all the while: the feed of the stack may run.
 
     Raises AssertionError with what was read when they never are.
     """
     found: list[Change] = []
     with _consumer(bootstrap) as consumer:
         consumer.assign([TopicPartition(topic, 0, start)])
-        deadline = monotonic() + timeout_s
+        last_found = monotonic()
+        deadline = last_found + timeout_s
         while monotonic() < deadline:
-            message = consumer.poll(1)
-            if message is not None and not _is_error(message):
-                change = _change(message)
-                if change is not None and change.after.get("connection_id") == of:
-                    found.append(change)
-            elif enough(found):
+            message = consumer.poll(0.2)
+            change = None if message is None or _is_error(message) else _change(message)
+            if change is not None and change.after.get("connection_id") == of:
+                found.append(change)
+                last_found = monotonic()
+            elif monotonic() - last_found > 1 and enough(found):
                 return found
     raise AssertionError(f"{len(found)} changes of {of} after {timeout_s} s: {found[-3:]}")
 

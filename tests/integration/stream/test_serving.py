@@ -261,7 +261,10 @@ def test_live_candles_are_compared_with_those_of_the_archive(
         return ([f"{row['symbol']} {row['minute_ts']:%H:%M} {row['batch_rows']}/{row['speed_rows']}" for row in wrong],
                 {str(row["side"]): int(row["minutes"]) for row in totals})
 
-    assert shown.newest("speed.candles_1m_state", "minute_ts") == minute + timedelta(minutes=1)
+    newest = shown.newest("speed.candles_1m_state", "minute_ts")
+    # The feed of the stack may have added newer ones.
+    assert newest is not None
+    assert newest >= minute + timedelta(minutes=1)
     # CMPC's trade lies beyond the archive, and so does the second one of CMPB.
     assert differing(agreed, 6001) == ([], {"batch": 2, "speed": 2})
     assert differing(agreed, 7000) == ([], {"batch": 3, "speed": 3})

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from deploy.cli.dagster_client import DagsterClient
     from finlake_resources.settings import Settings
+    from finlake_resources.spark_jobs import SparkJobs
     from spark.storage import Lake
 
 app = typer.Typer()
@@ -54,8 +55,9 @@ def demo(
     settings = stack_settings(home)
     dagster = DagsterClient(settings.dagster_url)
     console.print(summary(carry_out(dagster, DEMO_RUNS, console)))
-    console.print(Text.from_ansi(_chart(lake_jobs(home).lake())))
-    is_proven = _stream(settings, sample_sources_url(home), dagster, console)
+    jobs = lake_jobs(home)
+    console.print(Text.from_ansi(_chart(jobs.lake())))
+    is_proven = _stream(settings, jobs, sample_sources_url(home), dagster, console)
     console.print(f"Prices are real: Quandl WIKI, public domain, to {LAST_SESSION}. News of {NEWS_START} to {NEWS_END} is "
                   f"generated and labelled so; {REAL_NEWS_DAY} is one real slot of the GDELT Project (https://www.gdeltproject.org/)."
                   " Live trades and quotes are generated.")
@@ -65,13 +67,14 @@ def demo(
         raise typer.Exit(1)
 
 
-def _stream(settings: "Settings", samples_url: str, dagster: "DagsterClient", console: "Console") -> bool:
+def _stream(
+    settings: "Settings", jobs: "SparkJobs", samples_url: str, dagster: "DagsterClient", console: "Console",
+) -> bool:
     """Show trades flowing, archive them, serve gold beside them, and compare all engines; whether nothing is amiss."""
     from deploy.bench.clickhouse_readers import reader
     from deploy.cli.live_view import faster, watch
     from deploy.cli.reconcile_view import show
     from deploy.cli.run_view import carry_out, summary
-    from finlake_resources.build import build_jobs
     from finlake_resources.reconciliation.reconcile import build_reconciliation
 
     with reader(settings.stream) as client, faster(samples_url, SHOWN_TRADES_PER_S):
@@ -79,7 +82,7 @@ def _stream(settings: "Settings", samples_url: str, dagster: "DagsterClient", co
     today = datetime.now(UTC).date()
     archive = PlannedRun(job="stream_archive", first_key=today, last_key=today)
     console.print(summary(carry_out(dagster, (archive, PlannedRun(job="serving")), console)))
-    report = build_reconciliation(settings.stream).run(build_jobs(settings))
+    report = build_reconciliation(settings.stream).run(jobs)
     show(report, console)
     return report.is_proven
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 import dagster as dg
 
+from finlake_resources.clickhouse_client import open_client
 from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.spark_jobs import PublishedSnapshot
 from spark.contracts.clickhouse_serving import LOADING, Origin, engine_over, loaded_table, origin_of, rows_of_snapshot
@@ -221,17 +221,13 @@ class ClickHouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def _client(self, user: Literal["admin", "reader"]) -> "Iterator[Client]":
-        import clickhouse_connect
         from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
         password_file = Path(self.admin_password_file if user == "admin" else self.reader_password_file)
-        parts = urlsplit(self.url)
+        answer_timeout_s = LOAD_TIMEOUT_S if user == "admin" else QUESTION_TIMEOUT_S
         try:
-            password = password_file.read_text(encoding="utf-8").strip()
-            client = clickhouse_connect.get_client(
-                host=parts.hostname or "", port=parts.port or 8123, secure=parts.scheme == "https", username=user,
-                password=password, connect_timeout=CONNECT_TIMEOUT_S, autogenerate_session_id=False,
-                send_receive_timeout=LOAD_TIMEOUT_S if user == "admin" else QUESTION_TIMEOUT_S)
+            client = open_client(
+                self.url, user, password_file, connect_timeout_s=CONNECT_TIMEOUT_S, answer_timeout_s=answer_timeout_s)
         except (OSError, ClickHouseError) as error:
             raise ServiceUnavailable(SERVICE, self.url, error) from error
         try:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from deploy.bench.clickhouse_readers import reader
 from deploy.bench.made_up_trades import symbol_of
 from deploy.bench.ods_load import stream_of
+from finlake_resources.clickhouse_client import reader
 from finlake_services.trade_feed.clock import wall_us
 from spark.contracts.speed import STOCK_REALTIME
 

@@ -43,9 +43,31 @@ def write_trades(environment: Mapping[str, str], load: Load) -> Written:
     return asyncio.run(_write(stream_of(environment), load))
 
 
+def write_past_trades(environment: Mapping[str, str], load: Load) -> Written:
+    """The same rows as fast as Postgres takes them, with the times of the span that ends now. Raises OdsError."""
+    return asyncio.run(_write_past(stream_of(environment), load))
+
+
 def stream_of(environment: Mapping[str, str]) -> StreamSettings:
     """The stream's settings for a stack's variables."""
     return settings_for(RawEnvironment.model_validate(environment_variables(environment))).stream
+
+
+async def _write_past(stream: StreamSettings, load: Load) -> Written:
+    writer = OdsWriter(OdsAccess(stream.market_uri, "feed", stream.market_feed_password_file))
+    writing = asyncio.create_task(writer.run())
+    maker = TradeMaker(load.connection_id, seed=load.rows_per_s)
+    message_count = round(load.rows_per_s * load.seconds / load.message_rows)
+    step_us = round(load.message_rows / load.rows_per_s * 1_000_000)
+    first_us = wall_us() - message_count * step_us
+    began, cpu_began = time.perf_counter(), time.process_time()
+    for number in range(message_count):
+        await writer.put(maker.message(load.message_rows, first_us + number * step_us))
+    writer.close()
+    await writing
+    return Written(
+        row_count=message_count * load.message_rows, seconds=time.perf_counter() - began, backlog_rows=0,
+        cpu_s=time.process_time() - cpu_began)
 
 
 async def _write(stream: StreamSettings, load: Load) -> Written:

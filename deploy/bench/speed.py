@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import psutil
 
 from deploy.bench import processor_time
-from deploy.bench.clickhouse_readers import admin, reader
 from deploy.bench.hops import Hops, measured_hops
 from deploy.bench.made_up_trades import SYMBOL_COUNT, symbol_of
 from deploy.bench.newest_row import RowsNeverSeenError, Sight, quantile, waits_ms, watch
@@ -24,6 +23,7 @@ from deploy.bench.ods_load import Load, Written, stream_of, write_trades
 from deploy.bench.temporary_lake import Worker, temporary_stack, worker
 from deploy.local.connectors import local_places, wanted_connectors
 from deploy.local.stack import LocalStack
+from finlake_resources.clickhouse_client import admin, reader
 from finlake_resources.connect import KafkaConnect
 from spark.contracts.speed import CANDLES_1M, STOCK_REALTIME
 

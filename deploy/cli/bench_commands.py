@@ -1,4 +1,4 @@
-"""Commands that measure finlake on this machine: bench batch, bench speed."""
+"""Commands that measure finlake on this machine: bench batch, bench speed, bench catch-up."""
 
 from pathlib import Path
 from typing import Annotated
@@ -84,5 +84,33 @@ def speed(
         results.mkdir(parents=True, exist_ok=True)
         (results / "speed.json").write_text(speed_report.as_json(result))
         (results / "speed.md").write_text(speed_report.markdown(result))
+    if not result.is_met:
+        raise typer.Exit(1)
+
+
+@app.command("catch-up")
+def catch_up(
+    home: Home = DEFAULT_HOME,
+    rate: Annotated[int, typer.Option(min=10, help="Trades per second of the traffic that was missed.")] = 500,
+    minutes: Annotated[int, typer.Option(min=1, help="How long each part was away.")] = 60,
+) -> None:
+    """Let the sink, then Kafka Connect, miss an hour of trades and catch up; exit code 1 when a row or the memory cap is lost.
+
+    Of --home only the downloaded jars are used: the stack is made in a temporary folder and removed again.
+    """
+    from rich.console import Console
+
+    from deploy.bench.catch_up import Absence, measure, results_table
+    from deploy.bench.temporary_lake import ended_like_ctrl_c
+
+    console = Console()
+
+    def report(line: str) -> None:
+        console.print(line, style="dim", highlight=False, soft_wrap=True)
+
+    with ended_like_ctrl_c():
+        result = measure(Absence(rows_per_s=rate, minutes=minutes), home / "jars", report)
+    console.print(results_table(result))
+    console.print(result.verdict, style="bold green" if result.is_met else "bold red", highlight=False, soft_wrap=True)
     if not result.is_met:
         raise typer.Exit(1)

@@ -71,10 +71,10 @@ def _stream(
     settings: "Settings", jobs: "SparkJobs", samples_url: str, dagster: "DagsterClient", console: "Console",
 ) -> bool:
     """Show trades flowing, archive them, serve gold beside them, and compare all engines; whether nothing is amiss."""
-    from deploy.bench.clickhouse_readers import reader
     from deploy.cli.live_view import faster, watch
     from deploy.cli.reconcile_view import show
     from deploy.cli.run_view import carry_out, summary
+    from finlake_resources.clickhouse_client import reader
     from finlake_resources.reconciliation.reconcile import build_reconciliation
 
     with reader(settings.stream) as client, faster(samples_url, SHOWN_TRADES_PER_S):

@@ -52,8 +52,8 @@ def latency(
     """Show how long trades took from hop to hop, from the rows that ClickHouse inserted lately."""
     from rich.console import Console
 
-    from deploy.bench.clickhouse_readers import reader
     from deploy.bench.hops import clock_remarks, duration, hops_table, measured_hops
+    from finlake_resources.clickhouse_client import reader
 
     seconds = int(duration(window).total_seconds())
     with reader(stack_settings(home).stream) as client:

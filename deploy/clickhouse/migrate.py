@@ -10,9 +10,9 @@ from typing import Annotated, Protocol
 import typer
 
 from deploy.clickhouse.migration_files import FOLDER, Migration, MigrationError, read_migrations
+from finlake_resources.clickhouse_client import open_client
 from spark.contracts.clickhouse import ONE_SERVER, Deployment, render, render_text
 
-ADMIN = "admin"
 
 class SqlEngine(Protocol):
     """What a migration needs of ClickHouse."""
@@ -73,11 +73,7 @@ class HttpEngine:
     """ClickHouse over HTTP as the user `admin`."""
 
     def __init__(self, url: str, password_file: Path) -> None:
-        import clickhouse_connect
-
-        self._client = clickhouse_connect.get_client(
-            dsn=url, username=ADMIN, password=password_file.read_text().strip(), autogenerate_session_id=False,
-        )
+        self._client = open_client(url, "admin", password_file)
 
     def command(self, sql: str) -> None:
         self._client.command(sql)

@@ -73,6 +73,10 @@ class Supervisor:
         if self.program(name).state not in {"RUNNING", "STARTING"}:
             self._proxy().supervisor.startProcess(name, False)
 
+    def stop(self, name: str) -> None:
+        """Ask a program to end, and wait until it has; what it does not do by itself is ended for it."""
+        self._proxy().supervisor.stopProcess(name, True)
+
     def program(self, name: str) -> Program:
         return _program(cast(Mapping[str, object], self._proxy().supervisor.getProcessInfo(name)))
 

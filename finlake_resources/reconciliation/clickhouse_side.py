@@ -6,8 +6,8 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from finlake_resources.clickhouse_client import open_client
 from finlake_resources.reconciliation.buckets import (
     US_PER_HOUR,
     Bucket,
@@ -26,8 +26,6 @@ from spark.contracts.speed import CANDLES_1M, STOCK_REALTIME, UNITS_PER_ONE
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
-
-USER = "reader"
 
 Offsets = Mapping[int, int]
 """By partition of a topic, an offset."""
@@ -133,15 +131,11 @@ class LiveTables:
 
     @contextmanager
     def _client(self) -> "Iterator[Client]":
-        import clickhouse_connect
         from clickhouse_connect.driver.exceptions import OperationalError
 
-        address = urlsplit(self._url)
         try:
             if self._connection is None:
-                self._connection = clickhouse_connect.get_client(
-                    host=address.hostname or "", port=address.port or 8123, secure=address.scheme == "https", username=USER,
-                    password=self._password_file.read_text(encoding="utf-8").strip())
+                self._connection = open_client(self._url, "reader", self._password_file)
             yield self._connection
         except (OSError, OperationalError) as error:
             self.close()

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from finlake_resources.clickhouse_client import open_client
 from finlake_services.clickhouse_sink.blocks import Arrived, as_stream
 from finlake_services.clickhouse_sink.exactly_once import Gap, Place
 from spark.contracts.clickhouse import SINK_GAPS
@@ -17,8 +17,6 @@ from spark.contracts.table import Table
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
-
-USER = "sink"
 
 # The token decides what is new, in the rows' table and in each table a materialized view fills. One thread and one
 # format block make one part per partition; a block is inserted wholly into each or not at all.
@@ -95,10 +93,8 @@ class ClickHouse:
     def _ask(self, what: str, question: Callable[["Client"], Answer]) -> Answer:
         try:
             if self._client is None:
-                self._client = clickhouse_connect.get_client(
-                    dsn=self._url, username=USER, password=self._password_file.read_text().strip(),
-                    autogenerate_session_id=False, connect_timeout=5, send_receive_timeout=self._timeout_s,
-                )
+                self._client = open_client(
+                    self._url, "sink", self._password_file, connect_timeout_s=5, answer_timeout_s=self._timeout_s)
             return question(self._client)
         except (ClickHouseError, OSError) as error:
             self._client = None

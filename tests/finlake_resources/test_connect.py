@@ -23,6 +23,7 @@ CONFIG = {"connector.class": "org.example.TradesConnector", "tasks.max": "1", "e
 TRACE = "org.example.Broken: the slot is gone\n\tat org.example.Trades.poll(Trades.java:1)"
 NO_CONNECTOR = (404, {"error_code": 404, "message": f"Connector {NAME} not found"})
 REBALANCE = (409, {"error_code": 409, "message": "Cannot complete request because of a conflicting operation"})
+TIMED_OUT = (500, {"error_code": 500, "message": "Request timed out. The worker is currently joining the group."})
 JETTY = (404, "<html>Error 404 Not Found</html>")
 
 
@@ -104,7 +105,7 @@ def test_drift_names_what_was_changed_added_and_taken_away(connect: KafkaConnect
     assert connect.drift(NAME, CONFIG) == ()
 
 
-@pytest.mark.parametrize("busy", [REBALANCE, JETTY])
+@pytest.mark.parametrize("busy", [REBALANCE, TIMED_OUT, JETTY])
 def test_a_worker_that_rebalances_or_starts_is_asked_again(connect: KafkaConnect, worker: Worker, busy: Any) -> None:
     worker.configs[NAME] = {**CONFIG, "name": NAME, "tasks.max": "2"}
     worker.first_answers = [busy, busy]

@@ -1,7 +1,7 @@
 """The stream looked at for real: Postgres, Kafka and the connector answer every question that does not need ClickHouse."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,13 @@ from finlake_resources.market import Market
 from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.settings import PROJECT_ROOT, Settings
 from tests.integration.lake.chain import settings_of
-from tests.integration.stream.market import FIRST_DAY, FIRST_TS, LAST_DAY, as_role, as_superuser, insert_trades, new_id
+from tests.integration.stream.market import as_role, as_superuser, insert_trades, new_id
 
 pytestmark = pytest.mark.stack
+
+# Long after the rows that other tests leave in the same database.
+FIRST_TS = datetime(2041, 5, 6, 12, tzinfo=UTC)
+DAY = f"{FIRST_TS:%Y-%m-%d}"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,7 @@ def market(settings: Settings) -> Market:
 def trades(idle_stack: LocalStack, settings: Settings) -> Iterator[None]:
     """Three trades of a day to come, which is gone afterwards."""
     with as_role(idle_stack, "feed") as feed:
-        feed.execute("SELECT ods.ensure_partitions(%s, %s)", [FIRST_DAY, LAST_DAY])
+        feed.execute("SELECT ods.ensure_partitions(%s, %s)", [DAY, DAY])
         connection_id = new_id()
         for number in (1, 2, 3):
             insert_trades(feed, connection_id, [number], FIRST_TS + timedelta(seconds=number))

@@ -11,13 +11,13 @@ from math import pi
 import psycopg
 import pytest
 
-from deploy.bench.clickhouse_readers import admin
 from deploy.bench.ods_load import Load, stream_of, write_trades
 from deploy.bench.temporary_lake import temporary_stack
 from deploy.local import host
 from deploy.local.layout import REPOSITORY
 from deploy.local.stack import LocalStack
 from deploy.repair.replay import ReplayError, replay, spans
+from finlake_resources.clickhouse_client import admin
 from finlake_resources.kafka import KafkaTopics
 from finlake_resources.reconciliation.buckets import Content, Tally, units
 from finlake_resources.reconciliation.clickhouse_side import LiveTables

@@ -1,5 +1,7 @@
 """Which loopback ports the services listen on."""
 
+import itertools
+import random
 import socket
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
@@ -7,6 +9,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from deploy.local.errors import PortTakenError
 
 LOOPBACK = "127.0.0.1"
+
+# Below the usual range of outgoing connections.
+CHOSEN_FROM = range(20_000, 32_768)
 
 # Services of the ports that are not named like their service.
 OWNERS = {"kafka_controller": "kafka"}
@@ -66,14 +71,12 @@ def settle(wanted: Ports, services: Collection[str], move: bool) -> Ports:
 
 
 def free_ports() -> Ports:
-    """A free port for every service, chosen by the operating system."""
+    """A free port for every service."""
     return Ports(*_unused(len(fields(Ports))))
 
 
 def _unused(count: int) -> list[int]:
-    # All probes stay open until every port is chosen, so that no port is handed out twice.
-    probes = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+    # Not by the operating system: it chooses from the range that outgoing connections use, and one of those may sit on the
+    # port by the time its service starts.
+    candidates = random.sample(CHOSEN_FROM, len(CHOSEN_FROM))
+    return list(itertools.islice(filter(is_free, candidates), count))

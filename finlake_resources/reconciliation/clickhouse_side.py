@@ -20,9 +20,9 @@ from finlake_resources.reconciliation.derived import Derived, TradeSums
 from finlake_resources.reconciliation.derived import Rows as DerivedRows
 from finlake_resources.reconciliation.relations import Relation
 from finlake_resources.service_errors import ServiceUnavailable
-from spark.contracts.clickhouse import SINK_GAPS, TICK_KEPT_DAYS, exact_units, window_start
+from spark.contracts.clickhouse import SINK_GAPS, exact_units, window_start
 from spark.contracts.column_sums import HASH_DIGITS, UNITS_LIMIT
-from spark.contracts.speed import CANDLES_1M, STOCK_REALTIME, UNITS_PER_ONE
+from spark.contracts.speed import CANDLES_1M, STOCK_REALTIME, TICK_KEPT_DAYS, UNITS_PER_ONE
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

@@ -31,7 +31,7 @@ from finlake_resources.reconciliation.relations import RELATIONS, Relation
 from finlake_resources.reconciliation.report import DayReport, DerivedReport, EngineReport, ReconcileReport
 from finlake_resources.settings import StreamSettings
 from finlake_resources.spark_jobs import SparkJobs
-from spark.contracts.clickhouse import TICK_KEPT_DAYS
+from spark.contracts.speed import TICK_KEPT_DAYS
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState

@@ -20,11 +20,14 @@ from typing import Literal
 
 from spark.contracts.speed import (
     ANOMALIES,
+    CANDLE_KEPT_DAYS,
     CANDLES_1M,
     PRICE_VOLUME_15S,
     QUOTES_REALTIME,
     STOCK_REALTIME,
+    TICK_KEPT_DAYS,
     UNITS_PER_ONE,
+    WINDOW_KEPT_DAYS,
     WINDOWS_30S,
 )
 from spark.contracts.table import Column, Table
@@ -36,11 +39,6 @@ FILLED_BY_CLICKHOUSE = "inserted_ts"
 
 DEDUPLICATION_WINDOW = 10_000
 """Inserted blocks whose tokens are remembered, per table. A replay repeats the last block only."""
-
-TICK_KEPT_DAYS = 30
-WINDOW_KEPT_DAYS = 30
-CANDLE_KEPT_DAYS = 400
-"""Rows go this many days after they were inserted; aggregates this many days after their last trade was."""
 
 BASELINE_WINDOWS = 5
 """Windows before the judged one whose mean is its baseline. Where the symbol has fewer, the mean of those there are."""

@@ -14,6 +14,12 @@ UNITS_PER_ONE = 100_000_000
 FUTURE_TOLERANCE_S = 60
 """A trade dated more than this many seconds after it was received has an impossible time."""
 
+TICK_KEPT_DAYS = 30
+"""Trades and quotes go this many days after they were inserted; whatever is older is in the lake."""
+
+WINDOW_KEPT_DAYS, CANDLE_KEPT_DAYS = 30, 400
+_KEPT_NOTE = "A window goes so many days after its last trade was inserted."
+
 SYMBOL = Column(name="symbol", type="string", note="Symbol as Finnhub names it, such as AAPL or BINANCE:BTCUSDT")
 PRICE_USD = Column(name="price_usd", type="double", unit="USD", note="Price per share or coin, unadjusted")
 VOLUME_SHARES = Column(name="volume_shares", type="double", unit="shares", note="Traded volume; fractional for coins")
@@ -64,6 +70,7 @@ STOCK_REALTIME = Table(
         FLAW, RECEIVED_TS, *TRADE_ID, *HOPS,
     ),
     window="none", window_column="trade_ts", partitioning=None, sort_order=("symbol", "trade_ts"),
+    retention_days=TICK_KEPT_DAYS,
     notes=(
         "Equal trades are kept: they are real. A trade's identity is its connection, message and position.",
         "Trades may arrive out of order, also within a message.",
@@ -76,6 +83,7 @@ QUOTES_REALTIME = Table(
     grain=("kafka_partition", "kafka_offset"),
     columns=(SYMBOL, QUOTE_TS, *QUOTE_NUMBERS, RECEIVED_TS, *QUOTE_ID, *HOPS),
     window="none", window_column="quote_ts", partitioning=None, sort_order=("symbol", "quote_ts"),
+    retention_days=TICK_KEPT_DAYS,
 )
 
 _TRADES = STOCK_REALTIME.address
@@ -104,7 +112,7 @@ CANDLES_1M = Table(
     summary="One-minute candles of trades without a flaw; a late trade corrects the candle it belongs to.",
     grain=("symbol", "minute_ts"), columns=CANDLE_COLUMNS,
     window="none", window_column="minute_ts", partitioning=None, sort_order=("symbol", "minute_ts"),
-    inputs=(_TRADES,),
+    inputs=(_TRADES,), retention_days=CANDLE_KEPT_DAYS, notes=(_KEPT_NOTE,),
 )
 
 WINDOWS_30S = Table(
@@ -128,7 +136,7 @@ WINDOWS_30S = Table(
                sources=_made_of("price_usd")),
     ),
     window="none", window_column="window_start_ts", partitioning=None, sort_order=("symbol", "window_start_ts"),
-    inputs=(_TRADES,),
+    inputs=(_TRADES,), retention_days=WINDOW_KEPT_DAYS, notes=(_KEPT_NOTE,),
 )
 
 PRICE_VOLUME_15S = Table(
@@ -147,8 +155,8 @@ PRICE_VOLUME_15S = Table(
         Column(name="trade_count", type="long", unit="trades", note="Number of trades in the window"),
     ),
     window="none", window_column="window_start_ts", partitioning=None, sort_order=("symbol", "window_start_ts"),
-    inputs=(_TRADES,),
-    notes=("The running mean has no window: what others call their 15-second average is this number.",),
+    inputs=(_TRADES,), retention_days=WINDOW_KEPT_DAYS,
+    notes=("The running mean has no window: what others call their 15-second average is this number.", _KEPT_NOTE),
 )
 
 ANOMALIES = Table(
@@ -170,7 +178,7 @@ ANOMALIES = Table(
         Column(name="price_range_pct", type="double", unit="percent", note="Highest less lowest price, of the mean price"),
     ),
     window="none", window_column="window_start_ts", partitioning=None, sort_order=("symbol", "window_start_ts"),
-    inputs=(WINDOWS_30S.address,),
+    inputs=(WINDOWS_30S.address,), retention_days=WINDOW_KEPT_DAYS, notes=(_KEPT_NOTE,),
 )
 
 TABLES: tuple[Table, ...] = (STOCK_REALTIME, QUOTES_REALTIME, CANDLES_1M, WINDOWS_30S, PRICE_VOLUME_15S, ANOMALIES)

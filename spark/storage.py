@@ -29,8 +29,9 @@ from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 from sqlalchemy.exc import IntegrityError, OperationalError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from spark.audit import WindowContent, audit, content_of
 from spark.contracts import lake as contracts
-from spark.contracts.table import Check, Table
+from spark.contracts.table import Table
 from spark.jobs.report import (
     AuditFailed,
     CheckOutcome,
@@ -55,7 +56,6 @@ from spark.snapshots import (
 )
 
 CATALOG = "lake"
-SAMPLE_ROWS = 10
 EPOCH = date(1970, 1, 1)
 
 # Other tables have no position: the search for one would read their whole history.
@@ -71,18 +71,6 @@ class LakeLocation:
     warehouse: str
     spark_remote: str
     catalog_properties: Mapping[str, str] = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowContent:
-    """Fingerprint of a table's rows in a window: number of rows and an order-free hash, by date."""
-
-    by_date: Mapping[date | None, tuple[int, int]]
-
-    @property
-    def row_count(self) -> int:
-        """Rows in the window."""
-        return sum(count for count, _ in self.by_date.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,35 +347,14 @@ class Lake:
 
     def _audit(self, contract: Table, audited: _Audited,
                branch: str | None) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
-        """All checks in one pass over the rows, plus their fingerprint; samples are read only for failures."""
+        """The contract's checks over what is audited, and the fingerprint of its rows."""
         self.table(contract.address)
         frame = self.spark.table(_spark_name(contract.address, branch))
         if audited.window is not None:
             frame = frame.where(_in_window(contract, audited.window))
         if audited.predicate is not None:
             frame = frame.where(audited.predicate)
-        checks = _all_checks(contract)
-        grain = F.struct(*(F.col(name) for name in contract.grain))
-        counted = frame.groupBy(contract.window_column).agg(
-            F.count(F.lit(1)), _fingerprint(contract),
-            F.count(F.lit(1)) - F.count_distinct(grain),
-            *(F.count_if(F.expr(f"not ({check.predicate})")) for check in checks),
-        ).collect()
-        content = WindowContent(by_date={row[0]: (row[1], row[2]) for row in counted})
-        outcomes = [CheckOutcome(name="grain_is_unique", severity="error", why=f"one row per {', '.join(contract.grain)}",
-                                 failing_count=sum(row[3] for row in counted),
-                                 samples=self._doubled(frame, contract) if any(row[3] for row in counted) else ())]
-        for position, check in enumerate(checks, start=4):
-            failing = sum(row[position] for row in counted)
-            samples = _samples(frame.where(F.expr(f"not ({check.predicate})")), contract) if failing else ()
-            outcomes.append(CheckOutcome(name=check.name, severity=check.severity, why=check.why,
-                                         failing_count=failing, samples=samples))
-        return tuple(outcomes), content
-
-    def _doubled(self, frame: DataFrame, contract: Table) -> tuple[Mapping[str, str], ...]:
-        """Keys that stand more than once."""
-        keys = frame.groupBy(*contract.grain).count().where("count > 1").limit(SAMPLE_ROWS).collect()
-        return tuple({name: str(row[name]) for name in (*contract.grain, "count")} for row in keys)
+        return audit(frame, contract)
 
     def _fast_forward(self, address: str, branch: str, base: int) -> None:
         """Move `main` to the branch if `main` still is at `base`; the branch goes away.
@@ -449,18 +416,6 @@ class Lake:
         return self.catalog.load_table(contract.address)
 
 
-def content_of(frame: DataFrame, table: Table) -> WindowContent:
-    """Fingerprint of any rows that have the table's columns."""
-    grouped = frame.groupBy(table.window_column).agg(F.count(F.lit(1)), _fingerprint(table))
-    return WindowContent(by_date={row[0]: (row[1], row[2]) for row in grouped.collect()})
-
-
-def _fingerprint(table: Table) -> SparkColumn:
-    """Order-free hash of rows. Spark's hash passes over nulls, so that which columns are null is hashed too."""
-    is_null = [F.col(column.name).isNull() for column in table.columns if column.nullable]
-    return F.bit_xor(F.xxhash64(*(F.col(name) for name in table.column_names), *is_null))
-
-
 def _carried(table: IcebergTable, progress: Progress | None) -> dict[str, str]:
     """How far into the stream the table stands after a commit, so that its newest snapshot always says it."""
     if ".".join(table.name()) not in _OF_THE_STREAM:
@@ -503,18 +458,6 @@ def _spark_name(address: str, branch: str | None) -> str:
 def _in_window(table: Table, window: Window) -> SparkColumn:
     column = F.col(table.window_column)
     return (column >= F.lit(window.start)) & (column <= F.lit(window.end))
-
-
-def _all_checks(table: Table) -> tuple[Check, ...]:
-    """The contract's checks and one for its required columns."""
-    required = " and ".join(f"{column.name} is not null" for column in table.columns if not column.nullable)
-    return (Check(name="required_columns_present", predicate=required, why="these columns are never null"), *table.checks)
-
-
-def _samples(frame: DataFrame, table: Table) -> tuple[Mapping[str, str], ...]:
-    """Offending rows as text, key and short columns first."""
-    columns = [*table.grain, *(c.name for c in table.columns if c.type != "string" and c.name not in table.grain)][:12]
-    return tuple({name: str(row[name]) for name in columns} for row in frame.limit(SAMPLE_ROWS).collect())
 
 
 def _window_of(rows: pa.Table, table: Table) -> Window | None:

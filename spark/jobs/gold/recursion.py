@@ -16,11 +16,12 @@ from pyiceberg.expressions import In
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
+from spark.audit import content_of
 from spark.contracts.table import Table
 from spark.jobs.distribute import map_by_ticker
 from spark.jobs.following import followed
 from spark.jobs.report import JobReport, Provenance, Window
-from spark.storage import Lake, between, content_of
+from spark.storage import Lake, between
 
 BARS = "silver.prices_daily"
 # 200 sessions are 290 calendar days; the rest is room for closures. A ticker suspended longer is read in full.

@@ -11,9 +11,10 @@ import pytest
 from pyiceberg.table import Table as IcebergTable
 
 from finlake_resources.spark_jobs import SparkJobs
+from spark.audit import WindowContent
 from spark.contracts.table import Table
 from spark.jobs.report import CheckOutcome, TableReport, Window
-from spark.storage import Lake, LakeLocation, WindowContent, _Audited, between
+from spark.storage import Lake, LakeLocation, _Audited, between
 from tests.integration.lake.bars import ADDRESS, bars, frame
 from tests.integration.lake.chain import PROVENANCE
 

@@ -12,8 +12,9 @@ import pytest
 
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_services.sample_sources import prices
+from spark.audit import WindowContent
 from spark.jobs.report import Window
-from spark.storage import Lake, WindowContent
+from spark.storage import Lake
 from tests.integration.lake.chain import Chain, empty, generated_slot, price_file, published, universe
 
 pytestmark = pytest.mark.stack

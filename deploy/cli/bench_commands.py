@@ -1,13 +1,22 @@
 """Commands that measure finlake on this machine: bench batch, bench speed, bench catch-up."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploy.cli.stack_commands import DEFAULT_HOME, Home
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 app = typer.Typer(no_args_is_help=True, help="Measure finlake on this machine.")
+
+
+def _dimmed(console: "Console") -> Callable[[str], None]:
+    """What prints a line that tells of progress."""
+    return lambda line: console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.callback()
@@ -32,10 +41,7 @@ def batch(
     from deploy.bench.temporary_lake import ended_like_ctrl_c
 
     console = Console()
-
-    def report(line: str) -> None:
-        console.print(line, style="dim", highlight=False, soft_wrap=True)
-
+    report = _dimmed(console)
     with ended_like_ctrl_c():
         comparisons = compare_all(QUICK if quick else FULL, home / "jars", report)
     for part in (part for each in comparisons for part in each.parts):
@@ -67,10 +73,7 @@ def speed(
     from deploy.bench.temporary_lake import ended_like_ctrl_c
 
     console = Console()
-
-    def report(line: str) -> None:
-        console.print(line, style="dim", highlight=False, soft_wrap=True)
-
+    report = _dimmed(console)
     sizes = Sizes(rows_per_s=rate, seconds=seconds, step_seconds=min(30, seconds), tick_count=ticks)
     with ended_like_ctrl_c():
         result = measure(sizes, home / "jars", report, finds_limit=sustained)
@@ -104,10 +107,7 @@ def catch_up(
     from deploy.bench.temporary_lake import ended_like_ctrl_c
 
     console = Console()
-
-    def report(line: str) -> None:
-        console.print(line, style="dim", highlight=False, soft_wrap=True)
-
+    report = _dimmed(console)
     with ended_like_ctrl_c():
         result = measure(Absence(rows_per_s=rate, minutes=minutes), home / "jars", report)
     console.print(results_table(result))

@@ -12,12 +12,12 @@ from finlake_resources.clickhouse_client import reader
 from finlake_services.trade_feed.clock import wall_us
 from spark.contracts.speed import STOCK_REALTIME
 
-PAUSE_S = 0.01
+PAUSE_S = 0.05
 # Of the symbol with which every message ends, which the table's order finds at once: the newest offset of it says that all
 # before it are there, because a sink's block is there as a whole and after those before it.
 NEWEST = (
     f"SELECT max(kafka_offset) FROM {STOCK_REALTIME.address} WHERE symbol = '{symbol_of(0)}' "
-    "AND trade_ts > now64(3) - INTERVAL 300 SECOND AND connection_id = {connection_id:String}"
+    "AND trade_ts > now64(3) - INTERVAL 60 SECOND AND connection_id = {connection_id:String}"
 )
 
 

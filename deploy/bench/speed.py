@@ -40,7 +40,7 @@ TUNED = ("poll.interval.ms", "extended.headers.enabled", "producer.override.ling
 P50_TARGET_MS, P99_TARGET_MS = 300.0, 1000.0
 WARM_UP_S = 30.0
 QUIET_S = 5.0
-STEP_FACTOR, LAST_STEP_RATE = 1.4, 60_000
+STEP_FACTOR, LAST_STEP_RATE = 1.2, 60_000
 # Waiting for Postgres for longer than this when the load ends, a load was not sustained.
 BACKLOG_LIMIT_S = 1.0
 NEAR_ONE_CORE = 0.85

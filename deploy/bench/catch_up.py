@@ -6,7 +6,7 @@ Postgres, Kafka and ClickHouse are compared row by row, and candles and windows 
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,17 +105,22 @@ def measure(absence: Absence, jars: Path, report: Report) -> CatchUpResult:
 
 
 def results_table(result: CatchUpResult) -> "Table":
-    """One row per absence; memory as peak of cap, in MB."""
+    """One row per absence."""
     from rich.table import Table
 
     view = Table(title=f"{result.absence.minutes} min of {result.absence.rows_per_s} trades/s missed", title_justify="left")
-    for heading in ("away", "rows", "caught up in s", "rows/s", *(f"{name} MB" for name in MEMORY_CAP_MB)):
+    for heading in ("away", "rows missed", "arrived", "within s", "rows/s"):
         view.add_column(heading, justify="left" if heading == "away" else "right")
     for part in result.parts:
-        peaks = (f"{part.peak_mb.get(name, 0):.0f} / {cap_mb}" for name, cap_mb in MEMORY_CAP_MB.items())
-        view.add_row(part.part, f"{part.arrived_count} / {part.row_count}", f"{part.seconds:.0f}", f"{part.rows_per_s:.0f}",
-                     *peaks)
+        view.add_row(part.part, f"{part.row_count}", f"{part.arrived_count}", f"{part.seconds:.0f}", f"{part.rows_per_s:.0f}")
     return view
+
+
+def memory_lines(result: CatchUpResult) -> Iterator[str]:
+    """Each process's peak of resident memory, beside what it may take."""
+    for part in result.parts:
+        peaks = ", ".join(f"{name} {part.peak_mb.get(name, 0):.0f} of {cap_mb}" for name, cap_mb in MEMORY_CAP_MB.items())
+        yield f"peak memory in MB after {part.part} was away: {peaks}"
 
 
 def _miss(part: str, stack: LocalStack, writer: Worker, absence: Absence, report: Report) -> CatchUp:

@@ -103,7 +103,7 @@ def catch_up(
     """
     from rich.console import Console
 
-    from deploy.bench.catch_up import Absence, measure, results_table
+    from deploy.bench.catch_up import Absence, measure, memory_lines, results_table
     from deploy.bench.temporary_lake import ended_like_ctrl_c
 
     console = Console()
@@ -111,6 +111,8 @@ def catch_up(
     with ended_like_ctrl_c():
         result = measure(Absence(rows_per_s=rate, minutes=minutes), home / "jars", report)
     console.print(results_table(result))
+    for line in memory_lines(result):
+        console.print(line, highlight=False, soft_wrap=True)
     console.print(result.verdict, style="bold green" if result.is_met else "bold red", highlight=False, soft_wrap=True)
     if not result.is_met:
         raise typer.Exit(1)

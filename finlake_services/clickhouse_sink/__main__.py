@@ -20,7 +20,7 @@ from finlake_services.clickhouse_sink.sink import Sink
 
 def main(
     metrics_port: Annotated[int, typer.Option(min=1, max=65535, help="Loopback port of /metrics and /health.")],
-    memory_mb: Annotated[int, typer.Option(min=64, help="About how much memory to use; a quarter holds fetched records.")] = 384,
+    memory_mb: Annotated[int, typer.Option(min=64, help="About how much memory to use; an eighth holds fetched records.")] = 384,
     instance: Annotated[str | None, typer.Option(
         help="Name of this member, unique in the group: a process restarted under it takes over at once.",
     )] = None,
@@ -39,7 +39,7 @@ def main(
         signal.signal(number, lambda *_: stop.set())
     metrics = Metrics()
     sink = Sink(
-        Broker(bootstrap=stream.kafka_bootstrap, instance=instance, queue_kbytes=memory_mb * 1024 // 4),
+        Broker(bootstrap=stream.kafka_bootstrap, instance=instance, queue_kbytes=memory_mb * 1024 // 8),
         ClickHouse(stream.clickhouse_url, stream.clickhouse_sink_password_file),
         DeadLetters(stream.kafka_bootstrap), metrics, stop,
     )

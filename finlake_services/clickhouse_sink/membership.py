@@ -29,7 +29,7 @@ from finlake_services.clickhouse_sink.metrics import Metrics
 from finlake_services.clickhouse_sink.records import LogRecord
 
 GROUP = "clickhouse_sink"
-MAX_ROWS = 20_000
+MAX_ROWS = 10_000
 
 # A block costs ClickHouse the same whether it holds one row or a thousand: so long nothing is begun after a block. A
 # record that comes after a pause is not held back.

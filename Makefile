@@ -41,7 +41,7 @@ promtool: install ## Build Prometheus's tool that tests the alert rules; needs G
 
 test: lint ## Check style and types, then run all tests, those on a real local stack included.
 	$(RUN) pytest -m "not stack" -n 2
-	$(RUN) pytest -m stack -n 2 --dist loadfile
+	$(RUN) pytest -m stack
 
 test-fast: install ## Run the tests that need no running service.
 	$(RUN) pytest -m "not stack" -n 2

@@ -86,10 +86,17 @@ class Topic:
         """Make the topic; one that was just dropped is not gone at once."""
         made = self._admin.create_topics([NewTopic(self.name, 1, 1, config={"message.timestamp.type": "LogAppendTime"})])
         made[self.name].result(30)
+        self._await(present=True)
         return self
 
     def drop(self) -> None:
         self._admin.delete_topics([self.name])[self.name].result(30)
+        self._await(present=False)
+
+    @retry(stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True)
+    def _await(self, *, present: bool) -> None:
+        """Until the broker's own metadata say so: the answer to a request comes before that."""
+        assert (self._admin.list_topics(self.name, timeout=10).topics[self.name].error is None) == present
 
     def put(self, changes: Iterable[Change], raw: Iterable[bytes | None] = ()) -> None:
         """Commit changes and then raw values in one transaction, which leaves holes between offsets."""

@@ -43,5 +43,5 @@ test: lint ## Check style and types, then run all tests, those on a real local s
 	$(RUN) pytest -m "not stack" -n 2
 	$(RUN) pytest -m stack
 
-test-fast: install ## Run the tests that need no running service.
-	$(RUN) pytest -m "not stack" -n 2
+test-fast: install ## Run the quick tests among those that need no running service.
+	$(RUN) pytest -m "not stack and not slow" -n 2

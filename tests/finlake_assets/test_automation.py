@@ -14,6 +14,8 @@ from finlake_resources.universe_file import UniverseFile
 from spark.contracts import lake
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
+pytestmark = pytest.mark.slow
+
 # Mappings onto partitions that do not exist yet are beta; the definitions silence it, the parts tested here do not.
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 

@@ -20,6 +20,8 @@ from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs, report_of
 from tests.finlake_assets.stream_fakes import StreamLog, resources_of
 
+pytestmark = pytest.mark.slow
+
 END = date(2018, 3, 27)
 FETCHED_TS = datetime(2018, 3, 28, tzinfo=UTC)
 

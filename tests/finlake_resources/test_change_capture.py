@@ -48,7 +48,7 @@ class Worker:
                 """Nothing on the standard error."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def found(self, path: str) -> object:
         if self.config is None:

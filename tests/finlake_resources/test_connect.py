@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -116,7 +116,7 @@ def test_a_worker_that_rebalances_or_starts_is_asked_again(connect: KafkaConnect
 def test_a_worker_that_stays_busy_is_given_up_with_the_reason(connect: KafkaConnect, worker: Worker) -> None:
     worker.first_answers = [REBALANCE] * 1000
     with pytest.raises(ConnectUnavailable, match="conflicting operation"):
-        connect.names()
+        replace(connect, patience_s=0.2).names()
 
 
 def test_a_worker_that_does_not_answer_is_named_with_its_address() -> None:

@@ -118,6 +118,7 @@ def test_the_offset_found_is_before_the_wanted_line_and_near_it(count: int, want
         assert position - offset <= 64 * 1024 + 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole_list_bytes", [4 * MIB, 0])
 def test_the_listed_slots_of_a_day_are_the_same_from_the_whole_list_and_from_a_part(
     sample_server: "SampleServer", whole_list_bytes: int

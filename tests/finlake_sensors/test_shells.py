@@ -17,6 +17,8 @@ from spark.jobs.report import Window
 from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
+pytestmark = pytest.mark.slow
+
 START, NEWEST = date(2018, 1, 2), date(2018, 3, 27)
 TICKERS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
 WRITTEN_TS = datetime(2018, 3, 28, 1, tzinfo=UTC)

@@ -13,6 +13,8 @@ from deploy.clickhouse.scratch import ScratchEngine, created_by, scratch_engine
 from spark.contracts.clickhouse import DATABASES, ONE_SERVER, Deployment, Statement, clickhouse_type, render, statements
 from spark.contracts.speed import TABLES
 
+pytestmark = pytest.mark.slow
+
 ALL = [path.name for path in sorted(FOLDER.glob("*.sql"))]
 
 

@@ -12,6 +12,8 @@ from spark.contracts.clickhouse import ONE_SERVER, exact_units, nearest_double, 
 from tests.deploy.clickhouse import recomputed
 from tests.deploy.clickhouse.recomputed import Tick
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 ONCE = "insert_deduplicate = 1, deduplicate_blocks_in_dependent_materialized_views = 1"
 

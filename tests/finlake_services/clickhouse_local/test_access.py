@@ -7,6 +7,8 @@ import pytest
 
 from tests.finlake_services.clickhouse_local.endpoint import Server
 
+pytestmark = pytest.mark.slow
+
 READS_A_FILE = [
     "SELECT * FROM default.`/etc/passwd`",
     "SELECT * FROM `/etc/passwd`",

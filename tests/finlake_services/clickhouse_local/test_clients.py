@@ -15,6 +15,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
 
 from tests.finlake_services.clickhouse_local.endpoint import Server
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
 ROWS = [[f"S{number % 3}", START + timedelta(seconds=number), float(number), ["a", "b"][:number % 3], None]
         for number in range(500)]

@@ -13,6 +13,8 @@ import pytest
 
 from tests.finlake_services.clickhouse_local.endpoint import Server
 
+pytestmark = pytest.mark.slow
+
 BLOCK_ROWS = 500
 DEDUPLICATE = {"deduplicate_blocks_in_dependent_materialized_views": "1", "insert_deduplicate": "1", "async_insert": "0"}
 

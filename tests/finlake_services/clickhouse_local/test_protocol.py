@@ -17,6 +17,8 @@ import zstandard
 
 from tests.finlake_services.clickhouse_local.endpoint import Server
 
+pytestmark = pytest.mark.slow
+
 FOREVER = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
 
 

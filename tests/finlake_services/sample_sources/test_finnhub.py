@@ -18,6 +18,8 @@ from finlake_services.sample_sources.finnhub_trades import COIN_SYMBOLS, TradeMa
 if TYPE_CHECKING:
     from tests.plugins.sample_server import SampleServer
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["tests.plugins.sample_server"]
 
 SUMMER_NOON_MS = 1_783_008_000_000  # 2026-07-02 12:00 in New York

@@ -17,6 +17,8 @@ from spark.contracts import lake, serving, speed
 from spark.contracts.table import Table
 from tests.conftest import SettingsOf
 
+pytestmark = pytest.mark.slow
+
 LAYERS = ("bronze", "silver", "gold")
 GRAPH = Path(__file__).parent / "graph.txt"
 EVERYWHERE: list[tuple[EnvironmentName, SourcesName]] = [

@@ -15,6 +15,8 @@ from spark.jobs.report import OffsetRange, Window
 from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
+pytestmark = pytest.mark.slow
+
 DAY = "2026-11-20"
 TOPIC = "finlake.ods.finnhub_trades"
 CHANGES = "bronze.finnhub_trades_cdc"

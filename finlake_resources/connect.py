@@ -84,7 +84,9 @@ class KafkaConnect:
     """
 
     url: str
-    patience_s: float = 60
+    # After the death of its broker a worker answers nothing about a connector until it has joined its group again; on two
+    # busy cores that took more than a minute.
+    patience_s: float = 180
 
     def names(self) -> list[str]:
         """The names of all connectors."""

@@ -16,9 +16,7 @@ from finlake_resources.connect import KafkaConnect
 
 FOLDER = REPOSITORY / "deploy" / "connectors"
 
-# After the death of the broker the worker answers nothing that concerns a connector until it has joined its group again:
-# a minute was too short for that on two busy cores.
-REGISTERED_WITHIN_S = 240
+RUNNING_WITHIN_S = 240
 
 
 def wanted_connectors(places: Mapping[str, str], folder: Path = FOLDER) -> dict[str, dict[str, str]]:
@@ -46,7 +44,7 @@ def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ..
 
     A connector that was paused, stopped or has failed runs again. Raises ConnectError.
     """
-    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}", patience_s=REGISTERED_WITHIN_S)
+    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}")
     known = connect.names()
     changed = {}
     for name, config in wanted_connectors(local_places(layout, ports)).items():
@@ -54,7 +52,7 @@ def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ..
         connect.resume(name)
         if name in known:
             connect.restart_failed(name)
-        connect.wait_until_running(name, timeout_s=REGISTERED_WITHIN_S)
+        connect.wait_until_running(name, timeout_s=RUNNING_WITHIN_S)
     return {name: settings for name, settings in changed.items() if settings}
 
 

@@ -18,6 +18,10 @@ EXACTLY_ONCE = "exactly.once.support"
 
 _REQUEST_TIMEOUT_S = 30
 
+# The worker waited for Kafka, or for its leader, longer than its own limit. It answers both with 500, as it does what no
+# repetition cures: a class of connector that it has not got.
+_PASSING_ERRORS = ("Request timed out", "IO Error trying to forward")
+
 
 class ConnectError(Exception):
     """Kafka Connect did not do what was asked."""
@@ -235,8 +239,8 @@ def _content(response: "httpx.Response", path: str, retried_errors: tuple[str, .
     except (ValueError, KeyError, TypeError):
         # The web server of a worker that has not started its interface yet.
         raise ConnectUnavailable(f"Kafka Connect is starting ({response.status_code} for {path}); try again") from None
-    # 409: a rebalance is under way. 500: among others, the herder waited longer than its own limit for Kafka.
-    if response.status_code == 409 or response.status_code >= 500 or any(text in message for text in retried_errors):
+    # 409: a rebalance is under way.
+    if response.status_code in {409, 503} or any(text in message for text in (*_PASSING_ERRORS, *retried_errors)):
         raise ConnectUnavailable(f"Kafka Connect is busy ({message}); try again when its rebalance is over")
     if response.status_code == 404 and path.startswith("/connectors/"):
         raise ConnectorUnknown(f"Kafka Connect does not know {path} ({message}); register the connector")

@@ -119,6 +119,15 @@ def test_a_worker_that_stays_busy_is_given_up_with_the_reason(connect: KafkaConn
         replace(connect, patience_s=0.2).names()
 
 
+def test_an_error_that_no_repetition_cures_is_told_at_once(connect: KafkaConnect, worker: Worker) -> None:
+    unknown_class = (500, {"error_code": 500, "message": "Failed to find any class that implements Connector"})
+    worker.first_answers = [NO_CONNECTOR, unknown_class]
+    with pytest.raises(ConnectRefused, match="with 500: Failed to find any class"):
+        connect.register(NAME, CONFIG)
+    assert worker.first_answers == []
+    assert len(worker.asked) == 2
+
+
 def test_a_worker_that_does_not_answer_is_named_with_its_address() -> None:
     with pytest.raises(ConnectUnavailable, match=r"http://127.0.0.1:9 does not answer .*see that its worker runs"):
         KafkaConnect("http://127.0.0.1:9", patience_s=0.1).names()

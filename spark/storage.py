@@ -184,11 +184,7 @@ class Lake:
     def content(self, address: str, window: Window | None = None, branch: str | None = None) -> WindowContent:
         """Fingerprint of the rows of `main`, or of a branch, within a window."""
         contract = contracts.table(address)
-        self.table(address)
-        frame = self.spark.table(_spark_name(address, branch))
-        if window is not None:
-            frame = frame.where(_in_window(contract, window))
-        return content_of(frame, contract)
+        return content_of(self._audited_rows(contract, _Audited(window=window), branch), contract)
 
     # Writing ---------------------------------------------------------------------------------------------------
 
@@ -348,13 +344,16 @@ class Lake:
     def _audit(self, contract: Table, audited: _Audited,
                branch: str | None) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
         """The contract's checks over what is audited, and the fingerprint of its rows."""
+        return audit(self._audited_rows(contract, audited, branch), contract)
+
+    def _audited_rows(self, contract: Table, audited: _Audited, branch: str | None) -> DataFrame:
         self.table(contract.address)
         frame = self.spark.table(_spark_name(contract.address, branch))
         if audited.window is not None:
             frame = frame.where(_in_window(contract, audited.window))
         if audited.predicate is not None:
             frame = frame.where(audited.predicate)
-        return audit(frame, contract)
+        return frame
 
     def _fast_forward(self, address: str, branch: str, base: int) -> None:
         """Move `main` to the branch if `main` still is at `base`; the branch goes away.

@@ -15,11 +15,13 @@ import psutil
 
 from deploy.bench.ods_load import Load, stream_of, write_past_trades
 from deploy.bench.temporary_lake import Worker, temporary_stack, worker
+from deploy.local.kafka import BROKER_HEAP_MB, CONNECT_HEAP_MB
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_resources.clickhouse_client import reader
 from finlake_resources.reconciliation.reconcile import build_reconciliation
 from finlake_resources.reconciliation.report import ReconcileReport
+from finlake_services import clickhouse_local, clickhouse_sink
 from spark.contracts.speed import STOCK_REALTIME
 
 if TYPE_CHECKING:
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
 
 Report = Callable[[str], None]
 
-SERVICES = ("clickhouse_sink", "kafka_connect")
-STOPPED_PARTS = ("clickhouse_sink", "kafka_connect")
+PARTS = ("clickhouse_sink", "kafka_connect")
 # What a process may take altogether: the sink's own setting; the heap and what a JVM needs beside it; the engine's limit
 # for statements and what it needs beside it.
 MEMORY_CAP_MB: Mapping[str, int] = {
-    "clickhouse_sink": 384, "kafka_connect": 768 + 400, "kafka": 512 + 400, "clickhouse": 3000 + 600,
+    "clickhouse_sink": clickhouse_sink.DEFAULT_MEMORY_MB, "kafka_connect": CONNECT_HEAP_MB + 400, "kafka": BROKER_HEAP_MB + 400,
+    "clickhouse": clickhouse_local.DEFAULT_MEMORY_MB + 600,
 }
 LOOK_S = 0.5
 SLOWEST_ROWS_PER_S = 500
@@ -98,8 +100,8 @@ class CatchUpResult:
 
 def measure(absence: Absence, jars: Path, report: Report) -> CatchUpResult:
     """Let each part miss the trades once, in one temporary stack, and compare the engines."""
-    with temporary_stack(jars, SERVICES, report) as stack, worker() as writer:
-        parts = tuple(_miss(part, stack, writer, absence, report) for part in STOPPED_PARTS)
+    with temporary_stack(jars, PARTS, report) as stack, worker() as writer:
+        parts = tuple(_miss(part, stack, writer, absence, report) for part in PARTS)
         comparison = build_reconciliation(stream_of(stack.environment())).run(None, wait_s=COMPARED_WITHIN_S)
     return CatchUpResult(absence=absence, parts=parts, comparison=comparison)
 

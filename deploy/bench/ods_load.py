@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from deploy.bench.made_up_trades import TradeMaker
@@ -22,6 +22,16 @@ class Load:
     seconds: float
     message_rows: int = 50
 
+    @property
+    def message_count(self) -> int:
+        """Messages in all."""
+        return round(self.rows_per_s * self.seconds / self.message_rows)
+
+    @property
+    def message_s(self) -> float:
+        """Seconds between two messages."""
+        return self.message_rows / self.rows_per_s
+
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
@@ -40,12 +50,12 @@ class Written:
 
 def write_trades(environment: Mapping[str, str], load: Load) -> Written:
     """Carry out a load on the stack with these variables, to its last commit. Raises OdsError."""
-    return asyncio.run(_write(stream_of(environment), load))
+    return asyncio.run(_write(stream_of(environment), load, _as_time_passes(load)))
 
 
 def write_past_trades(environment: Mapping[str, str], load: Load) -> Written:
     """The same rows as fast as Postgres takes them, with the times of the span that ends now. Raises OdsError."""
-    return asyncio.run(_write_past(stream_of(environment), load))
+    return asyncio.run(_write(stream_of(environment), load, _of_the_past(load)))
 
 
 def stream_of(environment: Mapping[str, str]) -> StreamSettings:
@@ -53,37 +63,32 @@ def stream_of(environment: Mapping[str, str]) -> StreamSettings:
     return settings_for(RawEnvironment.model_validate(environment_variables(environment))).stream
 
 
-async def _write_past(stream: StreamSettings, load: Load) -> Written:
+async def _write(stream: StreamSettings, load: Load, moments: AsyncIterator[int]) -> Written:
+    """One message at each of `moments`, the time of reception in Unix microseconds."""
     writer = OdsWriter(OdsAccess(stream.market_uri, "feed", stream.market_feed_password_file))
     writing = asyncio.create_task(writer.run())
     maker = TradeMaker(load.connection_id, seed=load.rows_per_s)
-    message_count = round(load.rows_per_s * load.seconds / load.message_rows)
-    step_us = round(load.message_rows / load.rows_per_s * 1_000_000)
-    first_us = wall_us() - message_count * step_us
     began, cpu_began = time.perf_counter(), time.process_time()
-    for number in range(message_count):
-        await writer.put(maker.message(load.message_rows, first_us + number * step_us))
-    writer.close()
-    await writing
-    return Written(
-        row_count=message_count * load.message_rows, seconds=time.perf_counter() - began, backlog_rows=0,
-        cpu_s=time.process_time() - cpu_began)
-
-
-async def _write(stream: StreamSettings, load: Load) -> Written:
-    writer = OdsWriter(OdsAccess(stream.market_uri, "feed", stream.market_feed_password_file))
-    writing = asyncio.create_task(writer.run())
-    maker = TradeMaker(load.connection_id, seed=load.rows_per_s)
-    message_count = round(load.rows_per_s * load.seconds / load.message_rows)
-    pause_s = load.message_rows / load.rows_per_s
-    began, cpu_began = time.perf_counter(), time.process_time()
-    for number in range(message_count):
-        # By the schedule and not by the last message: who was late for one is not late for all.
-        await asyncio.sleep(max(0.0, began + number * pause_s - time.perf_counter()))
-        await writer.put(maker.message(load.message_rows, wall_us()))
+    async for received_us in moments:
+        await writer.put(maker.message(load.message_rows, received_us))
     backlog_rows = writer.depth
     writer.close()
     await writing
     return Written(
-        row_count=message_count * load.message_rows, seconds=time.perf_counter() - began, backlog_rows=backlog_rows,
+        row_count=load.message_count * load.message_rows, seconds=time.perf_counter() - began, backlog_rows=backlog_rows,
         cpu_s=time.process_time() - cpu_began)
+
+
+async def _as_time_passes(load: Load) -> AsyncIterator[int]:
+    began = time.perf_counter()
+    for number in range(load.message_count):
+        # By the schedule and not by the last message: who was late for one is not late for all.
+        await asyncio.sleep(max(0.0, began + number * load.message_s - time.perf_counter()))
+        yield wall_us()
+
+
+async def _of_the_past(load: Load) -> AsyncIterator[int]:
+    step_us = round(load.message_s * 1_000_000)
+    first_us = wall_us() - load.message_count * step_us
+    for number in range(load.message_count):
+        yield first_us + number * step_us

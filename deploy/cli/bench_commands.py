@@ -1,22 +1,14 @@
 """Commands that measure finlake on this machine: bench batch, bench speed, bench catch-up."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from deploy.cli.progress import dimmed
 from deploy.cli.stack_commands import DEFAULT_HOME, Home
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 app = typer.Typer(no_args_is_help=True, help="Measure finlake on this machine.")
-
-
-def _dimmed(console: "Console") -> Callable[[str], None]:
-    """What prints a line that tells of progress."""
-    return lambda line: console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.callback()
@@ -41,7 +33,7 @@ def batch(
     from deploy.bench.temporary_lake import ended_like_ctrl_c
 
     console = Console()
-    report = _dimmed(console)
+    report = dimmed(console)
     with ended_like_ctrl_c():
         comparisons = compare_all(QUICK if quick else FULL, home / "jars", report)
     for part in (part for each in comparisons for part in each.parts):
@@ -73,7 +65,7 @@ def speed(
     from deploy.bench.temporary_lake import ended_like_ctrl_c
 
     console = Console()
-    report = _dimmed(console)
+    report = dimmed(console)
     sizes = Sizes(rows_per_s=rate, seconds=seconds, step_seconds=min(30, seconds), tick_count=ticks)
     with ended_like_ctrl_c():
         result = measure(sizes, home / "jars", report, finds_limit=sustained)
@@ -97,7 +89,7 @@ def catch_up(
     rate: Annotated[int, typer.Option(min=10, help="Trades per second of the traffic that was missed.")] = 500,
     minutes: Annotated[int, typer.Option(min=1, help="How long each part was away.")] = 60,
 ) -> None:
-    """Let the sink, then Kafka Connect, miss an hour of trades and catch up; exit code 1 when a row or the memory cap is lost.
+    """Let the sink, then Kafka Connect, miss an hour of trades and catch up; exit code 1 when a row is lost or memory exceeded.
 
     Of --home only the downloaded jars are used: the stack is made in a temporary folder and removed again.
     """
@@ -107,7 +99,7 @@ def catch_up(
     from deploy.bench.temporary_lake import ended_like_ctrl_c
 
     console = Console()
-    report = _dimmed(console)
+    report = dimmed(console)
     with ended_like_ctrl_c():
         result = measure(Absence(rows_per_s=rate, minutes=minutes), home / "jars", report)
     console.print(results_table(result))

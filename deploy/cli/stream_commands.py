@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from deploy.cli.lake_commands import stack_settings
+from deploy.cli.progress import dimmed
 from deploy.cli.stack_commands import DEFAULT_HOME, Home
 
 app = typer.Typer()
@@ -90,10 +91,7 @@ def chaos(
     from deploy.cli.stack_commands import open_stack
 
     console = Console()
-
-    def report(line: str) -> None:
-        console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
-
+    report = dimmed(console)
     options = Options(kills=kills, seed=seed, seconds_between=seconds_between, has_dagster=dagster)
     with ended_like_ctrl_c():
         own = temporary_stack(jars, None if dagster else STREAM_SERVICES, report)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DAY_MS = 24 * 3600 * 1000
 
+BROKER_HEAP_MB, CONNECT_HEAP_MB = 512, 768
+
 # Topics of the stream with the days they keep. LogAppendTime: a record's time is the broker's, so that ranges of
 # offsets can be found by time and the hop to Kafka can be measured.
 TOPIC_DAYS: Mapping[str, int] = {
@@ -121,12 +123,12 @@ def worker_properties(layout: Layout, ports: Ports) -> dict[str, object]:
 
 
 def broker_command(layout: Layout, java: Java) -> list[str]:
-    return [*_jvm(layout, java, 512), "kafka.Kafka", str(layout.kafka / "broker.properties")]
+    return [*_jvm(layout, java, BROKER_HEAP_MB), "kafka.Kafka", str(layout.kafka / "broker.properties")]
 
 
 def worker_command(layout: Layout, java: Java) -> list[str]:
     main = "org.apache.kafka.connect.cli.ConnectDistributed"
-    return [*_jvm(layout, java, 768), main, str(layout.kafka_connect / "worker.properties")]
+    return [*_jvm(layout, java, CONNECT_HEAP_MB), main, str(layout.kafka_connect / "worker.properties")]
 
 
 def format_storage(layout: Layout, ports: Ports, java: Java) -> None:

@@ -13,6 +13,7 @@ import structlog
 import typer
 import uvicorn
 
+from finlake_services.clickhouse_local import DEFAULT_MEMORY_MB
 from finlake_services.clickhouse_local.engine import Engine, FolderInUse
 from finlake_services.clickhouse_local.errors import EngineError
 from finlake_services.clickhouse_local.server import AnswerCut, ClickHouseHttp
@@ -27,7 +28,8 @@ def main(
     port: Annotated[int, typer.Option(min=1, max=65535, help=f"Port to listen on, on {LOOPBACK} only.")],
     users: Annotated[Path, typer.Option(help="JSON of users: {name: {password_file, rights, databases}}.")],
     working_folder: Annotated[Path | None, typer.Option(help="Folder below which Iceberg tables lie; made if needed.")] = None,
-    memory_mb: Annotated[int, typer.Option(min=512, help="Memory that all statements together may take.")] = 3000,
+    memory_mb: Annotated[int, typer.Option(min=512, help="Memory that all statements together may take.")] = (
+        DEFAULT_MEMORY_MB),
 ) -> None:
     """Answer until stopped by SIGTERM or SIGINT."""
     structlog.configure(processors=[

@@ -10,6 +10,7 @@ import typer
 
 from finlake_resources.environment import read_environment
 from finlake_resources.settings import settings_for
+from finlake_services.clickhouse_sink import DEFAULT_MEMORY_MB
 from finlake_services.clickhouse_sink.clickhouse import ClickHouse
 from finlake_services.clickhouse_sink.dead_letters import DeadLetters
 from finlake_services.clickhouse_sink.exactly_once import CorruptPlanError, TopicReplacedError
@@ -20,7 +21,8 @@ from finlake_services.clickhouse_sink.sink import Sink
 
 def main(
     metrics_port: Annotated[int, typer.Option(min=1, max=65535, help="Loopback port of /metrics and /health.")],
-    memory_mb: Annotated[int, typer.Option(min=64, help="About how much memory to use; an eighth holds fetched records.")] = 384,
+    memory_mb: Annotated[int, typer.Option(min=64, help="About how much memory to use; an eighth holds fetched records.")] = (
+        DEFAULT_MEMORY_MB),
     instance: Annotated[str | None, typer.Option(
         help="Name of this member, unique in the group: a process restarted under it takes over at once.",
     )] = None,

@@ -21,7 +21,8 @@ from deploy.local.supervision import Supervisor
 from finlake_resources.clickhouse_client import reader
 from finlake_resources.reconciliation.reconcile import build_reconciliation
 from finlake_resources.reconciliation.report import ReconcileReport
-from finlake_services import clickhouse_local, clickhouse_sink
+from finlake_services.clickhouse_local import memory as clickhouse_memory
+from finlake_services.clickhouse_sink import memory as sink_memory
 from spark.contracts.speed import STOCK_REALTIME
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ PARTS = ("clickhouse_sink", "kafka_connect")
 # What a process may take altogether: the sink's own setting; the heap and what a JVM needs beside it; the engine's limit
 # for statements and what it needs beside it.
 MEMORY_CAP_MB: Mapping[str, int] = {
-    "clickhouse_sink": clickhouse_sink.DEFAULT_MEMORY_MB, "kafka_connect": CONNECT_HEAP_MB + 400, "kafka": BROKER_HEAP_MB + 400,
-    "clickhouse": clickhouse_local.DEFAULT_MEMORY_MB + 600,
+    "clickhouse_sink": sink_memory.DEFAULT_MEMORY_MB, "kafka_connect": CONNECT_HEAP_MB + 400, "kafka": BROKER_HEAP_MB + 400,
+    "clickhouse": clickhouse_memory.DEFAULT_MEMORY_MB + 600,
 }
 LOOK_S = 0.5
 SLOWEST_ROWS_PER_S = 500

@@ -22,5 +22,3 @@ Durable: an insert is answered after its part is synced to disk. Insert and mate
 between them a repeated insert with the same `insert_deduplication_token` and
 `deduplicate_blocks_in_dependent_materialized_views=1` completes the view.
 """
-
-DEFAULT_MEMORY_MB = 3000

@@ -13,9 +13,9 @@ import structlog
 import typer
 import uvicorn
 
-from finlake_services.clickhouse_local import DEFAULT_MEMORY_MB
 from finlake_services.clickhouse_local.engine import Engine, FolderInUse
 from finlake_services.clickhouse_local.errors import EngineError
+from finlake_services.clickhouse_local.memory import DEFAULT_MEMORY_MB
 from finlake_services.clickhouse_local.server import AnswerCut, ClickHouseHttp
 from finlake_services.clickhouse_local.users import UsersFileError, read_users
 

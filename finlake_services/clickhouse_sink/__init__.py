@@ -3,5 +3,3 @@
 Belongs here: reading, judging and inserting records, and what makes it exactly once. Does not belong here: the tables
 (spark/contracts), their creation (deploy/clickhouse), where anything runs (deploy).
 """
-
-DEFAULT_MEMORY_MB = 384

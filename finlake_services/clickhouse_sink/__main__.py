@@ -10,11 +10,11 @@ import typer
 
 from finlake_resources.environment import read_environment
 from finlake_resources.settings import settings_for
-from finlake_services.clickhouse_sink import DEFAULT_MEMORY_MB
 from finlake_services.clickhouse_sink.clickhouse import ClickHouse
 from finlake_services.clickhouse_sink.dead_letters import DeadLetters
 from finlake_services.clickhouse_sink.exactly_once import CorruptPlanError, TopicReplacedError
 from finlake_services.clickhouse_sink.membership import Broker
+from finlake_services.clickhouse_sink.memory import DEFAULT_MEMORY_MB
 from finlake_services.clickhouse_sink.metrics import Metrics, serve
 from finlake_services.clickhouse_sink.sink import Sink
 

@@ -1,0 +1,3 @@
+"""How much memory the sink takes when nobody says otherwise."""
+
+DEFAULT_MEMORY_MB = 384

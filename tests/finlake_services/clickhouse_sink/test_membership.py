@@ -367,7 +367,7 @@ def test_a_gap_is_noted_before_the_first_block(world: World) -> None:
     assert world.clickhouse.inserts == [("stock_realtime", f"{TRADE_PLACE}:20-20", [20])]
 
 
-@pytest.mark.parametrize("code", [KafkaError._AUTO_OFFSET_RESET, KafkaError.FENCED_INSTANCE_ID])
+@pytest.mark.parametrize("code", [KafkaError._AUTO_OFFSET_RESET, KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL])
 def test_what_the_consumer_cannot_go_on_with_ends_the_stay(world: World, code: int) -> None:
     with pytest.raises(MembershipLostError):
         world.turn(world.kafka.assigns(TRADE_PLACE), FakeMessage(TRADE_PLACE, 0, fault=KafkaError(code)))

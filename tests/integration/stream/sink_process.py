@@ -202,6 +202,18 @@ class Street:
             (found,) = consumer.committed([TopicPartition(TOPIC, partition)], timeout=20)
             return found.offset, found.metadata or ""
 
+    def take_name(self, instance: str) -> None:
+        """Be the group's static member of this name until it has been given a partition, then be no more."""
+        intruder = Consumer({
+            "bootstrap.servers": self.bootstrap, "group.id": GROUP, "group.instance.id": instance, "log_level": 0,
+            "partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 6_000, "enable.auto.commit": False,
+        })
+        intruder.subscribe([TOPIC])
+        try:
+            wait_until(lambda: intruder.poll(0.1) is not None or intruder.assignment(), f"the group to take another {instance}")
+        finally:
+            intruder.close()
+
     def dead_letters(self) -> list[Message]:
         with self._consumer(topic_end=True) as consumer:
             consumer.assign([TopicPartition(DEAD_LETTERS, 0, 0)])

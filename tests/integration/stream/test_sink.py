@@ -232,6 +232,16 @@ def test_kafka_may_freeze_and_may_die(street: Street) -> None:
     assert_exact(street, "pause", written)
 
 
+def test_a_member_whose_name_another_process_took_joins_anew(street: Street) -> None:
+    with street.sink(instance="namesake") as sink:
+        sink.wait_until_ok()
+        street.take_name("namesake")
+        written = street.produce(made_up("namesake", 1, 30))
+        street.wait_until_done()
+        assert sink.metric("finlake_sink_rejoins_total") > 0
+    assert_exact(street, "namesake", written)
+
+
 def test_two_sinks_share_partitions_and_hand_them_over_while_trades_flow(street: Street) -> None:
     partitions = range(3)
     admin = AdminClient({"bootstrap.servers": street.bootstrap})

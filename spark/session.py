@@ -34,8 +34,10 @@ def _release(session: SparkSession) -> None:
     client = _client(session)
     if client.is_closed:
         return
-    # One try: at the end of a process there is nobody left to wait for a server that is gone.
+    # One try: at the end of a process there is nobody left to wait for a server that is gone, or to read of it. pyspark
+    # switches its log off, and every library that configures logging switches it on again.
     client.set_retry_policies([])
+    logging.getLogger("pyspark.sql.connect.logging").disabled = True
     try:
         client.release_session()
     except PySparkException as error:

@@ -69,9 +69,14 @@ class Supervisor:
         raise StackError(f"the supervisor did not start: {' '.join(reason)} (see {self._layout.log('supervisord')})")
 
     def start(self, name: str) -> None:
-        """Ask for a program to be started; one that runs or is starting stays as it is."""
-        if self.program(name).state not in {"RUNNING", "STARTING"}:
+        """Ask for a program to be started; one that runs, is starting or is about to be started again stays as it is."""
+        from supervisor.xmlrpc import Faults
+
+        try:
             self._proxy().supervisor.startProcess(name, False)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != Faults.ALREADY_STARTED:
+                raise
 
     def stop(self, name: str) -> None:
         """Ask a program to end, and wait until it has; what it does not do by itself is ended for it."""

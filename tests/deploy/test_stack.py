@@ -100,6 +100,7 @@ def ask(stack: LocalStack, query: str, **variables: object) -> Any:
 def test_up_again_starts_nothing_anew(stack: LocalStack) -> None:
     before = {entry.name: entry.pid for entry in stack.status()}
     assert stack.up(services=SERVICES) == {}
+    Supervisor(stack.layout).start("postgres")
     assert {entry.name: entry.pid for entry in stack.status()} == before
     assert [entry.name for entry in stack.status() if entry.state == "running"] == list(SERVICES)
 

@@ -33,7 +33,7 @@ BY_SESSION = "lake_by_session"
 SPAN = ["2018-03-20", "2018-03-21", "2018-03-22", "2018-03-23", "2018-03-26"]
 LAST = "2018-03-27"
 WINDOW = Window(start=date.fromisoformat(SPAN[0]), end=date.fromisoformat(SPAN[-1]))
-PRICES, INDICATORS = "silver.prices_daily", "gold.indicators"
+PRICES, INDICATORS, FEATURES = "silver.prices_daily", "gold.indicators", "gold.ml_features"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def span_run(webserver: Webserver, lake: "Lake") -> str:
 def test_a_range_of_sessions_is_one_run_that_fills_every_session(
     webserver: Webserver, lake: "Lake", span_run: str,
 ) -> None:
-    for address in (PRICES, INDICATORS, "gold.ml_features"):
+    for address in (PRICES, INDICATORS, FEATURES):
         by_date = lake.content(address).by_date
         assert [str(day) for day in sorted(filter(None, by_date))] == SPAN, address
     for key in SPAN:
@@ -183,17 +183,18 @@ def test_a_checks_only_command_fails_on_a_row_that_breaks_its_contract_and_on_ta
     stack: LocalStack, lake: "Lake", span_run: str,
 ) -> None:
     assert (before := finlake_check(stack)).returncode == 0, before.stdout
-    good = lake.rows(PRICES)
-    place = good.schema.get_field_index("high_usd")
-    impossible = good.slice(0, 1).set_column(place, good.schema.field(place), pa.array([-1.0]))
+    good = lake.rows(FEATURES)
+    place = good.schema.get_field_index("rsi_14")
+    impossible = good.slice(0, 1).set_column(place, good.schema.field(place), pa.array([101.0]))
     with (
-        written_by_hand(lake, PRICES, pa.concat_tables([good.slice(1), impossible])),
+        written_by_hand(lake, FEATURES, pa.concat_tables([impossible, good.slice(1)])),
         written_by_hand(lake, INDICATORS, lake.rows(INDICATORS).slice(1)),
     ):
         outcome = finlake_check(stack)
     assert outcome.returncode == 1
-    assert "prices_positive" in outcome.stdout
-    assert "rows_equal_prices" in outcome.stdout
+    assert "gold.ml_features rsi_in_range" in outcome.stdout
+    assert "gold.indicators rows_equal_prices" in outcome.stdout
+    assert "prices_positive" not in outcome.stdout
 
 
 @contextmanager

@@ -2,8 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,10 +10,12 @@ from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from tenacity import retry, stop_after_delay, wait_fixed
+
+from tests.integration.stream.topics import end_of
 
 SYMBOLS = ("AAPL", "MSFT", "BINANCE:BTCUSDT")
 
@@ -99,21 +100,27 @@ class Topic:
         assert (self._admin.list_topics(self.name, timeout=10).topics[self.name].error is None) == present
 
     def put(self, changes: Iterable[Change], raw: Iterable[bytes | None] = ()) -> None:
-        """Commit changes and then raw values in one transaction, which leaves holes between offsets."""
-        with self.transaction() as producer:
-            for number, change in enumerate(changes):
-                key, value = change.record(number)
-                producer.produce(self.name, key=key, value=value, partition=0)
-            for text in raw:
-                producer.produce(self.name, key=b"{}", value=text, partition=0)
+        """Commit changes and then raw values in one transaction, which leaves holes between offsets; readers see them."""
+        offsets: list[int] = []
 
-    @contextmanager
-    def transaction(self) -> Iterator[Producer]:
+        def delivered(_: object, message: Message) -> None:
+            offsets.append(int(message.offset() or 0))
+
         producer = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": uuid4().hex, "log_level": 0})
         producer.init_transactions(30)
         producer.begin_transaction()
-        yield producer
+        for number, change in enumerate(changes):
+            key, value = change.record(number)
+            producer.produce(self.name, key=key, value=value, partition=0, on_delivery=delivered)
+        for text in raw:
+            producer.produce(self.name, key=b"{}", value=text, partition=0, on_delivery=delivered)
         producer.commit_transaction(30)
+        self._await_shown(max(offsets))
+
+    @retry(stop=stop_after_delay(30), wait=wait_fixed(0.02), reraise=True)
+    def _await_shown(self, offset: int) -> None:
+        """The broker answers when it has decided to commit; readers see the records a moment later."""
+        assert end_of(self.bootstrap, self.name) > offset
 
     def delete_before(self, offset: int) -> None:
         """Delete records as retention would."""

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from deploy.local.layout import REPOSITORY
 from deploy.local.ports import free_ports
@@ -171,6 +173,9 @@ class Street:
             producer.produce(TOPIC, value=record(tick, op), partition=partition, on_delivery=delivered(tick))
         producer.commit_transaction(30)
         assert len(written) == len(made)
+        # The broker answers when it has decided to commit; readers see the records a moment later.
+        last = max((tick.offset for tick in written), default=-1)
+        wait_until(lambda: self.end(partition) > last, f"partition {partition} to show what was committed")
         return written
 
     def produce_raw(self, values: Sequence[bytes], topic: str = TOPIC) -> list[int]:
@@ -189,10 +194,17 @@ class Street:
     def delete_before(self, offset: int) -> None:
         """Delete records of partition 0 as retention would."""
         asked = TopicPartition(TOPIC, 0, offset)
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         admin.delete_records([asked])[asked].result(30)
 
+    def add_partitions(self, count: int) -> None:
+        """Give the topic so many partitions in all."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        admin.create_partitions([NewPartitions(TOPIC, count)])[TOPIC].result(30)
+
+    @retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
     def end(self, partition: int = 0) -> int:
+        """The end of what is committed; a partition just made has no leader at first, nor has one of a broker just started."""
         with self._consumer() as consumer:
             return int(consumer.get_watermark_offsets(TopicPartition(TOPIC, partition), timeout=20)[1])
 

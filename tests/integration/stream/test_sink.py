@@ -15,8 +15,6 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewPartitions
 
 from deploy.local.layout import REPOSITORY
 from deploy.local.ports import free_ports
@@ -244,9 +242,7 @@ def test_a_member_whose_name_another_process_took_joins_anew(street: Street) -> 
 
 def test_two_sinks_share_partitions_and_hand_them_over_while_trades_flow(street: Street) -> None:
     partitions = range(3)
-    admin = AdminClient({"bootstrap.servers": street.bootstrap})
-    admin.create_partitions([NewPartitions(TOPIC, 3)])[TOPIC].result(30)
-    wait_until(lambda: all(street.end(partition) >= 0 for partition in partitions), "three partitions")
+    street.add_partitions(len(partitions))
     written: list[Tick] = []
 
     def flow(seed: int) -> None:

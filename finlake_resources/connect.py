@@ -177,33 +177,15 @@ class KafkaConnect:
         """Restart what of the connector has failed; the rest goes on."""
         self._ask("POST", f"{_path(name)}/restart?includeTasks=true&onlyFailed=true")
 
-    def pause(self, name: str) -> None:
-        """Let the tasks idle; they keep their connections and the slot."""
-        self._ask("PUT", f"{_path(name)}/pause")
-
     def resume(self, name: str) -> None:
-        """Go on after `pause` or `stop`."""
+        """Go on after `stop`, or after somebody's pause."""
         self._ask("PUT", f"{_path(name)}/resume")
 
     def stop(self, name: str) -> None:
         """End the tasks and keep configuration and offsets."""
         self._ask("PUT", f"{_path(name)}/stop")
 
-    def delete(self, name: str, *, with_offsets: bool = False) -> None:
-        """Remove a connector.
-
-        Its offsets stay, so that the next one of the same name goes on from there, unless `with_offsets`. A Postgres
-        slot stays in either case: without its reader it keeps the database's log, so drop it too.
-        """
-        if with_offsets:
-            self.stop(name)
-            # Refused as long as a task still ends.
-            self._ask("DELETE", f"{_path(name)}/offsets", retried_errors=("stopped state", "STOPPED"))
-        self._ask("DELETE", _path(name))
-
-    def _ask(
-        self, method: str, path: str, body: dict[str, str] | None = None, retried_errors: tuple[str, ...] = ()
-    ) -> Any:
+    def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> Any:
         """The answer's JSON, None when there is none. Asks again while it can help."""
         import httpx
         from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -218,7 +200,7 @@ class KafkaConnect:
                     f"Kafka Connect at {self.url} does not answer ({error or type(error).__name__}); "
                     "see that its worker runs"
                 ) from error
-            return _content(response, path, retried_errors)
+            return _content(response, path)
 
         attempts = Retrying(
             retry=retry_if_exception_type(ConnectUnavailable), stop=stop_after_delay(self.patience_s),
@@ -231,7 +213,7 @@ def _path(name: str) -> str:
     return f"/connectors/{quote(name, safe='')}"
 
 
-def _content(response: "httpx.Response", path: str, retried_errors: tuple[str, ...]) -> Any:
+def _content(response: "httpx.Response", path: str) -> Any:
     if response.is_success:
         return response.json() if response.content else None
     try:
@@ -240,7 +222,7 @@ def _content(response: "httpx.Response", path: str, retried_errors: tuple[str, .
         # The web server of a worker that has not started its interface yet.
         raise ConnectUnavailable(f"Kafka Connect is starting ({response.status_code} for {path}); try again") from None
     # 409: a rebalance is under way.
-    if response.status_code in {409, 503} or any(text in message for text in (*_PASSING_ERRORS, *retried_errors)):
+    if response.status_code in {409, 503} or any(text in message for text in _PASSING_ERRORS):
         raise ConnectUnavailable(f"Kafka Connect is busy ({message}); try again when its rebalance is over")
     if response.status_code == 404 and path.startswith("/connectors/"):
         raise ConnectorUnknown(f"Kafka Connect does not know {path} ({message}); register the connector")

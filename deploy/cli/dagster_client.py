@@ -37,6 +37,10 @@ query Logs($run: ID!, $after: String) {
 _PLAN = """
 query Plan($run: ID!) { runOrError(runId: $run) { ... on Run { executionPlan { steps { key } } } } }
 """
+_CHECKS = """
+query Checks($assets: [AssetKeyInput!]) { assetNodes(assetKeys: $assets) { assetKey { path }
+  assetChecksOrError { ... on AssetChecks { checks { name } } } } }
+"""
 
 
 class DagsterRequestError(Exception):
@@ -100,14 +104,16 @@ class DagsterClient:
         return data
 
     def launch(self, job: str, *, first_key: str | None = None, last_key: str | None = None, assets: Sequence[str] = (),
-               tags: Mapping[str, str] | None = None) -> str:
+               checks_of: Sequence[str] = (), tags: Mapping[str, str] | None = None) -> str:
         """Ask for one run of `job` over a range of partition keys, of some `layer/table` assets or all; returns its id.
 
-        Without keys the run has no partitions.
+        Without keys the run has no partitions. With `checks_of` it runs the checks of these assets and nothing else.
         """
         selector: dict[str, object] = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "jobName": job}
         if assets:
-            selector["assetSelection"] = [{"path": asset.split("/")} for asset in assets]
+            selector["assetSelection"] = [_key(asset) for asset in assets]
+        if checks_of:
+            selector |= {"assetSelection": [], "assetCheckSelection": self._checks(checks_of)}
         keys = {RANGE_START: first_key, RANGE_END: last_key}
         wanted = {**{tag: key for tag, key in keys.items() if key is not None}, **(tags or {})}
         params = {"selector": selector, "runConfigData": {},
@@ -117,6 +123,15 @@ class DagsterClient:
             over = f" for {first_key}..{last_key}" if first_key else ""
             raise DagsterRequestError(f"Dagster did not start {job}{over}: {answer}")
         return str(answer["run"]["runId"])
+
+    def _checks(self, assets: Sequence[str]) -> list[dict[str, object]]:
+        """The checks of assets, as a selector has them. Raises `DagsterRequestError` for an asset without any."""
+        answer: Any = self.query(_CHECKS, {"assets": [_key(asset) for asset in assets]})
+        found = {"/".join(node["assetKey"]["path"]): node["assetChecksOrError"].get("checks") for node in answer["assetNodes"]}
+        for asset in assets:
+            if not found.get(asset):
+                raise DagsterRequestError(f"Dagster knows no check of {asset}; name a table as layer/table")
+        return [{"assetKey": _key(asset), "name": check["name"]} for asset in assets for check in found[asset]]
 
     def follow(self, run_id: str) -> Iterator[RunProgress]:
         """The run's progress, each time it changed, until the run has ended."""
@@ -142,6 +157,10 @@ class DagsterClient:
 def partition_range(first: date, last: date) -> dict[str, str]:
     """Keyword arguments of `DagsterClient.launch` for dates."""
     return {"first_key": first.isoformat(), "last_key": last.isoformat()}
+
+
+def _key(asset: str) -> dict[str, list[str]]:
+    return {"path": asset.split("/")}
 
 
 def _is_empty(page: dict[str, object]) -> bool:

@@ -66,14 +66,17 @@ def run(
 
 
 @app.command()
-def check(home: Home = DEFAULT_HOME) -> None:
+def check(
+    select: Annotated[list[str] | None, typer.Option(help="Only this table, like gold/indicators; may be repeated.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
     """Run every check over everything published, in one Dagster run; exit code 1 when a blocking one fails."""
     from rich.console import Console
 
     from deploy.cli.dagster_client import DagsterClient
     from deploy.cli.run_view import failed_checks, judge
 
-    progress = judge(DagsterClient(stack_settings(home).dagster_url), Console())
+    progress = judge(DagsterClient(stack_settings(home).dagster_url), Console(), select or ())
     for line in failed_checks(progress.checks):
         typer.echo(line)
     typer.echo(f"{sum(check.passed for check in progress.checks)} of {len(progress.checks)} checks passed")

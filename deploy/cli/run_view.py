@@ -53,12 +53,12 @@ def _text(key: date | None) -> str | None:
     return None if key is None else key.isoformat()
 
 
-def judge(client: DagsterClient, console: Console) -> RunProgress:
-    """Run the checks alone, over everything published; raises `RunFailedError` when they could not be run.
+def judge(client: DagsterClient, console: Console, assets: Sequence[str] = ()) -> RunProgress:
+    """Run the checks alone, over everything published or some assets; raises `RunFailedError` when they could not be run.
 
     Dagster ends the run badly too when a blocking check fails: that is a verdict, not a failure to judge.
     """
-    run_id = client.launch(CHECKS_ONLY)
+    run_id = client.launch(CHECKS_ONLY, checks_of=assets)
     with console.status("checking what is published"):
         *_, progress = client.follow(run_id)
     if progress.status != "SUCCESS" and all(check.passed for check in progress.checks):

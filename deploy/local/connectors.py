@@ -11,7 +11,6 @@ from pathlib import Path
 
 from deploy.local.layout import REPOSITORY, Layout
 from deploy.local.ports import LOOPBACK, Ports
-from deploy.local.postgres import drop_slot
 from finlake_resources.connect import KafkaConnect
 
 FOLDER = REPOSITORY / "deploy" / "connectors"
@@ -54,15 +53,3 @@ def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ..
             connect.restart_failed(name)
         connect.wait_until_running(name, timeout_s=RUNNING_WITHIN_S)
     return {name: settings for name, settings in changed.items() if settings}
-
-
-def purge_connectors(layout: Layout, ports: Ports) -> None:
-    """Remove every connector with its offsets and its slot; the next registration reads all tables again.
-
-    Raises ConnectError.
-    """
-    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}")
-    for name in connect.names():
-        slot = connect.config(name)["slot.name"]
-        connect.delete(name, with_offsets=True)
-        drop_slot(layout, ports.postgres, slot)

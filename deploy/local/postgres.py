@@ -164,22 +164,6 @@ def _set_password(connection: "psycopg.Connection", role: str, password: str) ->
     connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
 
 
-def drop_slot(layout: Layout, port: int, slot: str) -> None:
-    """Drop a replication slot if it is there, also one whose reader has just been stopped and has not left yet.
-
-    Raises psycopg's ObjectInUse when somebody reads from it for longer than 30 s.
-    """
-    import psycopg
-    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
-
-    drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
-    in_use = retry_if_exception_type(psycopg.errors.ObjectInUse)
-    with connect(layout, port) as connection:
-        for attempt in Retrying(retry=in_use, stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True):
-            with attempt:
-                connection.execute(drop, [slot])
-
-
 def reachable(path: Path, user: str | None) -> bool:
     """Whether `user` (None: the present one) can walk to `path` and enter or execute it."""
     return _run_as(user, ["test", "-x", str(path)]).returncode == 0

@@ -278,7 +278,8 @@ class LocalStack:
         reason = "it has not been asked yet"
         while time.monotonic() < deadline:
             program = self._supervisor.program(name)
-            if program.state in {"FATAL", "EXITED", "UNKNOWN"}:
+            # Not EXITED: a program that was killed is that until its supervisor starts it again.
+            if program.state in {"FATAL", "UNKNOWN"}:
                 raise self._not_ready(name, f"stopped again ({program.detail})")
             try:
                 if program.state in ALIVE:

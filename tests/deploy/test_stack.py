@@ -181,10 +181,11 @@ def test_all_services_listen_on_loopback_only(stack: LocalStack) -> None:
 
 
 @pytest.mark.parametrize("name", ["postgres", "dagster_daemon"])
-def test_a_killed_service_comes_back(stack: LocalStack, name: str) -> None:
+def test_a_killed_service_comes_back_also_while_up_waits_for_it(stack: LocalStack, name: str) -> None:
     killed = status_of(stack, name).pid
     assert killed is not None
     os.kill(killed, signal.SIGKILL)
+    stack.up(services=SERVICES)
 
     @eventually
     def is_back() -> None:
@@ -193,7 +194,6 @@ def test_a_killed_service_comes_back(stack: LocalStack, name: str) -> None:
         assert entry.pid != killed
 
     is_back()
-    stack.up(services=SERVICES)
 
 
 def test_a_run_whose_process_died_with_the_stack_is_closed_by_the_next_up(stack: LocalStack) -> None:

@@ -78,7 +78,7 @@ def connect(worker: Worker) -> Iterator[KafkaConnect]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815 -- the names that the base class calls
+        do_GET = do_PUT = do_POST = _answer  # noqa: N815 -- the names that the base class calls
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
@@ -186,26 +186,13 @@ def test_a_connector_that_does_not_ask_for_exactly_once_is_found(connect: KafkaC
     assert connect.exactly_once_objections(NAME) == ("exactly.once.support is requested; register the connector anew",)
 
 
-def test_offsets_are_deleted_after_the_stop_has_been_completed(connect: KafkaConnect, worker: Worker) -> None:
-    connect.register(NAME, CONFIG)
-    worker.asked.clear()
-    refused = (400, {"message": "Connectors must be in the STOPPED state before their offsets can be modified."})
-    worker.first_answers = [(202, None), refused, refused]
-    connect.delete(NAME, with_offsets=True)
-    assert list(dict.fromkeys(worker.asked)) == [
-        f"PUT /connectors/{NAME}/stop", f"DELETE /connectors/{NAME}/offsets", f"DELETE /connectors/{NAME}",
-    ]
-
-
 def test_verbs_reach_their_connector(connect: KafkaConnect, worker: Worker) -> None:
     connect.register(NAME, CONFIG)
     worker.asked.clear()
-    connect.pause(NAME)
     connect.resume(NAME)
     connect.stop(NAME)
     connect.restart_failed(NAME)
-    connect.delete(NAME)
     assert worker.asked == [
-        f"PUT /connectors/{NAME}/pause", f"PUT /connectors/{NAME}/resume", f"PUT /connectors/{NAME}/stop",
-        f"POST /connectors/{NAME}/restart?includeTasks=true&onlyFailed=true", f"DELETE /connectors/{NAME}",
+        f"PUT /connectors/{NAME}/resume", f"PUT /connectors/{NAME}/stop",
+        f"POST /connectors/{NAME}/restart?includeTasks=true&onlyFailed=true",
     ]

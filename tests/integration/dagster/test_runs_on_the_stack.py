@@ -187,7 +187,7 @@ def test_a_checks_only_command_fails_on_a_published_row_that_breaks_the_contract
     place = good.schema.get_field_index("high_usd")
     impossible = good.slice(0, 1).set_column(place, good.schema.field(place), pa.array([-1.0]))
     with written_by_hand(lake, PRICES, pa.concat_tables([good, impossible])):
-        outcome = finlake_check(stack)
+        outcome = finlake_check(stack, "--select", "silver/prices_daily")
     assert outcome.returncode == 1
     assert "prices_positive" in outcome.stdout
 
@@ -196,9 +196,15 @@ def test_a_checks_only_command_fails_on_tables_that_disagree(
     stack: LocalStack, lake: "Lake", span_run: str,
 ) -> None:
     with written_by_hand(lake, INDICATORS, lake.rows(INDICATORS).slice(1)):
-        outcome = finlake_check(stack)
+        outcome = finlake_check(stack, "--select", "gold/indicators")
     assert outcome.returncode == 1
     assert "rows_equal_prices" in outcome.stdout
+
+
+def test_a_checks_only_command_names_a_table_that_nothing_checks(stack: LocalStack) -> None:
+    outcome = finlake_check(stack, "--select", "gold/indicator")
+    assert outcome.returncode == 1
+    assert "no check of gold/indicator" in outcome.stderr
 
 
 @contextmanager
@@ -212,9 +218,9 @@ def written_by_hand(lake: "Lake", address: str, rows: pa.Table) -> Iterator[None
         lake.table(address).overwrite(before)
 
 
-def finlake_check(stack: LocalStack) -> "subprocess.CompletedProcess[str]":
-    """`finlake check`: every check over everything published."""
-    command = [sys.executable, "-m", "deploy.cli.main", "check", "--home", str(stack.layout.home)]
+def finlake_check(stack: LocalStack, *selection: str) -> "subprocess.CompletedProcess[str]":
+    """`finlake check`: every check over everything published, or over some tables."""
+    command = [sys.executable, "-m", "deploy.cli.main", "check", *selection, "--home", str(stack.layout.home)]
     return subprocess.run(command, cwd=REPOSITORY, check=False, timeout=300, capture_output=True, text=True)
 
 

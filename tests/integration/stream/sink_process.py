@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from deploy.local.layout import REPOSITORY
 from deploy.local.ports import free_ports
@@ -31,6 +30,7 @@ from finlake_services.clickhouse_sink.blocks import TRADES
 from finlake_services.clickhouse_sink.dead_letters import TOPIC as DEAD_LETTERS
 from finlake_services.clickhouse_sink.membership import GROUP
 from tests.deploy.clickhouse.recomputed import Tick
+from tests.integration.stream.topics import end_of
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
@@ -202,11 +202,8 @@ class Street:
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         admin.create_partitions([NewPartitions(TOPIC, count)])[TOPIC].result(30)
 
-    @retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
     def end(self, partition: int = 0) -> int:
-        """The end of what is committed; a partition just made has no leader at first, nor has one of a broker just started."""
-        with self._consumer() as consumer:
-            return int(consumer.get_watermark_offsets(TopicPartition(TOPIC, partition), timeout=20)[1])
+        return end_of(self.bootstrap, TOPIC, partition)
 
     def committed(self, partition: int = 0) -> tuple[int, str]:
         """What the sink's group has committed."""

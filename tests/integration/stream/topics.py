@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.cimpl import KafkaException
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 TRADES = "finlake.ods.finnhub_trades"
 
@@ -43,10 +44,14 @@ def _consumer(bootstrap: str) -> Iterator[Consumer]:
         consumer.close()
 
 
-def end_of(bootstrap: str, topic: str = TRADES) -> int:
-    """The offset of the next record of the topic's only partition."""
+@retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
+def end_of(bootstrap: str, topic: str = TRADES, partition: int = 0) -> int:
+    """The offset of the next record of a partition.
+
+    Asked again while it has no leader, as one just made, or one of a broker just started.
+    """
     with _consumer(bootstrap) as consumer:
-        return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)[1])
+        return int(consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)[1])
 
 
 def changes_from(

@@ -1,7 +1,7 @@
 # Everything that a person or CI runs. `make` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo test test-fast lint promtool
+.PHONY: help install up down demo test test-fast test-long lint promtool
 
 # uv from the path, else one of our own. All paths are relative, so the checkout may lie under a path with spaces.
 OWN_UV := .finlake/tools/bin/uv
@@ -40,8 +40,11 @@ promtool: install ## Build Prometheus's tool that tests the alert rules; needs G
 	$(RUN) deploy.prometheus.checker
 
 test: lint ## Check style and types, then run all tests, those on a real local stack included.
-	$(RUN) pytest -m "not stack" -n 2
-	$(RUN) pytest -m stack
+	$(RUN) pytest -m "not stack and not long" -n 2
+	$(RUN) pytest -m "stack and not long"
 
 test-fast: install ## Run the quick tests among those that need no running service.
-	$(RUN) pytest -m "not stack and not slow" -n 2
+	$(RUN) pytest -m "not stack and not slow and not long" -n 2
+
+test-long: install ## Run what takes too long for every change; docs/benchmarks.md has the last figures.
+	$(RUN) pytest -m long

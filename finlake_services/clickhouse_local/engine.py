@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, TextIO, TypedDict, cast
 
+import structlog
+
 from finlake_services.clickhouse_local.configuration import ENGINE_ROLE, role_of, write_configuration
+from finlake_services.clickhouse_local.deduplication_logs import WrittenThrough, take_back
 from finlake_services.clickhouse_local.errors import EngineError
 from finlake_services.clickhouse_local.users import User
 
@@ -20,6 +23,9 @@ IDLE_CONNECTIONS = 24
 
 SETTINGS_OF_ONE_STATEMENT = frozenset({"insert_deduplication_token", "log_comment"})
 """Settings that differ with every statement: a connection that has them will not be asked for again."""
+
+
+log = structlog.get_logger()
 
 
 class FolderInUse(RuntimeError):
@@ -188,6 +194,8 @@ class Engine:
         home.mkdir(parents=True, exist_ok=True)
         self._lock_file = _lock(home)
         self._path = str(home / "data")
+        _take_back_tokens(home)
+        self._logs = WrittenThrough(home / "data")
         configuration = write_configuration(home, users, memory_bytes)
         _silence_signal_handlers()
         self._root = EngineConnection(f"{self._path}?config-file={configuration}")
@@ -225,6 +233,8 @@ class Engine:
 
     def open_connection(self, user: User | None, database: str, settings: Mapping[str, str]) -> EngineConnection:
         """A new connection confined to `user` (None: the endpoint itself), in `database`, with `settings`."""
+        if "insert_deduplication_token" in settings:
+            self._write_logs_through()
         connection = EngineConnection(self._path)
         try:
             connection.query("SET implicit_select = 0")
@@ -240,6 +250,11 @@ class Engine:
             connection.close()
             raise
         return connection
+
+    def _write_logs_through(self) -> None:
+        if refused := self._logs.extend():
+            log.warning("insert tokens are not synced as they are written: a loss of power may double an insert's rows",
+                        reason="the file system knows no FS_SYNC_FL", logs=[str(path) for path in refused])
 
     def connection(self, user: User | None, database: str, settings: Mapping[str, str]) -> EngineConnection:
         """A warm connection if there is one, else a new one; the caller must `release` it."""
@@ -320,6 +335,12 @@ def _lock(home: Path) -> TextIO:
         lock_file.close()
         raise FolderInUse(f"{home} is open in another process; stop that one, or name another --home") from None
     return lock_file
+
+
+def _take_back_tokens(home: Path) -> None:
+    for taken in take_back(home / "data", scratch=home):
+        log.warning("insert tokens whose rows are not there were taken back; a repeated insert brings the rows",
+                    path=str(taken.log), without_part=taken.without_part, unreadable=taken.unreadable)
 
 
 def _silence_signal_handlers() -> None:

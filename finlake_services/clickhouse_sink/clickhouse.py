@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # The token decides what is new, in the rows' table and in each table a materialized view fills. One thread and one
 # format block make one part per partition; a block is inserted wholly into each or not at all.
-_ONCE = {
+ONCE = {
     "insert_deduplicate": 1, "deduplicate_blocks_in_dependent_materialized_views": 1, "max_insert_threads": 1,
     "async_insert": 0,
 }
@@ -51,7 +51,7 @@ class ClickHouse:
         """Insert one block under its deduplication token. Raises ClickHouseUnavailableError; the outcome is then unknown."""
         self._ask("insert a block", lambda client: client.raw_insert(
             table.address, column_names=rows.column_names, insert_block=as_stream(rows), fmt="ArrowStream",
-            settings={**_ONCE, "insert_deduplication_token": token},
+            settings={**ONCE, "insert_deduplication_token": token},
         ))
 
     def held_identities(
@@ -87,7 +87,7 @@ class ClickHouse:
         self._ask("note a gap", lambda client: client.insert(
             SINK_GAPS, [(place.topic, place.partition, gap.first, gap.last, reason)],
             column_names=["topic", "kafka_partition", "first_offset", "last_offset", "reason"],
-            settings={**_ONCE, "insert_deduplication_token": f"gap:{place}:{gap.first}-{gap.last}"},
+            settings={**ONCE, "insert_deduplication_token": f"gap:{place}:{gap.first}-{gap.last}"},
         ))
 
     def _ask(self, what: str, question: Callable[["Client"], Answer]) -> Answer:

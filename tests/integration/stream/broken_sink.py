@@ -17,5 +17,5 @@ def commit_without_plan(self: membership.Membership, place: Place, offset: int, 
 
 if __name__ == "__main__":
     membership.Membership.commit = commit_without_plan  # type: ignore[method-assign]
-    clickhouse._ONCE.update(insert_deduplicate=0)
+    clickhouse.ONCE.update(insert_deduplicate=0)
     typer.run(main)

@@ -1,0 +1,125 @@
+"""What is taken back from the engine's logs of tokens, and that their lines reach the disk."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finlake_services.clickhouse_local.deduplication_logs import (
+    Blocks,
+    Held,
+    TakenBack,
+    WrittenThrough,
+    is_written_through,
+    take_back,
+    true_lines,
+)
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> Blocks:
+    first = draw(st.integers(1, 12))
+    return Blocks(draw(st.sampled_from(["all", "20260105"])), first, first + draw(st.integers(0, 4)))
+
+
+@given(st.lists(blocks()), blocks())
+def test_blocks_are_held_if_one_part_holds_them_all(parts: list[Blocks], looked_for: Blocks) -> None:
+    numbers = set(range(looked_for.first, looked_for.last + 1))
+    assert (looked_for in Held(parts)) == any(
+        part.partition == looked_for.partition and numbers <= set(range(part.first, part.last + 1)) for part in parts)
+
+
+@pytest.mark.parametrize(("name", "held"), [
+    ("20260105_4_4_0", Blocks("20260105", 4, 4)), ("all_1_7_2", Blocks("all", 1, 7)), ("all_1_7_2_9", Blocks("all", 1, 7)),
+    ("deduplication_logs", None), ("detached", None), ("format_version.txt", None),
+])
+def test_what_a_part_holds_is_told_by_its_name(name: str, held: Blocks | None) -> None:
+    assert Blocks.of(name) == held
+
+
+def line(number: int, operation: int = 1) -> bytes:
+    return b"%d\tall_%d_%d_0\tall_%d_77\n" % (operation, number, number, number)
+
+
+@given(st.lists(st.integers(1, 9)), st.sets(st.integers(1, 9)))
+def test_a_line_stays_if_its_part_is_there(added: list[int], parts: set[int]) -> None:
+    held = Held(Blocks("all", number, number) for number in parts)
+    expected = [line(number) for number in added if number in parts]
+    assert true_lines(b"".join(map(line, added)), held) == (expected, len(added) - len(expected), 0)
+
+
+@given(st.integers(0, 200))
+def test_a_log_cut_anywhere_keeps_its_whole_lines(length: int) -> None:
+    lines = [line(number) for number in range(1, 9)]
+    cut = b"".join(lines)[:length]
+    kept, without_part, unreadable = true_lines(cut, Held([Blocks("all", 1, 8)]))
+    assert kept == lines[: cut.count(b"\n")]
+    assert (without_part, unreadable) == (0, int(bool(cut) and not cut.endswith(b"\n")))
+
+
+@pytest.mark.parametrize("bad", [b"\0" * 40 + b"\n", b"\n", b"3\tall_1_1_0\tall_1\n", b"1\tall_1_1_0\n", b"1\tnonsense\tall_1\n"])
+def test_lines_after_a_bad_one_are_kept(bad: bytes) -> None:
+    assert true_lines(line(1) + bad + line(2), Held([Blocks("all", 1, 2)])) == ([line(1), line(2)], 0, 1)
+
+
+def test_a_dropped_parts_lines_stay() -> None:
+    assert true_lines(line(1, operation=2), Held([])) == ([line(1, operation=2)], 0, 0)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A table's folder below tmp_path/data with the parts 1 to 3 merged and part 4, all of them in two logs."""
+    folder = tmp_path / "data/store/abc/abc-uuid"
+    for name in ("all_1_3_1", "all_4_4_0", "detached", "deduplication_logs", "tmp_insert_all_5_5_0"):
+        (folder / name).mkdir(parents=True)
+    (folder / "deduplication_logs/deduplication_log_1.txt").write_bytes(line(1) + line(2))
+    (folder / "deduplication_logs/deduplication_log_2.txt").write_bytes(line(3) + line(4))
+    return folder
+
+
+def _content(table: Path) -> Iterator[bytes]:
+    for log in sorted((table / "deduplication_logs").iterdir()):
+        yield log.read_bytes()
+
+
+def test_true_logs_are_not_touched(table: Path, tmp_path: Path) -> None:
+    before = [os.stat(log) for log in (table / "deduplication_logs").iterdir()]
+    assert take_back(tmp_path / "data", tmp_path) == []
+    assert [os.stat(log) for log in (table / "deduplication_logs").iterdir()] == before
+
+
+def test_of_two_logs_each_is_made_true_and_stays_so(table: Path, tmp_path: Path) -> None:
+    first, second = (table / "deduplication_logs" / f"deduplication_log_{number}.txt" for number in (1, 2))
+    first.write_bytes(line(1) + line(5) + line(2))
+    second.write_bytes(line(3) + line(4) + line(6) + line(7)[:9])
+    assert take_back(tmp_path / "data", tmp_path) == [TakenBack(first, 1, 0), TakenBack(second, 1, 1)]
+    assert list(_content(table)) == [line(1) + line(2), line(3) + line(4)]
+    assert take_back(tmp_path / "data", tmp_path) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_folder_that_is_not_there_yet_has_nothing_to_take_back(tmp_path: Path) -> None:
+    assert take_back(tmp_path / "data", tmp_path) == []
+
+
+def test_every_log_is_written_through_and_so_are_those_that_come_later(table: Path, tmp_path: Path) -> None:
+    written_through = WrittenThrough(tmp_path / "data")
+    if refused := written_through.extend():
+        pytest.skip(f"the file system of {refused[0]} does not know the attribute; the engine says so and goes on")
+    later = table / "deduplication_logs/deduplication_log_3.txt"
+    later.write_bytes(b"")
+    assert written_through.extend() == []
+    assert all(is_written_through(log) for log in [table / "deduplication_logs", *(table / "deduplication_logs").iterdir()])
+
+
+def test_a_file_system_without_the_attribute_is_named_once(table: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("not supported")
+
+    monkeypatch.setattr("fcntl.ioctl", refuse)
+    written_through = WrittenThrough(tmp_path / "data")
+    assert len(written_through.extend()) == 3
+    assert written_through.extend() == []

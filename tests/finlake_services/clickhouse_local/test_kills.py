@@ -1,0 +1,163 @@
+"""An insert killed at any system call and repeated: table and views hold every row once, and equal what they are made of."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.clickhouse.migrate import apply_migrations
+from tests.finlake_services.clickhouse_local.mortal_engine import MortalEngine
+from tests.finlake_services.clickhouse_local.system_calls import Call, NotStoppableError
+
+pytestmark = pytest.mark.slow
+
+TRADES = "speed.stock_realtime"
+VIEWS = {"speed.candles_1m_mv": "speed.candles_1m_state", "speed.windows_15s_mv": "speed.windows_15s_state"}
+TABLES = (TRADES, *VIEWS.values())
+ROWS = 6
+
+
+def block(number: int) -> dict[str, object]:
+    """A block of trades of one symbol over two days of Kafka's time, two minutes and four windows, as the sink inserts it."""
+    return {"table": TRADES, "token": f"trades:0:{number}", "rows": [{
+        "symbol": f"B{number}", "trade_ts": f"2026-01-05 14:3{row % 2}:{row * 9:02}.000", "price_usd": 100 + number + row / 8,
+        "volume_shares": row + 0.5, "flaw": "", "kafka_partition": 0, "kafka_offset": number * ROWS + row,
+        "appended_ts": f"2026-01-0{5 + row % 2} 14:30:00"} for row in range(ROWS)]}
+
+
+class Lake:
+    """A folder with finlake's tables, and how many blocks were begun in it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.begun = 0
+        self.folders: dict[Path, str] = {}
+        with MortalEngine(home) as engine:
+            engine.open()
+            apply_migrations(_Migrating(engine))
+            for table in TABLES:
+                database, name = table.split(".")
+                text = engine.ask(f"SELECT data_paths[1] FROM system.tables WHERE database = '{database}' AND name = '{name}'")
+                self.folders[Path(text.strip())] = table
+
+    def table_of(self, call: Call) -> str | None:
+        """The table in whose folder the call changes something."""
+        return next((table for folder, table in self.folders.items() if Path(call.path).is_relative_to(folder)), None)
+
+    def kill_next_insert(self, kill_before: Callable[[Call], bool]) -> Call | None:
+        """Repeat the last block, compare everything, then begin the next one and kill the process in it."""
+        with MortalEngine(self.home) as engine:
+            engine.open()
+            self._repeat_and_compare(engine)
+            self.begun += 1
+            try:
+                listener = engine.stop_at_changes()
+            except NotStoppableError as error:
+                pytest.skip(f"{error}; what a kill leaves is then proved by the damaged folder alone")
+            return engine.killed(listener, kill_before, block(self.begun))
+
+    def insert_and_kill(self) -> None:
+        """Insert the next block, then kill the process."""
+        with MortalEngine(self.home) as engine:
+            engine.open()
+            self.begun += 1
+            engine.insert(**block(self.begun))  # type: ignore[arg-type]
+
+    def repeat_and_compare(self) -> None:
+        """Repeat the last block; every row is there once, and the views' tables equal their queries over all rows."""
+        with MortalEngine(self.home) as engine:
+            engine.open()
+            self._repeat_and_compare(engine)
+
+    def _repeat_and_compare(self, engine: MortalEngine) -> None:
+        if self.begun:
+            engine.insert(**block(self.begun))  # type: ignore[arg-type]
+        held = Counter(engine.ask(f"SELECT kafka_offset FROM {TRADES}").split())
+        assert held == Counter(str(number * ROWS + row) for number in range(1, self.begun + 1) for row in range(ROWS))
+        for view, table in VIEWS.items():
+            database, name = table.split(".")
+            # last_inserted_ts is the time of the attempt that filled the table of rows.
+            columns = engine.ask(
+                "SELECT arrayStringConcat(groupArray(if(startsWith(type, 'Aggregate'), "
+                "format('finalizeAggregation({})', name), name)), ', ') FROM (SELECT name, type FROM system.columns "
+                f"WHERE database = '{database}' AND table = '{name}' AND name != 'last_inserted_ts' ORDER BY position)").strip()
+            query = engine.ask(
+                "SELECT as_select FROM system.tables "
+                f"WHERE database = '{database}' AND name = '{view.split('.')[1]}' FORMAT TSVRaw").strip()
+            found = engine.ask(f"SELECT {columns} FROM {table} FINAL ORDER BY ALL")
+            assert found == engine.ask(f"SELECT {columns} FROM ({query}) ORDER BY ALL"), table
+
+
+class _Migrating:
+    """A mortal engine as migrations need it."""
+
+    def __init__(self, engine: MortalEngine) -> None:
+        self._engine = engine
+
+    def command(self, sql: str) -> None:
+        self._engine.ask(sql)
+
+    def rows(self, sql: str) -> list[tuple[str, ...]]:
+        return [tuple(line.split("\t")) for line in self._engine.ask(sql).splitlines()]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "clickhouse")
+
+
+def _is_token(call: Call) -> bool:
+    return call.name == "write" and "/deduplication_logs/" in call.path
+
+
+def _is_part(call: Call) -> bool:
+    return call.name.startswith("rename") and "/tmp_insert_" in call.path
+
+
+class Nth:
+    """Kill before the `number`-th call, from 1, that changes finlake's tables and is `wanted`."""
+
+    def __init__(self, lake: Lake, number: int, wanted: Callable[[Call], bool] = lambda _: True) -> None:
+        self._lake, self._left, self._wanted = lake, number, wanted
+
+    def __call__(self, call: Call) -> bool:
+        if self._lake.table_of(call) is None or not self._wanted(call):
+            return False
+        self._left -= 1
+        return self._left == 0
+
+
+def test_an_insert_killed_around_each_token_and_repeated_is_there_once(lake: Lake) -> None:
+    # Two days make two parts of the trades; each view has one.
+    for wanted in (_is_token, _is_part):
+        calls = [lake.kill_next_insert(Nth(lake, number, wanted)) for number in range(1, 5)]
+        assert Counter(lake.table_of(call) for call in calls if call) == {TRADES: 2, **dict.fromkeys(VIEWS.values(), 1)}
+    assert lake.kill_next_insert(Nth(lake, 5, _is_part)) is None
+    lake.repeat_and_compare()
+
+
+def test_a_folder_as_kills_leave_it_gets_its_rows_by_the_repeated_insert(lake: Lake) -> None:
+    """Needs nothing of the machine: parts are made temporary again, lines are cut, as a kill or a loss of power does."""
+    for _ in range(2):
+        lake.insert_and_kill()
+    for folder, table in lake.folders.items():
+        for part in ("20260105_3_3_0", "20260106_4_4_0") if table == TRADES else ("all_2_2_1",):
+            (folder / part).rename(folder / f"tmp_insert_{part}")
+        with (folder / "deduplication_logs/deduplication_log_1.txt").open("ab") as log:
+            log.write(b"1\tall_9_9")
+    lake.repeat_and_compare()
+    lake.insert_and_kill()
+    lake.repeat_and_compare()
+
+
+@pytest.mark.long
+def test_an_insert_killed_at_any_system_call_and_repeated_is_there_once(lake: Lake) -> None:
+    number = 1
+    tables = Counter[str | None]()
+    while (call := lake.kill_next_insert(Nth(lake, number))) is not None:
+        tables[lake.table_of(call)] += 1
+        number += 1
+    lake.repeat_and_compare()
+    assert number > 100
+    assert set(tables) == set(TABLES)

@@ -6,6 +6,9 @@ import dagster as dg
 
 from spark.contracts.universe import Universe, UniverseError, parse_universe
 
+# Thousands of tickers with all their names; more is another file.
+MOST_BYTES = 4 * 1024 * 1024
+
 
 class UniverseFile(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Where the universe file is."""
@@ -13,9 +16,20 @@ class UniverseFile(dg.ConfigurableResource):  # type: ignore[type-arg]
     path: str
 
     def read(self) -> Universe:
-        """The universe as the file now says; raises `UniverseError` when it is missing or wrong."""
+        """The universe as the file now says; raises `UniverseError` when it is missing, unreadable or wrong."""
         try:
-            text = Path(self.path).read_text(encoding="utf-8")
+            with Path(self.path).open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
         except FileNotFoundError as error:
             raise UniverseError(f"there is no universe file at {self.path}; set FINLAKE_UNIVERSE or restore it") from error
+        except OSError as error:
+            raise UniverseError(
+                f"the universe file {self.path} cannot be read ({error.strerror}); set FINLAKE_UNIVERSE") from error
+        if len(content) > MOST_BYTES:
+            raise UniverseError(f"{self.path} is larger than {MOST_BYTES} bytes; is it the universe file? Set FINLAKE_UNIVERSE")
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise UniverseError(f"{self.path}, line {line}: this is not UTF-8; save the file with the encoding UTF-8") from error
         return parse_universe(text)

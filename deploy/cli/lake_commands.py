@@ -1,7 +1,7 @@
 """Commands about the lake: run, check, sql."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,14 +55,18 @@ def run(
     from rich.console import Console
 
     from deploy.cli.dagster_client import DagsterClient
-    from deploy.cli.planned_runs import planned_runs
+    from deploy.cli.planned_runs import Known, planned_runs
     from deploy.cli.run_view import carry_out, summary
     from finlake_resources.calendar import TradingCalendar
 
-    sessions = TradingCalendar().sessions(first.date() - timedelta(days=14), last.date())
+    settings = stack_settings(home)
+    known = Known(calendar=TradingCalendar(), now=datetime.now(UTC), history_start=settings.history_start,
+                  sources_end=settings.sources_end_date)
+    plan = planned_runs(first.date(), last.date(), known, select or ())
     console = Console()
-    runs = planned_runs(first.date(), last.date(), sessions, select or ())
-    console.print(summary(carry_out(DagsterClient(stack_settings(home).dagster_url), runs, console)))
+    for line in plan.told:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(summary(carry_out(DagsterClient(settings.dagster_url), plan.runs, console)))
 
 
 @app.command()

@@ -1,8 +1,8 @@
 """bronze.gdelt_gkg and bronze.gdelt_slots: every 15-minute slot of the days, fetched once and accounted for."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from datetime import date, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
@@ -18,8 +18,19 @@ from spark.contracts import bronze
 from spark.contracts.universe import Universe
 from spark.jobs.report import Window
 
+Clock = Callable[[], datetime]
 
-def build(timeline: Timeline) -> dg.AssetsDefinition:
+
+class DayNotOver(ValueError):  # noqa: N818 - the name says what is wrong with the day asked for
+    """A day of which slots are still to come; the message names the newest day that can be fetched."""
+
+
+def utc_now() -> datetime:
+    """The present."""
+    return datetime.now(UTC)
+
+
+def build(timeline: Timeline, clock: Clock = utc_now) -> dg.AssetsDefinition:
     """The asset of both tables: the slots are the ledger of the records."""
 
     @dg.multi_asset(**described_by(bronze.GDELT_GKG, bronze.GDELT_SLOTS, timeline=timeline))
@@ -30,6 +41,7 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
         missing: dict[str, list[str]] = defaultdict(list)
 
         def fetched(window: Window) -> dict[str, object]:
+            refuse_days_to_come(window, clock())
             tickers = universe.read()
             return {"slots": noted(slots_of(window, gdelt, jobs, tickers), missing), "universe": tickers}
 
@@ -38,10 +50,19 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
 
         try:
             yield from publish(context, jobs, bronze.GDELT_GKG, inputs=fetched, describe_day=missing_slots)
-        except SourceRefused as refusal:
+        except (SourceRefused, DayNotOver) as refusal:
             fail_for_good(str(refusal))
 
     return gdelt_gkg
+
+
+def refuse_days_to_come(window: Window, now: datetime) -> None:
+    """Raise `DayNotOver` unless every slot of the window has come to be: one that has not would be recorded as absent."""
+    over = now.astimezone(NEW_YORK).date() - timedelta(days=1)
+    if window.end > over:
+        first = max(window.start, over + timedelta(days=1))
+        raise DayNotOver(f"{first} to {window.end}: the news of a day are fetched when it is over in New York; {over} is the "
+                         "newest that is. Nothing was recorded; run the days up to it")
 
 
 def slots_of(window: Window, gdelt: GdeltFeed, jobs: SparkJobs, universe: Universe) -> Iterator[GdeltSlot]:

@@ -1,12 +1,14 @@
 """What a step asks its job for and what Dagster hears of it: one key, a range, a failed audit, checks alone."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from finlake_assets.bronze.gdelt_gkg import DayNotOver, refuse_days_to_come
 from finlake_assets.build import build_defs
 from finlake_assets.describe import code_version
 from finlake_assets.jobs import range_tags
@@ -115,6 +117,27 @@ def test_one_key_runs_the_whole_chain_over_one_session(bench: Bench) -> None:
         assert call.provenance.run_id == result.run_id
         assert call.provenance.partition == "2018-03-27"
         assert call.provenance.code_version == code_version(lake.table(call.job))
+
+
+def test_days_that_do_not_exist_yet_are_refused_and_nothing_is_recorded(bench: Bench) -> None:
+    result = bench.run("lake_by_day", span=("2099-01-01", "2099-01-02"))
+    assert not result.success
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "2099-01-01 to 2099-01-02: the news of a day are fetched when it is over" in str(failure.step_failure_data)
+    assert bench.skipped == []
+    assert result.get_asset_materialization_events() == []
+
+
+@pytest.mark.parametrize(("end", "now", "is_over"), [
+    # Midnight in New York is 04:00 UTC in summer and 05:00 in winter.
+    (date(2018, 7, 2), datetime(2018, 7, 3, 3, 59, tzinfo=UTC), False),
+    (date(2018, 7, 2), datetime(2018, 7, 3, 4, 0, tzinfo=UTC), True),
+    (date(2018, 1, 2), datetime(2018, 1, 3, 4, 59, tzinfo=UTC), False),
+    (date(2018, 1, 2), datetime(2018, 1, 3, 5, 0, tzinfo=UTC), True),
+])
+def test_a_day_is_fetched_once_it_is_over_in_new_york(end: date, now: datetime, is_over: bool) -> None:
+    with nullcontext() if is_over else pytest.raises(DayNotOver, match="Nothing was recorded"):
+        refuse_days_to_come(Window(start=end, end=end), now)
 
 
 def test_a_range_is_one_run_and_one_job_per_table(bench: Bench) -> None:

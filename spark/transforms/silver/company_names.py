@@ -105,7 +105,8 @@ def page_title(extras_xml: str) -> str:
 class Matcher:
     """The aliases of a universe, ready to be looked up. Immutable and cheap to share.
 
-    Raises `UniverseError` for an alias or company word without a word in it.
+    Raises `UniverseError` for an alias or company word without a word in it, and for a title pattern that is not an
+    exchange and a symbol.
     """
 
     def __init__(self, tickers: Iterable[Ticker]) -> None:
@@ -239,7 +240,11 @@ def _is_valid(alias: Alias, day: date) -> bool:
 
 def _exchange_pattern(pattern: str) -> re.Pattern[str]:
     """`NASDAQ:AAPL` in a title, blanks around the colon allowed, not as a part of a longer symbol (BRK.B, GOOGL)."""
-    parts = r"\s*:\s*".join(re.escape(part.strip()) for part in pattern.split(":"))
+    exchange, _, symbol = (part.strip() for part in pattern.partition(":"))
+    if not exchange or not symbol or ":" in symbol:
+        raise UniverseError(f"title pattern {pattern!r} is not EXCHANGE:SYMBOL and would match a bare word; write it like "
+                            "NYSE:KO")
+    parts = rf"{re.escape(exchange)}\s*:\s*{re.escape(symbol)}"
     return re.compile(rf"(?<![\w:]){parts}(?!\w|[.-]\w)", re.IGNORECASE)
 
 

@@ -1,5 +1,7 @@
 """The universe file: what a good one gives, and that a bad one is refused with the entry and the mend named."""
 
+import json
+import re
 from datetime import date
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark.contracts.universe import Alias, UniverseError, parse_universe
+from finlake_resources.universe_file import MOST_BYTES, UniverseFile
+from spark.contracts.universe import Alias, Suspension, UniverseError, parse_universe
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -31,10 +34,10 @@ BLOCK = '[[ticker]]\nsymbol = "AAPL"\n'
 REFUSED = {
     "not TOML": ("symbol = ", ["not TOML", "universe.toml"]),
     "empty": ("", ["names no ticker", "[[ticker]]"]),
-    "no symbol": ('[[ticker]]\ncompany = "Apple Inc."', ["symbol None", "upper case"]),
+    "no symbol": ('[[ticker]]\ncompany = "Apple Inc."', ["line 1 [[[ticker]]]", "no symbol", 'symbol = "AAPL"']),
     "lower case symbol": ('[[ticker]]\nsymbol = "aapl"', ["'aapl'", "upper case"]),
     "symbol is a number": ("[[ticker]]\nsymbol = 7", ["symbol 7", 'symbol = "AAPL"']),
-    "misspelt key": (BLOCK + 'alias = []', ["ticker AAPL", "unknown keys alias", "aliases"]),
+    "misspelt key": (BLOCK + 'alias = []', ["ticker AAPL", "unknown key alias", "did you mean aliases"]),
     "aliases as text": (BLOCK + 'aliases = "apple"', ["ticker AAPL", "aliases must be a list"]),
     "alias as text": (BLOCK + 'aliases = ["apple"]', ["ticker AAPL", 'name = "apple inc"']),
     "alias without name": (BLOCK + 'aliases = [{ policy = "strong" }]', ["ticker AAPL", "alias name", "write a text"]),
@@ -47,10 +50,39 @@ REFUSED = {
     "company is empty": (BLOCK + 'company = " "', ["ticker AAPL", "company", "write a text"]),
     "words as text": (BLOCK + 'company_words = "iphone"', ["ticker AAPL", "company_words", "list of texts"]),
     "pattern is a number": (BLOCK + 'title_patterns = [1]', ["ticker AAPL", "title_patterns", "write a text"]),
+    "blank within a symbol": (BLOCK + '[[ticker]]\nsymbol = "K O"', ['line 4 [symbol = "K O"]', "without blanks"]),
+    "blank before a symbol": ('[[ticker]]\nsymbol = " KO"', ['line 2 [symbol = " KO"]', "without blanks"]),
+    "blank after a symbol": ('[[ticker]]\nsymbol = "KO"\n[[ticker]]\nsymbol = "KO "', ["line 4", "without blanks"]),
+    "symbol is a path": ('[[ticker]]\nsymbol = "../KO"', ['line 2 [symbol = "../KO"]', "letters and digits"]),
+    "mistyped symbol": ('[[ticker]]\nsymbl = "KO"', ['line 2 [symbl = "KO"]', "did you mean symbol?"]),
+    "mistyped key of an alias": (
+        BLOCK + 'aliases = [\n  { name = "apple inc" },\n  { name = "apple", polcy = "strong" },\n]',
+        ['line 5 [{ name = "apple", polcy = "strong" },]', "did you mean policy?"]),
+    "mistyped block": ('[[tickers]]\nsymbol = "KO"', ["line 1 [[[tickers]]]", "[[ticker]] blocks"]),
+    "spelt otherwise twice": (
+        BERKSHIRE + '[[ticker]]\nsymbol = "BRK-B"\nstooq = "other.us"', ["line 4", "also in line 2", "keep one block"]),
+    "code with a blank": (BLOCK + 'stooq = "ko us"', ['line 3 [stooq = "ko us"]', "no code of Stooq"]),
+    "code is a path": (BLOCK + 'stooq = "../ko.us"', ["line 3", "no code of Stooq"]),
+    "pattern without a colon": (BLOCK + 'title_patterns = [\n"NYSE:A",\n"KO"]', ['line 5 ["KO"]]', "EXCHANGE:SYMBOL"]),
+    "pattern with two colons": (BLOCK + 'title_patterns = ["NYSE:KO:X"]', ["line 3", "one colon"]),
+    "pattern without exchange": (BLOCK + 'title_patterns = [":KO"]', ["line 3", "EXCHANGE:SYMBOL"]),
+    "pattern twice": (BLOCK + 'title_patterns = ["NYSE:KO", "nyse:ko"]', ["line 3", "twice"]),
+    "blank after a company": (BLOCK + 'company = "Apple "', ["line 3", "write 'Apple'"]),
+    "alias twice": (
+        BLOCK + 'aliases = [{ name = "at&t" },\n{ name = "AT T", from = 2020-01-01 }]', ["line 4", "stands twice"]),
+    "ends before it begins": (
+        BLOCK + "listed = 2020-01-02\ndelisted = 2019-01-02", ["line 4 [delisted = 2019-01-02]", "swap the dates"]),
+    "listed with a time": (BLOCK + "listed = 2020-01-02T09:30:00", ["line 3", "listed = 2021-10-28"]),
+    "suspension without its start": (BLOCK + "suspended = [{ to = 2020-01-02 }]", ["line 3", "from = 2020-03-02"]),
+    "suspension swapped": (
+        BLOCK + "suspended = [{ from = 2020-01-03, to = 2020-01-02 }]", ["line 3", "swap the dates"]),
+    "suspension mistyped": (BLOCK + "suspended = [{ from = 2020-01-03, til = 2020-01-02 }]", ["line 3", "unknown key til"]),
+    "key twice": (BLOCK + 'symbol = "KO"\n\n', ['line 3 [symbol = "KO"]', "not TOML"]),
     "symbol twice": (
-        BERKSHIRE + '[[ticker]]\nsymbol = "BRK.B"\nstooq = "other.us"', ["symbol BRK.B", "keep one block"]),
+        BERKSHIRE + '[[ticker]]\nsymbol = "BRK.B"\nstooq = "other.us"',
+        ["line 4", "symbol BRK.B", "also in line 2", "keep one block"]),
     "stooq code twice": (
-        IBM + '[[ticker]]\nsymbol = "IBMX"\nstooq = "ibm.us"', ["stooq_code ibm.us", "keep one block"]),
+        IBM + '[[ticker]]\nsymbol = "IBMX"\nstooq = "ibm.us"', ["line 6", "stooq ibm.us", "also in line 3", "keep one block"]),
 }
 
 
@@ -88,6 +120,66 @@ def test_the_order_of_blocks_changes_nothing(blocks: list[str]) -> None:
     universe = parse_universe("\n".join(blocks))
     assert universe.symbols == ("AAPL", "BRK.B", "IBM")
     assert universe.sha256 == parse_universe(APPLE + BERKSHIRE + IBM).sha256
+
+
+LISTING = """listed = 1980-12-12
+delisted = 2030-01-04
+suspended = [{ from = 2020-03-02, to = 2020-03-06 }, { from = 2029-12-03 }]
+"""
+
+
+def test_a_block_says_when_its_ticker_traded() -> None:
+    (apple,) = parse_universe(BLOCK + LISTING).tickers
+    assert (apple.listed, apple.delisted) == (date(1980, 12, 12), date(2030, 1, 4))
+    assert apple.suspended == (
+        Suspension(start=date(2020, 3, 2), end=date(2020, 3, 6)), Suspension(start=date(2029, 12, 3)))
+    days = [date(2020, 3, 1), date(2020, 3, 2), date(2020, 3, 6), date(2020, 3, 7)]
+    assert [apple.suspended[0].holds(day) for day in days] == [False, True, True, False]
+    assert apple.suspended[1].holds(date(2040, 1, 2))
+
+
+def test_a_listing_changes_which_bars_are_expected_and_not_which_news_are_kept() -> None:
+    plain, listed = parse_universe(BLOCK), parse_universe(BLOCK + LISTING)
+    assert listed.sha256 == plain.sha256
+    assert listed.listings_sha256 != plain.listings_sha256
+
+
+def test_slots_loaded_by_earlier_versions_count_as_loaded_with_the_same_universe() -> None:
+    assert parse_universe(BLOCK).sha256 == "21481eb9e50fab52c7071713c2c49885c0ce1d384955b974f7ee583df896e8ed"
+
+
+def test_a_byte_order_mark_and_windows_line_ends_change_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "universe.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + APPLE.replace("\n", "\r\n").encode())
+    assert UniverseFile(path=str(file)).read() == parse_universe(APPLE)
+
+
+def test_a_file_in_another_encoding_or_of_another_kind_is_refused_with_the_mend(tmp_path: Path) -> None:
+    file = tmp_path / "universe.toml"
+    file.write_bytes(b'[[ticker]]\nsymbol = "A"\ncompany = "Soci\xe9t\xe9"')
+    with pytest.raises(UniverseError, match=r"line 3: this is not UTF-8; save"):
+        UniverseFile(path=str(file)).read()
+    file.write_bytes(b"#" * (MOST_BYTES + 1))
+    with pytest.raises(UniverseError, match="larger than"):
+        UniverseFile(path=str(file)).read()
+    with pytest.raises(UniverseError, match="cannot be read"):
+        UniverseFile(path=str(tmp_path)).read()
+
+
+SYMBOLS = st.from_regex(r"\A[A-Z]{1,5}(\.[A-Z])?\Z")
+
+
+@given(symbols=st.lists(SYMBOLS, min_size=2, max_size=5, unique=True), wrong=st.integers(0, 4), text=st.text(max_size=8))
+def test_a_symbol_is_taken_as_it_is_written_or_refused_with_its_line(symbols: list[str], wrong: int, text: str) -> None:
+    position = wrong % len(symbols)
+    written = [*symbols[:position], text, *symbols[position + 1:]]
+    file = "".join(f"[[ticker]]\nsymbol = {json.dumps(symbol)}\n" for symbol in written)
+    if re.fullmatch(r"[A-Z0-9]{1,10}([.-][A-Z0-9]{1,5})?", text) and len({*written}) == len(written):
+        assert parse_universe(file).symbols == tuple(sorted(written))
+        return
+    with pytest.raises(UniverseError) as refusal:
+        parse_universe(file)
+    assert any(said in str(refusal.value) for said in (f"line {2 * position + 2} ", "stands twice", "not TOML"))
 
 
 @pytest.mark.parametrize(("before", "after"), [

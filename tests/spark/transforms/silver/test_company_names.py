@@ -315,6 +315,12 @@ def test_an_alias_without_a_word_is_refused_with_its_ticker(
         Matcher((Ticker(symbol="X", company="X", stooq_code="x.us", title_patterns=(), **fields),))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("pattern", ["KO", ":KO", "NYSE:", "NYSE:KO:X", " : "])
+def test_a_title_pattern_that_is_not_an_exchange_and_a_symbol_is_refused(pattern: str) -> None:
+    with pytest.raises(UniverseError, match="EXCHANGE:SYMBOL"):
+        Matcher((Ticker(symbol="KO", company="KO", stooq_code="ko.us", title_patterns=(pattern,), company_words=(), aliases=()),))
+
+
 NAMES = st.lists(
     st.sampled_from(
         [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.stack_commands import DEFAULT_HOME, Home, open_stack
+from deploy.cli.stack_commands import DEFAULT_HOME, Home, running_stack
 
 if TYPE_CHECKING:
     from pyspark.sql import Row
@@ -23,18 +23,18 @@ class QueryRefusedError(Exception):
 
 
 def stack_settings(home: Path) -> "Settings":
-    """The product's settings as the stack of `home` hands them to its processes."""
+    """The product's settings as the running stack of `home` hands them to its processes; raises like `running_stack`."""
     from finlake_resources.environment import RawEnvironment
     from finlake_resources.settings import settings_for
 
-    told = {name.removeprefix("FINLAKE_").lower(): value for name, value in open_stack(home).environment().items()
+    told = {name.removeprefix("FINLAKE_").lower(): value for name, value in running_stack(home).environment().items()
             if name.startswith("FINLAKE_")}
     return settings_for(RawEnvironment.model_validate(told))
 
 
 def sample_sources_url(home: Path) -> str:
     """Where the sample sources of the stack of `home` answer."""
-    return open_stack(home).environment()["FINLAKE_SAMPLE_SOURCES_URL"]
+    return running_stack(home).environment()["FINLAKE_SAMPLE_SOURCES_URL"]
 
 
 def lake_jobs(home: Path) -> "SparkJobs":

@@ -29,6 +29,16 @@ def open_stack(home: Path) -> "LocalStack":
     return LocalStack(home, variables=host.user_variables())
 
 
+def running_stack(home: Path) -> "LocalStack":
+    """The stack of a state folder for a command that speaks to its services.
+
+    Raises StackError unless it runs and nobody else answers on its ports: every such command gets its stack here.
+    """
+    stack = open_stack(home)
+    stack.require_running()
+    return stack
+
+
 @app.command()
 def prepare(home: Home = DEFAULT_HOME) -> None:
     """Find Java and download the jars, so that a later `finlake up` needs no network."""

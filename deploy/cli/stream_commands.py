@@ -88,14 +88,14 @@ def chaos(
     from deploy.bench.temporary_lake import ended_like_ctrl_c, temporary_stack
     from deploy.chaos.run import STREAM_SERVICES, Options, wreak
     from deploy.cli import reconcile_view
-    from deploy.cli.stack_commands import open_stack
+    from deploy.cli.stack_commands import running_stack
 
     console = Console()
     report = dimmed(console)
     options = Options(kills=kills, seed=seed, seconds_between=seconds_between, has_dagster=dagster)
     with ended_like_ctrl_c():
         own = temporary_stack(jars, None if dagster else STREAM_SERVICES, report)
-        with own if home is None else nullcontext(open_stack(home)) as stack:
+        with own if home is None else nullcontext(running_stack(home)) as stack:
             outcome = wreak(stack, options, report)
     console.print(reconcile_view.kills_table(outcome))
     console.print(reconcile_view.engines_table(outcome.comparison))

@@ -9,5 +9,9 @@ class PortTakenError(StackError):
     """A port that a service needs is used by a program outside this stack."""
 
 
+class ForeignStackError(StackError):
+    """A port of this stack answers for another stack or program."""
+
+
 class ServiceNotReadyError(StackError):
     """A service was started but did not answer in time, or stopped again."""

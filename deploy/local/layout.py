@@ -45,6 +45,11 @@ class Layout:
         return self.home / "stack.json"
 
     @property
+    def identity(self) -> Path:
+        """Who this stack is; drawn at its first start."""
+        return self.home / "identity"
+
+    @property
     def lock(self) -> Path:
         return self.home / "run" / "stack.lock"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from deploy.local import config_files, host, kafka
+from deploy.local import config_files, host, identity, kafka
 from deploy.local import settings as stack_settings
 from deploy.local.errors import PortTakenError, ServiceNotReadyError, StackError
 from deploy.local.jars import fetch_jars, required_jars, some_names
@@ -136,6 +136,13 @@ class LocalStack:
         """Variables (FINLAKE_*, DAGSTER_HOME) of a process that uses the stack; secrets only as paths of files."""
         return stack_settings.client_environment(self.layout, self.settings())
 
+    def require_running(self) -> None:
+        """Raise unless this stack runs and its ports are its own, so that no command speaks to another's.
+
+        Raises StackError, or ForeignStackError that names both stacks.
+        """
+        identity.require_own(self.layout, self.settings().ports)
+
     def log_file(self, name: str) -> Path:
         """The log of a service or of `supervisord`. Raises StackError when there is none."""
         file = self.layout.log(name)
@@ -195,6 +202,7 @@ class LocalStack:
         self._supervisor.launch(
             host.process_environment(
                 stack_settings.client_environment(layout, settings)
+                | identity.variables(identity.make_identity(layout))
                 | spark_environment(layout, java)
                 | {
                     "SPARK_LOCAL_IP": LOOPBACK,

@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 from finlake_resources.calendar import OutsideCalendar, TradingCalendar
 from finlake_resources.stooq import StooqFile
+from spark.contracts.stooq_files import UnreadableFileError, open_file
 from spark.contracts.universe import Universe
 from spark.jobs.report import Window
 
@@ -83,11 +84,8 @@ def _closed_by(obtained_ts: datetime, calendar: TradingCalendar) -> date:
 
 
 def newest_date(file: StooqFile) -> date | None:
-    """Date in the last line of a file, which Stooq writes oldest first; None when there is none to be read."""
-    last_line = file.content.rstrip().rsplit(b"\n", 1)[-1].decode("ascii", errors="replace")
-    fields = last_line.split(",")
-    position = 2 if file.source_kind == "bulk" else 0
+    """The newest date in a file, wherever it stands; None when bronze cannot open the file or no line has a date."""
     try:
-        return date.fromisoformat(fields[position].strip())
-    except (IndexError, ValueError):
+        return open_file(file.content).last_date()
+    except UnreadableFileError:
         return None

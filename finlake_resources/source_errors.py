@@ -48,6 +48,10 @@ class NotData(SourceError):
     """An answer or file in a form that is not the vendor's data: an unknown page, an empty body, another header."""
 
 
+class TooLargeError(NotData):
+    """More bytes, members, files or seconds than any real data of the vendor have; not read to its end."""
+
+
 class CorruptFile(SourceError):
     """A file that is complete but damaged."""
 

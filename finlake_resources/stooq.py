@@ -6,13 +6,14 @@ that is not data never becomes a file: `classify` raises a typed error instead.
 
 import hashlib
 import logging
+import os
 import re
 import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, cast
 from urllib.parse import unquote, urlencode, urlsplit
@@ -20,6 +21,7 @@ from urllib.parse import unquote, urlencode, urlsplit
 from dagster import ConfigurableResource
 from pydantic import Field
 
+from finlake_resources import bounded_http, bounded_zip
 from finlake_resources.source_errors import (
     AccessDenied,
     ApiKeyNeeded,
@@ -31,31 +33,43 @@ from finlake_resources.source_errors import (
     NotData,
     SourceError,
     SourceUnavailable,
+    TooLargeError,
     UnknownTicker,
 )
+from spark.contracts.stooq_files import MAX_FILE_BYTES, Form, OpenedFile, UnreadableFileError, open_file, too_large
 
 if TYPE_CHECKING:
     import httpx
     from pyarrow.fs import FileSystem
 
 SourceKind = Literal["drop", "bulk", "http"]
+FetchedTsKind = Literal["response", "file", "member", "reading"]
 
-CSV_HEADERS = (b"Date,Open,High,Low,Close,Volume", b"Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen")
-BULK_HEADERS = (b"<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>",)
+MAX_DROPPED_FILES = 10_000
+MAX_ARCHIVE_BYTES = 4 * 1024**3
+MAX_BATCH_BYTES = 1024**3
+"""Of all files that one look at the drop location hands over: they are in memory together."""
 
-_UTF8_BOM = b"\xef\xbb\xbf"
 _PARTIAL_SUFFIXES = (".part", ".tmp", ".crdownload", ".partial")
 _DATA_SUFFIXES = (".csv", ".txt", ".zip")
+_PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz")
 _CSV_NAME = re.compile(r"^(?P<code>.+?)_d(?: ?\(\d+\))?\.csv$")
-_MAX_MEMBER_BYTES = 64 * 1024 * 1024
+_LINE_ENDS = (b"\n", b"\r")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PEEKED_MEMBERS = 5
+_PEEKED_BYTES = 64 * 1024
+_SHOWN_CODES = 5
+_SHOWN_NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
 class StooqFile:
     """The bytes of one ticker's prices and where they came from.
 
-    `content` is exactly what was received: a CSV with one of CSV_HEADERS, or, for kind `bulk`, a member of the bulk
-    archive with one of BULK_HEADERS. `fetched_ts` is UTC: the response time, or the modification time of a drop.
+    `content` is exactly what was received, in a form of `spark/contracts/stooq_files.py`: for kind `bulk` that of the
+    bulk archive, else a CSV. `fetched_ts` (UTC) is when it was obtained, and `fetched_ts_kind` how that is known: the
+    time of the response, of the file, of the member of an archive, or, where a file says to be of the future, of the
+    reading.
     """
 
     ticker: str
@@ -64,6 +78,7 @@ class StooqFile:
     source_kind: SourceKind
     source_name: str
     fetched_ts: datetime
+    fetched_ts_kind: FetchedTsKind = "file"
 
 
 @dataclass(frozen=True)
@@ -88,39 +103,55 @@ def settled(previous: Collection[DropEntry], current: Sequence[DropEntry]) -> li
     return [entry for entry in current if entry in previous]
 
 
-def classify(body: bytes, name: str = "Stooq answer", kind: SourceKind = "http") -> None:
-    """Accept a body whose first line is a known header; raise the typed reason for any other.
+def classify(body: bytes, name: str = "Stooq answer", kind: SourceKind = "http") -> OpenedFile:
+    """Accept a body that bronze can read, in the form of its kind; raise the typed reason for any other.
 
     Stooq answers HTTP 200 to everything, so the body decides. `name` is the thing named in the message.
     Raises NoData, LimitReached, ApiKeyNeeded, ChallengePage, AccessDenied or NotData.
     """
-    first_line = body.removeprefix(_UTF8_BOM)[:200].split(b"\n", 1)[0].rstrip(b"\r")
-    if first_line in (BULK_HEADERS if kind == "bulk" else CSV_HEADERS):
-        return
-    text = body[:65536].decode("utf-8", errors="replace").lstrip("\ufeff").strip()
-    lowered = text.lower()
-    if not text:
-        raise NotData(name, "it is empty", "Try again later; if it stays empty, get the file in a browser")
-    if lowered.startswith(("no data", "brak danych")):
-        raise NoData(name, "Stooq has no data for this code and range", "Check the code in the universe file")
-    if lowered.startswith(("exceeded the daily hits limit", "przekroczony dzienny limit")):
-        raise LimitReached(name, "the daily limit of downloads is used up", "Run again tomorrow, or drop files instead")
-    if lowered.startswith("get your apikey") or "apikey=xxxx" in lowered:
-        raise ApiKeyNeeded(
+    try:
+        opened = open_file(body)
+    except UnreadableFileError as fault:
+        error = TooLargeError if fault.code == "too_large" else NotData
+        raise _said_by_vendor(body, name) or error(name, fault.reason, fault.next_step) from None
+    form = _form(kind)
+    if opened.layout.form != form:
+        raise NotData(name, *_WRONG_PLACE[form])
+    return opened
+
+
+def _form(kind: SourceKind) -> Form:
+    return "bulk" if kind == "bulk" else "csv"
+
+
+_WRONG_PLACE: dict[Form, tuple[str, str]] = {
+    "csv": ("it holds rows of the bulk archive and is named as a CSV", "Name it <stooq code>.txt (aapl.us.txt)"),
+    "bulk": (
+        "it holds a CSV of one ticker and is named as a member of the bulk archive",
+        "Name it <stooq code>_d.csv (aapl_us_d.csv)",
+    ),
+}
+
+
+def _said_by_vendor(body: bytes, name: str) -> SourceError | None:
+    """What Stooq says with a body that is no file, as a typed error; None for what it never says."""
+    text = body[:65536].decode("utf-8", errors="replace").lstrip("\ufeff").strip().lower()
+    if text.startswith(("no data", "brak danych")):
+        return NoData(name, "Stooq has no data for this code and range", "Check the code in the universe file")
+    if text.startswith(("exceeded the daily hits limit", "przekroczony dzienny limit")):
+        return LimitReached(name, "the daily limit of downloads is used up", "Run again tomorrow, or drop files instead")
+    if text.startswith("get your apikey") or "apikey=xxxx" in text:
+        return ApiKeyNeeded(
             name, "Stooq wants an API key",
             "Get one in a browser at https://stooq.com/q/d/?s=aapl.us&get_apikey and put it into the API key file",
         )
-    if lowered.startswith("access denied"):
-        raise AccessDenied(name, "Stooq denies access to this client", "Download in a browser and drop the files")
-    if lowered.startswith("<") and ("requires javascript to verify" in lowered or "__verify" in lowered):
-        raise ChallengePage(
+    if text.startswith("access denied"):
+        return AccessDenied(name, "Stooq denies access to this client", "Download in a browser and drop the files")
+    if text.startswith("<") and ("requires javascript to verify" in text or "__verify" in text):
+        return ChallengePage(
             name, "Stooq answers with a page that checks for a browser", "Download in a browser and drop the files",
         )
-    excerpt = " ".join(text[:80].split())
-    raise NotData(
-        name, f"the first line is no known header; it begins {excerpt!r}",
-        "Compare it with a file saved from stooq.com; if Stooq's format changed, the header list needs the new one",
-    )
+    return None
 
 
 def keyless_url(base_url: str, vendor_code: str, start: date | None, end: date | None) -> str:
@@ -141,64 +172,155 @@ def vendor_code_of(file_name: str) -> str | None:
     return lowered.removesuffix(".txt").replace("_", ".") if lowered.endswith(".txt") else None
 
 
-def bulk_files(
-    archive: zipfile.ZipFile, name: str, mtime: datetime, vendor_codes: Mapping[str, str]
-) -> StooqBatch:
-    """The universe's members of a bulk archive; members of other tickers are not read.
+class ByteBudget:
+    """Bytes that may still be read; `take` raises TooLargeError when a thing needs more."""
 
-    `vendor_codes` maps Stooq's code to the ticker. A member that is empty, damaged, too large, not daily, or about
-    another ticker than its name says is a problem.
+    def __init__(self, byte_count: int = MAX_BATCH_BYTES) -> None:
+        self._left = byte_count
+
+    def take(self, byte_count: int, name: str) -> None:
+        if byte_count > self._left:
+            raise TooLargeError(
+                name, "the files of the drop location that concern the universe are together larger than what is read at "
+                f"once, {MAX_BATCH_BYTES:,} bytes", "Move away files that are ingested, and run again",
+            )
+        self._left -= byte_count
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A member of an archive, read: its file and the newest date in it."""
+
+    file: StooqFile
+    last_date: date
+
+
+def bulk_files(
+    archive: zipfile.ZipFile, name: str, fetched_ts: datetime, vendor_codes: Mapping[str, str], *,
+    fetched_ts_kind: FetchedTsKind = "file", budget: ByteBudget | None = None,
+) -> StooqBatch:
+    """The universe's members of an archive, of the bulk form or CSVs; members of other tickers are not read.
+
+    `fetched_ts` is when the archive was obtained; `vendor_codes` maps Stooq's code to the ticker. A member that is empty,
+    damaged, too large, not daily, or about another ticker than its name says is a problem. Of several members of one
+    ticker the one with the newest session is taken; where these differ up to the same session, none.
     """
     wanted = {code.lower(): ticker for code, ticker in vendor_codes.items()}
-    batch = StooqBatch([], [])
-    for member in archive.infolist():
-        code = vendor_code_of(member.filename.replace("\\", "/").rsplit("/", 1)[-1])
-        if member.is_dir() or code not in wanted:
+    allowed = budget or ByteBudget()
+    members: list[_Member] = []
+    problems: list[SourceError] = []
+    for info in archive.infolist():
+        base_name = info.filename.replace("\\", "/").rsplit("/", 1)[-1]
+        code = vendor_code_of(base_name)
+        if info.is_dir() or code is None or code not in wanted:
             continue
+        member_name = f"{name}!{shown(info.filename)}"
         try:
-            content = _member_bytes(archive, member, f"{name}!{member.filename}")
-            _require_bulk_member(content, code, f"{name}!{member.filename}")
+            allowed.take(info.file_size, member_name)
+            content = _member_content(archive, info, member_name)
+            kind: SourceKind = "bulk" if base_name.lower().endswith(".txt") else "drop"
+            last_date = _require_prices_of(content, code, member_name, kind)
         except SourceError as problem:
-            batch.problems.append(problem)
+            problems.append(problem)
         else:
-            batch.files.append(_file(wanted[code], content, "bulk", f"{name}!{member.filename}", mtime))
-    if not batch.files and not batch.problems:
-        batch.problems.append(UnknownTicker(
-            name, "it holds no ticker of the universe", "Drop the archive of US daily prices, d_us_txt.zip",
-        ))
-    return batch
+            obtained = _member_obtained(info, last_date) or (fetched_ts, fetched_ts_kind)
+            file = _file(wanted[code], content, kind, member_name, *min(obtained, (fetched_ts, fetched_ts_kind)))
+            members.append(_Member(file, last_date))
+    if not members and not problems:
+        problems.append(_nothing_wanted(archive, name))
+    files, doubles = _one_of_each(members)
+    return StooqBatch(files, [*problems, *doubles])
 
 
-def _member_bytes(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> bytes:
-    if member.file_size > _MAX_MEMBER_BYTES:
-        raise CorruptFile(
-            name, f"it unpacks to {member.file_size} bytes, far above any price history", "Download the archive again",
-        )
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise CorruptFile(name, f"it is packed by method {member.compress_type}, not deflate", "Download it again")
-    try:
-        with archive.open(member) as stream:
-            return stream.read(_MAX_MEMBER_BYTES)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise CorruptFile(name, f"the member cannot be unpacked ({error})", "Download the archive again") from error
+def _member_content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
+    return bounded_zip.member_bytes(
+        archive, info, name, max_bytes=MAX_FILE_BYTES, next_step="Download the archive again")
 
 
-def _require_bulk_member(content: bytes, code: str, name: str) -> None:
-    """Raise unless the content has the bulk header and its first row is daily and of the code."""
-    classify(content, name, "bulk")
-    rows = content.split(b"\n", 2)
-    first = rows[1].split(b",") if len(rows) > 1 else []
-    if len(first) < 2:
-        raise NotData(name, "it has a header and no row", "Download the archive again")
-    found, period = (part.decode("ascii", errors="replace") for part in first[:2])
-    if period != "D":
-        raise NotData(name, f"its period is {period!r}, not daily", "Drop the daily archive, d_us_txt.zip")
-    if found.lower() != code:
-        raise NotData(name, f"its rows are of {found!r}", "Rename the file after the ticker its rows belong to")
+def _member_obtained(info: zipfile.ZipInfo, last_date: date) -> tuple[datetime, FetchedTsKind] | None:
+    """The time of a member, which it keeps where its archive was copied; None where it is older than its rows or none."""
+    written_ts = bounded_zip.latest_ts(info)
+    return None if written_ts is None or date(*info.date_time[:3]) < last_date else (written_ts, "member")
 
 
-def _file(ticker: str, content: bytes, kind: SourceKind, name: str, fetched_ts: datetime) -> StooqFile:
-    return StooqFile(ticker, content, hashlib.sha256(content).hexdigest(), kind, name, fetched_ts)
+def _one_of_each(members: list[_Member]) -> tuple[list[StooqFile], list[SourceError]]:
+    """One file for each ticker, in the order of the archive, and why the others were left out."""
+    files: list[StooqFile] = []
+    problems: list[SourceError] = []
+    by_ticker = sorted(members, key=lambda member: member.file.ticker)
+    for _, group in groupby(by_ticker, key=lambda member: member.file.ticker):
+        contents = {member.file.sha256: member for member in reversed(list(group))}
+        newest = max(member.last_date for member in contents.values())
+        best = [member for member in contents.values() if member.last_date == newest]
+        if len(best) == 1:
+            files.append(best[0].file)
+            problems += [
+                NotData(
+                    member.file.source_name,
+                    f"it ends on {member.last_date}, before {best[0].file.source_name}, which was taken for "
+                    f"{member.file.ticker}", "Nothing need be done if that is the right one; else drop the right one alone",
+                )
+                for member in contents.values() if member is not best[0]
+            ]
+        else:
+            names = sorted(member.file.source_name for member in best)
+            problems += [
+                NotData(
+                    member.file.source_name,
+                    f"the archive has {len(contents)} members for {member.file.ticker} that differ and end on {newest}: "
+                    f"{', '.join(names[:_SHOWN_CODES])}", "Drop the right one alone",
+                )
+                for member in contents.values()
+            ]
+    return files, problems
+
+
+def _nothing_wanted(archive: zipfile.ZipFile, name: str) -> SourceError:
+    """Why an archive has no member of the universe: another layout, or other tickers."""
+    texts = [info for info in archive.infolist() if info.filename.lower().endswith((".txt", ".csv"))]
+    for info in sorted(texts, key=lambda info: info.file_size, reverse=True)[:_PEEKED_MEMBERS]:
+        head, _, _ = bounded_zip.member_beginning(archive, info, _PEEKED_BYTES).rpartition(b"\n")
+        try:
+            opened = open_file(head)
+        except UnreadableFileError:
+            continue
+        position = opened.layout.ticker
+        codes = {line.split(",")[position] for _, line in opened.lines if "," in line} if position is not None else set()
+        if len(codes) > 1:
+            some = ", ".join(shown(code) for code in sorted(codes)[:_SHOWN_CODES])
+            return NotData(
+                f"{name}!{shown(info.filename)}", f"it holds rows of several tickers ({some}), which is another layout",
+                "Drop an archive with one member for each ticker, as d_us_txt.zip of Stooq is",
+            )
+    return UnknownTicker(
+        name, "it holds no ticker of the universe", "Drop the archive of US daily prices, d_us_txt.zip",
+    )
+
+
+def _require_prices_of(content: bytes, code: str, name: str, kind: SourceKind) -> date:
+    """The newest date of the content; raises unless it is of this kind, daily, and its first row is of the code."""
+    opened = classify(content, name, kind)
+    layout = opened.layout
+    fields = opened.lines[0][1].split(",")
+    if layout.ticker is not None and layout.period is not None and len(fields) == layout.width:
+        found, period = fields[layout.ticker].strip(), fields[layout.period].strip()
+        if period.upper() != "D":
+            raise NotData(name, f"its period is {shown(period)!r}, not daily", "Drop the daily archive, d_us_txt.zip")
+        if found.lower() != code:
+            raise NotData(name, f"its rows are of {shown(found)!r}", "Rename the file after the ticker its rows belong to")
+    return opened.last_date() or date.min
+
+
+def shown(name: str) -> str:
+    """A stranger's name as it may be printed: one line, no control characters, not too long."""
+    printable = "".join(character if character.isprintable() else "?" for character in name)
+    return printable[:_SHOWN_NAME_CHARACTERS]
+
+
+def _file(
+    ticker: str, content: bytes, kind: SourceKind, name: str, fetched_ts: datetime, fetched_ts_kind: FetchedTsKind,
+) -> StooqFile:
+    return StooqFile(ticker, content, hashlib.sha256(content).hexdigest(), kind, name, fetched_ts, fetched_ts_kind)
 
 
 class _ApiKeyRedaction(logging.Filter):
@@ -234,20 +356,28 @@ class StooqPrices(ConfigurableResource[None]):
     def list_drop(self) -> list[DropEntry]:
         """The files in the drop location by name, sub-folders and hidden files left out; reads no file.
 
-        Raises SourceUnavailable when the location cannot be listed.
+        Raises SourceUnavailable when the location cannot be listed, TooLargeError when it has more files than are looked at.
         """
-        from pyarrow.fs import FileSelector, FileType
+        from pyarrow.fs import FileSelector, FileType, LocalFileSystem
 
         filesystem, root = self._drop()
+        is_local = isinstance(filesystem, LocalFileSystem)
         try:
-            infos = filesystem.get_file_info(FileSelector(root))
+            if is_local:
+                with os.scandir(root) as found:
+                    _require_few(sum(1 for _ in islice(found, MAX_DROPPED_FILES + 1)), self.drop_location)
+            # In an object store a prefix without an object is not there, and as empty as an empty folder.
+            infos = filesystem.get_file_info(FileSelector(root, allow_not_found=not is_local))
+            if not infos and not is_local and filesystem.get_file_info(root.split("/")[0]).type == FileType.NotFound:
+                raise FileNotFoundError(f"bucket {root.split('/')[0]}")
         except OSError as error:
             raise SourceUnavailable(
                 self.drop_location, f"the drop location cannot be listed ({type(error).__name__})",
-                "Make the folder, or set FINLAKE_STOOQ_DROP to the one that is used",
+                "Make the folder or bucket, or set FINLAKE_STOOQ_DROP to the one that is used",
             ) from error
+        _require_few(len(infos), self.drop_location)
         entries = [
-            DropEntry(info.base_name, info.size, info.mtime.astimezone(UTC))
+            DropEntry(info.base_name, info.size, _mtime(info.mtime_ns))
             for info in infos
             if info.type == FileType.File and not info.base_name.startswith(".")
         ]
@@ -256,16 +386,16 @@ class StooqPrices(ConfigurableResource[None]):
     def dropped_files(self, vendor_codes: Mapping[str, str], names: Collection[str] | None = None) -> StooqBatch:
         """The universe's prices in the drop location; `vendor_codes` maps Stooq's code to the ticker.
 
-        `names` limits the look to these files. Reads `<code>_d.csv`, `<code>.txt` and bulk zips. A file that is not
-        of the universe, half written, damaged or not data is a problem and stays where it is; nothing is raised for
-        it. Files with other endings are left alone. Raises SourceUnavailable when the location cannot be listed.
+        `names` limits the look to these files. Reads `<code>_d.csv`, `<code>.txt` and zips of such. A file that is not
+        of the universe, half written, damaged, too large, of another ending or not data is a problem and stays where it
+        is; nothing is raised for it. Raises as `list_drop` does when the location cannot be listed.
         """
-        batch = StooqBatch([], [])
+        batch, budget = StooqBatch([], []), ByteBudget()
         for entry in self.list_drop():
             if names is not None and entry.name not in names:
                 continue
             try:
-                found = self._dropped_file(entry, vendor_codes)
+                found = self._dropped_file(entry, vendor_codes, budget)
             except SourceError as problem:
                 batch.problems.append(problem)
             else:
@@ -286,9 +416,9 @@ class StooqPrices(ConfigurableResource[None]):
         content, fetched_ts = self._get(url, key)
         # A refusal may quote the request; the key must not reach the message by that way.
         classify(content.replace(key.encode(), b"***") if key else content, url)
-        if not content.endswith(b"\n"):
+        if not content.endswith(_LINE_ENDS):
             raise CorruptFile(url, "the last line has no end, so the answer was cut off", "Run again")
-        return _file(ticker, content, "http", url, fetched_ts)
+        return _file(ticker, content, "http", url, fetched_ts, "response")
 
     def _drop(self) -> "tuple[FileSystem, str]":
         from pyarrow.fs import LocalFileSystem, S3FileSystem
@@ -308,50 +438,58 @@ class StooqPrices(ConfigurableResource[None]):
             options["secret_key"] = Path(self.s3_secret_key_file).read_text(encoding="utf-8").strip()
         return S3FileSystem(**options), f"{parts.netloc}{parts.path}".rstrip("/")
 
-    def _dropped_file(self, entry: DropEntry, vendor_codes: Mapping[str, str]) -> StooqBatch:
-        lowered = entry.name.lower()
+    def _dropped_file(self, entry: DropEntry, vendor_codes: Mapping[str, str], budget: ByteBudget) -> StooqBatch:
+        lowered, name = entry.name.lower(), shown(entry.name)
         if lowered.endswith(_PARTIAL_SUFFIXES):
-            raise HalfWrittenFile(entry.name, "its name says that it is still being written", "Wait, or remove it")
+            raise HalfWrittenFile(name, "its name says that it is still being written", "Wait, or remove it")
         if not lowered.endswith(_DATA_SUFFIXES):
-            return StooqBatch([], [])
+            is_packed = lowered.endswith(_PACKED_SUFFIXES)
+            raise NotData(
+                name, f"its ending is none of {', '.join(_DATA_SUFFIXES)}, so it was not read",
+                "Unpack it and drop what is in it" if is_packed else "Name it <stooq code>_d.csv, or move it away",
+            )
         if lowered.endswith(".zip"):
-            return self._dropped_bulk(entry, vendor_codes)
+            return self._dropped_bulk(entry, vendor_codes, budget)
         code = vendor_code_of(entry.name)
         ticker = {known.lower(): symbol for known, symbol in vendor_codes.items()}.get(code or "")
         if code is None or ticker is None:
             raise UnknownTicker(
-                entry.name, "it is named after no ticker of the universe",
+                name, "it is named after no ticker of the universe",
                 "Name it <stooq code>_d.csv (aapl_us_d.csv), or add the ticker to the universe file",
             )
+        if (fault := too_large(entry.size)) is not None:
+            raise TooLargeError(name, fault.reason, fault.next_step)
+        budget.take(entry.size, name)
         with self._opened(entry) as stream:
-            content = stream.read()
+            content = stream.read(MAX_FILE_BYTES + 1)
         kind: SourceKind = "bulk" if lowered.endswith(".txt") else "drop"
-        if kind == "bulk":
-            _require_bulk_member(content, code, entry.name)
-        else:
-            classify(content, entry.name, kind)
-        if not content.endswith(b"\n"):
+        _require_prices_of(content, code, name, kind)
+        if not content.endswith(_LINE_ENDS):
             raise HalfWrittenFile(
-                entry.name, "its last line has no end", "Wait for the rest, or end the last line if it is complete",
+                name, "its last line has no end", "Wait for the rest, or end the last line if it is complete",
             )
-        return StooqBatch([_file(ticker, content, kind, entry.name, entry.mtime)], [])
+        return StooqBatch([_file(ticker, content, kind, name, *_obtained(entry.mtime))], [])
 
-    def _dropped_bulk(self, entry: DropEntry, vendor_codes: Mapping[str, str]) -> StooqBatch:
+    def _dropped_bulk(self, entry: DropEntry, vendor_codes: Mapping[str, str], budget: ByteBudget) -> StooqBatch:
+        name = shown(entry.name)
+        if entry.size > MAX_ARCHIVE_BYTES:
+            raise TooLargeError(
+                name, f"it has {entry.size:,} bytes, above the bound of {MAX_ARCHIVE_BYTES:,}", "Download it again")
         with self._opened(entry) as stream:
             begins_as_zip = stream.read(2) in (b"PK", b"P", b"")
             stream.seek(0)
             try:
-                archive = zipfile.ZipFile(stream)
-            # A seek before the start of a short file is ArrowInvalid, a ValueError.
-            except (zipfile.BadZipFile, ValueError) as error:
+                archive = bounded_zip.open_archive(stream, name)
+            except bounded_zip.BROKEN as error:
                 if begins_as_zip:
                     raise HalfWrittenFile(
-                        entry.name, "the end of the archive is not there",
+                        name, "the end of the archive is not there",
                         "Wait for the rest; if its size no longer changes, download it again",
                     ) from error
-                raise CorruptFile(entry.name, "it is no zip archive", "Download it again in a browser") from error
+                raise CorruptFile(name, "it is no zip archive", "Download it again in a browser") from error
             with archive:
-                return bulk_files(archive, entry.name, entry.mtime, vendor_codes)
+                fetched_ts, kind = _obtained(entry.mtime)
+                return bulk_files(archive, name, fetched_ts, vendor_codes, fetched_ts_kind=kind, budget=budget)
 
     @contextmanager
     def _opened(self, entry: DropEntry) -> Iterator[IO[bytes]]:
@@ -370,7 +508,7 @@ class StooqPrices(ConfigurableResource[None]):
                 entry.name, f"it cannot be read ({error})", "Check that the drop location is there and may be read",
             ) from error
         info = filesystem.get_file_info(path)
-        if info.type != FileType.File or (info.size, info.mtime) != (entry.size, entry.mtime):
+        if info.type != FileType.File or (info.size, _mtime(info.mtime_ns)) != (entry.size, entry.mtime):
             raise HalfWrittenFile(entry.name, "it changed while it was read", "Wait until it is complete")
 
     def _apikey(self) -> str:
@@ -397,20 +535,44 @@ class StooqPrices(ConfigurableResource[None]):
         )
         timeout = httpx.Timeout(self.read_timeout_seconds, connect=self.connect_timeout_seconds)
         # Redirects are not followed: the next host would see the key.
-        with httpx.Client(timeout=timeout, follow_redirects=False) as client:
+        with httpx.Client(timeout=timeout, follow_redirects=False, headers=bounded_http.UNPACKED) as client:
             return retrying(_get_once, client, url, key)
+
+
+def _require_few(count: int, location: str) -> None:
+    if count > MAX_DROPPED_FILES:
+        raise TooLargeError(
+            location, f"the drop location holds more than {MAX_DROPPED_FILES:,} files",
+            "Move away files that are ingested or do not belong there, and run again",
+        )
+
+
+def _mtime(mtime_ns: int | None) -> datetime:
+    """A file's time (UTC), whatever it says; 1970 where it says none."""
+    return _EPOCH if mtime_ns is None else _EPOCH + timedelta(microseconds=mtime_ns // 1000)
+
+
+def _obtained(mtime: datetime) -> tuple[datetime, FetchedTsKind]:
+    """When a dropped file was obtained, and how that is known; a time of the future is not believed."""
+    now = datetime.now(UTC)
+    return (mtime, "file") if mtime <= now else (now, "reading")
 
 
 def _get_once(client: "httpx.Client", url: str, key: str) -> tuple[bytes, datetime]:
     import httpx
 
     try:
-        response = client.get(f"{url}&{urlencode({'apikey': key})}" if key else url)
+        with client.stream("GET", f"{url}&{urlencode({'apikey': key})}" if key else url) as response:
+            _require_success(response, url)
+            return bounded_http.body(response, url, max_bytes=MAX_FILE_BYTES), datetime.now(UTC)
     except httpx.RequestError as error:
         # The request within the error holds the key: only its type goes on.
         raise SourceUnavailable(
             url, f"the server is not reached ({type(error).__name__})", "Check the network and the base URL; run again",
         ) from None
+
+
+def _require_success(response: "httpx.Response", url: str) -> None:
     status = response.status_code
     if status >= 500:
         raise SourceUnavailable(url, f"the server failed with HTTP {status}", "Run again later")
@@ -420,4 +582,3 @@ def _get_once(client: "httpx.Client", url: str, key: str) -> tuple[bytes, dateti
         raise AccessDenied(url, f"the server answers HTTP {status}", "Download in a browser and drop the files")
     if status != 200:
         raise NotData(url, f"the server answers HTTP {status}", "Check the base URL")
-    return response.content, datetime.now(UTC)

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 import numpy as np
 import polars as pl
 
-from finlake_resources.stooq import CSV_HEADERS, StooqFile
+from finlake_resources.stooq import StooqFile
+from spark.contracts.stooq_files import LAYOUTS
 from spark.contracts.universe import Ticker, Universe
 
 DAILY_VOLATILITY = 0.02
@@ -45,7 +46,7 @@ def random_walk(ticker_symbol: str, sessions: Sequence[date]) -> pl.DataFrame:
 def stooq_file(ticker: Ticker, bars: pl.DataFrame) -> StooqFile:
     """The bars (at least one, of `random_walk`) as the file of the evening after the last one."""
     content = bars.write_csv(float_precision=DECIMALS, line_terminator="\r\n").encode()
-    if not content.startswith(CSV_HEADERS[0]):
+    if not content.startswith(LAYOUTS[0].header.encode()):
         raise ValueError(f"the columns {', '.join(bars.columns)} are not those of a Stooq file; give a random walk")
     evening = datetime.combine(bars["Date"][-1] + timedelta(days=1), time(1), UTC)
     return StooqFile(ticker=ticker.symbol, content=content, sha256=hashlib.sha256(content).hexdigest(),

@@ -1,14 +1,15 @@
 """bronze.stooq_prices and bronze.stooq_downloads: dropped files first, HTTP for the tickers they do not cover."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from finlake_assets.describe import described_by
+from finlake_assets.describe import asset_key, described_by
 from finlake_assets.partitions import Timeline
 from finlake_assets.publish import StepEvents, fail_for_good, publish
 from finlake_assets.sources import Download, Span, known_with, last_closed, missing_downloads
-from finlake_resources.source_errors import CorruptFile, NoData, NotData, SourceRefused
+from finlake_resources.source_errors import CorruptFile, NoData, NotData, SourceError, SourceRefused, SourceUnavailable
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_resources.stooq import StooqBatch, StooqPrices
 from finlake_resources.universe_file import UniverseFile
@@ -26,17 +27,31 @@ class StooqRequest(dg.Config):
     whole_history: list[str] = []
 
 
+VENDOR_CHECK = "vendor_answered"
+
+
 def build(timeline: Timeline) -> dg.AssetsDefinition:
     """The asset of both tables: the downloads are the ledger of the prices."""
+    described = described_by(bronze.STOOQ_PRICES, bronze.STOOQ_DOWNLOADS, timeline=timeline)
+    described["check_specs"] = [*described["check_specs"], dg.AssetCheckSpec(
+        VENDOR_CHECK, asset=asset_key(bronze.STOOQ_PRICES.address),
+        description="Stooq gave what it was asked for; where it refuses, dropped files are ingested all the same.",
+    )]
 
-    @dg.multi_asset(**described_by(bronze.STOOQ_PRICES, bronze.STOOQ_DOWNLOADS, timeline=timeline))
+    @dg.multi_asset(**described)
     def stooq_prices(
         context: dg.AssetExecutionContext, config: StooqRequest, jobs: SparkJobs, stooq: StooqPrices,
         universe: UniverseFile,
     ) -> StepEvents:
-        """Whole files are kept as they came, whatever the window; the window says up to when they are wanted."""
+        """Whole files are kept as they came, whatever the window; the window says up to when they are wanted.
+
+        A vendor that refuses keeps no file out: what was obtained is written, then the refusal is told. It fails the step
+        where nothing was obtained, and where asking again may help.
+        """
+        obtained = Obtained(StooqBatch([], []))
 
         def gathered(window: Window) -> dict[str, object]:
+            nonlocal obtained
             tickers = universe.read()
             dropped = stooq.dropped_files(tickers.stooq_codes)
             wanted = []
@@ -48,22 +63,53 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
                     closed = Window(start=window.start, end=end)
                     wanted = missing_downloads(tickers, known, closed, timeline.calendar, config.whole_history)
             fetched = downloaded(stooq, wanted)
-            files = [*dropped.files, *fetched.files]
-            return {"files": files, "problems": [*dropped.problems, *fetched.problems], "universe": tickers,
+            files, problems = [*dropped.files, *fetched.batch.files], [*dropped.problems, *fetched.batch.problems]
+            obtained = Obtained(StooqBatch(files, problems), fetched.refusal)
+            if obtained.refusal is not None and not files and not dropped.problems:
+                raise obtained.refusal
+            return {"files": files, "problems": problems, "universe": tickers,
                     "last_closed": last_closed(files, timeline.calendar)}
 
         try:
             yield from publish(context, jobs, bronze.STOOQ_PRICES, inputs=gathered)
+            if context.selected_asset_keys:
+                yield from _told(context, obtained.refusal)
+                if obtained.refusal is not None and not (obtained.is_refused and obtained.batch.files):
+                    raise obtained.refusal
         except SourceRefused as refusal:
             fail_for_good(str(refusal))
 
     return stooq_prices
 
 
-def downloaded(stooq: StooqPrices, wanted: list[Download]) -> StooqBatch:
+def _told(context: dg.AssetExecutionContext, refusal: SourceError | None) -> StepEvents:
+    """The vendor's answer as a check, where the step was asked for it."""
+    key = asset_key(bronze.STOOQ_PRICES.address)
+    if dg.AssetCheckKey(key, VENDOR_CHECK) in context.selected_asset_check_keys:
+        yield dg.AssetCheckResult(
+            check_name=VENDOR_CHECK, asset_key=key, passed=refusal is None, severity=dg.AssetCheckSeverity.ERROR,
+            description="Stooq was not asked, or answered" if refusal is None else str(refusal),
+            metadata={} if refusal is None else {"refusal": type(refusal).__name__, "next_step": refusal.next_step},
+        )
+
+
+@dataclass(frozen=True)
+class Obtained:
+    """What a vendor gave, and why it gave no more, if so; the refusal is among the problems."""
+
+    batch: StooqBatch
+    refusal: SourceError | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether asking again would not help."""
+        return isinstance(self.refusal, SourceRefused)
+
+
+def downloaded(stooq: StooqPrices, wanted: list[Download]) -> Obtained:
     """Ask for each; an answer that concerns one ticker alone is a problem of the batch.
 
-    Raises `SourceRefused` when Stooq refuses the run and `SourceUnavailable` when it is not reached.
+    The first refusal, or a server that is not reached, ends the asking: the next ticker would be told the same.
     """
     batch = StooqBatch([], [])
     for each in wanted:
@@ -71,4 +117,7 @@ def downloaded(stooq: StooqPrices, wanted: list[Download]) -> StooqBatch:
             batch.files.append(stooq.download(each.ticker, each.vendor_code, each.start, each.end))
         except (NoData, NotData, CorruptFile) as problem:
             batch.problems.append(problem)
-    return batch
+        except (SourceRefused, SourceUnavailable) as refusal:
+            batch.problems.append(refusal)
+            return Obtained(batch, refusal)
+    return Obtained(batch)

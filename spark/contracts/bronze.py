@@ -8,7 +8,7 @@ from spark.contracts.table import Check, Column, Freshness, Partitioning, Table
 FILE_SHA256 = Column(name="file_sha256", type="string", note="SHA-256 of the bytes the row came from; names the download")
 FETCHED_TS = Column(
     name="fetched_ts", type="timestamp", unit="UTC",
-    note="When the bytes were obtained: HTTP response time, or the modification time of a dropped file",
+    note="When the bytes were obtained, as far as is known; bronze.stooq_downloads says how it is known",
 )
 TICKER = Column(name="ticker", type="string", note="Symbol of the universe file, upper case")
 SESSION_DATE = Column(name="session_date", type="date", note="XNYS session", unit="America/New_York date")
@@ -40,17 +40,28 @@ STOOQ_DOWNLOADS = Table(
     columns=(
         FILE_SHA256, TICKER, FETCHED_TS,
         Column(name="source_kind", type="string", note="drop, bulk or http"),
+        Column(name="fetched_ts_kind", type="string", nullable=True,
+               note="How fetched_ts is known: response, file (its modification time), member (its time in the archive), or "
+                    "reading, where a file says to be of the future; null in rows of before this was told"),
         Column(name="source_name", type="string", note="File name, or URL without the key"),
         Column(name="row_count", type="long", unit="rows", note="Rows kept in bronze.stooq_prices"),
-        Column(name="quarantined_count", type="long", unit="rows", note="Rows of this file sent to quarantine"),
+        Column(name="quarantined_count", type="long", unit="rows", note="Lines of this file that were rejected"),
         Column(name="first_session_date", type="date", note="Earliest row kept", nullable=True),
         Column(name="last_session_date", type="date", note="Latest row kept", nullable=True),
     ),
     window="session", window_column="last_session_date", partitioning=None, sort_order=("fetched_ts", "ticker"),
-    notes=("Appended by content hash; its partition of a session says that the downloads up to it were made.",),
+    notes=(
+        "Appended by content hash; its partition of a session says that the downloads up to it were made.",
+        "A content is known by its hash and not read again, except where it was rejected in whole or in part and is "
+        "obtained at another time: the bar of a session that was not over may be one now.",
+        "A content that comes twice keeps the fetched_ts of the first time. A copy that lost its time stamp is as new as the "
+        "copying: first and last session tell what it holds.",
+    ),
     checks=(
         Check(name="sha256_is_hex", predicate="file_sha256 rlike '^[0-9a-f]{64}$'", why="the hash is the identity"),
         Check(name="kind_is_known", predicate="source_kind in ('drop', 'bulk', 'http')", why="provenance"),
+        Check(name="time_kind_is_known", predicate="fetched_ts_kind in ('response', 'file', 'member', 'reading')",
+              why="the order of downloads rests on it"),
     ),
 )
 

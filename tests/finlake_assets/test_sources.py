@@ -13,6 +13,7 @@ from finlake_resources.stooq import SourceKind, StooqFile
 from spark.contracts.universe import Ticker, Universe
 from spark.jobs.report import Window
 
+BULK = b"<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\r\n"
 CALENDAR = TradingCalendar()
 START = date(2000, 1, 3)
 UNIVERSE = Universe(tickers=tuple(
@@ -28,12 +29,14 @@ def file_of(content: bytes, kind: SourceKind = "drop") -> StooqFile:
 
 @pytest.mark.parametrize(("content", "kind", "newest"), [
     (b"Date,Open,High,Low,Close,Volume\r\n2018-03-26,1,1,1,1,1\r\n2018-03-27,1,1,1,1,1\r\n", "drop", date(2018, 3, 27)),
-    (b"<TICKER>,<PER>,<DATE>\r\nAAPL.US,D,20180327,000000,1,1,1,1,1,0\r\n", "bulk", date(2018, 3, 27)),
+    (BULK + b"AAPL.US,D,20180326,000000,1,1,1,1,1,0\r\nAAPL.US,D,20180327,000000,1,1,1,1,1,0\r\n", "bulk", date(2018, 3, 27)),
+    (b"Date,Open,High,Low,Close\r\n2018-03-27,1,1,1,1\r\n2018-03-26,1,1,1,1\r\n", "drop", date(2018, 3, 27)),
+    (b"\nDate,Open,High,Low,Close\n2018-03-27,1,1,1,1\n2018-09-31,1,1,1,1\n2019-01-02,1\nend\n", "drop", date(2018, 3, 27)),
     (b"Date,Open,High,Low,Close,Volume\r\n", "drop", None),
     (b"", "drop", None),
     (b"\xff\xfe\r\n", "bulk", None),
 ])
-def test_newest_date_is_in_the_last_line(content: bytes, kind: SourceKind, newest: date | None) -> None:
+def test_newest_date_is_found_wherever_it_stands(content: bytes, kind: SourceKind, newest: date | None) -> None:
     assert newest_date(file_of(content, kind)) == newest
 
 

@@ -14,7 +14,7 @@ from finlake_assets.describe import code_version
 from finlake_assets.jobs import range_tags
 from finlake_assets.publish import fail_for_good
 from finlake_resources.gdelt import GdeltFeed, GdeltSlot, expected_slots
-from finlake_resources.source_errors import ChallengePage, NoData
+from finlake_resources.source_errors import ChallengePage, NoData, SourceUnavailable
 from finlake_resources.stooq import StooqBatch, StooqFile, StooqPrices
 from spark.contracts import gold, lake
 from spark.jobs.report import AuditFailed, JobReport, Window
@@ -319,6 +319,33 @@ def test_a_refusing_vendor_fails_the_run_with_its_message_and_is_not_asked_again
     assert failure is not None
     assert failure.user_failure_data is not None
     assert failure.user_failure_data.description == "https://stooq.com: it wants a browser. Drop the files."
+
+
+def test_a_refusing_vendor_keeps_no_dropped_file_out_and_is_told_by_a_failed_check(bench: Bench) -> None:
+    bench.dropped[:] = bench.dropped[:2]
+    refusal = ChallengePage("https://stooq.com", "it wants a browser", "Drop the files")
+    bench.answers["GOOG"] = refusal
+    result = bench.run("lake_by_session", key="2018-03-27")
+    assert result.success
+    inputs = bench.log.call("bronze.stooq_prices").inputs
+    assert (inputs["files"], inputs["problems"]) == (bench.dropped, [refusal])
+    assert len(bench.asked) == 1
+    assert "gold.indicators" in {call.job for call in bench.log.calls}
+    (told,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "vendor_answered"]
+    assert (told.passed, told.severity, told.description) == (False, dg.AssetCheckSeverity.ERROR, str(refusal))
+    assert told.metadata["refusal"].value == "ChallengePage"
+
+
+def test_a_vendor_that_is_not_reached_fails_the_run_after_the_dropped_files_are_written(bench: Bench) -> None:
+    bench.dropped[:] = bench.dropped[:2]
+    bench.answers["GOOG"] = SourceUnavailable("https://stooq.com", "the server is not reached", "Run again")
+    result = bench.run("lake_by_session", key="2018-03-27")
+    assert not result.success
+    assert bench.log.call("bronze.stooq_prices").inputs["files"] == bench.dropped
+    assert events(result, "bronze.stooq_prices")
+    failure = result.failure_data_for_node("bronze__stooq_prices")
+    assert failure is not None
+    assert "the server is not reached" in str(failure.error)
 
 
 def test_the_vendor_is_not_asked_when_a_run_says_so(bench: Bench) -> None:

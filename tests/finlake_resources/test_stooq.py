@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from finlake_resources import source_errors as errors
 from finlake_resources.stooq import (
-    CSV_HEADERS,
     DropEntry,
     StooqPrices,
     bulk_files,
@@ -27,6 +26,7 @@ from finlake_resources.stooq import (
     vendor_code_of,
 )
 from finlake_services.sample_sources import drop, prices
+from spark.contracts.stooq_files import LAYOUTS, MAX_FILE_BYTES, UnreadableFileError, open_file
 
 if TYPE_CHECKING:
     from tests.plugins.sample_server import SampleServer
@@ -37,7 +37,9 @@ CODES = {"aapl.us": "AAPL", "msft.us": "MSFT", "ibm.us": "IBM", "brk-b.us": "BRK
 KEY = "0123456789abcdef0123456789abcdef"
 MTIME = datetime(2018, 3, 28, 12, 0, tzinfo=UTC)
 ROW = b"2018-03-27,173.68,175.15,166.92,168.34,38962839.1234\r\n"
+CSV_HEADERS = tuple(layout.header.encode() for layout in LAYOUTS if layout.form == "csv")
 CSV = CSV_HEADERS[0] + b"\r\n" + ROW
+BULK_ROW = b"AAPL.US,D,20180327,000000,1,1,1,1,1,0\r\n"
 BULK = b"<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\r\n"
 
 BAD_ANSWERS = [
@@ -173,8 +175,9 @@ def test_a_key_file_that_is_not_there_asks_for_the_key(sample_server: "SampleSer
 
 
 @pytest.mark.parametrize("body", [
-    b'"Date","Open","High","Low","Close","Volume"\r\n', b"\r\n" + CSV, b"Date,Open,High,Low,Close\r\n",
-    BULK, b"\xff\xfe\x00", b"Symbol,Date,Time,Open\r\n",
+    b'"Date","Open","High","Low","Close","Volume"\r\n' + ROW, b"Date,Open,High,Low,Close\r\n", CSV_HEADERS[0],
+    BULK, BULK + BULK_ROW, b"\xff\xfe\x00", ROW + CSV, CSV.replace(b",", b";"), CSV.decode().encode("utf-16"),
+    b"Symbol,Date,Time,Open\r\n",
 ])
 def test_a_first_line_that_is_no_known_header_is_not_data(body: bytes) -> None:
     with pytest.raises(errors.NotData):
@@ -185,16 +188,22 @@ def test_a_first_line_that_is_no_known_header_is_not_data(body: bytes) -> None:
 def test_both_line_ends_are_data(end: bytes) -> None:
     for header in CSV_HEADERS:
         classify(header + end + ROW)
-    classify(BULK, kind="bulk")
+    classify(BULK + BULK_ROW, kind="bulk")
 
 
-@given(st.binary(max_size=300))
-def test_nothing_but_a_known_header_is_accepted(body: bytes) -> None:
+@given(st.binary(max_size=300) | st.tuples(st.sampled_from([CSV, BULK + BULK_ROW, ROW]), st.binary(max_size=30)).map(b"".join))
+def test_the_connector_accepts_what_bronze_can_open_and_nothing_else(body: bytes) -> None:
     try:
-        classify(body)
-    except errors.SourceError:
-        return
-    assert body.removeprefix(b"\xef\xbb\xbf").startswith(CSV_HEADERS)
+        form = open_file(body).layout.form
+    except UnreadableFileError:
+        form = None
+    for kind in ("drop", "bulk", "http"):
+        try:
+            classify(body, kind=kind)
+        except errors.SourceError:
+            assert form != ("bulk" if kind == "bulk" else "csv")
+        else:
+            assert form == ("bulk" if kind == "bulk" else "csv")
 
 
 def test_the_url_without_a_key_names_code_and_range() -> None:
@@ -239,6 +248,11 @@ def test_dropped_csv_files_of_the_universe_are_read_unchanged(sample_server: "Sa
     ("aapl_us_d.csv", b"<!DOCTYPE html>This site requires JavaScript to verify your browser", errors.ChallengePage),
     ("aapl.us.txt", BULK + b"MSFT.US,D,20180327,000000,1,1,1,1,1,0\r\n", errors.NotData),
     ("aapl.us.txt", BULK + b"AAPL.US,60,20180327,000000,1,1,1,1,1,0\r\n", errors.NotData),
+    ("aapl_us_d.csv.gz", CSV, errors.NotData),
+    ("aapl_us_d.xlsx", CSV, errors.NotData),
+    ("aapl_us_d.csv", CSV_HEADERS[0] + b"\r\n", errors.NotData),
+    ("aapl_us_d.csv", bytes(MAX_FILE_BYTES + 1), errors.TooLargeError),
+    ("aapl_us_d.csv", CSV + b"\n" * 200_001, errors.TooLargeError),
     ("d_us_txt.zip", drop.bulk_archive(["AAPL"])[:-200], errors.HalfWrittenFile),
     ("d_us_txt.zip", b"", errors.HalfWrittenFile),
     ("d_us_txt.zip", b"<html>", errors.CorruptFile),
@@ -333,8 +347,9 @@ def _stored(member: bytes) -> bytes:
 @pytest.mark.parametrize(("packed", "expected"), [
     (lambda: _zip({"data/daily/us/1/aapl.us.txt": b""}), errors.NotData),
     (lambda: _zip({"aapl.us.txt": BULK}), errors.NotData),
-    (lambda: _flip_a_byte(_stored(BULK + b"AAPL.US,D,20180327,000000,1,1,1,1,1,0\r\n")), errors.CorruptFile),
-    (lambda: _zip({"aapl.us.txt": bytes(65 * 1024 * 1024)}), errors.CorruptFile),
+    (lambda: _flip_a_byte(_stored(BULK + BULK_ROW)), errors.CorruptFile),
+    (lambda: _zip({"aapl.us.txt": bytes(MAX_FILE_BYTES + 1)}), errors.TooLargeError),
+    (lambda: _zip({"aapl.us.txt": BULK + b" " * 4_000_000}), errors.TooLargeError),
 ])
 def test_a_bad_member_is_a_problem_of_its_own(
     packed: Callable[[], bytes], expected: type[errors.SourceError]

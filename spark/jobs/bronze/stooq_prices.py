@@ -1,21 +1,23 @@
 """bronze.stooq_prices and bronze.stooq_downloads: files as they came, each content once."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.expressions import And, BooleanExpression, In
+from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
 
 from spark.contracts import bronze
 from spark.contracts.universe import Universe
+from spark.jobs.quarantine import ADDRESS as QUARANTINE
 from spark.jobs.quarantine import quarantine
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.schemas import arrow_schema
 from spark.storage import Lake, between
-from spark.transforms.bronze.stooq_prices import Parsed, parse
+from spark.transforms.bronze.stooq_prices import Parsed, parse, reference_of
 from spark.transforms.quarantine import Rejection, rejections_table
 
 PRICES, DOWNLOADS = bronze.STOOQ_PRICES.address, bronze.STOOQ_DOWNLOADS.address
@@ -36,6 +38,8 @@ class SourceFile(Protocol):
     def source_name(self) -> str: ...
     @property
     def fetched_ts(self) -> datetime: ...
+    @property
+    def fetched_ts_kind(self) -> str: ...
 
 
 class SourceProblem(Protocol):
@@ -48,19 +52,26 @@ def run(lake: Lake, window: Window, provenance: Provenance, *, files: Sequence[S
         problems: Sequence[SourceProblem], universe: Universe, last_closed: Mapping[datetime, date]) -> JobReport:
     """Append the rows of every file whose content is new; remember it; quarantine what could not be read.
 
-    `last_closed` gives the newest session that had closed by each file's `fetched_ts`.
+    Files are judged one by one: what is wrong with one keeps no other out. `last_closed` gives the newest session that
+    had closed by each file's `fetched_ts`.
     """
-    known = set(_known(lake))
-    fresh = {(file.ticker, file.sha256): file for file in files if (file.ticker, file.sha256) not in known}
     codes = {symbol: code for code, symbol in universe.stooq_codes.items()}
-    in_order = sorted(fresh.values(), key=lambda file: (file.fetched_ts, file.ticker))
-    parsed = [(file, _parse(file, codes[file.ticker], last_closed[file.fetched_ts])) for file in in_order]
+
+    def parsed_of(file: SourceFile) -> Parsed:
+        return parse(file.content, ticker=file.ticker, file_sha256=file.sha256, fetched_ts=file.fetched_ts,
+                     source_name=file.source_name, stooq_code=codes[file.ticker],
+                     last_closed_date=last_closed[file.fetched_ts])
+
+    known = _known(lake)
+    parsed = new_contents(files, known, parsed_of)
     rows = pa.concat_tables([arrow_schema(bronze.STOOQ_PRICES).empty_table(), *(p.rows for _, p in parsed)])
     prices = lake.replace_rows(PRICES, rows, replaced=_of_files(rows), provenance=provenance)
-    refused = rejections_table(_rejection(problem, window) for problem in problems)
+    refused = rejections_table(rejections_of(problems, window))
     rejected = pa.concat_tables([*(p.rejected for _, p in parsed), refused])
+    again = [(file.ticker, file.sha256) for file, _ in parsed if (file.ticker, file.sha256) in known]
+    references = {_reference(window), *rejected["reference"].to_pylist(), *_rejected_before(lake, again)}
     kept_out = quarantine(lake, rejected, source_table=PRICES, provenance=provenance,
-                          replaced=In("reference", sorted(set(rejected["reference"].to_pylist())) or ["-"]))
+                          replaced=In("reference", sorted(references)))
     ledger = pa.Table.from_pylist([_ledger_row(file, p) for file, p in parsed], arrow_schema(bronze.STOOQ_DOWNLOADS))
     downloads = lake.replace_rows(DOWNLOADS, ledger, replaced=_of_contents(ledger), provenance=provenance)
     return JobReport(
@@ -70,15 +81,55 @@ def run(lake: Lake, window: Window, provenance: Provenance, *, files: Sequence[S
     )
 
 
-def _known(lake: Lake) -> Iterable[tuple[str, str]]:
-    """Ticker and content hash of every file ingested so far."""
-    ledger = lake.rows(DOWNLOADS, columns=("ticker", "file_sha256"))
-    return zip(ledger["ticker"].to_pylist(), ledger["file_sha256"].to_pylist(), strict=True)
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the ledger says of a content that was read before."""
+
+    row_count: int
+    rejected_count: int
+    fetched_ts: datetime
 
 
-def _parse(file: SourceFile, stooq_code: str, last_closed_date: date) -> Parsed:
-    return parse(file.content, ticker=file.ticker, file_sha256=file.sha256, fetched_ts=file.fetched_ts,
-                 source_name=file.source_name, stooq_code=stooq_code, last_closed_date=last_closed_date)
+def new_contents(files: Sequence[SourceFile], known: Mapping[tuple[str, str], Known],
+                 parsed_of: Callable[[SourceFile], Parsed]) -> list[tuple[SourceFile, Parsed]]:
+    """The files to be written, oldest first, each content once: the earliest time at which it gives the most rows.
+
+    A content that is known is not read again, unless lines of it were rejected and it is obtained at another time: it is
+    written again if it now gives more rows, as the bar of a session that was not over does later.
+    """
+    best: dict[tuple[str, str], tuple[SourceFile, Parsed]] = {}
+    for file in sorted(files, key=lambda file: (file.fetched_ts, file.ticker, file.source_name)):
+        key = (file.ticker, file.sha256)
+        before, chosen = known.get(key), best.get(key)
+        if before is not None and (before.rejected_count == 0 or before.fetched_ts == file.fetched_ts):
+            continue
+        if chosen is not None and chosen[1].rejected_count == 0:
+            continue
+        parsed = parsed_of(file)
+        rows_so_far = before.row_count if chosen is None and before is not None else (
+            chosen[1].rows.num_rows if chosen is not None else -1)
+        if parsed.rows.num_rows > rows_so_far:
+            best[key] = (file, parsed)
+    return sorted(best.values(), key=lambda pair: (pair[0].fetched_ts, pair[0].ticker))
+
+
+def _known(lake: Lake) -> dict[tuple[str, str], Known]:
+    """By ticker and content hash, every file ingested so far."""
+    ledger = lake.rows(DOWNLOADS, columns=("ticker", "file_sha256", "row_count", "quarantined_count", "fetched_ts"))
+    return {
+        (row["ticker"], row["file_sha256"]): Known(
+            row_count=row["row_count"], rejected_count=row["quarantined_count"], fetched_ts=row["fetched_ts"])
+        for row in ledger.to_pylist()
+    }
+
+
+def _rejected_before(lake: Lake, contents: Collection[tuple[str, str]]) -> Iterable[str]:
+    """References of the rows in quarantine of contents that are written again."""
+    if not contents:
+        return ()
+    prefixes = tuple(f"{reference_of(sha256, ticker)} " for ticker, sha256 in contents)
+    told = lake.rows(QUARANTINE, EqualTo("source_table", PRICES), ("reference",))["reference"].to_pylist()
+    return (reference for reference in told if reference.startswith(prefixes))
 
 
 def _of_files(rows: pa.Table) -> BooleanExpression:
@@ -100,16 +151,27 @@ def _ledger_row(file: SourceFile, parsed: Parsed) -> dict[str, object]:
     dates = pc.min_max(parsed.rows["session_date"])
     return {
         "file_sha256": file.sha256, "ticker": file.ticker, "fetched_ts": file.fetched_ts,
+        "fetched_ts_kind": file.fetched_ts_kind,
         "source_kind": file.source_kind, "source_name": file.source_name, "row_count": parsed.rows.num_rows,
-        "quarantined_count": parsed.rejected.num_rows,
+        "quarantined_count": parsed.rejected_count,
         "first_session_date": dates["min"].as_py(), "last_session_date": dates["max"].as_py(),
     }
 
 
-def _rejection(problem: SourceProblem, window: Window) -> Rejection:
-    return Rejection(
-        source_table=PRICES, source_name=problem.thing, reference=f"window to {window.end}",
-        reason=snake_case(type(problem).__name__), message=str(problem), raw_text="", ticker=None, day_date=window.end)
+def rejections_of(problems: Iterable[SourceProblem], window: Window) -> list[Rejection]:
+    """One row for each thing and reason: an archive may have two members of one name, and one row could not tell them apart."""
+    found: dict[tuple[str, str], Rejection] = {}
+    for problem in problems:
+        reason = snake_case(type(problem).__name__.removesuffix("Error"))
+        found.setdefault((problem.thing, reason), Rejection(
+            source_table=PRICES, source_name=problem.thing, reference=_reference(window), reason=reason,
+            message=str(problem), raw_text="", ticker=None, day_date=window.end))
+    return list(found.values())
+
+
+def _reference(window: Window) -> str:
+    """What the problems of a run are told by: the same window looks again, and its older problems go."""
+    return f"window to {window.end}"
 
 
 def snake_case(name: str) -> str:

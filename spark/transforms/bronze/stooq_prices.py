@@ -1,10 +1,10 @@
 """Stooq's daily bars, from the bytes of a file to rows: every bar as the file had it, every other line with its reason.
 
-Two forms are read: the CSV of one ticker (English or Polish header, no ticker column) and a member of the bulk archive
-(`<TICKER>,<PER>,...`). Prices are not judged here; an impossible bar is kept and silver decides. What cannot be a bar
-(a wrong number of fields, no date, no number, a volume below zero, a session that was not over) is rejected line by
-line. A file whose header is unknown, whose rows are another ticker's, or that is older than its rows, is rejected whole
-with one rejection.
+What a file looks like stands in `spark/contracts/stooq_files.py`. Prices are not judged here; an impossible bar is kept
+and silver decides. What cannot be a bar (a wrong number of fields, no date, no number, a volume below zero, a session
+that was not over) is rejected line by line, up to a bound; beyond it, and where no line is a bar, lines are counted by
+their reason. A file that cannot be opened, whose rows are another ticker's, that contradicts itself, or that is older
+than its rows, is rejected whole with one rejection.
 """
 
 from dataclasses import dataclass
@@ -15,52 +15,33 @@ import polars as pl
 import pyarrow as pa
 
 from spark.contracts.bronze import BAR_COLUMNS, STOOQ_PRICES
+from spark.contracts.stooq_files import MAX_REJECTED_ROWS, Layout, UnreadableFileError, open_file
 from spark.schemas import arrow_schema
-from spark.transforms.quarantine import Rejection, rejections_table
+from spark.transforms.quarantine import RAW_TEXT_LIMIT, Rejection, rejections_table
 
 _EXCHANGE_ZONE = ZoneInfo("America/New_York")
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 _PRICES = BAR_COLUMNS[:4]
+_SHOWN_LINES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """`rows` of bronze.stooq_prices and `rejected` rows of silver.quarantine, both in contract order."""
+    """`rows` of bronze.stooq_prices and `rejected` rows of silver.quarantine, both in contract order.
+
+    `rejected_count` counts every rejected line, also those that `rejected` only counts; 1 for a file without a line.
+    """
 
     rows: pa.Table
     rejected: pa.Table
+    rejected_count: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Layout:
-    """Where a form keeps its fields (0-based); `ticker` and `period` are None where the form has no such column."""
-
-    width: int
-    date: int
-    first_price: int
-    volume: int | None
-    ticker: int | None = None
-    period: int | None = None
-    date_pattern: str = r"^[12]\d{3}-\d{2}-\d{2}$"
-    date_format: str = "%Y-%m-%d"
-
-
-_WITH_VOLUME = _Layout(width=6, date=0, first_price=1, volume=5)
-_WITHOUT_VOLUME = _Layout(width=5, date=0, first_price=1, volume=None)
-_BULK = _Layout(
-    width=10, date=2, first_price=4, volume=8, ticker=0, period=1, date_pattern=r"^[12]\d{7}$", date_format="%Y%m%d"
-)
-_LAYOUTS = {
-    "Date,Open,High,Low,Close,Volume": _WITH_VOLUME,
-    "Date,Open,High,Low,Close": _WITHOUT_VOLUME,
-    "Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen": _WITH_VOLUME,
-    "Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie": _WITHOUT_VOLUME,
-    "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>": _BULK,
-}
 _MESSAGES = {
     "malformed_line": "the line has not as many fields as the header; mend or remove it and drop the file again",
     "not_daily": "the bar is not a daily one (<PER> is not D); take the daily archive, d_us_txt.zip",
-    "unparseable_date": "the date is no calendar date in the form of this file; mend or remove the line",
+    "unparseable_date": "the date is no calendar date of the form {form}; mend or remove the line, or drop the file as it was "
+    "downloaded",
     "unparseable_number": "a price or the volume is not a finite number; mend or remove the line",
     "negative_volume": "the volume is below zero, which no vendor means; mend or remove the line",
     "session_not_over": "the session had not closed when the file was obtained, so the bar may still change; download the "
@@ -81,10 +62,9 @@ def parse(
 ) -> Parsed:
     """Read one file of one ticker.
 
-    Never raises on content. Rows keep the file's order. Every line that is not blank and not the header is either a row
-    or a rejection, except that a file rejected whole has no row and one rejection. A date that stands twice with equal
-    values keeps its first line; a date that stands twice with different values keeps all of them: which one is true
-    cannot be known here, so the uniqueness check of the audit stops the file and names the rows.
+    Never raises on content. Rows keep the file's order. Every line that is not blank and not the header is a row or is
+    counted as rejected; at most `MAX_REJECTED_ROWS` rejections tell of them. A date that stands twice with equal values
+    keeps its first line; with different values it has the file rejected whole: which one is true cannot be known.
 
     `fetched_ts` must be aware. `stooq_code` is the code the rows of a bulk member must bear, by default the ticker in
     lower case, dots as dashes, with `.us`. `last_closed_date` is the newest session that had closed by `fetched_ts`: the
@@ -97,48 +77,18 @@ def parse(
         source_name=source_name,
         fetched_date=fetched_ts.astimezone(_EXCHANGE_ZONE).date(),
     )
-    text = content.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
-    numbered = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    header = numbered[0][1] if numbered else ""
-    layout = _LAYOUTS.get(header)
-    if layout is None:
-        return _rejected_whole(
-            source,
-            "unknown_header",
-            text,
-            (
-                f"the first line is {header[:80]!r} and none of Stooq's headers; download the file again in a browser"
-                if header
-                else "the file is empty; download it again in a browser"
-            ),
-        )
-    lines = _fields([line for _, line in numbered[1:]], [number for number, _ in numbered[1:]], layout)
-    if layout.ticker is not None:
-        code = (stooq_code or f"{ticker.lower().replace('.', '-')}.us").upper()
-        strangers = _strangers(lines, code)
-        if strangers:
-            return _rejected_whole(
-                source,
-                "wrong_ticker",
-                text,
-                (
-                    f"the file was taken for {code} but has rows of {', '.join(strangers[:5])}; "
-                    "take the member from a fresh archive or name the file after its rows"
-                ),
-            )
+    try:
+        opened = open_file(content)
+    except UnreadableFileError as fault:
+        return _rejected_whole(source, content, fault.code, str(fault), rejected_count=1)
+    layout = opened.layout
+    lines = _fields([line for _, line in opened.lines], [number for number, _ in opened.lines], layout)
+    code = (stooq_code or f"{ticker.lower().replace('.', '-')}.us").upper()
+    fault_of_file = _fault_of_file(lines, layout, code, fetched_ts, last_closed_date)
+    if fault_of_file is not None:
+        return _rejected_whole(source, content, *fault_of_file, rejected_count=lines.height)
     if last_closed_date is not None:
         lines = lines.with_columns(_unfinished(last_closed_date))
-        unfinished = lines.filter(pl.col("reason") == "session_not_over")["session_date"].unique().sort()
-        if unfinished.len() > 1:
-            return _rejected_whole(
-                source,
-                "older_than_its_rows",
-                text,
-                (
-                    f"the file says it was obtained at {fetched_ts:%Y-%m-%d %H:%M}Z but has bars up to {unfinished[-1]}; "
-                    "set its modification time to when it was downloaded (touch -d) and drop it again"
-                ),
-            )
     judged = _without_repeats(lines)
     kept = judged.filter(pl.col("reason").is_null()).select(
         pl.lit(file_sha256).alias("file_sha256"),
@@ -148,13 +98,17 @@ def parse(
         pl.lit(fetched_ts.astimezone(UTC)).cast(pl.Datetime("us", "UTC")).alias("fetched_ts"),
         "line_number",
     )
-    rejected = [
-        source.rejection(f"line {line_number}", reason, _MESSAGES[reason], raw, session_date)
-        for line_number, raw, session_date, reason in judged.filter(pl.col("reason").is_not_null())
-        .select("line_number", "raw", "session_date", "reason")
-        .iter_rows()
-    ]
-    return Parsed(rows=kept.to_arrow().cast(arrow_schema(STOOQ_PRICES)), rejected=rejections_table(rejected))
+    bad = judged.filter(pl.col("reason").is_not_null()).select("line_number", "raw", "session_date", "reason")
+    return Parsed(
+        rows=kept.to_arrow().cast(arrow_schema(STOOQ_PRICES)),
+        rejected=rejections_table(_rejections(source, bad, layout, has_bars=not kept.is_empty())),
+        rejected_count=bad.height,
+    )
+
+
+def reference_of(file_sha256: str, ticker: str) -> str:
+    """What the references of a file's rejections begin with; it tells the file from another download of the same name."""
+    return f"{file_sha256[:12]} {ticker}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +125,7 @@ class _Source:
         return Rejection(
             source_table=STOOQ_PRICES.address,
             source_name=self.source_name,
-            reference=f"{self.file_sha256[:12]} {self.ticker} {place}",
+            reference=f"{reference_of(self.file_sha256, self.ticker)} {place}",
             reason=reason,
             message=message,
             raw_text=raw_text,
@@ -180,7 +134,7 @@ class _Source:
         )
 
 
-def _fields(raw: list[str], line_numbers: list[int], layout: _Layout) -> pl.DataFrame:
+def _fields(raw: list[str], line_numbers: list[int], layout: Layout) -> pl.DataFrame:
     """The lines as typed columns, `reason` set where a line cannot be a bar, `code` null without a ticker column."""
     parts = pl.col("raw").str.split_exact(",", layout.width - 1)
 
@@ -228,6 +182,46 @@ def _unfinished(last_closed_date: date) -> pl.Expr:
     return pl.when(is_later).then(pl.lit("session_not_over")).otherwise(pl.col("reason")).alias("reason")
 
 
+def _fault_of_file(
+    lines: pl.DataFrame, layout: Layout, code: str, fetched_ts: datetime, last_closed_date: date | None
+) -> tuple[str, str] | None:
+    """Reason and message where a file is to be rejected whole; None where its lines are judged one by one."""
+    if layout.ticker is not None and (strangers := _strangers(lines, code)):
+        return (
+            "wrong_ticker",
+            f"the file was taken for {code} but has rows of {', '.join(strangers[:5])}; "
+            "take the member from a fresh archive or name the file after its rows",
+        )
+    good = lines.filter(pl.col("reason").is_null())
+    if last_closed_date is not None:
+        unfinished = good.filter(pl.col("session_date") > last_closed_date)["session_date"].unique().sort()
+        if unfinished.len() > 1:
+            return (
+                "older_than_its_rows",
+                f"the file says it was obtained at {fetched_ts:%Y-%m-%d %H:%M}Z but has bars up to {unfinished[-1]}; "
+                "set its modification time to when it was downloaded (touch -d) and look at the drop location again",
+            )
+    contradicting = good.filter(pl.struct(BAR_COLUMNS).n_unique().over("session_date") > 1)
+    if not contradicting.is_empty():
+        first = contradicting.filter(pl.col("session_date") == pl.col("session_date").min())
+        dates, line_numbers = contradicting["session_date"].n_unique(), first["line_number"].to_list()
+        return (
+            "contradicting_rows",
+            f"{first['session_date'][0]} stands in lines {_listed(line_numbers)} with different values"
+            f"{f', and {dates - 1} more dates do so too' if dates > 1 else ''}; which is right cannot be known here, so the "
+            "whole file was left out: remove the wrong lines, or download it again",
+        )
+    return None
+
+
+def _listed(line_numbers: list[int]) -> str:
+    """`4 and 7`, or `4, 7, 9 and 3 more`."""
+    shown = line_numbers if len(line_numbers) <= _SHOWN_LINES else line_numbers[: _SHOWN_LINES - 1]
+    rest = f"{len(line_numbers) - len(shown)} more" if len(shown) < len(line_numbers) else str(shown[-1])
+    first = shown if len(shown) < len(line_numbers) else shown[:-1]
+    return f"{', '.join(map(str, first))} and {rest}"
+
+
 def _strangers(lines: pl.DataFrame, code: str) -> list[str]:
     """Codes other than `code` that whole lines of a bulk member bear, sorted."""
     codes = lines.filter(pl.col("is_whole"))["code"].unique().sort().to_list()
@@ -235,24 +229,57 @@ def _strangers(lines: pl.DataFrame, code: str) -> list[str]:
 
 
 def _without_repeats(lines: pl.DataFrame) -> pl.DataFrame:
-    """Mark the repetitions of a date whose lines agree in every value; dates that disagree stay as they are."""
-    good = lines.filter(pl.col("reason").is_null())
-    if good["session_date"].n_unique() == good.height:
-        return lines
-    repeats = good.filter(
-        (pl.struct(BAR_COLUMNS).n_unique().over("session_date") == 1) & ~pl.col("session_date").is_first_distinct()
-    )["line_number"]
+    """Mark the repetitions of a date; the lines of a date agree in every value here."""
+    is_good = pl.col("reason").is_null()
+    is_repeat = ~pl.struct("session_date", is_good).is_first_distinct()
     return lines.with_columns(
-        pl.when(pl.col("line_number").is_in(repeats.implode()))
-        .then(pl.lit("duplicate_row"))
-        .otherwise(pl.col("reason"))
-        .alias("reason")
+        pl.when(is_good & is_repeat).then(pl.lit("duplicate_row")).otherwise(pl.col("reason")).alias("reason")
     )
 
 
-def _rejected_whole(source: _Source, reason: str, text: str, message: str) -> Parsed:
-    """No row and one rejection for the file."""
+def _rejections(source: _Source, bad: pl.DataFrame, layout: Layout, *, has_bars: bool) -> list[Rejection]:
+    """At most `MAX_REJECTED_ROWS` rejections for the bad lines of a file, each line told or counted by one of them.
+
+    Where no line is a bar the fault is the file's, and one rejection for each reason tells it.
+    """
+    groups = bad.partition_by("reason", maintain_order=True)
+    if has_bars and bad.height <= MAX_REJECTED_ROWS:
+        groups, shown = [bad], bad.height
+    else:
+        shown = MAX_REJECTED_ROWS // len(groups) if has_bars else 1
+    rejections = []
+    for group in groups:
+        told = group if group.height <= shown else group.head(shown - 1)
+        rejections += [
+            source.rejection(f"line {number}", reason, _message(reason, layout), raw, session_date)
+            for number, raw, session_date, reason in told.iter_rows()
+        ]
+        if told.height < group.height:
+            rejections.append(_counted(source, group.slice(told.height), layout, has_bars=has_bars))
+    return rejections
+
+
+def _counted(source: _Source, lines: pl.DataFrame, layout: Layout, *, has_bars: bool) -> Rejection:
+    """One rejection for all lines of one reason."""
+    first, last, reason = lines["line_number"][0], lines["line_number"][-1], lines["reason"][0]
+    count = f"{lines.height:,} {'more ' if has_bars else ''}lines from line {first} to line {last}"
+    whole = "" if has_bars else "no line of the file is a bar: "
+    return source.rejection(
+        f"lines {first} to {last}", reason, f"{whole}{count}: {_message(reason, layout)}",
+        "\n".join(lines["raw"].head(_SHOWN_LINES)), None,
+    )
+
+
+def _message(reason: str, layout: Layout) -> str:
+    return _MESSAGES[reason].format(form=layout.date_words)
+
+
+def _rejected_whole(source: _Source, content: bytes, reason: str, message: str, rejected_count: int) -> Parsed:
+    """No row and one rejection for the file, with its beginning."""
+    beginning = content[:RAW_TEXT_LIMIT].decode("utf-8-sig", errors="replace").replace("\x00", "")
+    rejection = source.rejection("file", reason, f"{source.source_name}: {message}", beginning, None)
     return Parsed(
         rows=arrow_schema(STOOQ_PRICES).empty_table(),
-        rejected=rejections_table([source.rejection("file", reason, message, text, None)]),
+        rejected=rejections_table([rejection]),
+        rejected_count=rejected_count,
     )

@@ -1,4 +1,4 @@
-"""A row that cannot be is put aside with its reason; a file that contradicts itself stops the batch."""
+"""A row that cannot be is put aside with its reason, a file that contradicts itself is left out; the rest goes on."""
 
 from datetime import date
 
@@ -8,7 +8,7 @@ from pyiceberg.expressions import EqualTo
 
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_services.sample_sources import prices
-from spark.jobs.report import AuditFailed, Window
+from spark.jobs.report import Window
 from spark.storage import Lake
 from tests.integration.lake.chain import Chain, dropped, price_file, published, universe
 
@@ -70,25 +70,49 @@ def test_impossible_rows_are_quarantined_once_with_reason_and_text_and_the_rest_
     assert not second.table("silver.prices_daily").is_changed
 
 
-def test_a_file_with_two_prices_for_one_date_stops_its_whole_batch_and_is_named_by_its_rows(
+def test_a_file_with_two_prices_for_one_date_is_left_out_and_keeps_no_other_file_out(
     empty_lake: Lake, lake_jobs: SparkJobs,
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL", "MSFT"))
-    doubled = file_content(lines_of("AAPL")) + b"2018-03-06,1,2,1,1.5,1000\r\n"
-    bad = dropped("AAPL", doubled, FETCHED)
+    lines = lines_of("AAPL")
+    bad = dropped("AAPL", file_content(lines) + b"2018-03-06,1,2,1,1.5,1000\r\n", FETCHED)
     good = price_file("MSFT", prices.between(prices.history("MSFT"), MARCH.start, MARCH.end), FETCHED)
 
-    with pytest.raises(AuditFailed) as failure:
-        chain.load_prices(bad, good)
+    report = chain.load_prices(bad, good)
 
-    assert "grain_is_unique" in str(failure.value)
-    assert f"file_sha256={bad.sha256}, ticker=AAPL, session_date=2018-03-06, count=2" in str(failure.value)
-    for address in ("bronze.stooq_prices", "bronze.stooq_downloads", "silver.price_restatements"):
-        assert empty_lake.rows(address).num_rows == 0, address
-    assert lake_jobs.known_downloads() == set()
-    # Without the file the batch goes through.
-    chain.load_prices(good)
-    assert lake_jobs.known_downloads() == {("MSFT", good.sha256)}
+    assert set(empty_lake.rows("bronze.stooq_prices")["file_sha256"].to_pylist()) == {good.sha256}
+    (row,) = published(empty_lake, "silver.quarantine").to_pylist()
+    assert (row["source_name"], row["reason"], row["ticker"]) == ("aapl_us_d.csv", "contradicting_rows", "AAPL")
+    assert row["message"].startswith("aapl_us_d.csv: 2018-03-06 stands in lines 5 and 21 with different values")
+    assert report.quarantined_count == 1
+    ledger = {row["ticker"]: row for row in empty_lake.rows("bronze.stooq_downloads").to_pylist()}
+    assert (ledger["AAPL"]["row_count"], ledger["AAPL"]["quarantined_count"]) == (0, 20)
+    assert (ledger["MSFT"]["row_count"], ledger["MSFT"]["last_session_date"]) == (19, MARCH.end)
+    # Mended and dropped again, it is ingested.
+    mended = dropped("AAPL", file_content(lines), FETCHED)
+    chain.load_prices(mended, good)
+    assert lake_jobs.last_known_session(["AAPL"]) == {"AAPL": MARCH.end}
+
+
+def test_a_bar_that_was_not_final_when_its_file_came_is_kept_when_the_same_content_comes_later(
+    empty_lake: Lake, lake_jobs: SparkJobs,
+) -> None:
+    chain = Chain(lake_jobs, universe("AAPL"))
+    content = file_content(lines_of("AAPL"))
+    too_early = dropped("AAPL", content, MARCH.end)
+
+    chain.load_prices(too_early)
+    assert empty_lake.rows("bronze.stooq_prices").num_rows == 18
+    assert published(empty_lake, "silver.quarantine")["reason"].to_pylist() == ["session_not_over"]
+    chain.load_prices(too_early)
+    later = dropped("AAPL", content, FETCHED)
+    chain.load_prices(later)
+
+    assert empty_lake.rows("bronze.stooq_prices").num_rows == 19
+    assert set(empty_lake.rows("bronze.stooq_prices")["fetched_ts"].to_pylist()) == {later.fetched_ts}
+    (row,) = empty_lake.rows("bronze.stooq_downloads").to_pylist()
+    assert (row["row_count"], row["quarantined_count"], row["fetched_ts"]) == (19, 0, later.fetched_ts)
+    assert published(empty_lake, "silver.quarantine").num_rows == 0
 
 
 def test_rows_of_a_run_that_died_before_its_ledger_do_not_count_and_are_not_doubled_by_the_next_run(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from spark.contracts.bronze import STOOQ_PRICES
 from spark.contracts.silver import QUARANTINE
+from spark.contracts.stooq_files import MAX_FILE_BYTES, MAX_LINES, MAX_REJECTED_ROWS
 from spark.schemas import arrow_schema
 from spark.transforms.bronze.stooq_prices import Parsed, parse
 
@@ -75,13 +76,14 @@ def test_rows_and_rejections_have_the_columns_of_their_contracts() -> None:
     "content",
     [
         file_of(*BARS),
+        file_of(*BARS, end="\r"),
         file_of(*BARS, header=POLISH),
         file_of(*BARS, end="\n"),
         file_of(*BARS).rstrip("\r\n"),
         "\ufeff" + file_of(*BARS),
         "\r\n" + ENGLISH + "\n" + BARS[0] + "\r\n\n" + BARS[1] + "\r",
     ],
-    ids=["english", "polish", "unix", "no_last_newline", "bom", "blank_first_line_and_mixed_ends"],
+    ids=["english", "mac", "polish", "unix", "no_last_newline", "bom", "blank_first_line_and_mixed_ends"],
 )
 def test_every_spelling_of_a_file_gives_the_same_bars(content: str) -> None:
     parsed = read(content)
@@ -202,11 +204,13 @@ def test_an_equal_repetition_is_rejected_and_the_first_line_kept() -> None:
     assert parsed.rejected["reference"].to_pylist()[0].endswith("line 4")
 
 
-def test_contradicting_repetitions_are_all_kept_so_that_the_audit_stops_the_file() -> None:
+def test_a_file_with_two_prices_for_one_date_is_rejected_whole_and_names_itself_and_the_lines() -> None:
     other = BARS[0].replace("121,", "122,")
     parsed = read(file_of(BARS[0], other, BARS[0], BARS[1], BARS[1]))
-    assert parsed.rows["line_number"].to_pylist() == [2, 3, 4, 5]
-    assert [ref[-6:] for ref in parsed.rejected["reference"].to_pylist()] == ["line 6"]
+    assert parsed.rows.num_rows == 0
+    (rejected,) = parsed.rejected.to_pylist()
+    assert (rejected["reason"], parsed.rejected_count) == ("contradicting_rows", 5)
+    assert rejected["message"].startswith("nvda_us_d.csv: 2024-06-06 stands in lines 2, 3 and 4 with different values;")
 
 
 def test_rows_keep_the_order_of_the_file() -> None:
@@ -214,18 +218,55 @@ def test_rows_keep_the_order_of_the_file() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\r\n\r\n", b"No data", b"<!DOCTYPE html><html>", b"Date,Close\n2024-06-06,1\n", b"\xff\xfe"]
+    ("content", "reason", "said"),
+    [
+        (b"", "empty_file", "it is empty"),
+        (b"\r\n\r\n", "empty_file", "it is empty"),
+        (b"No data", "unknown_header", "'No data'"),
+        (b"Date,Close\n2024-06-06,1\n", "unknown_header", "none of Stooq's headers"),
+        (f"# prices\n{file_of(*BARS)}".encode(), "unknown_header", "the header stands in line 2"),
+        (file_of(*BARS).encode("utf-16"), "wrong_encoding", "its encoding is UTF-16"),
+        (file_of(*BARS).encode("utf-16-le"), "wrong_encoding", "its encoding is UTF-16"),
+        (b"\xfe\xff" + file_of(*BARS).encode("utf-16-be"), "wrong_encoding", "its encoding is UTF-16"),
+        (file_of(*BARS).encode("utf-32"), "wrong_encoding", "its encoding is UTF-16"),
+        (file_of(*BARS).replace(",", ";").encode(), "wrong_separator", "semicolons"),
+        (file_of(*BARS).replace(",", "\t").encode(), "wrong_separator", "tabs"),
+        (file_of(header='"Date","Open","High","Low","Close","Volume"').encode(), "quoted_fields", "quotes"),
+        (file_of().encode(), "no_row", "it has a header and no row"),
+        (file_of().encode() + b"\n" * MAX_LINES, "too_large", "200,001 lines"),
+        (file_of(*BARS).encode() + bytes(MAX_FILE_BYTES), "too_large", "16,777,216"),
+    ],
 )
-def test_something_else_than_a_price_file_is_rejected_whole(content: bytes) -> None:
+def test_something_else_than_a_price_file_is_rejected_whole_and_says_what_it_is(
+    content: bytes, reason: str, said: str
+) -> None:
     parsed = read(content)
-    assert parsed.rows.num_rows == 0
-    assert parsed.rejected["reason"].to_pylist() == ["unknown_header"]
-    assert parsed.rejected["reference"].to_pylist()[0].endswith("NVDA file")
+    assert (parsed.rows.num_rows, parsed.rejected_count) == (0, 1)
+    [rejection] = parsed.rejected.to_pylist()
+    assert (rejection["reason"], rejection["reference"][-9:]) == (reason, "NVDA file")
+    assert said in rejection["message"]
+    assert "\x00" not in rejection["raw_text"]
 
 
-def test_a_header_without_rows_is_a_file_without_bars() -> None:
-    parsed = read(file_of())
-    assert (parsed.rows.num_rows, parsed.rejected.num_rows) == (0, 0)
+def test_a_wrong_date_form_is_told_once_and_not_by_every_line() -> None:
+    parsed = read(file_of(*(f"{day % 28 + 1}/06/2024,1,2,1,2,5" for day in range(5_000))))
+    assert (parsed.rows.num_rows, parsed.rejected_count) == (0, 5_000)
+    [rejection] = parsed.rejected.to_pylist()
+    assert rejection["reason"] == "unparseable_date"
+    assert "5,000 lines from line 2 to line 5001" in rejection["message"]
+    assert "YYYY-MM-DD" in rejection["message"]
+    assert rejection["raw_text"].startswith("1/06/2024,")
+
+
+def test_beyond_a_bound_rejected_lines_are_counted_by_their_reason() -> None:
+    bad = [*["2024-06-08,x,2,1,2,5"] * 4_000, *["short"] * 30, *[BARS[0]] * 1_000]
+    parsed = read(file_of(*BARS, *bad))
+    assert bars(parsed) == EXPECTED
+    assert (parsed.rejected_count, parsed.rejected.num_rows) == (5_030, 33 + 30 + 33)
+    messages = parsed.rejected.to_pylist()
+    assert [row["message"].split(": ")[0] for row in messages if " more lines " in row["message"]] == [
+        "3,968 more lines from line 36 to line 4003", "968 more lines from line 4066 to line 5033"]
+    assert len({row["reference"] + row["reason"] for row in messages}) == len(messages)
 
 
 def test_raw_text_is_cut_to_what_quarantine_holds() -> None:
@@ -278,21 +319,22 @@ LINES = st.lists(PIECES, max_size=11).map(",".join)
 def test_every_line_of_a_price_file_is_a_bar_or_a_rejection(header: str, lines: list[str], end: str) -> None:
     content = end.join((header, *lines)).encode()
     parsed = read(content)
-    if "wrong_ticker" in parsed.rejected["reason"].to_pylist():
+    if {"wrong_ticker", "contradicting_rows", "wrong_encoding"} & set(parsed.rejected["reason"].to_pylist()):
         assert (parsed.rows.num_rows, parsed.rejected.num_rows) == (0, 1)
         return
     written = [line for line in re.split(r"\r\n|\r|\n", content.decode())[1:] if line.strip()]
-    assert parsed.rows.num_rows + parsed.rejected.num_rows == len(written)
+    if not written:
+        assert parsed.rejected["reason"].to_pylist() == ["no_row"]
+        return
+    assert parsed.rows.num_rows + parsed.rejected_count == len(written)
+    assert parsed.rejected.num_rows <= min(parsed.rejected_count, MAX_REJECTED_ROWS)
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_parser_raise(content: bytes) -> None:
     parsed = read(content)
-    assert parsed.rows.num_rows + parsed.rejected.num_rows >= 1 or content.lstrip(b"\xef\xbb\xbf").strip() in (
-        ENGLISH.encode(),
-        POLISH.encode(),
-    )
+    assert parsed.rows.num_rows + parsed.rejected.num_rows >= 1
 
 
 @settings(deadline=None)

@@ -1,0 +1,50 @@
+"""Answers over HTTP, read within bounds of bytes and time, whatever the server goes on sending."""
+
+from collections.abc import Iterator
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from finlake_resources.source_errors import NotData, SourceUnavailable, TooLargeError
+
+if TYPE_CHECKING:
+    import httpx
+
+UNPACKED = {"accept-encoding": "identity"}
+"""Headers of every request: a packed answer could unpack to anything, and is refused."""
+MAX_SECONDS = 900
+MAX_LINE_BYTES = 64 * 1024
+
+
+def parts(response: "httpx.Response", name: str, *, max_bytes: int, max_seconds: float = MAX_SECONDS) -> Iterator[bytes]:
+    """The body as it arrives.
+
+    Raises TooLargeError past `max_bytes`, SourceUnavailable past `max_seconds`, NotData for a packed body.
+    """
+    packed = response.headers.get("content-encoding", "identity").strip().lower()
+    if packed not in ("", "identity"):
+        raise NotData(name, f"the server packs its answer as {packed[:20]!r}, which was not asked for", "Check the base URL")
+    size, end = 0, monotonic() + max_seconds
+    for part in response.iter_raw():
+        size += len(part)
+        if size > max_bytes:
+            raise TooLargeError(name, f"the answer has more than {max_bytes:,} bytes", "Check the base URL")
+        if monotonic() > end:
+            raise SourceUnavailable(name, f"the answer has not ended after {max_seconds:g} s", "Run again later")
+        yield part
+
+
+def body(response: "httpx.Response", name: str, *, max_bytes: int, max_seconds: float = MAX_SECONDS) -> bytes:
+    """The whole body; raises as `parts` does."""
+    return b"".join(parts(response, name, max_bytes=max_bytes, max_seconds=max_seconds))
+
+
+def lines(response: "httpx.Response", name: str, *, max_bytes: int) -> Iterator[str]:
+    """The lines of a text, without their ends, as they arrive; raises as `parts` does, TooLargeError for a long line."""
+    rest = b""
+    for part in parts(response, name, max_bytes=max_bytes):
+        *whole, rest = (rest + part).split(b"\n")
+        yield from (line.decode("ascii", errors="replace") for line in whole)
+        if len(rest) > MAX_LINE_BYTES:
+            raise TooLargeError(name, f"a line has more than {MAX_LINE_BYTES:,} bytes", "Check the base URL")
+    if rest:
+        yield rest.decode("ascii", errors="replace")

@@ -1,0 +1,189 @@
+"""What a file of Stooq's daily prices looks like: the one list by which the connector accepts and bronze reads.
+
+Belongs here: headers and where their fields stand, dates, encodings, bounds, and the sentence for a file that is none.
+Does not belong here: what a line means (spark/transforms/bronze) and what Stooq answers instead of a file
+(finlake_resources/stooq.py).
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+Form = Literal["csv", "bulk"]
+
+MAX_FILE_BYTES = 16 * 1024 * 1024
+"""A daily history of 250 years is 5 MB; a larger file is not looked into."""
+MAX_LINES = 200_000
+"""Lines of a file, the header and blank ones too: three times the sessions since 1789."""
+MAX_REJECTED_ROWS = 100
+"""Rows of silver.quarantine for one file; what is beyond is counted in the last row of its reason."""
+
+_UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_HEAD_BYTES = 1024
+_SHOWN_CHARACTERS = 80
+_SEARCHED_LINES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A header and the places of its fields (0-based); `volume`, `ticker` and `period` are None where there is no such one.
+
+    `date_pattern` is what a date looks like, `date_format` how `strptime` reads it. Fields are separated by commas and
+    never quoted, numbers have a point.
+    """
+
+    form: Form
+    header: str
+    date: int
+    first_price: int
+    volume: int | None
+    ticker: int | None = None
+    period: int | None = None
+    date_pattern: str = r"^[12]\d{3}-\d{2}-\d{2}$"
+    date_format: str = "%Y-%m-%d"
+    date_words: str = "YYYY-MM-DD"
+
+    @property
+    def width(self) -> int:
+        """Number of fields of a line."""
+        return self.header.count(",") + 1
+
+
+def _csv(header: str, *, volume: int | None) -> Layout:
+    return Layout(form="csv", header=header, date=0, first_price=1, volume=volume)
+
+
+LAYOUTS: tuple[Layout, ...] = (
+    _csv("Date,Open,High,Low,Close,Volume", volume=5),
+    _csv("Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen", volume=5),
+    # Metals, currencies and some indices have no volume.
+    _csv("Date,Open,High,Low,Close", volume=None),
+    _csv("Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie", volume=None),
+    Layout(
+        form="bulk", header="<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>",
+        date=2, first_price=4, volume=8, ticker=0, period=1,
+        date_pattern=r"^[12]\d{7}$", date_format="%Y%m%d", date_words="YYYYMMDD",
+    ),
+)
+_BY_HEADER = {layout.header: layout for layout in LAYOUTS}
+
+
+class UnreadableFileError(ValueError):
+    """Bytes that are no file of daily prices: a short `code`, what is wrong, what to do."""
+
+    def __init__(self, code: str, reason: str, next_step: str) -> None:
+        super().__init__(f"{reason}; {next_step[:1].lower()}{next_step[1:]}")
+        self.code = code
+        self.reason = reason
+        self.next_step = next_step
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedFile:
+    """A file whose header is known: its layout and the lines after it that are not blank, each with its number from 1."""
+
+    layout: Layout
+    lines: list[tuple[int, str]]
+
+    def last_date(self) -> date | None:
+        """The newest date of lines that have as many fields as the header, wherever it stands; None without one."""
+        is_date = re.compile(self.layout.date_pattern).match
+        said = {
+            fields[self.layout.date].strip()
+            for fields in (line.split(",") for _, line in self.lines) if len(fields) == self.layout.width
+        }
+        # Both forms of a date sort as text.
+        for newest in sorted(filter(is_date, said), reverse=True):
+            try:
+                return date.fromisoformat(newest)
+            except ValueError:
+                continue
+        return None
+
+
+def open_file(content: bytes) -> OpenedFile:
+    """The layout and lines of a file.
+
+    Line ends are CRLF, LF or CR; blank lines may stand anywhere, a UTF-8 mark at the beginning. Raises
+    `UnreadableFileError` for bytes above the bounds, another encoding, no known header in the first line that is not
+    blank, or a header without a line.
+    """
+    _require_within_bounds(content)
+    text = _decoded(content)
+    numbered = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if not _is_blank(line)]
+    if not numbered:
+        raise UnreadableFileError("empty_file", "it is empty", "Download it again in a browser")
+    layout = _BY_HEADER.get(numbered[0][1])
+    if layout is None:
+        raise _header_fault(numbered)
+    if len(numbered) == 1:
+        raise UnreadableFileError(
+            "no_row", "it has a header and no row",
+            "Download it again; if it stays so, Stooq has no prices for this code and range",
+        )
+    return OpenedFile(layout=layout, lines=numbered[1:])
+
+
+def too_large(byte_count: int) -> UnreadableFileError | None:
+    """The fault of a file of that many bytes, for whoever can ask before reading; None within the bound."""
+    if byte_count <= MAX_FILE_BYTES:
+        return None
+    return UnreadableFileError(
+        "too_large", f"it has {byte_count:,} bytes, and no daily price history more than {MAX_FILE_BYTES:,}",
+        "Download it again, one ticker and daily bars",
+    )
+
+
+def _is_blank(line: str) -> bool:
+    return not line or line.isspace()
+
+
+def _require_within_bounds(content: bytes) -> None:
+    if (fault := too_large(len(content))) is not None:
+        raise fault
+    # An old Mac's line ends are carriage returns alone.
+    line_count = max(content.count(b"\n"), content.count(b"\r"))
+    if line_count > MAX_LINES:
+        raise UnreadableFileError(
+            "too_large", f"it has {line_count:,} lines, and no daily price history more than {MAX_LINES:,}",
+            "Download it again, one ticker and daily bars",
+        )
+
+
+def _decoded(content: bytes) -> str:
+    head = content[:_HEAD_BYTES]
+    if head.startswith(_UTF16_MARKS) or b"\x00" in head:
+        raise UnreadableFileError(
+            "wrong_encoding", "its encoding is UTF-16, as a spreadsheet's \"Unicode text\" is, and not UTF-8",
+            "Drop the file as it was downloaded, or save it as CSV UTF-8",
+        )
+    return content.removeprefix(_UTF8_BOM).decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _header_fault(numbered: list[tuple[int, str]]) -> UnreadableFileError:
+    """What the first line is instead of a known header."""
+    first = numbered[0][1]
+    for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if first.replace(separator, ",") in _BY_HEADER:
+            return UnreadableFileError(
+                "wrong_separator", f"its fields are separated by {name} and not by commas, as a spreadsheet saves them",
+                "Drop the file as it was downloaded: a spreadsheet changes dates and digits too",
+            )
+    if first.replace('"', "") in _BY_HEADER:
+        return UnreadableFileError(
+            "quoted_fields", "its fields stand in quotes, as another program saves them",
+            "Drop the file as it was downloaded",
+        )
+    for number, line in numbered[1:_SEARCHED_LINES]:
+        if line in _BY_HEADER:
+            return UnreadableFileError(
+                "unknown_header", f"the header stands in line {number} and something else before it",
+                "Remove the lines before the header, or drop the file as it was downloaded",
+            )
+    return UnreadableFileError(
+        "unknown_header", f"the first line is {first[:_SHOWN_CHARACTERS]!r} and none of Stooq's headers",
+        "Download the file again in a browser; if Stooq's form has changed, its header belongs into "
+        "spark/contracts/stooq_files.py",
+    )

@@ -6,7 +6,7 @@ from finlake_resources.alert_webhook import AlertWebhook
 from finlake_resources.change_capture import ChangeCapture
 from finlake_resources.clickhouse import ClickHouse
 from finlake_resources.gdelt import GdeltFeed
-from finlake_resources.kafka import KafkaTopics
+from finlake_resources.kafka import topics_of
 from finlake_resources.market import Market
 from finlake_resources.reconciliation.reconcile import build_reconciliation
 from finlake_resources.settings import PROJECT_ROOT, Settings
@@ -38,10 +38,13 @@ def build_resources(settings: Settings) -> dict[str, object]:
 def _stream_resources(settings: Settings) -> dict[str, object]:
     stream = settings.stream
     return {
-        "kafka": KafkaTopics(bootstrap=stream.kafka_bootstrap),
-        "topics": KafkaTopics(bootstrap=stream.kafka_bootstrap, patience_s=5),
+        "kafka": topics_of(stream.kafka),
+        "topics": topics_of(stream.kafka, patience_s=5),
         "market": Market(uri=stream.market_uri, password_file=str(stream.market_reconcile_password_file)),
-        "capture": ChangeCapture(connect_url=stream.connect_url, config_file=str(CONNECTOR_FILE)),
+        "capture": ChangeCapture(
+            connect_url=stream.connect_url, config_file=str(CONNECTOR_FILE),
+            password_file=str(stream.connect_password_file) if stream.connect_password_file else None,
+        ),
         "clickhouse": ClickHouse(
             url=stream.clickhouse_url, admin_password_file=str(stream.clickhouse_admin_password_file),
             reader_password_file=str(stream.clickhouse_reader_password_file),
@@ -57,7 +60,8 @@ def build_jobs(settings: Settings) -> SparkJobs:
     """The lake and its jobs."""
     return SparkJobs(
         catalog_uri=settings.catalog_uri, catalog_password_file=str(settings.catalog_password_file),
-        warehouse=settings.warehouse, spark_remote=settings.spark_remote, **_store(settings),
+        warehouse=settings.warehouse, spark_remote=settings.spark_remote,
+        spark_token_file=str(settings.spark_token_file) if settings.spark_token_file else None, **_store(settings),
     )
 
 

@@ -6,6 +6,7 @@ hand. Secrets stand in a configuration as references, which the worker alone res
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import quote
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import httpx
 
 ConnectorState = Literal["RUNNING", "PAUSED", "STOPPED", "UNASSIGNED", "RESTARTING", "FAILED"]
+
+USER = "finlake"
 
 EXACTLY_ONCE = "exactly.once.support"
 
@@ -88,6 +91,8 @@ class KafkaConnect:
     """
 
     url: str
+    # None: the worker asks for no login.
+    password_file: Path | None
     # After the death of its broker a worker answers nothing about a connector until it has joined its group again; on two
     # busy cores that took more than a minute.
     patience_s: float = 180
@@ -190,10 +195,12 @@ class KafkaConnect:
         import httpx
         from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+        login = None if self.password_file is None else (USER, self.password_file.read_text(encoding="utf-8").strip())
+
         def ask() -> Any:
             try:
                 response = httpx.request(
-                    method, self.url + path, json=body, timeout=_REQUEST_TIMEOUT_S, trust_env=False
+                    method, self.url + path, json=body, auth=login, timeout=_REQUEST_TIMEOUT_S, trust_env=False
                 )
             except httpx.TransportError as error:
                 raise ConnectUnavailable(
@@ -216,6 +223,8 @@ def _path(name: str) -> str:
 def _content(response: "httpx.Response", path: str) -> Any:
     if response.is_success:
         return response.json() if response.content else None
+    if response.status_code == 401:
+        raise ConnectRefused("Kafka Connect refuses the password; see that FINLAKE_CONNECT_PASSWORD_FILE names the worker's")
     try:
         message = " ".join(str(response.json()["message"]).split())
     except (ValueError, KeyError, TypeError):

@@ -24,6 +24,7 @@ class RawEnvironment(BaseSettings):
     catalog_password_file: Path | None = None
     warehouse: str | None = None
     spark_remote: str | None = None
+    spark_token_file: Path | None = None
     sources: SourcesName | None = None
     sample_sources_url: str | None = None
     stooq_drop: str | None = None
@@ -34,7 +35,9 @@ class RawEnvironment(BaseSettings):
     market_feed_password_file: Path | None = None
     market_reconcile_password_file: Path | None = None
     kafka_bootstrap: str | None = None
+    kafka_password_file: Path | None = None
     connect_url: str | None = None
+    connect_password_file: Path | None = None
     clickhouse_url: str | None = None
     clickhouse_admin_password_file: Path | None = None
     clickhouse_sink_password_file: Path | None = None

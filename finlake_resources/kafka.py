@@ -7,10 +7,12 @@ means, and how far the archive has come (that stands in the lake).
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 
+from finlake_resources.kafka_access import KafkaAccess
 from finlake_resources.service_errors import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -69,10 +71,19 @@ class KafkaRecord(NamedTuple):
 
 
 class KafkaTopics(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The topics of a broker at `bootstrap` (`host:port`); `patience_s` is how long an answer may take."""
+    """The topics of a broker at `bootstrap` (`host:port`); `patience_s` is how long an answer may take.
+
+    `password_file` None: the broker asks for no login.
+    """
 
     bootstrap: str
+    password_file: str | None
     patience_s: float = 20.0
+
+    @property
+    def access(self) -> KafkaAccess:
+        """How its clients connect."""
+        return KafkaAccess(self.bootstrap, Path(self.password_file) if self.password_file else None)
 
     def watermarks(self, topic: str) -> dict[int, Watermarks]:
         """What each partition holds now. Raises `UnknownTopic`, `BrokerUnreachable`."""
@@ -186,7 +197,7 @@ class KafkaTopics(dg.ConfigurableResource):  # type: ignore[type-arg]
         from confluent_kafka import Consumer, KafkaException
 
         consumer = Consumer({
-            "bootstrap.servers": self.bootstrap, "group.id": group, "isolation.level": "read_committed",
+            **self.access.client_settings(), "group.id": group, "isolation.level": "read_committed",
             "enable.auto.commit": False, "enable.auto.offset.store": False, "enable.partition.eof": True,
             # An offset that is gone is an error, not a reason to begin elsewhere.
             "auto.offset.reset": "error", "queued.max.messages.kbytes": FETCHED_AHEAD_KB,
@@ -207,6 +218,13 @@ class KafkaTopics(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _unreachable(self, thing: str, reason: str) -> BrokerUnreachable:
         return BrokerUnreachable(SERVICE, self.bootstrap, f"{thing}: {reason}")
+
+
+def topics_of(access: KafkaAccess, *, patience_s: float = 20.0) -> KafkaTopics:
+    """The topics of a broker; nothing is opened."""
+    return KafkaTopics(
+        bootstrap=access.bootstrap, password_file=str(access.password_file) if access.password_file else None,
+        patience_s=patience_s)
 
 
 def _record(message: "Message", offset: int) -> KafkaRecord:

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from finlake_resources.environment import EnvironmentName, RawEnvironment, SourcesName
+from finlake_resources.kafka_access import KafkaAccess
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 LIVE_STOOQ_URL = "https://stooq.com"
@@ -54,15 +55,17 @@ class StreamSettings:
     """Where trades and quotes flow: from Finnhub through Postgres and Kafka to ClickHouse.
 
     `market_uri` and `clickhouse_url` hold neither user nor password; each user's password is read from its file when a
-    client is made. `finnhub_token_file` None: there is no token, and the feed refuses to start. `finnhub_symbols` are
+    client is made. `connect_password_file` None: Kafka Connect asks for no login. `finnhub_token_file` None: there is no
+    token, and the feed refuses to start. `finnhub_symbols` are
     followed beside the universe's, such as BINANCE:BTCUSDT.
     """
 
     market_uri: str
     market_feed_password_file: Path
     market_reconcile_password_file: Path
-    kafka_bootstrap: str
+    kafka: KafkaAccess
     connect_url: str
+    connect_password_file: Path | None
     clickhouse_url: str
     clickhouse_admin_password_file: Path
     clickhouse_sink_password_file: Path
@@ -93,6 +96,7 @@ class Settings:
     catalog_password_file: Path
     warehouse: str
     spark_remote: str
+    spark_token_file: Path | None
     dagster_url: str
     stooq_url: str
     stooq_drop: str
@@ -139,13 +143,19 @@ def settings_for(raw: RawEnvironment) -> Settings:
             raise SettingsError(f"{raw.environment} needs FINLAKE_{name.upper()}; set it, there is no default outside local")
         return str(value)
 
+    def secret(named: Path | None, local_name: str) -> Path | None:
+        """A file that a cluster may do without: who may reach its services there is decided by its network."""
+        return named or (None if rules.needs_every_variable else home / "secrets" / local_name)
+
     samples = raw.sample_sources_url or "http://127.0.0.1:18090"
 
     def sample_or(live_url: str, sample_url: str = samples) -> str:
         return live_url if sources == "live" else sample_url
 
     stream = StreamSettings(
-        market_uri=told("market_uri"), kafka_bootstrap=told("kafka_bootstrap"), connect_url=told("connect_url"),
+        market_uri=told("market_uri"),
+        kafka=KafkaAccess(told("kafka_bootstrap"), secret(raw.kafka_password_file, "kafka.password")),
+        connect_url=told("connect_url"), connect_password_file=secret(raw.connect_password_file, "connect.password"),
         market_feed_password_file=Path(told("market_feed_password_file")),
         market_reconcile_password_file=Path(told("market_reconcile_password_file")),
         clickhouse_url=told("clickhouse_url"),
@@ -166,7 +176,8 @@ def settings_for(raw: RawEnvironment) -> Settings:
         runs_unattended=sources == "live",
         universe_path=raw.universe or PROJECT_ROOT / "universe.toml",
         catalog_uri=told("catalog_uri"), catalog_password_file=Path(told("catalog_password_file")),
-        warehouse=told("warehouse"), spark_remote=told("spark_remote"), dagster_url=told("dagster_url"),
+        warehouse=told("warehouse"), spark_remote=told("spark_remote"),
+        spark_token_file=secret(raw.spark_token_file, "spark_connect.token"), dagster_url=told("dagster_url"),
         stooq_url=sample_or(LIVE_STOOQ_URL), stooq_drop=told("stooq_drop"), stooq_apikey_file=raw.stooq_apikey_file,
         gdelt_url=sample_or(LIVE_GDELT_URL), s3=_s3_settings(raw),
         stream=stream,

@@ -73,6 +73,7 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
     catalog_password_file: str
     warehouse: str
     spark_remote: str
+    spark_token_file: str | None = None
     s3_endpoint: str | None = None
     s3_region: str | None = None
     s3_access_key_file: str | None = None
@@ -83,6 +84,7 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         from spark.storage import Lake, LakeLocation
 
         return Lake(LakeLocation(warehouse=self.warehouse, spark_remote=self.spark_remote,
+                                 spark_token_file=Path(self.spark_token_file) if self.spark_token_file else None,
                                  catalog_properties=self._catalog_properties()))
 
     def run(self, job: str, *, window: Window, provenance: Provenance,

@@ -2,6 +2,8 @@
 
 import atexit
 import logging
+import os
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, cast
 
@@ -17,16 +19,34 @@ _sessions: dict[str, SparkSession] = {}
 _lock = Lock()
 
 
-def connect(remote: str) -> SparkSession:
-    """A session on the Spark Connect server at `remote` (`sc://host:port`), one per server within the process."""
+def connect(remote: str, token_file: Path | None) -> SparkSession:
+    """A session on the Spark Connect server at `remote` (`sc://host:port`), one per server within the process.
+
+    `token_file` holds what the server asks for; None when it asks for nothing. Raises OSError when it cannot be read.
+    """
     # pyspark's getOrCreate gives the first session of the process, whatever server is asked for.
     with _lock:
         if remote not in _sessions or _client(_sessions[remote]).is_closed:
-            _sessions[remote] = session = SparkSession.builder.remote(remote).create()
+            _sessions[remote] = session = new_session(remote, token_file)
             # At exit it would ask a server that is gone for ten minutes to clean a cache that finlake does not use.
             atexit.unregister(_client(session)._cleanup_ml_cache)
             atexit.register(_release, session)
         return _sessions[remote]
+
+
+def new_session(remote: str, token_file: Path | None) -> SparkSession:
+    """A session of the caller's own; see `connect`."""
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    channel = DefaultChannelBuilder(remote)
+    if token_file is not None:
+        # As metadata of each call, because pyspark sends a token over TLS or to the name localhost only, which may be ::1,
+        # where anybody's process may listen. In the address it would show up wherever the address does.
+        channel.set("authorization", f"Bearer {token_file.read_text(encoding='utf-8').strip()}")
+    # What `builder.remote` does: functions of columns ask by this which kind of session there is.
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
+    return cast(SparkSession, ConnectSession.builder.channelBuilder(channel).create())
 
 
 def _release(session: SparkSession) -> None:

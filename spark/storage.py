@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
+from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
@@ -70,6 +71,7 @@ class LakeLocation:
 
     warehouse: str
     spark_remote: str
+    spark_token_file: Path | None = None
     catalog_properties: Mapping[str, str] = field(repr=False)
 
 
@@ -98,7 +100,7 @@ class Lake:
     @cached_property
     def spark(self) -> SparkSession:
         """The Spark session."""
-        return connect(self.location.spark_remote)
+        return connect(self.location.spark_remote, self.location.spark_token_file)
 
     # Reading ---------------------------------------------------------------------------------------------------
 

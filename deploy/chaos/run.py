@@ -107,7 +107,7 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
         writing = writer.start(write_until, environment, connection_id, options.rows_per_s, stop)
         time.sleep(TRAFFIC_BEFORE_S)
         recoveries = _carry_out(plan, Executioner(stack, runs), report)
-        KafkaConnect(stream.connect_url).wait_until_running(CONNECTOR, CONNECTOR_BACK_S)
+        KafkaConnect(stream.connect_url, stream.connect_password_file).wait_until_running(CONNECTOR, CONNECTOR_BACK_S)
         stop.touch()
         acknowledged = writing.result(timeout=WRITER_BACK_S)
     report(f"{acknowledged} rows were acknowledged by Postgres beside those of the feed")
@@ -116,7 +116,7 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
         raise NotDrainedError(f"Kafka does not show all of Postgres's rows after {DRAINED_WITHIN_S:g} s; "
                               "see `finlake logs kafka_connect`")
     if runs is None:
-        archive_all(environment, stream.kafka_bootstrap)
+        archive_all(environment, stream.kafka)
     else:
         Retrying(retry=retry_if_exception_type(ArchiveRunError), stop=stop_after_attempt(3), wait=wait_fixed(5),
                  reraise=True)(runs.archive_all)

@@ -123,10 +123,10 @@ def replay(
     from deploy.repair.archived_range import archive_spans
     from deploy.repair.replay import replay, spans
     from finlake_resources.build import build_jobs
-    from finlake_resources.kafka import KafkaTopics
+    from finlake_resources.kafka import topics_of
 
     settings = stack_settings(home)
-    topics = KafkaTopics(bootstrap=settings.stream.kafka_bootstrap)
+    topics = topics_of(settings.stream.kafka)
     ranges = spans(topics, topic, start, end)
     done = replay(settings.stream, topics, ranges)
     for span in ranges:

@@ -88,8 +88,10 @@ def _program(service: Service, command: list[str], folder: str, log: str, user: 
         yield f"user={user}"
 
 
-def spark_properties(layout: Layout, settings: Settings, java: Java, s3_keys: tuple[str, str] | None) -> str:
-    """Properties of the Spark Connect server with the Iceberg catalog `lake`.
+def spark_properties(
+    layout: Layout, settings: Settings, java: Java, s3_keys: tuple[str, str] | None, token: str
+) -> str:
+    """Properties of the Spark Connect server with the Iceberg catalog `lake`; its clients have to show `token`.
 
     The catalog's password is not among them: the JDBC driver takes it from the file that PGPASSFILE names.
     """
@@ -107,6 +109,11 @@ def spark_properties(layout: Layout, settings: Settings, java: Java, s3_keys: tu
         "spark.local.dir": str(layout.spark / "scratch"),
         "spark.connect.grpc.binding.address": LOOPBACK,
         "spark.connect.grpc.binding.port": str(settings.ports.spark_connect),
+        "spark.connect.authenticate.token": token,
+        # The driver listens for executors too, and its Python workers for the driver. The secret stays in memory.
+        "spark.authenticate": "true",
+        "spark.python.unix.domain.socket.enabled": "true",
+        "spark.python.unix.domain.socket.dir": str(layout.spark_sockets),
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.warehouse.dir": str(layout.spark / "warehouse"),
         "spark.sql.defaultCatalog": "lake",

@@ -43,7 +43,7 @@ def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ..
 
     A connector that was paused, stopped or has failed runs again. Raises ConnectError.
     """
-    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}")
+    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}", layout.connect_password)
     known = connect.names()
     changed = {}
     for name, config in wanted_connectors(local_places(layout, ports)).items():

@@ -191,7 +191,7 @@ def _connectors(stack: LocalStack) -> Iterator[Finding]:
     if not any(entry.name == "kafka_connect" and entry.state == "running" for entry in stack.status()):
         return
     ports = stack.settings().ports
-    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}", patience_s=5)
+    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}", stack.layout.connect_password, patience_s=5)
     for name, wanted in wanted_connectors(local_places(stack.layout, ports)).items():
         try:
             faults = _faults_of(connect, name, wanted)

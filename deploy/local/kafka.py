@@ -17,9 +17,17 @@ from deploy.local.java import Java
 from deploy.local.layout import Layout
 from deploy.local.passwords import write_private
 from deploy.local.ports import LOOPBACK, Ports
+from finlake_resources.connect import USER as CONNECT_USER
+from finlake_resources.kafka_access import MECHANISM, USER
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
+
+ADMIN = "admin"
+SCRAM_LOGIN_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
+REST_LOGIN_MODULE = "org.apache.kafka.connect.rest.basic.auth.extension.PropertyFileLoginModule"
+# The fewest that Kafka takes.
+SCRAM_ROUNDS = 4096
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -48,24 +56,54 @@ def write_configuration(layout: Layout, ports: Ports) -> None:
     """Write the files with which broker and worker start."""
     for folder in (layout.kafka, layout.kafka_connect, layout.connect_secrets):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    secret = {file: file.read_text().strip() for file in (
+        layout.kafka_admin_password, layout.kafka_password, layout.connect_password)}
     write_private(layout.kafka / "log4j2.properties", LOGGING)
-    write_private(layout.kafka / "broker.properties", properties_text(broker_properties(layout.kafka / "data", ports)))
-    write_private(layout.kafka_connect / "worker.properties", properties_text(worker_properties(layout, ports)))
+    broker = broker_properties(layout.kafka / "data", ports, secret[layout.kafka_admin_password])
+    write_private(layout.kafka / "broker.properties", properties_text(broker))
+    worker = worker_properties(layout, ports, secret[layout.kafka_password])
+    write_private(layout.kafka_connect / "worker.properties", properties_text(worker))
+    users = layout.kafka_connect / "rest_users.properties"
+    write_private(users, properties_text({CONNECT_USER: secret[layout.connect_password]}))
+    write_private(_login_file(layout), f'KafkaConnect {{ {REST_LOGIN_MODULE} required file="{users}"; }};\n')
+
+
+def jaas(module: str, **options: str) -> str:
+    """A login module with its options, as Kafka's settings hold it."""
+    return " ".join([module, "required", *(f'{name}="{value}"' for name, value in options.items())]) + ";"
+
+
+def _login_file(layout: Layout) -> Path:
+    return layout.kafka_connect / "rest_login.conf"
 
 
 def properties_text(properties: Mapping[str, object]) -> str:
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
-def broker_properties(data: Path, ports: Ports) -> dict[str, object]:
-    """A single KRaft node with its log in `data`; every replication factor is 1."""
+def broker_properties(data: Path, ports: Ports, admin_password: str) -> dict[str, object]:
+    """A single KRaft node with its log in `data`; every replication factor is 1.
+
+    Clients log in by SCRAM as users that the broker keeps in its log. The administrator stands in this file and logs in
+    by PLAIN, because somebody has to before there is a user; so does the broker at its own controller.
+    """
+    plain = jaas("org.apache.kafka.common.security.plain.PlainLoginModule",
+                 username=ADMIN, password=admin_password, **{f"user_{ADMIN}": admin_password})
     return {
         "process.roles": "broker,controller",
         "node.id": 1,
-        "listeners": f"PLAINTEXT://{LOOPBACK}:{ports.kafka},CONTROLLER://{LOOPBACK}:{ports.kafka_controller}",
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{ports.kafka}",
+        "listeners": f"CLIENTS://{LOOPBACK}:{ports.kafka},CONTROLLER://{LOOPBACK}:{ports.kafka_controller}",
+        "advertised.listeners": f"CLIENTS://{LOOPBACK}:{ports.kafka}",
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "CLIENTS",
+        "listener.security.protocol.map": "CLIENTS:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.controller.plain.sasl.jaas.config": plain,
+        "listener.name.clients.sasl.enabled.mechanisms": f"{MECHANISM},PLAIN",
+        "listener.name.clients.plain.sasl.jaas.config": plain,
+        f"listener.name.clients.{MECHANISM.lower()}.sasl.jaas.config": jaas(SCRAM_LOGIN_MODULE),
         "controller.quorum.voters": f"1@{LOOPBACK}:{ports.kafka_controller}",
         "log.dirs": data,
         "auto.create.topics.enable": "false",
@@ -87,8 +125,16 @@ def broker_properties(data: Path, ports: Ports) -> dict[str, object]:
     }
 
 
-def worker_properties(layout: Layout, ports: Ports) -> dict[str, object]:
-    """A distributed worker that supports exactly-once sources and reads secrets from one folder only."""
+def worker_properties(layout: Layout, ports: Ports, kafka_password: str) -> dict[str, object]:
+    """A distributed worker that supports exactly-once sources and reads secrets from one folder only.
+
+    It logs in at the broker, as do the clients that it makes for its connectors, and its own users log in at it.
+    """
+    login = {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": MECHANISM,
+        "sasl.jaas.config": jaas(SCRAM_LOGIN_MODULE, username=USER, password=kafka_password),
+    }
     topics = {
         f"{kind}.storage.{key}": value
         for kind in ("config", "offset", "status")
@@ -96,9 +142,11 @@ def worker_properties(layout: Layout, ports: Ports) -> dict[str, object]:
     }
     return {
         "bootstrap.servers": f"{LOOPBACK}:{ports.kafka}",
+        **{f"{client}{name}": value for client in ("", "producer.", "consumer.", "admin.") for name, value in login.items()},
         "group.id": "finlake.connect",
         "listeners": f"http://{LOOPBACK}:{ports.kafka_connect}",
         "rest.advertised.host.name": LOOPBACK,
+        "rest.extension.classes": "org.apache.kafka.connect.rest.basic.auth.extension.BasicAuthSecurityRestExtension",
         "plugin.path": layout.jars / PLUGIN_FOLDER,
         "plugin.discovery": "service_load",
         "key.converter": "org.apache.kafka.connect.json.JsonConverter",
@@ -131,7 +179,9 @@ def broker_command(layout: Layout, java: Java) -> list[str]:
 
 def worker_command(layout: Layout, java: Java) -> list[str]:
     main = "org.apache.kafka.connect.cli.ConnectDistributed"
-    return [*_jvm(layout, java, CONNECT_HEAP_MB), main, str(layout.kafka_connect / "worker.properties")]
+    login = f"-Djava.security.auth.login.config={_login_file(layout)}"
+    jvm = _jvm(layout, java, CONNECT_HEAP_MB)
+    return [jvm[0], login, *jvm[1:], main, str(layout.kafka_connect / "worker.properties")]
 
 
 def format_storage(layout: Layout, ports: Ports, java: Java) -> None:
@@ -143,7 +193,7 @@ def format_storage(layout: Layout, ports: Ports, java: Java) -> None:
     partial = layout.kafka / "data.partial"
     shutil.rmtree(partial, ignore_errors=True)
     properties = layout.kafka / "format.properties"
-    write_private(properties, properties_text(broker_properties(partial, ports)))
+    write_private(properties, properties_text(broker_properties(partial, ports, "unused")))
     # A leading letter, because Kafka's tool would take a leading dash for an option.
     cluster_id = "F" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
     tool = [*_jvm(layout, java, 128), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
@@ -155,13 +205,35 @@ def format_storage(layout: Layout, ports: Ports, java: Java) -> None:
     partial.rename(data)
 
 
-def admin_client(ports: Ports) -> "AdminClient":
+def admin_client(layout: Layout, ports: Ports) -> "AdminClient":
+    """A client with the administrator's rights."""
     from confluent_kafka.admin import AdminClient
 
-    return AdminClient({"bootstrap.servers": f"{LOOPBACK}:{ports.kafka}", "log_level": 0})
+    return AdminClient({
+        "bootstrap.servers": f"{LOOPBACK}:{ports.kafka}", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
+        "sasl.username": ADMIN, "sasl.password": layout.kafka_admin_password.read_text().strip(), "log_level": 0,
+    })
 
 
-def create_topics(ports: Ports) -> None:
+def give_users(layout: Layout, ports: Ports) -> None:
+    """Let the broker know the user of all clients, with the password of this installation. Safe to repeat.
+
+    Raises StackError when the broker refuses.
+    """
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+
+    password = layout.kafka_password.read_text().strip().encode()
+    # The password is made by chance and long: many rounds would slow down clients and nobody else.
+    wanted = UserScramCredentialUpsertion(USER, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, SCRAM_ROUNDS), password)
+    client = admin_client(layout, ports)
+    try:
+        client.alter_user_scram_credentials([wanted], request_timeout=30)[USER].result()
+    except KafkaException as problem:
+        raise StackError(f"Kafka refused the user {USER}: {problem.args[0].str()}") from problem
+
+
+def create_topics(layout: Layout, ports: Ports) -> None:
     """Make the topics of the stream that are not there yet, one partition each. Safe to repeat.
 
     Raises StackError when the broker refuses one.
@@ -184,7 +256,7 @@ def create_topics(ports: Ports) -> None:
         for name, days in TOPIC_DAYS.items()
     ]
     # A client without a name would end with its last use, and with it the requests under way.
-    client = admin_client(ports)
+    client = admin_client(layout, ports)
     for name, made in client.create_topics(topics, operation_timeout=30).items():
         try:
             made.result()

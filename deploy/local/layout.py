@@ -85,6 +85,11 @@ class Layout:
         return self.home / "spark"
 
     @property
+    def spark_sockets(self) -> Path:
+        """Sockets between the server and its Python workers; a socket's path is short, see `supervisor_socket`."""
+        return self.supervisor_socket.parent / "spark"
+
+    @property
     def spark_properties(self) -> Path:
         return self.spark / "conf" / "finlake.conf"
 
@@ -137,6 +142,26 @@ class Layout:
     def finnhub_token(self) -> Path:
         """The token that the sample sources accept; a real one lies where FINLAKE_FINNHUB_TOKEN_FILE says."""
         return self.secrets / "finnhub.token"
+
+    @property
+    def spark_token(self) -> Path:
+        """What the Spark Connect server asks of its clients."""
+        return self.secrets / "spark_connect.token"
+
+    @property
+    def kafka_password(self) -> Path:
+        """Of the user as which every client of the broker logs in."""
+        return self.password_file("kafka")
+
+    @property
+    def kafka_admin_password(self) -> Path:
+        """Of the broker itself and of `finlake up`, which gives the broker its users."""
+        return self.password_file("kafka_admin")
+
+    @property
+    def connect_password(self) -> Path:
+        """Of Kafka Connect's REST interface; not in the folder that connectors read."""
+        return self.password_file("connect")
 
     def password_file(self, role: str) -> Path:
         folder = self.connect_secrets if role == "cdc" else self.secrets

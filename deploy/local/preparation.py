@@ -47,8 +47,9 @@ def _provision_databases(stage: Stage) -> None:
     provision(stage.layout, stage.settings.ports.postgres)
 
 
-def _create_topics(stage: Stage) -> None:
-    kafka.create_topics(stage.settings.ports)
+def _provision_kafka(stage: Stage) -> None:
+    kafka.give_users(stage.layout, stage.settings.ports)
+    kafka.create_topics(stage.layout, stage.settings.ports)
 
 
 def _register_connectors(stage: Stage) -> None:
@@ -73,7 +74,7 @@ def _migrate_clickhouse(stage: Stage) -> None:
 BEFORE_START: Mapping[str, Step] = {"kafka": _format_log_folder, "dagster_webserver": _close_abandoned_runs}
 WHEN_READY: Mapping[str, Step] = {
     "postgres": _provision_databases,
-    "kafka": _create_topics,
+    "kafka": _provision_kafka,
     "kafka_connect": _register_connectors,
     "clickhouse": _migrate_clickhouse,
 }

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.local import host
@@ -12,6 +13,7 @@ from deploy.local.layout import REPOSITORY, Layout
 from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.postgres import connect
 from deploy.local.settings import Settings, client_environment
+from finlake_resources.connect import USER as CONNECT_USER
 
 if TYPE_CHECKING:
     import httpx
@@ -44,10 +46,10 @@ def probe(service: str, layout: Layout, settings: Settings, started: int) -> Non
         case "spark_connect":
             _ask_spark(layout, settings)
         case "kafka":
-            _ask_kafka(ports)
+            _ask_kafka(layout, ports)
         case "kafka_connect":
             # Answers only when the worker has joined its group.
-            _get(f"http://{LOOPBACK}:{ports.kafka_connect}/connectors")
+            _get(f"http://{LOOPBACK}:{ports.kafka_connect}/connectors", (CONNECT_USER, layout.connect_password))
         case "clickhouse":
             _get(f"http://{LOOPBACK}:{ports.clickhouse}/ping")
         case "trade_feed":
@@ -81,13 +83,13 @@ def _ask_postgres(layout: Layout, port: int) -> None:
         raise NotReadyError(str(problem).strip().splitlines()[0]) from problem
 
 
-def _ask_kafka(ports: Ports) -> None:
+def _ask_kafka(layout: Layout, ports: Ports) -> None:
     from confluent_kafka import KafkaException
 
     if not listens(ports.kafka):
         raise NotReadyError("the port is closed")
     try:
-        admin_client(ports).list_topics(timeout=5)
+        admin_client(layout, ports).list_topics(timeout=5)
     except KafkaException as problem:
         raise NotReadyError(problem.args[0].str()) from problem
 
@@ -98,7 +100,7 @@ def _ask_spark(layout: Layout, settings: Settings) -> None:
     environment = client_environment(layout, settings)
     try:
         answer = subprocess.run(
-            [sys.executable, "-m", "deploy.local.warm_up", environment["FINLAKE_SPARK_REMOTE"]],
+            [sys.executable, "-m", "deploy.local.warm_up", environment["FINLAKE_SPARK_REMOTE"], str(layout.spark_token)],
             check=False,
             capture_output=True,
             text=True,
@@ -148,10 +150,11 @@ def _query(url: str, query: str) -> dict[str, Any]:
     return dict(content["data"])
 
 
-def _get(url: str) -> None:
+def _get(url: str, login: tuple[str, Path] | None = None) -> None:
     import httpx
 
-    _answer_of(lambda: httpx.get(url, timeout=10, trust_env=False))
+    auth = None if login is None else (login[0], login[1].read_text().strip())
+    _answer_of(lambda: httpx.get(url, auth=auth, timeout=10, trust_env=False))
 
 
 def _answer_of(request: Callable[[], "httpx.Response"]) -> "httpx.Response":

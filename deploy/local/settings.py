@@ -40,6 +40,7 @@ def client_environment(layout: Layout, settings: Settings) -> dict[str, str]:
         # Not percent-encoded: both Iceberg implementations take a location's path literally.
         "FINLAKE_WAREHOUSE": f"file://{layout.warehouse}",
         "FINLAKE_SPARK_REMOTE": f"sc://{LOOPBACK}:{ports.spark_connect}",
+        "FINLAKE_SPARK_TOKEN_FILE": str(layout.spark_token),
         "FINLAKE_SOURCES": "sample",
         "FINLAKE_SAMPLE_SOURCES_URL": f"http://{LOOPBACK}:{ports.sample_sources}",
         "FINLAKE_STOOQ_DROP": str(layout.stooq_drop),
@@ -48,7 +49,9 @@ def client_environment(layout: Layout, settings: Settings) -> dict[str, str]:
         "FINLAKE_MARKET_FEED_PASSWORD_FILE": str(layout.password_file("feed")),
         "FINLAKE_MARKET_RECONCILE_PASSWORD_FILE": str(layout.password_file("reconcile")),
         "FINLAKE_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{ports.kafka}",
+        "FINLAKE_KAFKA_PASSWORD_FILE": str(layout.kafka_password),
         "FINLAKE_CONNECT_URL": f"http://{LOOPBACK}:{ports.kafka_connect}",
+        "FINLAKE_CONNECT_PASSWORD_FILE": str(layout.connect_password),
         "FINLAKE_CLICKHOUSE_URL": f"http://{LOOPBACK}:{ports.clickhouse}",
         "DAGSTER_HOME": str(layout.dagster),
     }
@@ -59,11 +62,19 @@ def client_environment(layout: Layout, settings: Settings) -> dict[str, str]:
     return own | dict(settings.variables)
 
 
+def needed_secrets(layout: Layout) -> list[Path]:
+    """Files of the secrets that have to be there before any process starts; those of Postgres's roles come later."""
+    return [
+        *(layout.password_file(user) for user in CLICKHOUSE_USERS),
+        *(layout.kafka_password, layout.kafka_admin_password, layout.connect_password, layout.spark_token),
+        layout.finnhub_token,
+    ]
+
+
 def make_secrets(layout: Layout) -> None:
-    """Generate what is not there yet: the passwords of ClickHouse's users and the sample sources' Finnhub token."""
-    for user in CLICKHOUSE_USERS:
-        password_from(layout.password_file(user))
-    password_from(layout.finnhub_token)
+    """Generate those of the needed secrets that are not there yet."""
+    for file in needed_secrets(layout):
+        password_from(file)
 
 
 def save(layout: Layout, settings: Settings) -> None:

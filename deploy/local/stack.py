@@ -100,6 +100,8 @@ class LocalStack:
             fresh = not self._supervisor.is_running()
             if fresh:
                 self._begin(free_ports, report)
+            else:
+                self._require_secrets()
             settings = self._running_settings()
             programs = self._supervisor.programs()
             starting = [name for name in wanted if programs[name].state not in ALIVE]
@@ -175,18 +177,21 @@ class LocalStack:
         settings = Settings(settle(ports, SERVICES, move=free_ports), self._variables)
         # What a killed Spark has left.
         shutil.rmtree(layout.spark / "scratch", ignore_errors=True)
-        for folder in (layout.logs, layout.warehouse, layout.stooq_drop, layout.dagster, layout.spark / "scratch"):
-            folder.mkdir(parents=True, exist_ok=True)
+        folders = (layout.logs, layout.warehouse, layout.stooq_drop, layout.dagster, layout.spark / "scratch")
+        for folder in (*folders, layout.spark_sockets):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         java = self.prepare(report)
+        stack_settings.make_secrets(layout)
         cluster = prepare_cluster(layout)
         write_private(
             layout.spark_properties,
-            config_files.spark_properties(layout, settings, java, stack_settings.s3_keys(settings)),
+            config_files.spark_properties(
+                layout, settings, java, stack_settings.s3_keys(settings), layout.spark_token.read_text().strip()
+            ),
         )
         write_private(layout.spark_properties.with_name("log4j2.properties"), config_files.SPARK_LOGGING)
         write_private(layout.dagster / "dagster.yaml", config_files.dagster_instance(layout, settings.ports.postgres))
         kafka.write_configuration(layout, settings.ports)
-        stack_settings.make_secrets(layout)
         write_private(layout.clickhouse / "users.json", config_files.clickhouse_users(layout))
         spark_command = server_command(layout, java)
         commands = {
@@ -194,9 +199,9 @@ class LocalStack:
             for name, service in SERVICES.items()
         }
         # Postgres must be able to enter its folder as another user; Spark leaves files where it stands.
-        folders = dict.fromkeys(SERVICES, str(REPOSITORY))
-        folders |= {"postgres": "/", "spark_connect": str(layout.spark)}
-        write_private(layout.supervisor_config, config_files.supervisor_config(layout, commands, folders, cluster.user))
+        working_folders = dict.fromkeys(SERVICES, str(REPOSITORY))
+        working_folders |= {"postgres": "/", "spark_connect": str(layout.spark)}
+        write_private(layout.supervisor_config, config_files.supervisor_config(layout, commands, working_folders, cluster.user))
         stack_settings.save(layout, settings)
         self._ports, self._variables = None, {}
         self._supervisor.launch(
@@ -226,6 +231,15 @@ class LocalStack:
         different = [name for name, value in wanted.variables.items() if running.variables.get(name) != value]
         what = ", ".join(different) or "ports"
         raise StackError(f"the stack runs with other settings ({what}); run `finlake down`, then `finlake up`")
+
+    def _require_secrets(self) -> None:
+        """Raises StackError when the stack that runs was started by a finlake that did not know some of the secrets."""
+        missing = [file.name for file in stack_settings.needed_secrets(self.layout) if not file.is_file()]
+        if missing:
+            raise StackError(
+                f"the stack that runs has no {missing[0]}, as one started by an earlier finlake, or the file is gone; "
+                "run `finlake down`, then `finlake up`, which makes it"
+            )
 
     def _require_free_ports(self, settings: Settings, starting: Collection[str]) -> None:
         for name, port in settings.ports.taken(starting).items():

@@ -1,4 +1,4 @@
-"""First queries of a fresh Spark Connect server, run as `python -m deploy.local.warm_up sc://HOST:PORT`.
+"""First queries of a fresh Spark Connect server, run as `python -m deploy.local.warm_up sc://HOST:PORT TOKEN_FILE`.
 
 The first query of a server takes seconds; here they pass before the server is called ready. Listing the namespaces
 also makes the catalog's tables, before any client could race to make them. A process of its own, because pyspark
@@ -6,17 +6,18 @@ keeps one session for each process.
 """
 
 import sys
+from pathlib import Path
 
 
-def warm_up(remote: str) -> None:
+def warm_up(remote: str, token_file: Path) -> None:
     """Count some rows and list the namespaces of the catalog `lake`."""
-    from pyspark.sql import SparkSession
+    from spark.session import new_session
 
-    spark = SparkSession.builder.remote(remote).getOrCreate()
+    spark = new_session(remote, token_file)
     spark.range(1000).groupBy().count().collect()
     spark.sql("SHOW NAMESPACES IN lake").collect()
     spark.stop()
 
 
 if __name__ == "__main__":
-    warm_up(sys.argv[1])
+    warm_up(sys.argv[1], Path(sys.argv[2]))

@@ -55,8 +55,13 @@ class Reconciliation(dg.ConfigurableResource):  # type: ignore[type-arg]
     market_uri: str
     market_password_file: str
     kafka_bootstrap: str
+    kafka_password_file: str | None
     clickhouse_url: str
     clickhouse_password_file: str
+
+    @property
+    def _topics(self) -> KafkaTopics:
+        return KafkaTopics(bootstrap=self.kafka_bootstrap, password_file=self.kafka_password_file)
 
     def run(self, jobs: SparkJobs | None, *, wait_s: float = 60, proves_days: bool = False,
             drops_proven: bool = False) -> ReconcileReport:
@@ -72,7 +77,7 @@ class Reconciliation(dg.ConfigurableResource):  # type: ignore[type-arg]
         again = Retrying(retry=retry_if_exception_type(SnapshotUnderWayError), stop=stop_after_attempt(CUT_ATTEMPTS),
                          wait=wait_fixed(wait_s / CUT_ATTEMPTS), reraise=True)
         with closing(LiveTables(self.clickhouse_url, Path(self.clickhouse_password_file))) as live:
-            engines = Engines(ods=ods, topics=ChangeTopics(KafkaTopics(bootstrap=self.kafka_bootstrap)), wait_s=wait_s, live=live,
+            engines = Engines(ods=ods, topics=ChangeTopics(self._topics), wait_s=wait_s, live=live,
                               archive=None if jobs is None else Archive(jobs.lake()))
             report, provable = again(compare, engines, RELATIONS)
         if proves_days:
@@ -83,14 +88,16 @@ class Reconciliation(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Wait until Kafka shows all that is committed in Postgres now; whether it did so in time."""
         return _kafka_shows_all(
             Ods(self.market_uri, Path(self.market_password_file)),
-            ChangeTopics(KafkaTopics(bootstrap=self.kafka_bootstrap)), wait_s)
+            ChangeTopics(self._topics), wait_s)
 
 
 def build_reconciliation(stream: StreamSettings) -> Reconciliation:
     """The comparison of the stream of these settings; nothing is opened."""
     return Reconciliation(
         market_uri=stream.market_uri, market_password_file=str(stream.market_reconcile_password_file),
-        kafka_bootstrap=stream.kafka_bootstrap, clickhouse_url=stream.clickhouse_url,
+        kafka_bootstrap=stream.kafka.bootstrap,
+        kafka_password_file=str(stream.kafka.password_file) if stream.kafka.password_file else None,
+        clickhouse_url=stream.clickhouse_url,
         clickhouse_password_file=str(stream.clickhouse_reader_password_file))
 
 

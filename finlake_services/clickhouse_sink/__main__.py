@@ -41,12 +41,12 @@ def main(
         signal.signal(number, lambda *_: stop.set())
     metrics = Metrics()
     sink = Sink(
-        Broker(bootstrap=stream.kafka_bootstrap, instance=instance, queue_kbytes=memory_mb * 1024 // 8),
+        Broker(kafka=stream.kafka, instance=instance, queue_kbytes=memory_mb * 1024 // 8),
         ClickHouse(stream.clickhouse_url, stream.clickhouse_sink_password_file),
-        DeadLetters(stream.kafka_bootstrap), metrics, stop,
+        DeadLetters(stream.kafka), metrics, stop,
     )
     server = serve(metrics_port, metrics, sink.health)
-    log.info("sink start", kafka=stream.kafka_bootstrap, clickhouse=stream.clickhouse_url, metrics_port=metrics_port)
+    log.info("sink start", kafka=stream.kafka.bootstrap, clickhouse=stream.clickhouse_url, metrics_port=metrics_port)
     try:
         sink.run()
     except (CorruptPlanError, TopicReplacedError) as error:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from finlake_resources.kafka_access import KafkaAccess
 from finlake_services.clickhouse_sink.blocks import DeadLetter
 
 TOPIC = "finlake.dead_letters"
@@ -23,15 +24,15 @@ class DeadLettersUnavailableError(Exception):
 class DeadLetters:
     """An idempotent producer, made at first use and again after a failure."""
 
-    def __init__(self, bootstrap: str, *, timeout_s: float = 10.0) -> None:
-        self._bootstrap, self._timeout_s = bootstrap, timeout_s
+    def __init__(self, kafka: KafkaAccess, *, timeout_s: float = 10.0) -> None:
+        self._kafka, self._timeout_s = kafka, timeout_s
         self._producer: Producer | None = None
 
     def send(self, letters: Sequence[DeadLetter]) -> None:
         """Send and wait until Kafka has all of them. Raises DeadLettersUnavailableError."""
         if self._producer is None:
             self._producer = Producer({
-                "bootstrap.servers": self._bootstrap, "enable.idempotence": True, "linger.ms": 0,
+                **self._kafka.client_settings(), "enable.idempotence": True, "linger.ms": 0,
                 "compression.type": "lz4", "message.timeout.ms": int(self._timeout_s * 1000),
             })
         failures: list[str] = []
@@ -53,7 +54,7 @@ class DeadLetters:
         if failures or waiting:
             self._producer = None
             raise DeadLettersUnavailableError(
-                f"Kafka at {self._bootstrap} did not take a record for {TOPIC}: {failures[0] if failures else 'no answer'}"
+                f"Kafka at {self._kafka.bootstrap} did not take a record for {TOPIC}: {failures[0] if failures else 'no answer'}"
             )
 
 

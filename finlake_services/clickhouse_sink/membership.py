@@ -14,6 +14,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
+from finlake_resources.kafka_access import KafkaAccess
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, Block, Shape, build
 from finlake_services.clickhouse_sink.clickhouse import ClickHouse, ClickHouseUnavailableError
 from finlake_services.clickhouse_sink.dead_letters import DeadLetters, DeadLettersUnavailableError
@@ -80,7 +81,7 @@ class Broker:
     has timed out. `queue_kbytes` bounds what is fetched ahead.
     """
 
-    bootstrap: str
+    kafka: KafkaAccess
     instance: str | None = None
     queue_kbytes: int = 65_536
     session_timeout_ms: int = 6_000
@@ -440,7 +441,7 @@ class Membership:
 
 def _configuration(broker: Broker, heed: Callable[[KafkaError], None]) -> dict[str, object]:
     configuration: dict[str, object] = {
-        "bootstrap.servers": broker.bootstrap, "group.id": GROUP, "client.id": GROUP,
+        **broker.kafka.client_settings(), "group.id": GROUP, "client.id": GROUP,
         "isolation.level": "read_committed", "partition.assignment.strategy": "cooperative-sticky",
         "enable.auto.commit": False, "enable.auto.offset.store": False,
         # An offset that Kafka no longer has must not be passed over in silence.

@@ -39,7 +39,8 @@ SPARK_SEEN_BY_GLUE = ("spark.contracts", "spark.jobs.report")
 # In modules that Dagster loads, these are imported inside the verb that needs them.
 LATE = (*ENGINES, *CLIENTS, *MODELS, "chdb", "tenacity", "spark.storage", "spark.session")
 LOADED_BY_DAGSTER = ("finlake_assets", "finlake_sensors", "finlake_resources")
-MAY_READ_THE_ENVIRONMENT = ("finlake_resources/environment.py",)
+# Spark's session sets the switch that pyspark's functions look at.
+MAY_READ_THE_ENVIRONMENT = ("finlake_resources/environment.py", "spark/session.py")
 
 
 @dataclass(frozen=True)

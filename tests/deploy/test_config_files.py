@@ -84,20 +84,20 @@ def test_only_postgres_gives_up_root(layout: Layout) -> None:
 @given(path_names)
 def test_spark_properties_keep_every_path_on_its_own_line(name: str) -> None:
     layout = layout_at(Path("/srv") / name)
-    properties = parsed_properties(config_files.spark_properties(layout, Settings(), JAVA, None))
+    properties = parsed_properties(config_files.spark_properties(layout, Settings(), JAVA, None, "token"))
     assert properties["spark.sql.catalog.lake.warehouse"] == f"file:///srv/{name}/warehouse"
     assert all(Path(jar).parent == layout.jars for jar in properties["spark.driver.extraClassPath"].split(":"))
 
 
 def test_spark_properties_hold_no_database_password_and_no_address_but_loopback(layout: Layout) -> None:
-    properties = parsed_properties(config_files.spark_properties(layout, Settings(), JAVA, None))
+    properties = parsed_properties(config_files.spark_properties(layout, Settings(), JAVA, None, "token"))
     assert not [name for name in properties if "password" in name]
     assert properties["spark.connect.grpc.binding.address"] == "127.0.0.1"
     assert properties["spark.driver.bindAddress"] == "127.0.0.1"
 
 
 def test_the_catalog_is_the_shared_one(layout: Layout) -> None:
-    properties = parsed_properties(config_files.spark_properties(layout, Settings(Ports(postgres=5)), JAVA, None))
+    properties = parsed_properties(config_files.spark_properties(layout, Settings(Ports(postgres=5)), JAVA, None, "token"))
     catalog = {name.removeprefix("spark.sql.catalog.lake."): value for name, value in properties.items()}
     assert (catalog["type"], catalog["jdbc.schema-version"], catalog["cache-enabled"]) == ("jdbc", "V1", "false")
     assert catalog["uri"] == "jdbc:postgresql://127.0.0.1:5/lake"
@@ -106,7 +106,7 @@ def test_the_catalog_is_the_shared_one(layout: Layout) -> None:
 def test_a_warehouse_in_s3_brings_its_file_io_and_keys(layout: Layout) -> None:
     variables = {"FINLAKE_WAREHOUSE": "s3://lake/warehouse", "FINLAKE_S3_ENDPOINT": "http://127.0.0.1:8333"}
     settings = Settings(variables=variables)
-    properties = parsed_properties(config_files.spark_properties(layout, settings, JAVA, ("key", "secret")))
+    properties = parsed_properties(config_files.spark_properties(layout, settings, JAVA, ("key", "secret"), "token"))
     catalog = "spark.sql.catalog.lake."
     assert properties[catalog + "warehouse"] == "s3://lake/warehouse"
     assert properties[catalog + "io-impl"] == "org.apache.iceberg.aws.s3.S3FileIO"
@@ -234,11 +234,11 @@ def test_the_product_reads_every_setting_of_the_stream_from_the_stacks_variables
         monkeypatch.setenv(name, value)
     stream = settings_for(read_environment()).stream
     assert stream.market_uri == "postgresql://127.0.0.1:5/market"
-    assert stream.kafka_bootstrap == "127.0.0.1:6"
+    assert stream.kafka.bootstrap == "127.0.0.1:6"
     assert (stream.connect_url, stream.clickhouse_url) == ("http://127.0.0.1:7", "http://127.0.0.1:8")
     files = {name: value for name, value in asdict(stream).items() if name.endswith("_file") and value is not None}
-    assert len(files) == 6
-    assert {path.parent for path in files.values()} == {layout.secrets}
+    assert len(files) == 7
+    assert {path.parent for path in (*files.values(), stream.kafka.password_file)} == {layout.secrets}
 
 
 def test_an_unknown_service_is_named() -> None:

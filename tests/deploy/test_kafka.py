@@ -29,22 +29,22 @@ def tool(folder: Path, script: str) -> Java:
 
 
 def test_broker_and_worker_are_reached_on_loopback_only(layout: Layout) -> None:
-    broker = broker_properties(layout.kafka / "data", Ports(kafka=5, kafka_controller=6))
-    assert broker["listeners"] == "PLAINTEXT://127.0.0.1:5,CONTROLLER://127.0.0.1:6"
-    worker = worker_properties(layout, Ports(kafka=5, kafka_connect=7))
+    broker = broker_properties(layout.kafka / "data", Ports(kafka=5, kafka_controller=6), "secret")
+    assert broker["listeners"] == "CLIENTS://127.0.0.1:5,CONTROLLER://127.0.0.1:6"
+    worker = worker_properties(layout, Ports(kafka=5, kafka_connect=7), "secret")
     assert (worker["bootstrap.servers"], worker["listeners"]) == ("127.0.0.1:5", "http://127.0.0.1:7")
 
 
 def test_the_worker_reads_secrets_from_a_folder_that_holds_no_other_users_password(layout: Layout) -> None:
-    allowed = worker_properties(layout, Ports())["config.providers.directory.param.allowed.paths"]
+    allowed = worker_properties(layout, Ports(), "secret")["config.providers.directory.param.allowed.paths"]
     roles = ("postgres", "lake", "dagster", "feed", "cdc", "reconcile", "clickhouse_admin")
     assert [role for role in roles if layout.password_file(role).parent == allowed] == ["cdc"]
 
 
 def test_properties_are_one_line_each(layout: Layout) -> None:
-    lines = properties_text(broker_properties(layout.kafka / "data", Ports())).splitlines()
+    lines = properties_text(broker_properties(layout.kafka / "data", Ports(), "secret")).splitlines()
     assert f"log.dirs={layout.home}/kafka/data" in lines
-    assert len(lines) == len(broker_properties(layout.kafka / "data", Ports()))
+    assert len(lines) == len(broker_properties(layout.kafka / "data", Ports(), "secret"))
 
 
 def test_a_log_folder_is_made_once(layout: Layout, tmp_path: Path) -> None:
@@ -87,6 +87,6 @@ def test_a_connector_asks_for_exactly_once_and_keeps_its_slot(layout: Layout) ->
     assert config["exactly.once.support"] == "required"
     # The worker reads its own offsets before it joins its group, and the transaction of a killed task that was open on them
     # would keep it waiting for a minute. On a topic of the connector's own, the new task ends it at once.
-    assert config["offsets.storage.topic"] != worker_properties(layout, Ports())["offset.storage.topic"]
+    assert config["offsets.storage.topic"] != worker_properties(layout, Ports(), "secret")["offset.storage.topic"]
     assert config["snapshot.mode"] == "when_needed"
     assert (config["slot.drop.on.stop"], config["publication.autocreate.mode"]) == ("false", "disabled")

@@ -5,7 +5,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from deploy.local.layout import REPOSITORY
 from deploy.local.ports import LOOPBACK, free_ports
 from deploy.local.stack import LocalStack, ServiceStatus
 from deploy.local.supervision import Supervisor
+from spark.session import new_session
 
 pytestmark = pytest.mark.stack
 
@@ -113,13 +114,12 @@ def test_up_with_other_settings_is_refused(stack: LocalStack) -> None:
 
 def test_spark_and_pyiceberg_see_each_others_rows_in_the_catalog(stack: LocalStack) -> None:
     from pyiceberg.catalog.sql import SqlCatalog
-    from pyspark.sql import SparkSession
 
     environment = stack.environment()
     password = Path(environment["FINLAKE_CATALOG_PASSWORD_FILE"]).read_text().strip()
     uri = environment["FINLAKE_CATALOG_URI"].replace("lake@", f"lake:{password}@")
     catalog = SqlCatalog("lake", uri=uri, warehouse=environment["FINLAKE_WAREHOUSE"])
-    spark = SparkSession.builder.remote(environment["FINLAKE_SPARK_REMOTE"]).create()
+    spark = new_session(environment["FINLAKE_SPARK_REMOTE"], stack.layout.spark_token)
     try:
         spark.sql("CREATE NAMESPACE lake.probe")
         spark.sql("CREATE TABLE lake.probe.seen (id BIGINT, at TIMESTAMP) USING iceberg")
@@ -137,9 +137,8 @@ def test_spark_workers_import_the_repository_with_the_environments_python(stack:
     import sys
 
     import pyarrow
-    from pyspark.sql import SparkSession
 
-    def locate(batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+    def locate(batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
         import sys
         from importlib import import_module
 
@@ -147,7 +146,7 @@ def test_spark_workers_import_the_repository_with_the_environments_python(stack:
             found = [sys.prefix, import_module("spark").__path__[0]]
             yield pyarrow.RecordBatch.from_pydict({"found": found})
 
-    spark = SparkSession.builder.remote(stack.environment()["FINLAKE_SPARK_REMOTE"]).create()
+    spark = new_session(stack.environment()["FINLAKE_SPARK_REMOTE"], stack.layout.spark_token)
     try:
         rows = spark.range(1).mapInArrow(locate, "found string").collect()
     finally:

@@ -50,7 +50,8 @@ def run(monkeypatch: pytest.MonkeyPatch, home: Path, found: ReconcileReport, *ar
             return found
 
     def build(stream: StreamSettings) -> Found:
-        return Found(market_uri=stream.market_uri, market_password_file="", kafka_bootstrap="", clickhouse_url="",
+        return Found(market_uri=stream.market_uri, market_password_file="", kafka_bootstrap="", kafka_password_file=None,
+                     clickhouse_url="",
                      clickhouse_password_file="")
 
     monkeypatch.setattr(reconciling, "build_reconciliation", build)

@@ -104,7 +104,7 @@ def topics_of(log: StreamLog) -> KafkaTopics:
             assert group == "clickhouse_sink"
             return log.lag
 
-    return FakeTopics(bootstrap="-")
+    return FakeTopics(bootstrap="-", password_file=None)
 
 
 def capture_of(log: StreamLog) -> ChangeCapture:
@@ -115,7 +115,7 @@ def capture_of(log: StreamLog) -> ChangeCapture:
             log.ask("kafka_connect")
             return log.connector
 
-    return FakeCapture(connect_url="-", config_file="finlake-ods.json")
+    return FakeCapture(connect_url="-", config_file="finlake-ods.json", password_file=None)
 
 
 def clickhouse_of(log: StreamLog) -> ClickHouse:
@@ -160,7 +160,8 @@ def reconciliation_of(log: StreamLog) -> Reconciliation:
             raise ServiceUnavailable("postgres", "127.0.0.1:1", "connection refused")
 
     return SilentReconciliation(
-        market_uri="", market_password_file="", kafka_bootstrap="", clickhouse_url="", clickhouse_password_file="")
+        market_uri="", market_password_file="", kafka_bootstrap="", kafka_password_file=None,
+        clickhouse_url="", clickhouse_password_file="")
 
 
 def stream_of(log: StreamLog, *, is_live: bool = True, now: datetime = NOW) -> Stream:

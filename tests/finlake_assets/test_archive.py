@@ -27,7 +27,7 @@ class Bench:
 
     def __init__(self, settings_of: SettingsOf) -> None:
         self.log = LakeLog()
-        self.kafka = KafkaTopics(bootstrap="127.0.0.1:1")
+        self.kafka = KafkaTopics(bootstrap="127.0.0.1:1", password_file=None)
         self.defs = build_defs(settings_of("local", "sample"), jobs=recording_jobs(self.log), kafka=self.kafka)
 
     def run(self, ops: dict[str, Any] | None = None, select: list[str] | None = None) -> dg.ExecuteInProcessResult:

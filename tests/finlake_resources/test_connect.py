@@ -86,7 +86,7 @@ def connect(worker: Worker) -> Iterator[KafkaConnect]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield KafkaConnect(f"http://127.0.0.1:{server.server_port}", patience_s=2)
+    yield KafkaConnect(f"http://127.0.0.1:{server.server_port}", None, patience_s=2)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -130,7 +130,7 @@ def test_an_error_that_no_repetition_cures_is_told_at_once(connect: KafkaConnect
 
 def test_a_worker_that_does_not_answer_is_named_with_its_address() -> None:
     with pytest.raises(ConnectUnavailable, match=r"http://127.0.0.1:9 does not answer .*see that its worker runs"):
-        KafkaConnect("http://127.0.0.1:9", patience_s=0.1).names()
+        KafkaConnect("http://127.0.0.1:9", None, patience_s=0.1).names()
 
 
 def test_a_refused_configuration_is_not_sent_again(connect: KafkaConnect, worker: Worker) -> None:

@@ -33,7 +33,7 @@ def scripted_topics(marks: dict[str, dict[int, Watermarks]], next_day: dict[str,
         def read(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[KafkaRecord]]:
             raise AssertionError("a sensor reads no records")
 
-    return ScriptedTopics(bootstrap="-")
+    return ScriptedTopics(bootstrap="-", password_file=None)
 
 
 class Shell:

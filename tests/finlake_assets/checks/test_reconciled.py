@@ -37,7 +37,8 @@ def told(*engines: EngineReport, different_candles: int = 0, silent: str = "") -
                 row_counts={"finnhub_trades": 7, "finnhub_quotes": 0})
 
     checks = reconciled.build()
-    reconciliation = Found(market_uri="", market_password_file="", kafka_bootstrap="", clickhouse_url="",
+    reconciliation = Found(market_uri="", market_password_file="", kafka_bootstrap="", kafka_password_file=None,
+                           clickhouse_url="",
                            clickhouse_password_file="")
     keys = {key.asset_key for check in checks for key in check.check_keys}
     job = dg.Definitions(

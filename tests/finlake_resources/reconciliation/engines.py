@@ -119,7 +119,7 @@ def _topics(world: World) -> KafkaTopics:
             assert world.first <= first <= end <= world.end
             yield [record for record in sorted(records, key=lambda record: record.offset) if first <= record.offset < end]
 
-    return Topics(bootstrap="")
+    return Topics(bootstrap="", password_file=None)
 
 
 class _Live(LiveTables):

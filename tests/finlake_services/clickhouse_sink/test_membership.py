@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from finlake_resources.kafka_access import KafkaAccess
 from finlake_services.clickhouse_sink import membership as module
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, DeadLetter
 from finlake_services.clickhouse_sink.clickhouse import ClickHouseUnavailableError
@@ -190,7 +191,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     # Retries wait for the script's next event, not for the clock.
     monkeypatch.setattr(Membership, "_wait_in_group", _wait_without_clock)
     monkeypatch.setattr(module, "_QUIET_S", -1.0)
-    member = Membership(Broker(bootstrap="nowhere"), clickhouse, letters, Metrics(), stop)  # type: ignore[arg-type]
+    member = Membership(Broker(kafka=KafkaAccess("nowhere", None)), clickhouse, letters, Metrics(), stop)  # type: ignore[arg-type]
     return World(kafka, clickhouse, letters, stop, member)
 
 

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from tenacity import retry, stop_after_delay, wait_fixed
 
+from finlake_resources.kafka_access import KafkaAccess
 from tests.integration.stream.topics import end_of
 
 SYMBOLS = ("AAPL", "MSFT", "BINANCE:BTCUSDT")
@@ -79,7 +80,7 @@ class Change:
 class Topic:
     """A topic of a test's own, one partition, whose records carry the broker's time."""
 
-    bootstrap: str
+    kafka: KafkaAccess
     name: str = field(default_factory=lambda: f"finlake.test.{uuid4().hex}")
 
     @retry(stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True)
@@ -106,7 +107,7 @@ class Topic:
         def delivered(_: object, message: Message) -> None:
             offsets.append(int(message.offset() or 0))
 
-        producer = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": uuid4().hex, "log_level": 0})
+        producer = Producer({**self.kafka.client_settings(), "transactional.id": uuid4().hex, "log_level": 0})
         producer.init_transactions(30)
         producer.begin_transaction()
         for number, change in enumerate(changes):
@@ -120,7 +121,7 @@ class Topic:
     @retry(stop=stop_after_delay(30), wait=wait_fixed(0.02), reraise=True)
     def _await_shown(self, offset: int) -> None:
         """The broker answers when it has decided to commit; readers see the records a moment later."""
-        assert end_of(self.bootstrap, self.name) > offset
+        assert end_of(self.kafka, self.name) > offset
 
     def delete_before(self, offset: int) -> None:
         """Delete records as retention would."""
@@ -130,7 +131,7 @@ class Topic:
     @cached_property
     def _admin(self) -> AdminClient:
         # Kept: an answer that is waited for goes with its client.
-        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        return AdminClient({**self.kafka.client_settings(), "log_level": 0})
 
 
 def iso(moment: datetime) -> str:

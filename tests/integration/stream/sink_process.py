@@ -22,10 +22,12 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
+from deploy.bench.ods_load import stream_of
 from deploy.local.layout import REPOSITORY
 from deploy.local.ports import free_ports
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
+from finlake_resources.kafka_access import KafkaAccess
 from finlake_services.clickhouse_sink.blocks import TRADES
 from finlake_services.clickhouse_sink.dead_letters import TOPIC as DEAD_LETTERS
 from finlake_services.clickhouse_sink.membership import GROUP
@@ -99,8 +101,8 @@ class Street:
         return self.stack.environment()
 
     @property
-    def bootstrap(self) -> str:
-        return self.environment["FINLAKE_KAFKA_BOOTSTRAP"]
+    def kafka(self) -> KafkaAccess:
+        return stream_of(self.environment).kafka
 
     # Sinks.
 
@@ -152,7 +154,7 @@ class Street:
     ) -> list[Tick]:
         """Write one transaction; returns the trades with the offsets they got. Now and then one is aborted before it."""
         producer = Producer({
-            "bootstrap.servers": self.bootstrap, "transactional.id": uuid4().hex, "linger.ms": 5, "log_level": 0,
+            **self.kafka.client_settings(), "transactional.id": uuid4().hex, "linger.ms": 5, "log_level": 0,
         })
         producer.init_transactions(30)
         made = list(ticks)
@@ -180,7 +182,7 @@ class Street:
 
     def produce_raw(self, values: Sequence[bytes], topic: str = TOPIC) -> list[int]:
         """Write values as they are into partition 0; returns their offsets."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        producer = Producer({**self.kafka.client_settings(), "log_level": 0})
         offsets: list[int] = []
 
         def delivered(_: object, message: Message) -> None:
@@ -194,16 +196,16 @@ class Street:
     def delete_before(self, offset: int) -> None:
         """Delete records of partition 0 as retention would."""
         asked = TopicPartition(TOPIC, 0, offset)
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        admin = AdminClient({**self.kafka.client_settings(), "log_level": 0})
         admin.delete_records([asked])[asked].result(30)
 
     def add_partitions(self, count: int) -> None:
         """Give the topic so many partitions in all."""
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        admin = AdminClient({**self.kafka.client_settings(), "log_level": 0})
         admin.create_partitions([NewPartitions(TOPIC, count)])[TOPIC].result(30)
 
     def end(self, partition: int = 0) -> int:
-        return end_of(self.bootstrap, TOPIC, partition)
+        return end_of(self.kafka, TOPIC, partition)
 
     def committed(self, partition: int = 0) -> tuple[int, str]:
         """What the sink's group has committed."""
@@ -214,7 +216,7 @@ class Street:
     def take_name(self, instance: str) -> None:
         """Be the group's static member of this name until it has been given a partition, then be no more."""
         intruder = Consumer({
-            "bootstrap.servers": self.bootstrap, "group.id": GROUP, "group.instance.id": instance, "log_level": 0,
+            **self.kafka.client_settings(), "group.id": GROUP, "group.instance.id": instance, "log_level": 0,
             "partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 6_000, "enable.auto.commit": False,
         })
         intruder.subscribe([TOPIC])
@@ -237,7 +239,7 @@ class Street:
     @contextmanager
     def _consumer(self, *, topic_end: bool = False) -> Iterator[Consumer]:
         consumer = Consumer({
-            "bootstrap.servers": self.bootstrap, "group.id": GROUP, "enable.auto.commit": False, "log_level": 0,
+            **self.kafka.client_settings(), "group.id": GROUP, "enable.auto.commit": False, "log_level": 0,
             "isolation.level": "read_committed", "enable.partition.eof": topic_end,
         })
         try:

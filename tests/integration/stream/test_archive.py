@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pytest
 
+from deploy.bench.ods_load import stream_of
 from deploy.local.stack import LocalStack
 from finlake_assets.build import build_defs
 from finlake_resources import kafka as kafka_topics
-from finlake_resources.kafka import KafkaTopics, RangeBeyondEnd, RangeEatenByRetention
+from finlake_resources.kafka import KafkaTopics, RangeBeyondEnd, RangeEatenByRetention, topics_of
 from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts import bronze
 from spark.jobs import archiving, upkeep
@@ -71,14 +72,14 @@ class Archive:
 @pytest.fixture(scope="module")
 def kafka(idle_stack: LocalStack) -> KafkaTopics:
     idle_stack.up(services=("kafka", "spark_connect"))
-    return KafkaTopics(bootstrap=idle_stack.environment()["FINLAKE_KAFKA_BOOTSTRAP"])
+    return topics_of(stream_of(idle_stack.environment()).kafka)
 
 
 @pytest.fixture
 def archive(
     kafka: KafkaTopics, lake_jobs: SparkJobs, empty_lake: Lake, monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Archive]:
-    topic = Topic(kafka.bootstrap).create()
+    topic = Topic(kafka.access).create()
     monkeypatch.setattr(bronze, "TRADE_TOPIC", topic.name)
     yield Archive(lake_jobs, kafka, topic)
     topic.drop()

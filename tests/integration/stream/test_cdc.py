@@ -13,11 +13,13 @@ import psycopg
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
+from deploy.bench.ods_load import stream_of
 from deploy.local.connectors import local_places, wanted_connectors
 from deploy.local.doctor import examine
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_resources.connect import KafkaConnect
+from finlake_resources.kafka_access import KafkaAccess
 from tests.integration.stream.market import (
     FIRST_DAY,
     FIRST_TS,
@@ -46,12 +48,12 @@ def stack(idle_stack: LocalStack) -> LocalStack:
 
 @pytest.fixture(scope="module")
 def connect(stack: LocalStack) -> KafkaConnect:
-    return KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"])
+    return KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], stack.layout.connect_password)
 
 
 @pytest.fixture(scope="module")
-def kafka(stack: LocalStack) -> str:
-    return stack.environment()["FINLAKE_KAFKA_BOOTSTRAP"]
+def kafka(stack: LocalStack) -> KafkaAccess:
+    return stream_of(stack.environment()).kafka
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def kill(stack: LocalStack, name: str) -> None:
     os.kill(program.pid, signal.SIGKILL)
 
 
-def test_committed_rows_come_out_in_order_each_with_its_own_lsn(feed: psycopg.Connection, kafka: str) -> None:
+def test_committed_rows_come_out_in_order_each_with_its_own_lsn(feed: psycopg.Connection, kafka: KafkaAccess) -> None:
     of, start = new_id(), end_of(kafka)
     before = datetime.now(UTC)
     insert_trades(feed, of, range(1, 51))
@@ -95,7 +97,7 @@ def test_committed_rows_come_out_in_order_each_with_its_own_lsn(feed: psycopg.Co
     assert {change.value["op"] for change in changes} == {"c"}
 
 
-def test_a_row_keeps_its_values_times_with_microseconds_and_arrays(feed: psycopg.Connection, kafka: str) -> None:
+def test_a_row_keeps_its_values_times_with_microseconds_and_arrays(feed: psycopg.Connection, kafka: KafkaAccess) -> None:
     of, start = new_id(), end_of(kafka)
     insert_trades(feed, of, [1, 2], FIRST_TS.replace(microsecond=123456))
     first, second = changes_from(kafka, start, lambda found: len(found) == 2, of=of)
@@ -108,7 +110,7 @@ def test_a_row_keeps_its_values_times_with_microseconds_and_arrays(feed: psycopg
 
 
 def test_a_connector_changed_by_hand_is_found_and_put_right(
-    stack: LocalStack, connect: KafkaConnect, wanted: dict[str, str], feed: psycopg.Connection, kafka: str
+    stack: LocalStack, connect: KafkaConnect, wanted: dict[str, str], feed: psycopg.Connection, kafka: KafkaAccess
 ) -> None:
     assert connect.drift(NAME, wanted) == ()
     connect.register(NAME, {**wanted, "poll.interval.ms": "7", "max.batch.size": "999"})
@@ -134,7 +136,7 @@ def test_the_worker_delivers_exactly_once(connect: KafkaConnect) -> None:
     assert connect.exactly_once_objections(NAME) == ()
 
 
-def test_a_column_added_in_postgres_harms_nothing(stack: LocalStack, feed: psycopg.Connection, kafka: str) -> None:
+def test_a_column_added_in_postgres_harms_nothing(stack: LocalStack, feed: psycopg.Connection, kafka: KafkaAccess) -> None:
     of, start = new_id(), end_of(kafka)
     with as_superuser(stack) as superuser:
         insert_trades(feed, of, [1])
@@ -151,7 +153,7 @@ def test_a_column_added_in_postgres_harms_nothing(stack: LocalStack, feed: psyco
 
 
 def test_a_lost_slot_leads_to_a_re_read_and_loses_nothing(
-    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: str
+    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: KafkaAccess
 ) -> None:
     of, start = new_id(), end_of(kafka)
     insert_trades(feed, of, range(1, 11))
@@ -173,7 +175,7 @@ def test_a_lost_slot_leads_to_a_re_read_and_loses_nothing(
 
 
 def test_nothing_is_lost_and_nothing_doubled_when_connect_and_kafka_are_killed(
-    stack: LocalStack, feed: psycopg.Connection, kafka: str
+    stack: LocalStack, feed: psycopg.Connection, kafka: KafkaAccess
 ) -> None:
     of, start = new_id(), end_of(kafka)
     stopped = threading.Event()

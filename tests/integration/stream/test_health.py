@@ -9,7 +9,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deploy.local.stack import LocalStack
 from finlake_resources.change_capture import ChangeCapture
-from finlake_resources.kafka import KafkaTopics, UnknownTopic
+from finlake_resources.kafka import UnknownTopic, topics_of
 from finlake_resources.market import Market
 from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.settings import PROJECT_ROOT, Settings
@@ -84,14 +84,15 @@ def test_a_first_connection_is_no_gap(market: Market, trades: None) -> None:
 
 def test_the_connector_runs_exactly_once_as_its_file_wants_it(settings: Settings) -> None:
     capture = ChangeCapture(
-        connect_url=settings.stream.connect_url, config_file=str(Path(PROJECT_ROOT) / "deploy/connectors/finlake-ods.json"))
+        connect_url=settings.stream.connect_url, config_file=str(Path(PROJECT_ROOT) / "deploy/connectors/finlake-ods.json"),
+        password_file=str(settings.stream.connect_password_file))
     health = capture.look()
     assert health is not None
     assert (health.state, health.task_states, health.differing_settings, health.objections) == ("RUNNING", ("RUNNING",), (), ())
 
 
 def test_topics_tell_what_they_hold_and_a_group_that_never_read_lacks_all_of_it(settings: Settings, trades: None) -> None:
-    topics = KafkaTopics(bootstrap=settings.stream.kafka_bootstrap)
+    topics = topics_of(settings.stream.kafka)
     before = topics.watermarks("finlake.ods.finnhub_trades")[0]
     lag = topics.group_lag("nobody", "finlake.ods.finnhub_trades")
     after = topics.watermarks("finlake.ods.finnhub_trades")[0]

@@ -18,7 +18,7 @@ from deploy.local.layout import REPOSITORY
 from deploy.local.stack import LocalStack
 from deploy.repair.replay import ReplayError, replay, spans
 from finlake_resources.clickhouse_client import admin
-from finlake_resources.kafka import KafkaTopics
+from finlake_resources.kafka import topics_of
 from finlake_resources.reconciliation.buckets import Content, Tally, units
 from finlake_resources.reconciliation.clickhouse_side import LiveTables
 from finlake_resources.reconciliation.kafka_side import DEAD_LETTER_TOPIC, ChangeTopics
@@ -84,7 +84,7 @@ def wait_for_rows(stream: StreamSettings, count: int) -> None:
 
 def wait_until_settled(stream: StreamSettings) -> None:
     """Until the sink has committed that it has all there is."""
-    topics = ChangeTopics(KafkaTopics(bootstrap=stream.kafka_bootstrap))
+    topics = ChangeTopics(topics_of(stream.kafka))
     wait_until(lambda: (topics.sink_offsets(TRADES.topic)[0] or -1) >= topics.extent(TRADES.topic).end[0], "the sink settles",
                within_s=60)
 
@@ -147,7 +147,7 @@ def test_a_sink_without_plan_and_token_is_found_out(sinkless_stack: LocalStack, 
 def test_a_replay_adds_what_is_missing_and_nothing_else(
     sinkless_stack: LocalStack, stream: StreamSettings, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    topics = KafkaTopics(bootstrap=stream.kafka_bootstrap)
+    topics = topics_of(stream.kafka)
     with sink(sinkless_stack):
         wait_until_settled(stream)
         with admin(stream) as client:
@@ -172,7 +172,7 @@ def test_a_replay_adds_what_is_missing_and_nothing_else(
 
 
 def test_a_range_that_the_sink_has_not_passed_is_left_to_it(sinkless_stack: LocalStack, stream: StreamSettings) -> None:
-    topics = KafkaTopics(bootstrap=stream.kafka_bootstrap)
+    topics = topics_of(stream.kafka)
     write_trades(sinkless_stack.environment(), Load(connection_id="late", rows_per_s=100, seconds=1))
     assert build_reconciliation(stream).drain(wait_s=60)
     with pytest.raises(ReplayError, match="is about to insert the rest itself"):

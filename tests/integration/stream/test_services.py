@@ -39,7 +39,8 @@ def test_trades_of_the_feed_arrive_in_clickhouse(stack: LocalStack) -> None:
         assert rows_in_clickhouse(stack) > before
 
     more_rows()
-    assert KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"]).status("finlake-ods").is_running
+    connect = KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], stack.layout.connect_password)
+    assert connect.status("finlake-ods").is_running
 
 
 @pytest.mark.parametrize("name", ["trade_feed", "clickhouse_sink", "clickhouse"])

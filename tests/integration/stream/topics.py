@@ -12,6 +12,8 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.cimpl import KafkaException
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from finlake_resources.kafka_access import KafkaAccess
+
 TRADES = "finlake.ods.finnhub_trades"
 
 
@@ -33,9 +35,9 @@ class Change:
 
 
 @contextmanager
-def _consumer(bootstrap: str) -> Iterator[Consumer]:
+def _consumer(kafka: KafkaAccess) -> Iterator[Consumer]:
     consumer = Consumer({
-        "bootstrap.servers": bootstrap, "group.id": uuid4().hex, "enable.auto.commit": False,
+        **kafka.client_settings(), "group.id": uuid4().hex, "enable.auto.commit": False,
         "isolation.level": "read_committed", "log_level": 0,
     })
     try:
@@ -45,17 +47,17 @@ def _consumer(bootstrap: str) -> Iterator[Consumer]:
 
 
 @retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
-def end_of(bootstrap: str, topic: str = TRADES, partition: int = 0) -> int:
+def end_of(kafka: KafkaAccess, topic: str = TRADES, partition: int = 0) -> int:
     """The offset of the next record of a partition.
 
     Asked again while it has no leader, as one just made, or one of a broker just started.
     """
-    with _consumer(bootstrap) as consumer:
+    with _consumer(kafka) as consumer:
         return int(consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)[1])
 
 
 def changes_from(
-    bootstrap: str, start: int, enough: Callable[[list[Change]], bool], *, of: str, topic: str = TRADES,
+    kafka: KafkaAccess, start: int, enough: Callable[[list[Change]], bool], *, of: str, topic: str = TRADES,
     timeout_s: float = 60,
 ) -> list[Change]:
     """The changes from `start` that concern the connection id `of`, until they are `enough` and no more come for a second.
@@ -65,7 +67,7 @@ def changes_from(
     Raises AssertionError with what was read when they never are.
     """
     found: list[Change] = []
-    with _consumer(bootstrap) as consumer:
+    with _consumer(kafka) as consumer:
         consumer.assign([TopicPartition(topic, 0, start)])
         last_found = monotonic()
         deadline = last_found + timeout_s

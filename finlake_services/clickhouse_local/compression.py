@@ -18,6 +18,8 @@ _BLOCK_BYTES: Final = 1 << 20
 _HEADER: Final = struct.Struct("<BII")
 _CHECKSUM_BYTES: Final = 16
 _LZ4, _ZSTD, _NONE = 0x82, 0x90, 0x02
+_ZSTD_WINDOW_BYTES: Final = 8 << 20
+"""What a decoder of zstd must be able to keep (RFC 9659), and all that this one does."""
 
 
 def _too_large(limit: int) -> ClickHouseError:
@@ -35,7 +37,7 @@ def decode_body(body: bytes, encoding: str, limit: int) -> bytes:
     if encoding in ("gzip", "x-gzip", "deflate"):
         return _inflate(body, encoding, limit)
     if encoding == "zstd":
-        return _read_limited(zstandard.ZstdDecompressor().stream_reader(body, read_across_frames=True).read, encoding, limit)
+        return _read_limited(_zstd().stream_reader(body, read_across_frames=True).read, encoding, limit)
     if encoding == "lz4":
         return _read_limited(lambda size: lz4.frame.LZ4FrameDecompressor().decompress(body, max_length=size), encoding, limit)
     raise ClickHouseError(89, "UNKNOWN_COMPRESSION_METHOD", f"Unknown Content-Encoding {encoding!r}; use lz4, zstd or gzip")
@@ -197,13 +199,23 @@ def decode_checked_blocks(body: bytes, limit: int) -> bytes:
 
 
 def _unpack(method: int, packed: bytes, raw_bytes: int) -> bytes:
+    """The block's data, which must be the `raw_bytes` that its header says: that number was held against the limit."""
     try:
         if method == _LZ4:
-            return bytes(lz4.block.decompress(packed, uncompressed_size=raw_bytes))
-        if method == _ZSTD:
-            return zstandard.ZstdDecompressor().decompress(packed, max_output_size=raw_bytes)
-    except (lz4.block.LZ4BlockError, zstandard.ZstdError) as error:
+            raw = bytes(lz4.block.decompress(packed, uncompressed_size=raw_bytes))
+        elif method == _ZSTD:
+            # Not `decompress`: that makes room for the size that the frame itself states, whatever the most is said to be.
+            raw = _zstd().stream_reader(packed).read(raw_bytes + 1)
+        elif method == _NONE:
+            raw = packed
+        else:
+            raise ClickHouseError(89, "UNKNOWN_COMPRESSION_METHOD", f"Unknown compression method {method:#x} of a block")
+    except (lz4.block.LZ4BlockError, zstandard.ZstdError, MemoryError, OverflowError, ValueError) as error:
         raise ClickHouseError(271, "CANNOT_DECOMPRESS", f"Cannot decompress block: {error}") from error
-    if method == _NONE:
-        return packed
-    raise ClickHouseError(89, "UNKNOWN_COMPRESSION_METHOD", f"Unknown compression method {method:#x} of a block")
+    if len(raw) != raw_bytes:
+        raise ClickHouseError(271, "CANNOT_DECOMPRESS", f"Cannot decompress block: not the {raw_bytes} bytes of its header")
+    return raw
+
+
+def _zstd() -> zstandard.ZstdDecompressor:
+    return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)

@@ -48,3 +48,8 @@ def access_denied(user: str, what: str) -> ClickHouseError:
 def not_in_readonly(user: str, what: str) -> ClickHouseError:
     """The statement would change something for which the user may only read."""
     return ClickHouseError(164, "READONLY", f"{user}: {what} in readonly mode")
+
+
+def unexpected(error: Exception) -> ClickHouseError:
+    """An error that nobody foresaw, as a server tells one: with a code, and without what it was about."""
+    return ClickHouseError(1002, "UNKNOWN_EXCEPTION", f"Error of the endpoint itself ({type(error).__name__}), see its log")

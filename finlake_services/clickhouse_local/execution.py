@@ -16,8 +16,8 @@ from finlake_services.clickhouse_local.sessions import Session, Sessions
 from finlake_services.clickhouse_local.statement_text import first_word, split_statement, tail_format
 from finlake_services.clickhouse_local.syntax_tree import Parser, SyntaxTree
 
-LONGEST_TEXT_BYTES: Final = 1 << 20
-"""A statement's text, without the rows of an INSERT."""
+LONGEST_TEXT_BYTES: Final = 1 << 18
+"""A statement's text, without the rows of an INSERT: what the engine's parser takes at most (`max_query_size`)."""
 
 _STREAMED_FORMATS: Final = frozenset({
     "Native", "TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "CSV", "RowBinary", "JSONEachRow", "JSONLines", "NDJSON",

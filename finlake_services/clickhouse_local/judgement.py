@@ -127,7 +127,7 @@ class Judge:
         if tree.query_class not in _CLASSES.get(tree.root, ("READ_ONLY",)):
             raise access_denied(user.name, "INTO OUTFILE would write a file of this machine")
         # The first part of an EXPLAIN may be its options, which are no settings.
-        has_options = tree.root == "Explain" and tree.nodes[1].kind == "Set"
+        has_options = tree.root == "Explain" and len(tree.nodes) > 1 and tree.nodes[1].kind == "Set"
         nodes = tree.nodes[2 if has_options else 1:]
         takes_functions = any(node.kind == "Function" and node.name.lower() in self._function_takers for node in nodes)
         for node in nodes:

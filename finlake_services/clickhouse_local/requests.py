@@ -18,6 +18,7 @@ from finlake_services.clickhouse_local.users import User, authenticate
 LONGEST_SESSION_S = 3600
 _QUERY_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
 _FORMAT = re.compile(r"[A-Za-z0-9_]{1,64}")
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +139,6 @@ def check_database(user: User, database: str) -> None:
 
 def _whole_number(query: Mapping[str, str], name: str, default: int) -> int:
     value = query.get(name) or str(default)
-    if not (value.isascii() and value.isdigit()):
-        raise ClickHouseError(36, "BAD_ARGUMENTS", f"{name} must be a whole number, not {value!r}")
+    if not _WHOLE_NUMBER.fullmatch(value):
+        raise ClickHouseError(36, "BAD_ARGUMENTS", f"{name} must be a whole number of at most 9 digits, not {value[:20]!r}")
     return int(value)

@@ -3,20 +3,22 @@
 import asyncio
 import json
 import secrets
+import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
 from finlake_services.clickhouse_local.compression import MINIMUM_BYTES, CheckedBlocks, Encoder, Plain, chosen_encoding, encoder
 from finlake_services.clickhouse_local.engine import Engine
-from finlake_services.clickhouse_local.errors import ClickHouseError
+from finlake_services.clickhouse_local.errors import ClickHouseError, unexpected
 from finlake_services.clickhouse_local.execution import Endpoint, Execution, Registry
 from finlake_services.clickhouse_local.judgement import Judge
 from finlake_services.clickhouse_local.metrics import Metrics
-from finlake_services.clickhouse_local.requests import authenticated, query_parameters, read_request
+from finlake_services.clickhouse_local.requests import Request, authenticated, query_parameters, read_request
 from finlake_services.clickhouse_local.sessions import Sessions
 from finlake_services.clickhouse_local.syntax_tree import Parser
 from finlake_services.clickhouse_local.users import User
@@ -35,6 +37,11 @@ PATIENCE_S: Final = 0.05
 SEND_TIMEOUT_S: Final = 300
 """A client that takes none of its answer for so long is given up."""
 SESSIONS_EXPIRE_EVERY_S: Final = 10
+QUICKLY_READ_BYTES: Final = 1 << 14
+"""A plain body up to this size is read in no time; a longer one is left to a worker."""
+TAKEN_APART: Final = frozenset({"content-encoding", "content-type", "decompress"})
+"""Headers and parameters with which a body may be many times as long as it came, or be in many parts."""
+DEEPEST_TRACE: Final = 8
 
 _CONTENT_TYPES: Final = {
     "JSON": "application/json; charset=UTF-8", "JSONCompact": "application/json; charset=UTF-8",
@@ -107,6 +114,7 @@ class ClickHouseHttp:
     async def _statement(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         execution: Execution | None = None
+        answering: _Answering | None = None
         common = self._common_headers()
         try:
             query = query_parameters(scope["query_string"])
@@ -114,7 +122,7 @@ class ClickHouseHttp:
             body = await _read_body(receive, user.limits.body_bytes)
             if body is None:
                 return
-            request = read_request(user, scope["method"], headers, query, body)
+            request = await self._read(user, scope["method"], headers, query, body)
             common.append((b"x-clickhouse-query-id", request.query_id.encode()))
             execution = Execution(self._endpoint, request)
             first = await self._begin(execution, receive)
@@ -127,10 +135,15 @@ class ClickHouseHttp:
                 answering.encoding = chosen_encoding(headers.get("accept-encoding", ""))
             await self._answer(execution, first, answering)
         except ClickHouseError as error:
-            self._metrics.errors.labels(str(error.code)).inc()
-            code = str(error.code).encode()
-            await _reply(send, error.http_status, f"{error}\n".encode(), [
-                (b"content-type", b"text/plain; charset=UTF-8"), (b"x-clickhouse-exception-code", code), *common])
+            await self._refuse(send, error, common)
+        except OSError:
+            # The client went away, or its answer was cut.
+            raise
+        except Exception as error:
+            self._log.error("clickhouse endpoint met an error", kind=type(error).__name__, where=_where(error))
+            if answering is not None and answering.started:
+                raise AnswerCut(type(error).__name__) from error
+            await self._refuse(send, unexpected(error), common)
         finally:
             if execution is not None:
                 if not execution.closed:
@@ -138,6 +151,19 @@ class ClickHouseHttp:
                 self._metrics.queries.labels(request.user.name, execution.kind).inc()
                 self._metrics.seconds.labels(execution.kind).observe(execution.elapsed_ns / 1e9)
                 self._metrics.rows_inserted.inc(execution.result.rows_written)
+
+    async def _refuse(self, send: Send, error: ClickHouseError, common: Headers) -> None:
+        self._metrics.errors.labels(str(error.code)).inc()
+        code = str(error.code).encode()
+        await _reply(send, error.http_status, f"{error}\n".encode(errors="replace"), [
+            (b"content-type", b"text/plain; charset=UTF-8"), (b"x-clickhouse-exception-code", code), *common])
+
+    async def _read(self, user: User, method: str, headers: dict[str, str], query: dict[str, str], body: bytes) -> Request:
+        """The request out of its parts; what takes time is done beside the event loop, in which everybody waits."""
+        if len(body) <= QUICKLY_READ_BYTES and not TAKEN_APART.intersection((*headers, *query)):
+            return read_request(user, method, headers, query, body)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._workers, read_request, user, method, headers, query, body)
 
     def _common_headers(self) -> Headers:
         return [(b"x-clickhouse-server-display-name", DISPLAY_NAME.encode()),
@@ -205,6 +231,7 @@ class _Answering:
         self.receive = receive
         self.common_headers = common_headers
         self.blocks: CheckedBlocks | None = None
+        self.started = False
         self.encoding: str | None = None
         self._send = send
         self._head_only = head_only
@@ -213,6 +240,7 @@ class _Answering:
 
     async def whole(self, body: bytes, headers: Headers) -> None:
         """Send a finished answer."""
+        self.started = True
         if self.blocks is not None:
             body = self.blocks.encode(body)
         elif self.encoding and len(body) >= MINIMUM_BYTES:
@@ -223,6 +251,7 @@ class _Answering:
 
     async def start(self, headers: Headers) -> None:
         """Begin an answer in parts."""
+        self.started = True
         headers = [*headers, (b"x-clickhouse-exception-tag", self._tag.encode())]
         if self.encoding:
             self._encoder = encoder(self.encoding)
@@ -269,6 +298,11 @@ async def _read_body(receive: Receive, limit: int) -> bytes | None:
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
+
+
+def _where(error: Exception) -> list[str]:
+    """Places in the code that led to the error; not its text, which may hold a statement's values."""
+    return [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)][-DEEPEST_TRACE:]
 
 
 async def _client_left(receive: Receive) -> None:

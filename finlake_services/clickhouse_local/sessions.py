@@ -12,7 +12,7 @@ from finlake_services.clickhouse_local.engine import Engine, EngineConnection, q
 from finlake_services.clickhouse_local.errors import ClickHouseError, EngineError
 from finlake_services.clickhouse_local.requests import Request
 
-MOST_SESSIONS = 1000
+MOST_SESSIONS_OF_A_USER = 250
 
 
 class Session:
@@ -80,7 +80,7 @@ def _present(connection: EngineConnection, settings: Mapping[str, str]) -> dict[
 
 
 class Sessions:
-    """Sessions by user and id; those not used for their timeout are closed by `expire`."""
+    """Sessions by user and id; those not used for their timeout are closed by `expire`. Each user has a number of their own."""
 
     def __init__(self) -> None:
         self._sessions: dict[tuple[str, str], Session] = {}
@@ -94,8 +94,10 @@ class Sessions:
             if session is None:
                 if request.session_must_exist:
                     raise ClickHouseError(372, "SESSION_NOT_FOUND", f"Session {request.session_id} not found")
-                if len(self._sessions) >= MOST_SESSIONS:
-                    raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", f"There are {MOST_SESSIONS} sessions already")
+                own = sum(name == request.user.name for name, _ in self._sessions)
+                if own >= MOST_SESSIONS_OF_A_USER:
+                    raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES",
+                                          f"User {request.user.name} has {own} sessions already; they end after their timeout")
                 session = self._sessions[key] = Session()
             session.expires_at = time.monotonic() + request.session_timeout_s
             return session

@@ -7,6 +7,8 @@ here: the engine's parser says that (syntax_tree.py), of exactly the text that i
 import re
 from dataclasses import dataclass
 
+from finlake_services.clickhouse_local.errors import ClickHouseError
+
 _TOKEN = re.compile(
     rb"\s+|--[^\n]*\n?|\#[ !][^\n]*\n?|/\*(?:.*?\*/|.*)"
     rb"|'(?:[^'\\]|\\.|'')*+(?:'|\Z)|\"(?:[^\"\\]|\\.)*+(?:\"|\Z)|`(?:[^`\\]|\\.)*+(?:`|\Z)"
@@ -17,6 +19,8 @@ _TOKEN = re.compile(
 _INSERT_FORMAT = re.compile(rb"\s*([A-Za-z0-9_]+)[ \t\f]*;?[ \t\f]*\r?\n?")
 _TAIL_FORMAT = re.compile(r"\bFORMAT\s+([A-Za-z0-9_]+)\s*(?:SETTINGS\s[^']*)?;?\s*$", re.IGNORECASE)
 _TAIL_LENGTH = 200
+LONGEST_HEAD_BYTES = 1 << 16
+"""What is read here word by word: comments before the first word, and of an INSERT what stands before its rows or its SELECT."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,15 @@ class StatementText:
 
 
 def split_statement(text: bytes) -> StatementText:
-    """Separate an INSERT's rows from its text; any other statement is all text. An INSERT without FORMAT takes `Values`."""
+    """Separate an INSERT's rows from its text; any other statement is all text. An INSERT without FORMAT takes `Values`.
+
+    Raises `ClickHouseError` (62) when neither is found within LONGEST_HEAD_BYTES.
+    """
     position, depth, words, previous = 0, 0, 0, b""
     while position < len(text):
+        if position > LONGEST_HEAD_BYTES:
+            raise ClickHouseError(62, "SYNTAX_ERROR", f"Syntax error: no statement, or no rows of an INSERT, begin within "
+                                                      f"the first {LONGEST_HEAD_BYTES} bytes")
         found = _TOKEN.match(text, position)
         if found is None:
             break

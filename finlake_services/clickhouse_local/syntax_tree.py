@@ -13,7 +13,6 @@ REMEMBERED_TEXTS = 1024
 REMEMBERED_LENGTH = 8192
 
 _END_OF_NAME = re.compile(r" \((?:alias |children \d)")
-_IDENTIFIER_PARAMETER = re.compile(r":\s*Identifier\s*\}")
 
 
 @dataclass(frozen=True)
@@ -71,16 +70,16 @@ class Parser:
     def tree(self, sql: str, parameters: Mapping[str, str]) -> SyntaxTree:
         """The statement's tree. Raises `ClickHouseError` for several statements, `EngineError` for a syntax error.
 
-        Parameters named as identifiers are put in first, because they name tables.
+        It is the tree with every parameter in its place, as it is when the same text is run with the same parameters. A tree is
+        remembered for all of them, whatever their types look like: what the braces of a text hold is for the engine to read.
         """
-        named = dict(parameters) if _IDENTIFIER_PARAMETER.search(sql) else {}
-        key = (sql, *sorted(named.items()))
+        key = (sql, *sorted(parameters.items())) if "{" in sql else (sql,)
         with self._lock:
             if known := self._kept.get(key):
                 self._kept.move_to_end(key)
                 return known
         tree = self._read(sql, parameters)
-        if len(sql) <= REMEMBERED_LENGTH:
+        if sum(len(part) for part in (sql, *parameters, *parameters.values())) <= REMEMBERED_LENGTH:
             with self._lock:
                 self._kept[key] = tree
                 while len(self._kept) > REMEMBERED_TEXTS:

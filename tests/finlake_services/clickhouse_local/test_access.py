@@ -308,6 +308,23 @@ def test_a_name_given_as_a_parameter_is_judged_like_one_in_the_text(reader: http
     assert reader.post("/", content=statement, params=allowed).text == "10\n"
 
 
+@pytest.mark.parametrize("braces", [
+    "{%s:Identifier}", "{%s:/**/Identifier}", "{/* a */ %s /* : */ : -- b\n Identifier\n}", "{ %s\u00a0: Identifier }",
+])
+def test_a_verdict_counts_for_one_set_of_parameters_however_they_are_spelled(reader: httpx.Client, braces: str) -> None:
+    def ask(statement: str, **parameters: str) -> httpx.Response:
+        return reader.post("/", content=statement, params={f"param_{name}": value for name, value in parameters.items()})
+
+    called = f"SELECT arrayMap({braces % 'f'}, [{{p:String}}])"
+    table = f"SELECT count() FROM {braces % 'd'}.{braces % 't'}"
+    for _ in range(2):
+        assert ask(called, f="upper", p="/etc/passwd").text == "['/ETC/PASSWD']\n"
+        assert ask(called, f="file", p="/etc/passwd").status_code == 403
+        assert ask(table, d="speed", t="ticks").text == "10\n"
+        for database, name in (("system", "processes"), ("system", "query_log"), ("hidden", "salaries")):
+            assert ask(table, d=database, t=name).status_code == 403
+
+
 @pytest.mark.parametrize("setting", [
     ("readonly", "0"), ("readonly", "2"), ("format_schema", "/etc/passwd"), ("format_template_resultset", "/etc/passwd"),
     ("output_format_schema", "/tmp/finlake_never"), ("input_format_record_errors_file_path", "x"),

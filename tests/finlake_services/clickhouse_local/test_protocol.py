@@ -4,6 +4,7 @@ import collections
 import contextlib
 import gzip
 import json
+import struct
 import threading
 import time
 import zlib
@@ -14,7 +15,9 @@ import lz4.frame
 import psutil
 import pytest
 import zstandard
+from clickhouse_cityhash.cityhash import CityHash128
 
+from finlake_services.clickhouse_local.sessions import MOST_SESSIONS_OF_A_USER
 from tests.finlake_services.clickhouse_local.endpoint import Server
 
 pytestmark = pytest.mark.slow
@@ -331,9 +334,48 @@ def test_formats_that_only_the_library_knows_do_no_harm(reader: httpx.Client, ou
     assert reader.post("/", content="SELECT 1").text == "1\n"
 
 
-@pytest.mark.parametrize("text", ["INSERT " + "/*" * 500_000, "INSERT INTO t " + "'`" * 500_000, "SELECT '" + "x" * 2_000_000])
+@pytest.mark.parametrize("text", [
+    "INSERT " + "/*" * 500_000, "INSERT INTO t " + "'`" * 500_000, "SELECT '" + "x" * 2_000_000, "INSERT " + "(" * 3_900_000,
+    "/**/" * 900_000 + "SELECT 1",
+])
 def test_a_text_of_nonsense_is_refused_at_once(reader: httpx.Client, text: str) -> None:
     assert reader.post("/", content=text, timeout=20).headers["x-clickhouse-exception-code"] == "62"
+
+
+@pytest.mark.parametrize(("statement", "params"), [
+    ("EXPLAIN CURRENT TRANSACTION", {}), ("SELECT 1", {"session_id": "a", "session_timeout": "9" * 5000}),
+    ("SELECT 1", {"client_protocol_version": "9" * 5000}), ("SELECT 1", {"client_protocol_version": "\u0661"}),
+    ("SELECT 1", {"max_result_rows": "nan"}), ("SELECT 1", {"max_result_rows": "1" * 5000}), ("SELECT 1", {"": "1"}),
+    ("SELECT 1", {"param_": "1"}), ("SELECT {a:Int8}", {"param_a": "\0"}), ("SELECT 1", {"database": "\0"}),
+    ("SELECT 1", {"query_id": "\u00e9"}), ("SELECT \0", {}), ("EXPLAIN", {}), ("SHOW", {}), ("KILL QUERY", {}), ("USE", {}),
+])
+def test_whatever_a_client_sends_is_answered_with_a_code_or_a_result(
+    reader: httpx.Client, statement: str, params: dict[str, str],
+) -> None:
+    answer = reader.post("/", content=statement, params=params)
+    assert answer.status_code == 200 or "x-clickhouse-exception-code" in answer.headers, answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_one_users_sessions_take_no_place_of_anothers(clients: dict[str, httpx.Client]) -> None:
+    def open_session(user: str, number: int) -> str:
+        answer = clients[user].post("/", content="SELECT 1", params={"session_id": f"many-{number}", "session_timeout": "1"})
+        return str(answer.headers.get("x-clickhouse-exception-code", ""))
+
+    codes = [open_session("other_reader", number) for number in range(MOST_SESSIONS_OF_A_USER + 5)]
+    assert codes.count("202") >= 5
+    assert open_session("reader", 0) == ""
+
+
+def test_a_block_is_unpacked_to_the_size_of_its_header_and_no_further(reader: httpx.Client) -> None:
+    packed = zstandard.ZstdCompressor().compress(b" " * (600 << 20))
+    block = struct.pack("<BII", 0x90, len(packed) + 9, 100) + packed
+    digest = CityHash128(block)
+    framed = struct.pack("<QQ", digest >> 64, digest & (1 << 64) - 1) + block
+    began = time.monotonic()
+    answer = reader.post("/", content=framed, params={"decompress": "1"})
+    assert answer.headers["x-clickhouse-exception-code"] == "271"
+    assert time.monotonic() - began < 5
 
 
 def test_metrics_count_statements_errors_rows_seconds_and_memory(

@@ -19,6 +19,7 @@ from deploy.local.passwords import write_private
 from deploy.local.ports import LOOPBACK, Ports
 from finlake_resources.connect import USER as CONNECT_USER
 from finlake_resources.kafka_access import MECHANISM, USER
+from spark.contracts.stream_rows import MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -30,6 +31,9 @@ REST_LOGIN_MODULE = "org.apache.kafka.connect.rest.basic.auth.extension.Property
 SCRAM_ROUNDS = 4096
 
 DAY_MS = 24 * 3600 * 1000
+
+# What the broker takes in one piece: a producer's batch (its size is in deploy/connectors), or one largest record.
+MAX_BATCH_BYTES = MAX_RECORD_BYTES + 64 * 1024
 
 BROKER_HEAP_MB, CONNECT_HEAP_MB = 512, 768
 
@@ -122,6 +126,8 @@ def broker_properties(data: Path, ports: Ports, admin_password: str) -> dict[str
         "broker.session.timeout.ms": 4000,
         "broker.heartbeat.interval.ms": 1000,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+        "message.max.bytes": MAX_BATCH_BYTES,
+        "replica.fetch.max.bytes": MAX_BATCH_BYTES,
     }
 
 

@@ -3,11 +3,16 @@
 -- Rows are written by multi-row INSERT, never by COPY: the rows of a COPY batch share one log sequence number, and a
 -- Debezium that restarts within such a batch loses the rest of it.
 --
--- Times of the partitions are UTC days. A table has no CHECK on prices: an impossible row is kept and flagged later.
+-- Times of the partitions are UTC days. An impossible row is kept and flagged later; what some engine could not hold is
+-- refused, here by constraints. spark/contracts/stream_rows.py says what that is, and a test compares.
 
 REVOKE ALL ON DATABASE market FROM PUBLIC;
 GRANT CONNECT ON DATABASE market TO feed, cdc, reconcile;
 GRANT CREATE ON DATABASE market TO ods_owner;
+
+-- Change data capture reads every message of the log. Nobody has one to write, and a large one would stop it.
+REVOKE ALL ON FUNCTION pg_logical_emit_message(boolean, text, text, boolean),
+    pg_logical_emit_message(boolean, text, bytea, boolean) FROM PUBLIC;
 
 SET ROLE ods_owner;
 
@@ -41,6 +46,29 @@ CREATE TABLE IF NOT EXISTS ods.finnhub_quotes (
     quote_ts           timestamptz NOT NULL,
     PRIMARY KEY (received_ts, poller_id, poll_seq)
 ) PARTITION BY RANGE (received_ts);
+
+-- What the tables take. NOT VALID: rows of before a constraint stay, and adding it reads none of them.
+DO $$
+DECLARE
+    relation text;
+    wanted text;
+    condition text;
+BEGIN
+    FOR relation, wanted, condition IN VALUES
+        ('finnhub_trades', 'names_are_short', $check$char_length(connection_id) BETWEEN 1 AND 64 AND connection_id COLLATE "C" ~ '^[ -~]*$' AND char_length(symbol) BETWEEN 1 AND 64 AND symbol COLLATE "C" ~ '^[ -~]*$'$check$),
+        ('finnhub_trades', 'numbers_are_sane', $check$price_usd > -10000000000000 AND price_usd < 10000000000000 AND volume_shares > -10000000000000 AND volume_shares < 10000000000000$check$),
+        ('finnhub_trades', 'time_is_storable', $check$trade_ts >= '1970-01-01 00:00:00+00' AND trade_ts < '2262-01-01 00:00:00+00'$check$),
+        ('finnhub_trades', 'conditions_are_few', $check$cardinality(conditions) <= 32 AND coalesce(array_ndims(conditions), 1) = 1 AND coalesce(array_lower(conditions, 1), 1) = 1 AND array_position(conditions, NULL) IS NULL AND char_length(array_to_string(conditions, ',')) <= 255 AND array_to_string(conditions, ',') COLLATE "C" ~ '^[ -~]*$'$check$),
+        ('finnhub_quotes', 'names_are_short', $check$char_length(poller_id) BETWEEN 1 AND 64 AND poller_id COLLATE "C" ~ '^[ -~]*$' AND char_length(symbol) BETWEEN 1 AND 64 AND symbol COLLATE "C" ~ '^[ -~]*$'$check$),
+        ('finnhub_quotes', 'numbers_are_sane', $check$price_usd > -10000000000000 AND price_usd < 10000000000000 AND change_usd > -10000000000000 AND change_usd < 10000000000000 AND change_pct > -10000000000000 AND change_pct < 10000000000000 AND high_usd > -10000000000000 AND high_usd < 10000000000000 AND low_usd > -10000000000000 AND low_usd < 10000000000000 AND open_usd > -10000000000000 AND open_usd < 10000000000000 AND previous_close_usd > -10000000000000 AND previous_close_usd < 10000000000000$check$),
+        ('finnhub_quotes', 'time_is_storable', $check$quote_ts >= '1970-01-01 00:00:00+00' AND quote_ts < '2262-01-01 00:00:00+00'$check$)
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = format('ods.%I', relation)::regclass AND conname = wanted) THEN
+            EXECUTE format('ALTER TABLE ods.%I ADD CONSTRAINT %I CHECK (%s) NOT VALID', relation, wanted, condition);
+        END IF;
+    END LOOP;
+END
+$$;
 
 -- One row per gap, keyed by the connection that ended it; gap_start_ts is null before the very first connection.
 CREATE TABLE IF NOT EXISTS ods.feed_gaps (

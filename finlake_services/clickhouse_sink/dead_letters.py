@@ -1,4 +1,5 @@
-"""Records that can never become rows go to the topic `finlake.dead_letters`, whole, with where they came from and why.
+"""Records that can never become rows go to the topic `finlake.dead_letters`, with where they came from and why; whole, but for
+what is longer than any record may be (the header `sha256` is of the whole).
 
 Sent before their block is inserted and sent again when it is replayed: at least once. The key `topic:partition:offset` is
 the same each time, so a reader takes the first of a key, and a compacted topic keeps one.
@@ -11,10 +12,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from finlake_resources.kafka_access import KafkaAccess
 from finlake_services.clickhouse_sink.blocks import DeadLetter
+from spark.contracts.stream_rows import MAX_RECORD_BYTES, MAX_VALUE_BYTES
 
 TOPIC = "finlake.dead_letters"
-MAX_VALUE_BYTES = 900_000
-"""A longer value is cut to this; the header `sha256` is of the whole."""
 
 
 class DeadLettersUnavailableError(Exception):
@@ -33,7 +33,8 @@ class DeadLetters:
         if self._producer is None:
             self._producer = Producer({
                 **self._kafka.client_settings(), "enable.idempotence": True, "linger.ms": 0,
-                "compression.type": "lz4", "message.timeout.ms": int(self._timeout_s * 1000),
+                "compression.type": "lz4", "message.max.bytes": MAX_RECORD_BYTES,
+                "message.timeout.ms": int(self._timeout_s * 1000),
             })
         failures: list[str] = []
 

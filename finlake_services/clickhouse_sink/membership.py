@@ -28,6 +28,7 @@ from finlake_services.clickhouse_sink.exactly_once import (
 )
 from finlake_services.clickhouse_sink.metrics import Metrics
 from finlake_services.clickhouse_sink.records import LogRecord
+from spark.contracts.stream_rows import MAX_RECORD_BYTES
 
 GROUP = "clickhouse_sink"
 MAX_ROWS = 10_000
@@ -448,7 +449,7 @@ def _configuration(broker: Broker, heed: Callable[[KafkaError], None]) -> dict[s
         "auto.offset.reset": "error", "enable.partition.eof": True,
         "session.timeout.ms": broker.session_timeout_ms, "heartbeat.interval.ms": broker.session_timeout_ms // 4,
         "max.poll.interval.ms": 300_000, "topic.metadata.refresh.interval.ms": 10_000,
-        "queued.max.messages.kbytes": broker.queue_kbytes, "fetch.message.max.bytes": 4_194_304,
+        "queued.max.messages.kbytes": broker.queue_kbytes, "fetch.message.max.bytes": 4 * MAX_RECORD_BYTES,
         # The default waits a second before it fetches again after the queue was full.
         "fetch.queue.backoff.ms": 10,
         # A commit that is not answered by then is taken as refused.

@@ -1,21 +1,19 @@
 """What Debezium's records say: changes of trades and quotes as typed rows, or the reason why a record cannot be one."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, NamedTuple, TypeAlias
 
 import msgspec
 
-from spark.contracts.speed import FUTURE_TOLERANCE_S
-
-MAX_VALUE_BYTES = 1_000_000
-"""A larger record is no trade and no quote."""
-
-NUMBER_LIMIT = 1e13
-"""Prices and volumes from here on are refused: their exact sums would not fit."""
-
-# What DateTime64 can hold.
-_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2299, 1, 1, tzinfo=UTC)
-_FUTURE_TOLERANCE = timedelta(seconds=FUTURE_TOLERANCE_S)
+from spark.contracts.stream_rows import (
+    EARLIEST_TS,
+    LATEST_TS,
+    MAX_VALUE_BYTES,
+    Objection,
+    flaw_of,
+    objection_to_quote,
+    objection_to_trade,
+)
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
@@ -64,16 +62,16 @@ class Trade(msgspec.Struct, gc=False):
 
     @property
     def flaw(self) -> str:
-        """The contract's flaw, first rule first; empty for a good trade."""
-        if self.price_usd <= 0:
-            return "price_not_positive"
-        if self.volume_shares < 0:
-            return "volume_negative"
-        return "future_time" if self.trade_ts > self.received_ts + _FUTURE_TOLERANCE else ""
+        """The contract's flaw; empty for a good trade."""
+        return flaw_of(self.price_usd, self.volume_shares, self.trade_ts, self.received_ts)
 
     @property
-    def has_sane_numbers(self) -> bool:
-        return abs(self.price_usd) < NUMBER_LIMIT and abs(self.volume_shares) < NUMBER_LIMIT
+    def objection(self) -> Objection | None:
+        """Why the contract refuses it."""
+        return objection_to_trade(
+            connection_id=self.connection_id, symbol=self.symbol, price_usd=self.price_usd, volume_shares=self.volume_shares,
+            trade_ts=self.trade_ts, conditions=self.conditions or (),
+        )
 
 
 class Quote(msgspec.Struct, gc=False):
@@ -102,12 +100,13 @@ class Quote(msgspec.Struct, gc=False):
         return self.quote_ts
 
     @property
-    def has_sane_numbers(self) -> bool:
-        numbers = (
-            self.price_usd, self.high_usd, self.low_usd, self.open_usd, self.previous_close_usd,
-            self.change_usd or 0.0, self.change_pct or 0.0,
+    def objection(self) -> Objection | None:
+        """Why the contract refuses it."""
+        return objection_to_quote(
+            poller_id=self.poller_id, symbol=self.symbol, quote_ts=self.quote_ts,
+            numbers=(self.price_usd, self.high_usd, self.low_usd, self.open_usd, self.previous_close_usd, self.change_usd,
+                     self.change_pct),
         )
-        return all(abs(number) < NUMBER_LIMIT for number in numbers)
 
 
 class Source(msgspec.Struct, gc=False):
@@ -148,7 +147,7 @@ class Decoder:
     def new_row(self, value: bytes | None) -> Change | None:
         """The change when it brings a row, None for an update, delete, truncation or tombstone.
 
-        Raises PoisonError: too_large, not_json, wrong_shape, unknown_op, no_row, number_too_large, time_out_of_range.
+        Raises PoisonError: too_large, not_json, wrong_shape, unknown_op, no_row, or the reason of the contract's objection.
         """
         if value is None:
             return None
@@ -172,7 +171,7 @@ class Decoder:
     def _judge(row: Row | None) -> None:
         if row is None:
             raise PoisonError("no_row", "after is null in a change that brings a row")
-        if not row.has_sane_numbers:
-            raise PoisonError("number_too_large", f"a number is {NUMBER_LIMIT:g} or more, or is not finite")
-        if not (_EARLIEST <= row.received_ts < _LATEST and _EARLIEST <= row.happened_ts < _LATEST):
-            raise PoisonError("time_out_of_range", "a time lies outside the years 1900 to 2298")
+        if (objection := row.objection) is not None:
+            raise PoisonError(objection.reason, objection.detail)
+        if not EARLIEST_TS <= row.received_ts < LATEST_TS:
+            raise PoisonError("time_out_of_range", "the time of receipt is one that not every engine can hold")

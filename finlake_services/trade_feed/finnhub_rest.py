@@ -14,11 +14,15 @@ import httpx
 import msgspec
 
 from finlake_resources.source_errors import AccessDenied, LimitReached, NotData, SourceUnavailable
+from finlake_services.trade_feed.clock import wall_us
 from finlake_services.trade_feed.finnhub_token import TokenFile
-from finlake_services.trade_feed.messages import LARGEST_NUMBER, storable
+from finlake_services.trade_feed.messages import storable
 from finlake_services.trade_feed.pacing import CallBudget, limit_wait_s
+from spark.contracts.stream_rows import in_unit, moment, objection_to_quote
 
-_LAST_QUOTE_S = 9_223_372_036
+_QUOTE_UNIT = "s"
+# A poller names itself within the limits.
+_ANY_POLLER = "poller"
 _TIMEOUT_S = 10.0
 _NOT_STORED = "It is not stored; asked again later"
 
@@ -31,7 +35,7 @@ class VendorQuote(msgspec.Struct, frozen=True):
     l: float  # noqa: E741 -- the vendor's name
     o: float
     pc: float
-    t: int
+    t: int | float
     d: float | None = None
     dp: float | None = None
 
@@ -72,10 +76,14 @@ class FinnhubRest:
         quote = await self._get("quote", {"symbol": symbol}, VendorQuote)
         if quote.t == 0:
             return None
-        numbers = (quote.c, quote.h, quote.l, quote.o, quote.pc, quote.d or 0.0, quote.dp or 0.0)
-        if not 0 < quote.t <= _LAST_QUOTE_S or not all(-LARGEST_NUMBER <= number <= LARGEST_NUMBER for number in numbers):
-            raise NotData(f"Finnhub's quote of {symbol}", f"has impossible numbers: {quote}", _NOT_STORED)
-        return quote
+        stamp = in_unit(int(quote.t), _QUOTE_UNIT, wall_us())
+        objection = objection_to_quote(
+            poller_id=_ANY_POLLER, symbol=symbol, quote_ts=moment(stamp, _QUOTE_UNIT),
+            numbers=(quote.c, quote.h, quote.l, quote.o, quote.pc, quote.d, quote.dp),
+        )
+        if objection is not None:
+            raise NotData(f"Finnhub's quote of {symbol}", objection.detail, _NOT_STORED)
+        return msgspec.structs.replace(quote, t=stamp)
 
     async def lists(self, symbol: str) -> bool:
         """Whether the symbol look-up knows exactly this symbol. Waits and raises as `quote`."""

@@ -1,46 +1,62 @@
 """Finnhub's websocket messages: from bytes to typed trades, and a reason for whatever cannot be stored.
 
-A flawed trade never costs its neighbours. A price of zero or a time in the future is not a flaw here: such trades are
-stored and judged later. What cannot be stored is what no engine downstream could hold.
+A flawed trade never costs its neighbours. What is stored and what is refused is decided by spark/contracts/stream_rows.py:
+a price of zero or a time in the future is stored and judged later.
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
 
 from finlake_services.trade_feed.rows import TradeRow
+from spark.contracts.stream_rows import in_unit, moment, objection_to_trade
 
 RAW_TEXT_LIMIT = 4_000
-"""Characters of a rejected message that are kept."""
+"""Characters of a rejected message that are kept, the words about what was cut included."""
 
-LARGEST_NUMBER = 1e15
-"""Prices and volumes beyond are refused: sums of their 1e-8 units must stay exact in 128 bits."""
+MESSAGE_UNIT = "ms"
+"""The unit of a trade's time, as the vendor promises it."""
 
-LAST_TRADE_MS = 9_223_372_036_854
-"""2262-04-11, the last millisecond that engines with 64-bit nanoseconds can hold."""
-
-_LONGEST_SYMBOL = 64
+_LEAST_TEXT = 200
+"""Characters of one rejected trade that are kept however many there are."""
 _REASONS_KEPT = 5
 
 
 class VendorTrade(msgspec.Struct, frozen=True, gc=False):
-    """One entry of `data`: price in USD, symbol, Unix milliseconds, volume, condition codes (null for coins)."""
+    """One entry of `data`: price in USD, symbol, Unix milliseconds, volume, condition codes (null for coins).
+
+    A whole number may be written as 1700000000000.0.
+    """
 
     p: float
     s: str
-    t: int
+    t: int | float
     v: float
     c: list[str | None] | None = None
 
 
 @dataclass(frozen=True)
+class Refused:
+    """One entry of `data` that cannot be stored: its position, why, and its own text."""
+
+    index: int
+    why: str
+    text: bytes
+
+
+@dataclass(frozen=True)
 class Trades:
-    """A trade message: storable trades with their position in `data`, and why the others are not."""
+    """A trade message: storable trades with their position in `data` and times in milliseconds, and the refused ones.
+
+    `converted` trades had times in another unit.
+    """
 
     trades: list[tuple[int, VendorTrade]]
-    rejections: list[str] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    converted: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,29 +88,48 @@ class _Envelope(msgspec.Struct, gc=False):
     msg: str | None = None
 
 
+class _Pieces(msgspec.Struct, gc=False):
+    type: str
+    data: list[msgspec.Raw] | None = None
+    msg: msgspec.Raw | None = None
+
+
 _ENVELOPES = msgspec.json.Decoder(_Envelope)
+_PIECES = msgspec.json.Decoder(_Pieces)
+_TRADES = msgspec.json.Decoder(VendorTrade)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def parse(raw: bytes) -> Message:
-    """What a message says. Never raises: what cannot be understood is `Malformed` or a rejection."""
+def parse(raw: bytes, received_us: int, connection_id: str) -> Message:
+    """What a message says that was received at this Unix microsecond. Never raises: what cannot be understood is
+    `Malformed` or refused."""
     try:
         envelope = _ENVELOPES.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         # Something is wrong somewhere: look at it piece by piece.
-        return _parse_piecewise(raw)
-    if envelope.type == "trade" and envelope.data is not None:
-        flaws = [flaw_of(trade) for trade in envelope.data]
-        if not any(flaws):
-            return Trades(list(enumerate(envelope.data)))
-        return Trades(
-            [(index, trade) for index, (trade, flaw) in enumerate(zip(envelope.data, flaws, strict=True)) if flaw is None],
-            [f"trade {index}: {flaw}" for index, flaw in enumerate(flaws) if flaw is not None],
-        )
-    return _without_trades(envelope.type, envelope.msg)
+        return _parse_piecewise(raw, received_us, connection_id)
+    if envelope.type != "trade" or envelope.data is None:
+        return _without_trades(envelope.type, envelope.msg)
+    judged = [_judged(trade, received_us, connection_id) for trade in envelope.data]
+    if any(isinstance(each, str) for each in judged):
+        return _trades(judged, [bytes(each) for each in _PIECES.decode(raw).data or ()], envelope.data)
+    return _trades(judged, (), envelope.data)
 
 
-def _parse_piecewise(raw: bytes) -> Message:
-    """As `parse`, but by a decoder that reads NaN and Infinity too, and trade by trade."""
+def _parse_piecewise(raw: bytes, received_us: int, connection_id: str) -> Message:
+    """As `parse`, but trade by trade, each with its own text; also by a decoder that reads NaN and Infinity."""
+    try:
+        pieces = _PIECES.decode(raw)
+    except _UNREADABLE:
+        return _parse_leniently(raw, received_us, connection_id)
+    if pieces.type != "trade" or pieces.data is None:
+        return _without_trades(pieces.type, str(json.loads(bytes(pieces.msg))) if pieces.msg else None)
+    texts = [bytes(each) for each in pieces.data]
+    found = [_read(text) for text in texts]
+    return _trades([_judged(each, received_us, connection_id) for each in found], texts, found)
+
+
+def _parse_leniently(raw: bytes, received_us: int, connection_id: str) -> Message:
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -104,19 +139,58 @@ def _parse_piecewise(raw: bytes) -> Message:
     entries = content.get("data")
     if content["type"] != "trade" or not isinstance(entries, list):
         return _without_trades(content["type"], str(content.get("msg")))
-    trades: list[tuple[int, VendorTrade]] = []
-    rejections: list[str] = []
-    for index, entry in enumerate(entries):
-        try:
-            trade = msgspec.convert(entry, VendorTrade)
-            flaw = flaw_of(trade)
-        except msgspec.ValidationError as error:
-            flaw = str(error)
-        if flaw is None:
-            trades.append((index, trade))
-        else:
-            rejections.append(f"trade {index}: {flaw}")
-    return Trades(trades, rejections)
+    texts = [json.dumps(entry).encode() for entry in entries]
+    found = [_converted(entry) for entry in entries]
+    return _trades([_judged(each, received_us, connection_id) for each in found], texts, found)
+
+
+def _read(text: bytes) -> VendorTrade | str:
+    try:
+        return _TRADES.decode(text)
+    except _UNREADABLE as error:
+        return str(error)
+
+
+def _converted(entry: object) -> VendorTrade | str:
+    try:
+        return msgspec.convert(entry, VendorTrade)
+    except msgspec.ValidationError as error:
+        return str(error)
+
+
+def _judged(trade: VendorTrade | str, received_us: int, connection_id: str) -> VendorTrade | str:
+    """The trade with its time in milliseconds, or why it cannot be stored."""
+    if isinstance(trade, str):
+        return trade
+    stamp = trade.t
+    if isinstance(stamp, float):
+        if not stamp.is_integer():
+            return f"the time {stamp!r} is no whole number"
+        stamp = int(stamp)
+    stamp = in_unit(stamp, MESSAGE_UNIT, received_us)
+    objection = objection_to_trade(
+        connection_id=connection_id, symbol=trade.s, price_usd=trade.p, volume_shares=trade.v,
+        trade_ts=moment(stamp, MESSAGE_UNIT), conditions=_codes(trade),
+    )
+    if objection is not None:
+        return objection.detail
+    return trade if stamp is trade.t else msgspec.structs.replace(trade, t=stamp)
+
+
+def _trades(
+    judged: Sequence[VendorTrade | str], texts: Sequence[bytes], told: Sequence[VendorTrade | str],
+) -> Trades:
+    return Trades(
+        [(index, each) for index, each in enumerate(judged) if isinstance(each, VendorTrade)],
+        [Refused(index, each, texts[index]) for index, each in enumerate(judged) if isinstance(each, str)],
+        sum(isinstance(now, VendorTrade) and isinstance(then, VendorTrade) and now.t != then.t
+            for now, then in zip(judged, told, strict=True)),
+    )
+
+
+def _codes(trade: VendorTrade) -> list[str]:
+    """Condition codes; a null among them says nothing and is left out."""
+    return [code for code in trade.c or () if code is not None]
 
 
 def _without_trades(kind: str, message: str | None) -> Message:
@@ -130,41 +204,58 @@ def _without_trades(kind: str, message: str | None) -> Message:
     return Malformed(f"unknown type {storable(kind, 40)!r}")
 
 
-def flaw_of(trade: VendorTrade) -> str | None:
-    """Why a trade cannot be stored, None when it can. NaN is in no range."""
-    if not 0 < len(trade.s) <= _LONGEST_SYMBOL or not trade.s.isprintable():
-        return f"the symbol is empty, longer than {_LONGEST_SYMBOL} characters or not printable"
-    if not -LARGEST_NUMBER <= trade.p <= LARGEST_NUMBER:
-        return f"the price {trade.p!r} is no number of finite size"
-    if not -LARGEST_NUMBER <= trade.v <= LARGEST_NUMBER:
-        return f"the volume {trade.v!r} is no number of finite size"
-    if not 0 <= trade.t <= LAST_TRADE_MS:
-        return "the time is before 1970 or after 2262, so it is not in milliseconds"
-    if trade.c and not "".join(code or "" for code in trade.c).isprintable():
-        return "a condition code is not printable"
-    return None
-
-
 def trade_rows(trades: list[tuple[int, VendorTrade]], received_us: int, connection_id: str, message_seq: int) -> list[TradeRow]:
-    """Rows of a message's storable trades, in its order. A null among condition codes says nothing and is left out."""
+    """Rows of a message's storable trades, in its order."""
     return [
         TradeRow(
-            received_us, connection_id, message_seq, index, trade.s, trade.p, trade.v, trade.t,
-            None if trade.c is None else [code for code in trade.c if code is not None],
+            received_us, connection_id, message_seq, index, trade.s, trade.p, trade.v, int(trade.t),
+            None if trade.c is None else _codes(trade),
         )
         for index, trade in trades
     ]
 
 
-def rejection_reason(rejections: list[str]) -> str:
+def rejection_reason(refused: Sequence[Refused]) -> str:
     """One reason for a message: its first few rejections and how many more there are."""
-    more = len(rejections) - _REASONS_KEPT
-    return "; ".join(rejections[:_REASONS_KEPT]) + (f"; and {more} more" if more > 0 else "")
+    more = len(refused) - _REASONS_KEPT
+    told = "; ".join(f"trade {each.index}: {storable(each.why, 200)}" for each in refused[:_REASONS_KEPT])
+    return told + (f"; and {more} more" if more > 0 else "")
 
 
-def raw_text(raw: bytes) -> str:
-    """A message as text that Postgres can store: cut, and what is not UTF-8 or not storable written out."""
-    return storable(raw[: 4 * RAW_TEXT_LIMIT].decode("utf-8", "backslashreplace"), RAW_TEXT_LIMIT)
+def raw_text(raw: bytes, refused: Sequence[Refused] = ()) -> str:
+    """A rejected message as text that Postgres can store, saying how much of it was cut.
+
+    The whole message where it is short; else the texts of its refused trades; else its begin.
+    """
+    if len(raw) <= RAW_TEXT_LIMIT or not refused:
+        return _cut(raw, RAW_TEXT_LIMIT)
+    return "\n".join(_texts_of(raw, refused))
+
+
+def _texts_of(raw: bytes, refused: Sequence[Refused]) -> Iterator[str]:
+    kept = refused[: RAW_TEXT_LIMIT // (2 * _LEAST_TEXT)]
+    head = f"[of a message of {len(raw)} bytes, {len(kept)} of {len(refused)} refused trades]"
+    yield head
+    share = (RAW_TEXT_LIMIT - len(head)) // len(kept)
+    for each in kept:
+        mark = f"trade {each.index}: "
+        # One more for the end of the line.
+        yield mark + _cut(each.text, share - len(mark) - 1)
+
+
+def _cut(raw: bytes, limit: int) -> str:
+    """The begin of some text, `limit` characters at most, and how many bytes were cut after it."""
+    text = storable(raw[: 4 * limit].decode("utf-8", "backslashreplace"), 4 * limit)
+    if len(raw) <= 4 * limit and len(text) <= limit:
+        return text
+    # The longest form of the mark: what it counts is less than the whole.
+    room = limit - len(_mark(len(raw)))
+    kept = text[:room]
+    return kept + _mark(max(0, len(raw) - len(kept.encode())))
+
+
+def _mark(cut_bytes: int) -> str:
+    return f" [{cut_bytes} bytes more were cut]"
 
 
 def storable(text: str, limit: int) -> str:

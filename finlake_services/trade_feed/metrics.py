@@ -13,6 +13,8 @@ class FeedMetrics:
         self.messages_received = self._counter("messages_received", "Websocket messages by type.", "type")
         self.trades_received = self._counter("trades_received", "Trades read from the websocket that can be stored.")
         self.trades_rejected = self._counter("trades_rejected", "Trades that cannot be stored, in rejected messages.")
+        self.trades_in_other_units = self._counter(
+            "trades_in_other_units", "Trades whose time came in seconds, micro- or nanoseconds and was converted.")
         self.messages_rejected = self._counter("messages_rejected", "Messages of which something cannot be stored.")
         self.rows_written = self._counter("rows_written", "Rows that Postgres has committed.", "table")
         self.insert_seconds = Histogram(

@@ -20,6 +20,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from finlake_services.trade_feed.clock import wall_us
+from finlake_services.trade_feed.messages import RAW_TEXT_LIMIT, storable
 from finlake_services.trade_feed.metrics import FeedMetrics
 from finlake_services.trade_feed.row_buffer import RowBuffer
 from finlake_services.trade_feed.rows import GapRow, QuoteRow, RejectedRow, Row, TradeRow
@@ -76,6 +77,14 @@ _log = structlog.get_logger()
 
 class OdsError(Exception):
     """Postgres refuses what the feed wants to do, and asking again would not help."""
+
+
+class _RowRefused(Exception):
+    """Postgres refuses some row of a batch for what the row says."""
+
+    def __init__(self, cause: psycopg.Error) -> None:
+        super().__init__(_first_line(cause))
+        self.cause = cause
 
 
 @dataclass(frozen=True)
@@ -145,9 +154,7 @@ class OdsWriter:
         """Write batches as soon as there are rows. Raises OdsError when Postgres refuses them for good."""
         try:
             while batch := await self._buffer.take(self._batch_rows):
-                async for attempt in self._attempts():
-                    with attempt:
-                        await self._write(batch)
+                await self._write_all(batch)
                 self._buffer.settle(len(batch))
         finally:
             await self._disconnect()
@@ -165,6 +172,23 @@ class OdsWriter:
             "postgres does not answer, trying again", reason=reason, attempt=state.attempt_number, buffered_rows=self.depth,
         )
 
+    async def _write_all(self, batch: Sequence[Row]) -> None:
+        """Write a batch; a row of it that Postgres's constraints refuse is stored as a rejection, and the others as rows."""
+        try:
+            async for attempt in self._attempts():
+                with attempt:
+                    await self._write(batch)
+        except _RowRefused as refused:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                await self._write_all(batch[:middle])
+                await self._write_all(batch[middle:])
+            elif isinstance(batch[0], TradeRow):
+                self._metrics.trades_rejected.inc()
+                await self._write_all([_rejection_of(batch[0], refused)])
+            else:
+                raise _refusal(refused.cause) from refused
+
     async def _write(self, batch: Sequence[Row]) -> None:
         started = perf_counter()
         try:
@@ -178,6 +202,8 @@ class OdsWriter:
         except psycopg.OperationalError:
             await self._disconnect()
             raise
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            raise _RowRefused(error) from error
         except psycopg.Error as error:
             raise _refusal(error) from error
         self._metrics.insert_seconds.observe(perf_counter() - started)
@@ -214,6 +240,13 @@ class OdsWriter:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+def _rejection_of(row: TradeRow, refused: _RowRefused) -> RejectedRow:
+    """The rejection in place of a trade. Its number is negative: the message may have a rejection of its own."""
+    number = -(row.message_seq * 1_000_000 + row.trade_index)
+    text = storable(msgspec.json.encode(row).decode(), RAW_TEXT_LIMIT)
+    return RejectedRow(row.received_us, row.connection_id, number, f"trade {row.trade_index}: {refused}", text)
 
 
 def _refusal(error: psycopg.Error) -> OdsError:

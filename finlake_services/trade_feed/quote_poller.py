@@ -72,5 +72,5 @@ def quote_row(quote: VendorQuote, symbol: str, received_us: int, poller_id: str,
     """The row of an answer."""
     return QuoteRow(
         received_us, poller_id, poll_seq, symbol, price_usd=quote.c, change_usd=quote.d, change_pct=quote.dp,
-        high_usd=quote.h, low_usd=quote.l, open_usd=quote.o, previous_close_usd=quote.pc, quote_s=quote.t,
+        high_usd=quote.h, low_usd=quote.l, open_usd=quote.o, previous_close_usd=quote.pc, quote_s=int(quote.t),
     )

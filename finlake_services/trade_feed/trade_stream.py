@@ -11,6 +11,7 @@ import msgspec
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.frames import CloseCode
 
 from finlake_resources.source_errors import ApiKeyNeeded
 from finlake_services.trade_feed.clock import ReceiveClock
@@ -20,6 +21,7 @@ from finlake_services.trade_feed.gaps import GapLedger, GapReason
 from finlake_services.trade_feed.messages import (
     Malformed,
     Ping,
+    Refused,
     Trades,
     VendorError,
     parse,
@@ -58,6 +60,7 @@ class StreamLimits:
 class _Connection:
     id: str
     message_seq: int = 0
+    is_in_other_units: bool = False
     last_message_us: int | None = None
 
 
@@ -143,23 +146,40 @@ class TradeStream:
         except TimeoutError:
             return "silence", f"no message for {self._limits.silence_s:g} s"
         except ConnectionClosed as error:
+            if error.sent is not None and error.sent.code == CloseCode.MESSAGE_TOO_BIG:
+                return await self._note_too_large(connection)
             frame = error.rcvd
             return ("closed", f"{frame.code} {frame.reason}".strip()) if frame else ("lost", "without a close frame")
+
+    async def _note_too_large(self, connection: _Connection) -> tuple[GapReason, str]:
+        """A message that is not read to its end, so that its text is not known, ends the connection and is told."""
+        received_us = self._clock.now_us()
+        connection.message_seq += 1
+        self._metrics.messages_received.labels("malformed").inc()
+        self._metrics.messages_rejected.inc()
+        why = f"larger than {_LARGEST_MESSAGE_BYTES} bytes: it was not read, and its connection was ended"
+        rows: list[Row] = [RejectedRow(received_us, connection.id, connection.message_seq, why, "")]
+        self._note_life(received_us, connection, rows)
+        await self._put(rows)
+        return "lost", f"a message was {why}"
 
     async def _take(self, raw: bytes, connection: _Connection) -> None:
         received_us = self._clock.now_us()
         connection.message_seq += 1
-        message = parse(raw)
+        message = parse(raw, received_us, connection.id)
         rows: list[Row] = []
         rejection: str | None = None
+        refused: Sequence[Refused] = ()
         match message:
             case Trades():
                 self._metrics.messages_received.labels("trade").inc()
                 self._metrics.trades_received.inc(len(message.trades))
                 rows += trade_rows(message.trades, received_us, connection.id, connection.message_seq)
-                if message.rejections:
-                    self._metrics.trades_rejected.inc(len(message.rejections))
-                    rejection = rejection_reason(message.rejections)
+                self._note_other_units(message, connection)
+                if message.refused:
+                    refused = message.refused
+                    self._metrics.trades_rejected.inc(len(refused))
+                    rejection = rejection_reason(refused)
             case Ping():
                 self._metrics.messages_received.labels("ping").inc()
             case VendorError():
@@ -175,7 +195,7 @@ class TradeStream:
             _log.warning(
                 "a message was rejected", reason=rejection, connection_id=connection.id, message_seq=connection.message_seq,
             )
-            rows.append(RejectedRow(received_us, connection.id, connection.message_seq, rejection, raw_text(raw)))
+            rows.append(RejectedRow(received_us, connection.id, connection.message_seq, rejection, raw_text(raw, refused)))
         self._note_life(received_us, connection, rows)
         if rows:
             await self._put(rows)
@@ -191,6 +211,13 @@ class TradeStream:
             self._metrics.gaps.labels(gap.reason).inc()
             _log.info("a gap has ended", reason=gap.reason, connection_id=gap.connection_id,
                       gap_s=None if gap.gap_start_us is None else (gap.gap_end_us - gap.gap_start_us) / 1e6)
+
+    def _note_other_units(self, message: Trades, connection: _Connection) -> None:
+        self._metrics.trades_in_other_units.inc(message.converted)
+        if message.converted and not connection.is_in_other_units:
+            connection.is_in_other_units = True
+            _log.warning("times of trades come in another unit than milliseconds; they are converted",
+                         connection_id=connection.id, message_seq=connection.message_seq, trades=message.converted)
 
     def _note_vendor_error(self, words: str) -> None:
         self._metrics.vendor_errors.inc()

@@ -14,6 +14,7 @@ from spark.contracts.bronze import (
     prices,
     stream_column,
 )
+from spark.contracts.stream_rows import FLAWS, FUTURE_TOLERANCE_S, PLAUSIBLE_SINCE_TS
 from spark.contracts.table import Check, Column, Freshness, Partitioning, Table
 
 PRICE_CHECKS: tuple[Check, ...] = (
@@ -204,10 +205,11 @@ def _settled(name: str, what: str, source: str, key: tuple[Column, ...], values:
 TRADES = _settled(
     "trades", "trade", "bronze.finnhub_trades_cdc", speed.TRADE_ID, TRADE_VALUES, (
         Check(name="flaw_follows_from_the_row",
-              predicate="(flaw = '') = (price_usd > 0 and volume_shares >= 0 and "
-                        "unix_micros(trade_ts) <= unix_micros(received_ts) + 60000000)",
+              predicate="(flaw = '') = (price_usd > 0 and volume_shares >= 0 "
+                        f"and unix_micros(trade_ts) >= {int(PLAUSIBLE_SINCE_TS.timestamp())}000000 "
+                        f"and unix_micros(trade_ts) <= unix_micros(received_ts) + {FUTURE_TOLERANCE_S}000000)",
               why="the live tables judge by the same rule"),
-        Check(name="flaw_is_known", predicate="flaw in ('', 'price_not_positive', 'volume_negative', 'future_time')",
+        Check(name="flaw_is_known", predicate=f"flaw in ('', {', '.join(map(repr, FLAWS))})",
               why="readers leave a trade out by its flaw"),
         Check(name="no_flaw", predicate="flaw = ''", severity="warn", why="the vendor sent an impossible trade"),
     ),

@@ -6,13 +6,11 @@ Sums are exact whatever the order of arrival: a number is first made an integer,
 are added. Every engine that recomputes a candle or compares tables does the same.
 """
 
+from spark.contracts.stream_rows import FLAW_FORMULA, FLAWS
 from spark.contracts.table import Column, Table
 
 UNITS_PER_ONE = 100_000_000
 """Integer units of one dollar or share in exact sums: `rint(number * 1e8)`, halves to the even neighbour."""
-
-FUTURE_TOLERANCE_S = 60
-"""A trade dated more than this many seconds after it was received has an impossible time."""
 
 TICK_KEPT_DAYS = 30
 """Trades and quotes go this many days after they were inserted; whatever is older is in the lake."""
@@ -26,9 +24,8 @@ VOLUME_SHARES = Column(name="volume_shares", type="double", unit="shares", note=
 TRADE_TS = Column(name="trade_ts", type="timestamp", unit="UTC, milliseconds", note="When the trade happened, as Finnhub says")
 RECEIVED_TS = Column(name="received_ts", type="timestamp", unit="UTC", note="When the feed received the message or the answer")
 FLAW = Column(
-    name="flaw", type="string",
-    note="Why a row is kept out of everything computed: price_not_positive, volume_negative, future_time; else empty",
-    formula="first of: price <= 0, volume < 0, trade_ts > received_ts + 60 s",
+    name="flaw", type="string", formula=FLAW_FORMULA,
+    note=f"Why a row is kept out of everything computed: {', '.join(FLAWS)}; else empty",
 )
 TRADE_ID = (
     Column(name="connection_id", type="string", note="The websocket connection the message came through"),

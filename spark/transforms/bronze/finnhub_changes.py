@@ -13,6 +13,14 @@ import msgspec
 import pyarrow as pa
 
 from spark.contracts import bronze
+from spark.contracts.stream_rows import (
+    EARLIEST_TS,
+    LATEST_TS,
+    MAX_VALUE_BYTES,
+    Objection,
+    objection_to_quote,
+    objection_to_trade,
+)
 from spark.contracts.table import Table
 from spark.schemas import arrow_schema
 from spark.transforms.quarantine import Rejection, rejections_table
@@ -22,6 +30,9 @@ DELETE = "d"
 OPS = ("c", "r", "u", DELETE)
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+EpochMicroseconds = Annotated[int, msgspec.Meta(ge=0, le=10**16)]
 
 
 class Record(Protocol):
@@ -42,8 +53,8 @@ class TradeKey(msgspec.Struct):
 
     received_ts: Instant
     connection_id: str
-    message_seq: int
-    trade_index: int
+    message_seq: Int64
+    trade_index: Int32
 
 
 class TradeRow(TradeKey):
@@ -55,13 +66,20 @@ class TradeRow(TradeKey):
     conditions: list[str] | None
     trade_ts: Instant
 
+    def objection(self) -> Objection | None:
+        """Why the contract refuses it."""
+        return objection_to_trade(
+            connection_id=self.connection_id, symbol=self.symbol, price_usd=self.price_usd, volume_shares=self.volume_shares,
+            trade_ts=self.trade_ts, conditions=self.conditions or (),
+        )
+
 
 class QuoteKey(msgspec.Struct):
     """Primary key of ods.finnhub_quotes, in the order of bronze's columns."""
 
     received_ts: Instant
     poller_id: str
-    poll_seq: int
+    poll_seq: Int64
 
 
 class QuoteRow(QuoteKey):
@@ -77,22 +95,30 @@ class QuoteRow(QuoteKey):
     previous_close_usd: float
     quote_ts: Instant
 
+    def objection(self) -> Objection | None:
+        """Why the contract refuses it."""
+        return objection_to_quote(
+            poller_id=self.poller_id, symbol=self.symbol, quote_ts=self.quote_ts,
+            numbers=(self.price_usd, self.change_usd, self.change_pct, self.high_usd, self.low_usd, self.open_usd,
+                     self.previous_close_usd),
+        )
+
 
 class _Source(msgspec.Struct):
-    lsn: int
-    ts_us: int
+    lsn: Int64
+    ts_us: EpochMicroseconds
 
 
 class _Envelope(msgspec.Struct):
     op: str
-    ts_us: int
+    ts_us: EpochMicroseconds
     source: _Source
     before: msgspec.Raw = msgspec.Raw(b"null")
     after: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class UnreadableChange(ValueError):
-    """A record that is no change of the table; the message says why."""
+    """A record that is no change of the table, or brings a row that the contract refuses; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +132,11 @@ class Changes:
 class ChangeDecoder:
     """Reads the change records of one table; `key` and `row` are structs whose fields are columns of `table`."""
 
-    def __init__(self, table: Table, key: type[msgspec.Struct], row: type[msgspec.Struct]) -> None:
+    def __init__(self, table: Table, key: type[msgspec.Struct], row: type[TradeRow] | type[QuoteRow]) -> None:
         self._table = table
         self._envelopes = msgspec.json.Decoder(_Envelope)
         self._keys = msgspec.json.Decoder(key)
-        self._rows = msgspec.json.Decoder(row)
+        self._rows: msgspec.json.Decoder[TradeRow | QuoteRow] = msgspec.json.Decoder(row)
         self._deleted_values = (None,) * (len(row.__struct_fields__) - len(key.__struct_fields__))
 
     def decode(self, records: Iterable[Record], topic: str, partition: int) -> Changes:
@@ -127,6 +153,8 @@ class ChangeDecoder:
     def _row(self, record: Record, topic: str, partition: int) -> tuple[object, ...]:
         if record.value is None:
             raise UnreadableChange("the record has no value")
+        if len(record.value) > MAX_VALUE_BYTES:
+            raise UnreadableChange(f"the record has {len(record.value)} bytes, more than {MAX_VALUE_BYTES}")
         change = self._envelopes.decode(record.value)
         if change.op not in OPS:
             raise UnreadableChange(f"op {change.op!r} is none of {', '.join(OPS)}")
@@ -142,7 +170,12 @@ class ChangeDecoder:
         """Key and values of the row; of a deleted row the key, because Postgres tells nothing else of it."""
         if op == DELETE:
             return (*msgspec.structs.astuple(self._keys.decode(key or before)), *self._deleted_values)
-        return msgspec.structs.astuple(self._rows.decode(after))
+        row = self._rows.decode(after)
+        if (objection := row.objection()) is not None:
+            raise UnreadableChange(f"{objection.reason}: {objection.detail}")
+        if not EARLIEST_TS <= row.received_ts < LATEST_TS:
+            raise UnreadableChange("time_out_of_range: the time of receipt is one that not every engine can hold")
+        return msgspec.structs.astuple(row)
 
     def _rejection(self, record: Record, topic: str, partition: int, why: str) -> Rejection:
         return Rejection(

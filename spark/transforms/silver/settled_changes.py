@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from spark.contracts import bronze, silver, speed
+from spark.contracts import bronze, silver
+from spark.contracts.stream_rows import flaws_of
 from spark.contracts.table import Column
 from spark.transforms.polars_schema import conform
 
@@ -33,13 +34,8 @@ def settle(changes: pl.DataFrame, key: Sequence[str], values: Sequence[str]) -> 
 def trades(changes: pl.DataFrame) -> pl.DataFrame:
     """Rows of silver.trades from all changes of some trades."""
     settled = settle(changes, TRADE_KEY, _names(bronze.TRADE_VALUES))
-    latest = pl.col("received_ts") + pl.duration(seconds=speed.FUTURE_TOLERANCE_S)
-    flaw = (
-        pl.when(pl.col("price_usd") <= 0).then(pl.lit("price_not_positive"))
-        .when(pl.col("volume_shares") < 0).then(pl.lit("volume_negative"))
-        .when(pl.col("trade_ts") > latest).then(pl.lit("future_time"))
-        .otherwise(pl.lit(""))
-    )
+    rules = flaws_of(*map(pl.col, ("price_usd", "volume_shares", "trade_ts", "received_ts")))
+    flaw = pl.coalesce(*(pl.when(has_it).then(pl.lit(name)) for name, has_it in rules), pl.lit(""))
     return conform(_dated(settled).with_columns(flaw.alias("flaw"), pl.col("conditions").fill_null([])), silver.TRADES)
 
 

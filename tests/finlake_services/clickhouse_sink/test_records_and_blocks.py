@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, Arrived, build
 from finlake_services.clickhouse_sink.exactly_once import Place
-from finlake_services.clickhouse_sink.records import MAX_VALUE_BYTES, NUMBER_LIMIT, LogRecord
+from finlake_services.clickhouse_sink.records import LogRecord
 from spark.contracts.clickhouse import FILLED_BY_CLICKHOUSE
+from spark.contracts.stream_rows import MAX_VALUE_BYTES, NUMBER_LIMIT
 
 PLACE = Place(TRADES.topic, 2)
 RECEIVED = datetime(2026, 3, 2, 15, 0, 0, 123456, UTC)
@@ -87,6 +88,8 @@ def test_missing_conditions_are_an_empty_list() -> None:
     ({"trade_ts": iso(RECEIVED + timedelta(seconds=60))}, ""),
     ({"trade_ts": iso(RECEIVED + timedelta(seconds=60, milliseconds=1))}, "future_time"),
     ({"trade_ts": iso(RECEIVED + timedelta(days=9)), "volume_shares": -1}, "volume_negative"),
+    ({"trade_ts": "1970-01-20T16:13:20.000Z"}, "past_time"),
+    ({"trade_ts": "2000-01-01T00:00:00.000Z"}, ""),
 ])
 def test_an_impossible_trade_is_kept_with_its_first_flaw(changed: dict[str, Any], flaw: str) -> None:
     block = build(TRADES, PLACE, log(envelope(trade(**changed))), nothing_held)
@@ -108,6 +111,10 @@ POISON = {
     "a time without a zone": (envelope(trade(trade_ts="2026-03-02T14:59:59.987")), "wrong_shape"),
     "a time that is none": (envelope(trade(trade_ts="yesterday")), "wrong_shape"),
     "a time ClickHouse cannot hold": (envelope(trade(trade_ts="1899-12-31T23:59:59Z")), "time_out_of_range"),
+    "a time of before the epoch": (envelope(trade(trade_ts="1969-12-31T23:59:59Z")), "time_out_of_range"),
+    "too many condition codes": (envelope(trade(conditions=["1"] * 33)), "too_many_conditions"),
+    "condition codes too long": (envelope(trade(conditions=["1" * 256])), "conditions_out_of_bounds"),
+    "a symbol that is too long": (envelope(trade(symbol="A" * 65)), "name_out_of_bounds"),
     "a change of unknown kind": (envelope(trade(), op="x"), "unknown_op"),
     "a new row without the row": (envelope(None), "no_row"),
     "no source": (json.dumps({"op": "c", "after": trade(), "ts_us": 1}).encode(), "wrong_shape"),
@@ -181,10 +188,11 @@ def test_no_bytes_stop_the_stream(value: bytes) -> None:
 
 
 finite = st.floats(-1e12, 1e12, allow_nan=False)
-moments = st.datetimes(datetime(1950, 1, 1), datetime(2250, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+names = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=12)
+moments = st.datetimes(datetime(1970, 1, 1), datetime(2250, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
-@given(price=finite, volume=finite, traded=moments, received=moments, seq=st.integers(0, 2**63 - 1), symbol=st.text(max_size=12))
+@given(price=finite, volume=finite, traded=moments, received=moments, seq=st.integers(0, 2**63 - 1), symbol=names)
 def test_what_postgres_holds_arrives_unchanged(
     price: float, volume: float, traded: datetime, received: datetime, seq: int, symbol: str,
 ) -> None:

@@ -7,40 +7,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finlake_services.trade_feed.messages import (
-    LAST_TRADE_MS,
     RAW_TEXT_LIMIT,
     Malformed,
+    Message,
     Ping,
+    Refused,
     Trades,
     VendorError,
     VendorTrade,
-    parse,
     raw_text,
     rejection_reason,
     trade_rows,
 )
+from finlake_services.trade_feed.messages import parse as parse_received
 from finlake_services.trade_feed.rows import TradeRow
+from spark.contracts.stream_rows import LATEST_TS, LONGEST_CONDITIONS, MOST_CONDITIONS, NUMBER_LIMIT
 
+RECEIVED_US = 1_700_000_001_000_000
+FIRST_MS, LAST_MS = 946_684_800_000, int(LATEST_TS.timestamp()) * 1_000 - 1
 SOUND: dict[str, object] = {"c": ["1", "12"], "p": 164.06, "s": "AAPL", "t": 1700001000480, "v": 4}
 
 trades = st.fixed_dictionaries({
     "c": st.none() | st.lists(st.sampled_from(["1", "8", "12", "24"]), max_size=4),
     "p": st.floats(-1e9, 1e9) | st.integers(-5, 5),
     "s": st.sampled_from(["AAPL", "BRK.B", "BINANCE:BTCUSDT"]),
-    "t": st.integers(0, LAST_TRADE_MS),
+    "t": st.integers(FIRST_MS, LAST_MS),
     "v": st.floats(0, 1e9) | st.integers(0, 1000),
 })
 WRONG: list[dict[str, object]] = [
     {"p": None}, {"p": "164.06"}, {"p": True}, {"p": float("nan")}, {"p": float("inf")}, {"p": 1e300},
-    {"v": float("-inf")}, {"v": []}, {"t": "now"}, {"t": 1.5}, {"t": -1}, {"t": LAST_TRADE_MS + 1},
-    {"t": 10**30}, {"s": ""}, {"s": 7}, {"s": "A" * 65}, {"s": "A\x00"}, {"s": "\ud800"}, {"c": "1"}, {"c": [1]},
-    {"c": ["\x00"]},
+    {"p": NUMBER_LIMIT}, {"p": 5e13}, {"v": -NUMBER_LIMIT}, {"v": float("-inf")}, {"v": []}, {"t": "now"}, {"t": 1.5},
+    {"t": -1}, {"t": LAST_MS + 1}, {"t": 10**30}, {"t": 1e300}, {"s": ""}, {"s": 7}, {"s": "A" * 65}, {"s": "A\x00"},
+    {"s": "\ud800"}, {"s": "Ä"}, {"c": "1"}, {"c": [1]}, {"c": ["\x00"]}, {"c": ["1"] * (MOST_CONDITIONS + 1)},
+    {"c": ["x" * (LONGEST_CONDITIONS + 1)]},
 ]
 broken: st.SearchStrategy[object] = st.one_of(
     st.sampled_from([{key: value for key, value in SOUND.items() if key != left_out} for left_out in ("p", "s", "t", "v")]),
     st.sampled_from([SOUND | wrong for wrong in WRONG]),
     st.sampled_from([None, 3, "x", []]),
 )
+
+
+def parse(raw: bytes) -> Message:
+    return parse_received(raw, RECEIVED_US, "c")
 
 
 def message(data: object) -> bytes:
@@ -51,7 +60,7 @@ def message(data: object) -> bytes:
 def test_every_sound_trade_is_kept_with_its_numbers_and_its_place(entries: list[dict[str, object]]) -> None:
     parsed = parse(message(entries))
     assert isinstance(parsed, Trades)
-    assert parsed.rejections == []
+    assert parsed.refused == []
     assert [(index, trade.c, trade.p, trade.s, trade.t, trade.v) for index, trade in parsed.trades] == [
         (index, entry["c"], entry["p"], entry["s"], entry["t"], entry["v"]) for index, entry in enumerate(entries)
     ]
@@ -62,7 +71,7 @@ def test_a_broken_trade_is_named_and_costs_none_of_its_neighbours(entries: list[
     parsed = parse(message([entry for _, entry in entries]))
     assert isinstance(parsed, Trades)
     assert [index for index, _ in parsed.trades] == [index for index, (is_sound, _) in enumerate(entries) if is_sound]
-    assert [int(reason.split(":")[0].removeprefix("trade ")) for reason in parsed.rejections] == [
+    assert [each.index for each in parsed.refused] == [
         index for index, (is_sound, _) in enumerate(entries) if not is_sound
     ]
 
@@ -71,7 +80,7 @@ def test_a_broken_trade_is_named_and_costs_none_of_its_neighbours(entries: list[
 def test_whatever_is_kept_or_told_can_be_stored_as_text(entry: object) -> None:
     parsed = parse(message([entry]))
     assert isinstance(parsed, Trades)
-    reason = rejection_reason(parsed.rejections)
+    reason = rejection_reason(parsed.refused)
     assert reason.encode()
     assert "\x00" not in reason
 
@@ -90,7 +99,8 @@ def test_no_message_stops_the_reader(raw: bytes) -> None:
 @pytest.mark.parametrize("raw", [b"[" * 100_000, b"9" * 5_000, b'{"type":"trade","data":' + b"[" * 100_000])
 def test_a_message_made_to_exhaust_a_parser_is_malformed(raw: bytes) -> None:
     assert isinstance(parse(raw), Malformed)
-    assert len(raw_text(raw)) == RAW_TEXT_LIMIT
+    assert RAW_TEXT_LIMIT - 5 < len(raw_text(raw)) <= RAW_TEXT_LIMIT
+    assert raw_text(raw).endswith(" bytes more were cut]")
 
 
 @pytest.mark.parametrize("price", [0, -1.5])
@@ -107,11 +117,11 @@ def test_a_time_in_the_far_future_is_kept_for_those_who_judge() -> None:
 
 
 def test_nan_written_as_javascript_does_costs_its_own_trade_only() -> None:
-    raw = b'{"data":[{"p":NaN,"s":"AAPL","t":1,"v":1},{"p":2,"s":"AAPL","t":1,"v":1}],"type":"trade"}'
+    raw = b'{"data":[{"p":NaN,"s":"AAPL","t":1e3,"v":1},{"p":2,"s":"AAPL","t":1e3,"v":1}],"type":"trade"}'
     parsed = parse(raw)
     assert isinstance(parsed, Trades)
     assert [index for index, _ in parsed.trades] == [1]
-    assert "price nan" in parsed.rejections[0]
+    assert "number nan" in parsed.refused[0].why
 
 
 @pytest.mark.parametrize(
@@ -146,5 +156,54 @@ def test_rows_carry_receipt_and_place_and_leave_out_codes_that_say_nothing() -> 
 
 
 def test_many_rejections_make_a_short_reason() -> None:
-    reason = rejection_reason([f"trade {number}: x" for number in range(9)])
+    reason = rejection_reason([Refused(number, "x", b"") for number in range(9)])
     assert reason == "trade 0: x; trade 1: x; trade 2: x; trade 3: x; trade 4: x; and 4 more"
+
+
+@pytest.mark.parametrize(("stamp", "milliseconds"), [
+    (1_700_000_000, 1_700_000_000_000), (1_700_000_000_123_456, 1_700_000_000_123),
+    (1_700_000_000_123_456_789, 1_700_000_000_123), (1_700_000_000_123, 1_700_000_000_123),
+    (1_700_000_000_123.0, 1_700_000_000_123), (1.7e9, 1_700_000_000_000),
+])
+def test_a_time_near_its_receipt_is_understood_in_whatever_unit_it_comes(stamp: float, milliseconds: int) -> None:
+    parsed = parse(message([SOUND | {"t": stamp}]))
+    assert isinstance(parsed, Trades)
+    assert [trade.t for _, trade in parsed.trades] == [milliseconds]
+    assert parsed.converted == (stamp != milliseconds)
+
+
+def test_a_time_in_seconds_of_another_year_is_left_to_those_who_judge() -> None:
+    parsed = parse(message([SOUND | {"t": 1_500_000_000}]))
+    assert isinstance(parsed, Trades)
+    assert [trade.t for _, trade in parsed.trades] == [1_500_000_000]
+
+
+def test_of_a_long_message_the_refused_trades_keep_their_own_text_and_the_others_flow() -> None:
+    entries: list[object] = [SOUND | {"s": f"S{number}"} for number in range(1_000)]
+    entries[500] = SOUND | {"p": "164.06", "note": "in the middle"}
+    raw = json.dumps({"data": entries, "type": "trade"}).encode()
+    parsed = parse(raw)
+    assert isinstance(parsed, Trades)
+    assert [index for index, _ in parsed.trades] == [index for index in range(1_000) if index != 500]
+    text = raw_text(raw, parsed.refused)
+    assert text == f"[of a message of {len(raw)} bytes, 1 of 1 refused trades]\ntrade 500: {json.dumps(entries[500])}"
+
+
+@given(st.integers(1, 400), st.integers(0, 60_000))
+def test_a_rejected_message_is_kept_within_bounds_and_says_how_much_was_cut(count: int, length: int) -> None:
+    entries = [SOUND | {"c": ["x" * length] * 40, "v": number} for number in range(count)] if length < 500 else [
+        SOUND | {"c": ["x" * length] * 40}]
+    raw = json.dumps({"data": entries, "type": "trade"}).encode()
+    parsed = parse(raw)
+    assert isinstance(parsed, Trades)
+    assert len(parsed.refused) == len(entries)
+    text = raw_text(raw, parsed.refused)
+    assert len(text) <= RAW_TEXT_LIMIT
+    if len(raw) <= RAW_TEXT_LIMIT:
+        assert text == raw.decode()
+    else:
+        first = parsed.refused[0]
+        said = int(text.split(" bytes more were cut")[0].rpartition("[")[2]) if "were cut" in text else 0
+        line = text.splitlines()[1].removeprefix("trade 0: ").partition(f" [{said} bytes")[0]
+        assert first.text.startswith(line.encode())
+        assert len(line) + said == len(first.text)

@@ -1,5 +1,6 @@
 """From a commit in Postgres to a record in Kafka, on the real engines, also when they are killed."""
 
+import json
 import os
 import signal
 import threading
@@ -20,9 +21,11 @@ from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_resources.connect import KafkaConnect
 from finlake_resources.kafka_access import KafkaAccess
+from spark.contracts.stream_rows import LONGEST_CAPTURED_TEXT, WIDEST_ROW_BYTES
 from tests.integration.stream.market import (
     FIRST_DAY,
     FIRST_TS,
+    INSERT,
     LAST_DAY,
     as_role,
     as_superuser,
@@ -150,6 +153,47 @@ def test_a_column_added_in_postgres_harms_nothing(stack: LocalStack, feed: psyco
     assert numbers(changes) == [1, 2, 3, 4]
     assert ["venue" in change.after for change in changes] == [False, True, True, False]
     assert [change.after["price_usd"] for change in changes] == [2.5, 3.5, 4.5, 5.5]
+
+
+def test_the_widest_row_of_postgres_passes(feed: psycopg.Connection, kafka: str) -> None:
+    of, start = new_id(), end_of(kafka)
+    values = [FIRST_TS, (of + '"' * 64)[:64], 2**63 - 1, 2**31 - 1, "\\" * 64, -1.2345678901234567e-300,
+              -1.2345678901234567e-300, FIRST_TS, ['"' * 7] * 32]
+    feed.execute(INSERT.format("(%s, %s, %s, %s, %s, %s, %s, %s, %s)").encode(), values)
+    feed.commit()
+    (change,) = changes_from(kafka, start, lambda found: len(found) == 1, of=values[1])
+    assert change.after["conditions"] == values[-1]
+    assert len(json.dumps(change.value)) < WIDEST_ROW_BYTES
+
+
+def test_a_message_in_the_log_that_nobody_reads_stops_nothing(
+    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: str,
+) -> None:
+    of, start = new_id(), end_of(kafka)
+    insert_trades(feed, of, [1])
+    with as_superuser(stack) as superuser:
+        for is_transactional in (True, False):
+            superuser.execute(
+                "SELECT pg_logical_emit_message(%s, 'finlake', repeat('x', 20000000))", [is_transactional])
+    insert_trades(feed, of, [2])
+    assert numbers(changes_from(kafka, start, lambda found: len(found) == 2, of=of)) == [1, 2]
+    assert connect.status(NAME).is_running
+
+
+def test_a_wide_text_in_a_column_that_somebody_added_is_cut_and_stops_nothing(
+    stack: LocalStack, feed: psycopg.Connection, kafka: str,
+) -> None:
+    of, start = new_id(), end_of(kafka)
+    with as_superuser(stack) as superuser:
+        superuser.execute("ALTER TABLE ods.finnhub_trades ADD COLUMN note text")
+        try:
+            insert_trades(feed, of, [1])
+            superuser.execute("UPDATE ods.finnhub_trades SET note = repeat('x', 5000000) WHERE connection_id = %s", [of])
+        finally:
+            superuser.execute("ALTER TABLE ods.finnhub_trades DROP COLUMN note")
+    insert_trades(feed, of, [2])
+    changes = changes_from(kafka, start, lambda found: len(found) == 3, of=of)
+    assert [len(change.after.get("note") or "") for change in changes] == [0, LONGEST_CAPTURED_TEXT, 0]
 
 
 def test_a_lost_slot_leads_to_a_re_read_and_loses_nothing(

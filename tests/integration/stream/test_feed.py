@@ -143,6 +143,48 @@ def test_a_captured_session_is_stored_trade_by_trade_in_its_own_order(
     assert fetch(ods, "SELECT count(*) FROM ods.rejected_messages") == [(0,)]
 
 
+def test_odd_and_oversized_messages_are_kept_as_text_and_what_is_sound_flows(
+    ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed,
+) -> None:
+    sound = {"c": ["1"], "p": 164.06, "s": "AAPL", "t": 1700001000480, "v": 4}
+    bloated = sound | {"c": ["x" * 1_000] * 1_300}
+    with start_feed() as feed:
+        vendor.wait_for_subscriber()
+        vendor.order(messages=[json.dumps({"type": "trade", "data": data}) for data in (
+            [sound, bloated, sound], [sound | {"p": 5e13}, sound | {"t": 1700001000480.0}])])
+        wait_until(lambda: trades(ods) == 3, "the sound trades in Postgres")
+        # Too large to be read at all: the connection ends, and the next one goes on.
+        vendor.order(messages=["x" * 5_000_000])
+        wait_until(lambda: feed.metric("disconnects_total") == 1, "the end of the connection")
+        vendor.wait_for_subscriber()
+        vendor.order(messages=[json.dumps({"type": "trade", "data": [sound]})])
+        wait_until(lambda: trades(ods) == 4, "a trade of the next connection")
+        assert feed.stop() == 0
+    first, second, third = fetch(ods, "SELECT reason, raw_text FROM ods.rejected_messages ORDER BY received_ts")
+    assert first[0] == "trade 1: 1300 condition codes, more than 32"
+    assert first[1].startswith("[of a message of 13")
+    assert "trade 1: {" in first[1]
+    assert first[1].endswith(" bytes more were cut]")
+    assert json.loads(second[1])["data"][0]["p"] == 5e13
+    assert third[0].startswith("larger than 4194304 bytes")
+
+
+def test_a_trade_that_only_postgres_refuses_costs_none_of_its_neighbours(
+    ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed,
+) -> None:
+    ods.execute("ALTER TABLE ods.finnhub_trades ADD CONSTRAINT none_at_13 CHECK (price_usd <> 13)")
+    sound = {"c": None, "s": "AAPL", "t": 1700001000480, "v": 4}
+    with start_feed() as feed:
+        vendor.wait_for_subscriber()
+        vendor.order(messages=[json.dumps({"type": "trade", "data": [sound | {"p": price} for price in range(1, 30)]})])
+        wait_until(lambda: trades(ods) == 28, "the other trades in Postgres")
+        assert feed.stop() == 0
+    ((reason, text),) = fetch(ods, "SELECT reason, raw_text FROM ods.rejected_messages")
+    assert reason.startswith("trade 12: ")
+    assert "none_at_13" in reason
+    assert json.loads(text)["price_usd"] == 13
+
+
 def test_all_that_was_received_is_written_when_the_feed_is_asked_to_stop(
     ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed,
 ) -> None:

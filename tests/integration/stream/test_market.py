@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deploy.local.postgres import provision
 from deploy.local.stack import LocalStack
-from tests.integration.stream.market import FIRST_DAY, LAST_DAY, as_role, as_superuser, insert_trades, new_id
+from spark.contracts.stream_rows import objection_to_trade
+from tests.integration.stream.market import FIRST_DAY, FIRST_TS, LAST_DAY, as_role, as_superuser, insert_trades, new_id
 
 pytestmark = pytest.mark.stack
 
@@ -169,3 +173,48 @@ def test_only_the_tables_of_the_stream_lose_days(stack: LocalStack, relation: st
 def test_a_cluster_is_provisioned_again_without_harm(stack: LocalStack, day_of_five: None) -> None:
     provision(stack.layout, stack.settings().ports.postgres)
     assert rows_of_the_day(stack) == 5
+
+
+told = st.fixed_dictionaries({
+    "connection_id": st.sampled_from(["c", "", "c" * 64, "c" * 65, "\u00e9"]),
+    "symbol": st.sampled_from(["AAPL", "IC MARKETS:1", "", "A" * 64, "A" * 65, "\u00c4", "a\nb", "\x7f", "~ \"'\\\\"]),
+    "price_usd": st.floats() | st.sampled_from([5e13, 1e13, -1e13, 9.9e12, 0.0]), "volume_shares": st.floats(-1e13, 1e13),
+    "trade_ts": st.datetimes(datetime(1900, 1, 1), datetime(2300, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    "conditions": st.sampled_from(
+        [None, [], ["1", "12"], ["1"] * 32, ["1"] * 33, ["x" * 255], ["x" * 256], ["\n"], ["", ""], ["\u00e9"], ["x" * 5] * 42]),
+})
+
+
+def test_postgres_takes_what_the_contract_takes(stack: LocalStack) -> None:
+    with as_role(stack, "feed") as feed:
+        feed.execute("SELECT ods.ensure_partitions(%s, %s)", [FIRST_DAY, LAST_DAY])
+
+        @settings(max_examples=300)
+        @given(told)
+        def judge(trade: dict[str, Any]) -> None:
+            try:
+                with feed.transaction(force_rollback=True):
+                    feed.execute(
+                        "INSERT INTO ods.finnhub_trades VALUES (%(received_ts)s, %(connection_id)s, 1, 0, %(symbol)s, "
+                        "%(price_usd)s, %(volume_shares)s, %(trade_ts)s, %(conditions)s)", trade | {"received_ts": FIRST_TS})
+                is_taken = True
+            except psycopg.errors.CheckViolation:
+                is_taken = False
+            assert is_taken == (objection_to_trade(**trade | {"conditions": trade["conditions"] or []}) is None)
+
+        judge()
+
+
+@pytest.mark.parametrize("conditions", ["{{a,b},{c,d}}", "[5:6]={a,b}", "{a,NULL}"])
+def test_an_array_that_change_capture_would_stumble_over_is_refused(stack: LocalStack, conditions: str) -> None:
+    with as_role(stack, "feed") as feed:
+        feed.execute("SELECT ods.ensure_partitions(%s, %s)", [FIRST_DAY, LAST_DAY])
+        with pytest.raises(psycopg.errors.CheckViolation, match="conditions_are_few"):
+            feed.execute("INSERT INTO ods.finnhub_trades VALUES (%s, 'c', 1, 0, 'AAPL', 1, 1, now(), %s::text[])",
+                         [FIRST_TS, conditions])
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_but_the_superuser_writes_a_message_into_the_log(stack: LocalStack, role: str) -> None:
+    with as_role(stack, role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("SELECT pg_logical_emit_message(false, 'x', 'y')")

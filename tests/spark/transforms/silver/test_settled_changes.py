@@ -75,6 +75,7 @@ def test_new_rows_of_a_later_piece_are_those_that_an_earlier_one_lacks(sequence:
     ({"volume_shares": -0.5}, "volume_negative"), ({"volume_shares": 0.0}, ""),
     ({"trade_ts": NOW + timedelta(seconds=60)}, ""),
     ({"trade_ts": NOW + timedelta(seconds=60, microseconds=1)}, "future_time"),
+    ({"trade_ts": datetime(1970, 1, 20, tzinfo=UTC)}, "past_time"),
 ])
 def test_a_flaw_is_named_by_the_rules_of_the_live_tables(values: dict[str, Any], flaw: str) -> None:
     assert trades(frame(change(1, **values)))["flaw"].to_list() == [flaw]

@@ -21,6 +21,8 @@ EXACTLY_ONCE = "exactly.once.support"
 
 _REQUEST_TIMEOUT_S = 30
 
+_CAUSE = "Caused by: "
+
 # The worker waited for Kafka, or for its leader, longer than its own limit. It answers both with 500, as it does what no
 # repetition cures: a class of connector that it has not got.
 _PASSING_ERRORS = ("Request timed out", "IO Error trying to forward")
@@ -76,10 +78,25 @@ class ConnectorStatus:
 
     @property
     def failure(self) -> str | None:
-        """First line of the trace of what failed, None when nothing has."""
+        """First line of the trace of what failed, and of what caused it at last; None when nothing has."""
         states = [(self.state, self.trace), *((task.state, task.trace) for task in self.tasks)]
         traces = [trace or "no reason given" for state, trace in states if state == "FAILED"]
-        return traces[0].strip().splitlines()[0] if traces else None
+        if not traces:
+            return None
+        lines = traces[0].strip().splitlines()
+        causes = [line.removeprefix(_CAUSE).strip() for line in lines if line.startswith(_CAUSE)]
+        return f"{lines[0]}; because of {causes[-1]}" if causes else lines[0]
+
+
+@dataclass(frozen=True)
+class ConnectorFailure:
+    """Why a connector does not run, and the place of the change that it cannot pass, as far as that is known."""
+
+    reason: str
+    record: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason} (at {self.record})" if self.record else self.reason
 
 
 @dataclass(frozen=True)
@@ -135,6 +152,26 @@ class KafkaConnect:
         )
         return ConnectorStatus(name, connector["state"], connector.get("trace"), tuple(tasks))
 
+    def explain(self, status: ConnectorStatus) -> ConnectorFailure | None:
+        """Why a connector of this status has failed, with the change it stands before; None when it has not.
+
+        A connector that fails again at the same place cannot pass the change there.
+        """
+        reason = status.failure
+        if reason is None:
+            return None
+        try:
+            return ConnectorFailure(reason, self.place(status.name))
+        except ConnectError:
+            # The reason is worth telling without the place.
+            return ConnectorFailure(reason)
+
+    def place(self, name: str) -> str:
+        """The place in Postgres's log up to which a connector's changes are in Kafka, in words; empty when it has none."""
+        told = self._ask("GET", f"{_path(name)}/offsets")["offsets"]
+        lsn = told[0]["offset"].get("lsn") if told and told[0]["offset"] else None
+        return "" if lsn is None else f"the first change after LSN {lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
     def wait_until_running(self, name: str, timeout_s: float = 60) -> ConnectorStatus:
         """Wait until the connector and its tasks run. Raises ConnectorFailed, or ConnectorNotReady after `timeout_s`."""
         from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
@@ -164,6 +201,23 @@ class KafkaConnect:
                 f"connector {name} is {status.state} (tasks: {tasks}) after {timeout_s:.0f} s; see the worker's log"
             ) from error
 
+    def wait_until_steady(self, name: str, for_s: float) -> None:
+        """See that a running connector still runs after `for_s` seconds: one that has failed is RUNNING while it starts, and
+        fails again when it meets its cause. Raises ConnectorFailed."""
+        from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+        def runs() -> bool:
+            failure = self.explain(self.status(name))
+            if failure is not None:
+                raise ConnectorFailed(
+                    f"connector {name} fails again: {failure}; capture_keeper goes on trying, mend the cause meanwhile")
+            return True
+
+        try:
+            Retrying(retry=retry_if_result(bool), stop=stop_after_delay(for_s), wait=wait_fixed(0.5))(runs)
+        except RetryError:
+            return
+
     def exactly_once_objections(self, name: str) -> tuple[str, ...]:
         """What the worker and the connector's plugin have against exactly-once delivery as they are set up now.
 
@@ -181,6 +235,10 @@ class KafkaConnect:
     def restart_failed(self, name: str) -> None:
         """Restart what of the connector has failed; the rest goes on."""
         self._ask("POST", f"{_path(name)}/restart?includeTasks=true&onlyFailed=true")
+
+    def restart(self, name: str) -> None:
+        """Restart the connector and all of its tasks."""
+        self._ask("POST", f"{_path(name)}/restart?includeTasks=true&onlyFailed=false")
 
     def resume(self, name: str) -> None:
         """Go on after `stop`, or after somebody's pause."""

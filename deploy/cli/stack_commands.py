@@ -71,17 +71,26 @@ def down(home: Home = DEFAULT_HOME) -> None:
 
 @app.command()
 def status(home: Home = DEFAULT_HOME) -> None:
-    """Show every service; exit code 1 unless all run that the settings allow."""
+    """Show every service and connector; exit code 1 unless all run that the settings allow."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    services = open_stack(home).status()
+    from deploy.local.connectors import connector_faults
+
+    stack = open_stack(home)
+    services = stack.status()
     table = Table("service", "state", "port", "detail", box=None)
     for entry in services:
         mark = MARKS[entry.state]
         table.add_row(entry.name, f"[{mark}]{entry.state}[/{mark}]", str(entry.port or ""), entry.detail)
+    worker = next(entry for entry in services if entry.name == "kafka_connect")
+    faults = connector_faults(stack.layout, stack.settings().ports) if worker.state == "running" else {}
+    for name, wrong in faults.items():
+        state, mark = ("failed", "red") if wrong else ("running", "green")
+        table.add_row(f"  connector {name}", f"[{mark}]{state}[/{mark}]", "", escape("; ".join(wrong)))
     Console().print(table)
-    if any(entry.state not in {"running", "left out"} for entry in services):
+    if any(faults.values()) or any(entry.state not in {"running", "left out"} for entry in services):
         raise typer.Exit(1)
 
 

@@ -11,11 +11,15 @@ from pathlib import Path
 
 from deploy.local.layout import REPOSITORY, Layout
 from deploy.local.ports import LOOPBACK, Ports
-from finlake_resources.connect import KafkaConnect
+from finlake_resources.connect import ConnectError, KafkaConnect
 
 FOLDER = REPOSITORY / "deploy" / "connectors"
 
+CONNECTOR = "finlake-ods"
+"""The connector that captures the changes of the market's tables."""
+
 RUNNING_WITHIN_S = 240
+STEADY_S = 5
 
 
 def wanted_connectors(places: Mapping[str, str], folder: Path = FOLDER) -> dict[str, dict[str, str]]:
@@ -49,7 +53,34 @@ def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ..
     for name, config in wanted_connectors(local_places(layout, ports)).items():
         changed[name] = connect.register(name, config)
         connect.resume(name)
-        if name in known:
+        had_failed = name in known and connect.status(name).failure is not None
+        if had_failed:
             connect.restart_failed(name)
         connect.wait_until_running(name, timeout_s=RUNNING_WITHIN_S)
+        if had_failed:
+            connect.wait_until_steady(name, STEADY_S)
     return {name: settings for name, settings in changed.items() if settings}
+
+
+def connector_faults(layout: Layout, ports: Ports) -> dict[str, list[str]]:
+    """What is wrong with every connector, by name; also that it cannot be asked."""
+    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}", patience_s=3)
+    found = {}
+    for name, wanted in wanted_connectors(local_places(layout, ports)).items():
+        try:
+            found[name] = faults_of(connect, name, wanted)
+        except ConnectError as problem:
+            found[name] = [str(problem)]
+    return found
+
+
+def faults_of(connect: KafkaConnect, name: str, wanted: Mapping[str, str]) -> list[str]:
+    """What is wrong with a connector, in words: settings, state, why it failed and at which change. Raises ConnectError."""
+    status = connect.status(name)
+    failure = connect.explain(status)
+    faults = [f"{setting} is not as in deploy/connectors" for setting in connect.drift(name, wanted)]
+    if failure is not None:
+        faults.append(f"it has failed: {failure}")
+    elif not status.is_running:
+        faults.append(f"it is {status.state}" if status.tasks else "it has no task")
+    return faults

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from deploy.local import host
-from deploy.local.connectors import local_places, wanted_connectors
+from deploy.local.connectors import faults_of, local_places, wanted_connectors
 from deploy.local.jars import missing_jars, required_jars, some_names
 from deploy.local.java import SUPPORTED_MAJORS, find_java, inspect
 from deploy.local.layout import Layout
@@ -194,21 +194,11 @@ def _connectors(stack: LocalStack) -> Iterator[Finding]:
     connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}", stack.layout.connect_password, patience_s=5)
     for name, wanted in wanted_connectors(local_places(stack.layout, ports)).items():
         try:
-            faults = _faults_of(connect, name, wanted)
+            faults = [*faults_of(connect, name, wanted), *connect.exactly_once_objections(name)]
         except ConnectError as problem:
             faults = [str(problem)]
-        remedy = "run `finlake up`, which registers and restarts it; see `finlake logs kafka_connect`"
+        remedy = "see `finlake logs capture_keeper`, which restarts it; run `finlake up`, which registers it too"
         yield Finding(f"connector {name}", not faults, "; ".join(faults) or "runs as it should", remedy)
-
-
-def _faults_of(connect: KafkaConnect, name: str, wanted: Mapping[str, str]) -> list[str]:
-    faults = [f"{setting} is not as in deploy/connectors" for setting in connect.drift(name, wanted)]
-    status = connect.status(name)
-    if status.failure:
-        faults.append(status.failure)
-    elif not status.is_running:
-        faults.append(f"it is {status.state}")
-    return [*faults, *connect.exactly_once_objections(name)]
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -31,6 +31,7 @@ class Ports:
     clickhouse: int = 18123
     trade_feed: int = 18101
     clickhouse_sink: int = 18102
+    capture_keeper: int = 18103
 
     def of(self, service: str) -> int | None:
         """The port on which a service serves its clients, None for one that does not listen."""

@@ -54,6 +54,8 @@ def probe(service: str, layout: Layout, settings: Settings, started: int) -> Non
             _get(f"http://{LOOPBACK}:{ports.clickhouse}/ping")
         case "trade_feed":
             _get(f"http://{LOOPBACK}:{ports.trade_feed}/metrics")
+        case "capture_keeper":
+            _get(f"http://{LOOPBACK}:{ports.capture_keeper}/metrics")
         case "clickhouse_sink":
             _get(f"http://{LOOPBACK}:{ports.clickhouse_sink}/metrics")
         case "sample_sources":

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from deploy.local import kafka
+from deploy.local.connectors import CONNECTOR
 from deploy.local.errors import StackError
 from deploy.local.java import Java
 from deploy.local.layout import Layout
@@ -39,6 +40,7 @@ SERVICES: Mapping[str, Service] = {
         Service("postgres", 10, 60, stop_signal="INT"),
         Service("kafka", 15, 120, stop_within_s=60),
         Service("kafka_connect", 30, 180, frozenset({"postgres", "kafka"}), stop_within_s=60),
+        Service("capture_keeper", 45, 60, frozenset({"kafka_connect"})),
         Service("clickhouse", 20, 90, stop_within_s=30),
         Service("sample_sources", 20, 90),
         Service("clickhouse_sink", 50, 60, frozenset({"kafka", "clickhouse"}), stop_within_s=30),
@@ -106,6 +108,8 @@ def command_of(
             )
         case "trade_feed":
             return _service("trade_feed", "--metrics-port", ports.trade_feed)
+        case "capture_keeper":
+            return _service("capture_keeper", "--connector", CONNECTOR, "--metrics-port", ports.capture_keeper)
         case "clickhouse_sink":
             return _service("clickhouse_sink", "--metrics-port", ports.clickhouse_sink, "--instance", "local")
         case "dagster_webserver":

@@ -36,6 +36,8 @@ class Worker:
     objections: list[str] = field(default_factory=list)
     first_answers: list[tuple[int, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    lsn: int | None = None
+    trace: str = TRACE
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         self.asked.append(f"{method} {path}")
@@ -53,10 +55,13 @@ class Worker:
             return 200, self.configs[NAME]
         if path == f"/connectors/{NAME}/status":
             tasks = [
-                {"id": number, "state": state, "worker_id": "w", **({"trace": TRACE} if state == "FAILED" else {})}
+                {"id": number, "state": state, "worker_id": "w", **({"trace": self.trace} if state == "FAILED" else {})}
                 for number, state in enumerate(self.task_states)
             ]
             return 200, {"name": NAME, "connector": {"state": "RUNNING", "worker_id": "w"}, "tasks": tasks}
+        if path == f"/connectors/{NAME}/offsets":
+            offset = {"lsn": self.lsn, "txId": 7} if self.lsn else None
+            return 200, {"offsets": [{"partition": {"server": "finlake"}, "offset": offset}] if self.lsn is not None else []}
         return 204, None
 
 
@@ -196,3 +201,26 @@ def test_verbs_reach_their_connector(connect: KafkaConnect, worker: Worker) -> N
         f"PUT /connectors/{NAME}/resume", f"PUT /connectors/{NAME}/stop",
         f"POST /connectors/{NAME}/restart?includeTasks=true&onlyFailed=true",
     ]
+
+
+@pytest.mark.parametrize(("lsn", "record"), [
+    (None, ""), (0, ""), ((1 << 32) + 0x16B3748, "the first change after LSN 1/16B3748"),
+])
+def test_a_failure_is_told_with_its_cause_and_the_change_it_stands_before(
+    worker: Worker, connect: KafkaConnect, lsn: int | None, record: str,
+) -> None:
+    worker.configs[NAME], worker.lsn = dict(CONFIG), lsn
+    assert connect.explain(connect.status(NAME)) is None
+    worker.task_states = ["FAILED"]
+    worker.trace = "A: the task\n\tat x\nCaused by: B: the send\n\tat y\nCaused by: C: 1391737 bytes\n\tat z"
+    failure = connect.explain(connect.status(NAME))
+    assert failure is not None
+    assert (failure.reason, failure.record) == ("A: the task; because of C: 1391737 bytes", record)
+
+
+def test_a_connector_that_fails_again_is_not_taken_for_one_that_runs(worker: Worker, connect: KafkaConnect) -> None:
+    worker.configs[NAME] = dict(CONFIG)
+    connect.wait_until_steady(NAME, for_s=0.1)
+    worker.task_states = ["FAILED"]
+    with pytest.raises(ConnectorFailed, match="fails again: org.example.Broken"):
+        connect.wait_until_steady(NAME, for_s=0.1)

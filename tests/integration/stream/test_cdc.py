@@ -157,11 +157,12 @@ def test_a_column_added_in_postgres_harms_nothing(stack: LocalStack, feed: psyco
 
 def test_the_widest_row_of_postgres_passes(feed: psycopg.Connection, kafka: str) -> None:
     of, start = new_id(), end_of(kafka)
-    values = [FIRST_TS, (of + '"' * 64)[:64], 2**63 - 1, 2**31 - 1, "\\" * 64, -1.2345678901234567e-300,
+    widest_id = (of + '"' * 64)[:64]
+    values = [FIRST_TS, widest_id, 2**63 - 1, 2**31 - 1, "\\" * 64, -1.2345678901234567e-300,
               -1.2345678901234567e-300, FIRST_TS, ['"' * 7] * 32]
     feed.execute(INSERT.format("(%s, %s, %s, %s, %s, %s, %s, %s, %s)").encode(), values)
     feed.commit()
-    (change,) = changes_from(kafka, start, lambda found: len(found) == 1, of=values[1])
+    (change,) = changes_from(kafka, start, lambda found: len(found) == 1, of=widest_id)
     assert change.after["conditions"] == values[-1]
     assert len(json.dumps(change.value)) < WIDEST_ROW_BYTES
 

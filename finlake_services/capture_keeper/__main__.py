@@ -1,0 +1,46 @@
+"""Run the keeper: `python -m finlake_services.capture_keeper --connector NAME --metrics-port N`."""
+
+import signal
+import time
+from threading import Event
+from typing import Annotated
+
+import structlog
+import typer
+from prometheus_client import start_http_server
+
+from finlake_resources.connect import KafkaConnect
+from finlake_resources.environment import read_environment
+from finlake_resources.settings import settings_for
+from finlake_services.capture_keeper.keeper import LOOK_S, Keeper
+from finlake_services.capture_keeper.metrics import KeeperMetrics
+
+# The keeper asks again by itself.
+_PATIENCE_S = 2.0
+
+
+def main(
+    connector: Annotated[str, typer.Option(help="Name of the connector to look after.")],
+    metrics_port: Annotated[int, typer.Option(min=1, max=65535, help="Loopback port of Prometheus metrics.")],
+) -> None:
+    """Start a failed connector again, until stopped by SIGINT or SIGTERM."""
+    structlog.configure(processors=[
+        structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.JSONRenderer(),
+    ])
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stream = settings_for(read_environment()).stream
+    metrics = KeeperMetrics()
+    connect = KafkaConnect(stream.connect_url, patience_s=_PATIENCE_S)
+    keeper = Keeper(connector, connect, metrics, time.monotonic)
+    start_http_server(metrics_port, "127.0.0.1", metrics.registry)
+    structlog.get_logger().info("keeper start", connector=connector, connect=stream.connect_url, metrics_port=metrics_port)
+    while not stop.is_set():
+        keeper.look()
+        stop.wait(LOOK_S)
+
+
+if __name__ == "__main__":
+    typer.run(main)

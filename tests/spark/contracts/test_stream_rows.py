@@ -49,7 +49,7 @@ def test_what_one_part_of_the_chain_lets_in_the_next_one_takes(tmp_path: Path) -
 
 def test_change_capture_passes_on_bounded_texts_and_no_message_of_the_log() -> None:
     assert CONNECTOR[f"column.truncate.to.{LONGEST_CAPTURED_TEXT}.chars"] == "ods[.].*[.].*"
-    assert CONNECTOR["slot.stream.params"] == "messages=false"
+    assert CONNECTOR["message.prefix.exclude.list"] == ".*"
     assert re.search(r"REVOKE ALL ON FUNCTION pg_logical_emit_message\(", DDL)
 
 

@@ -64,7 +64,7 @@ def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ..
 
 def connector_faults(layout: Layout, ports: Ports) -> dict[str, list[str]]:
     """What is wrong with every connector, by name; also that it cannot be asked."""
-    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}", patience_s=3)
+    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}", layout.connect_password, patience_s=3)
     found = {}
     for name, wanted in wanted_connectors(local_places(layout, ports)).items():
         try:

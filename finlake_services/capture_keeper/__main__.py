@@ -33,7 +33,7 @@ def main(
         signal.signal(number, lambda *_: stop.set())
     stream = settings_for(read_environment()).stream
     metrics = KeeperMetrics()
-    connect = KafkaConnect(stream.connect_url, patience_s=_PATIENCE_S)
+    connect = KafkaConnect(stream.connect_url, stream.connect_password_file, patience_s=_PATIENCE_S)
     keeper = Keeper(connector, connect, metrics, time.monotonic)
     start_http_server(metrics_port, "127.0.0.1", metrics.registry)
     structlog.get_logger().info("keeper start", connector=connector, connect=stream.connect_url, metrics_port=metrics_port)

@@ -155,7 +155,7 @@ def test_a_column_added_in_postgres_harms_nothing(stack: LocalStack, feed: psyco
     assert [change.after["price_usd"] for change in changes] == [2.5, 3.5, 4.5, 5.5]
 
 
-def test_the_widest_row_of_postgres_passes(feed: psycopg.Connection, kafka: str) -> None:
+def test_the_widest_row_of_postgres_passes(feed: psycopg.Connection, kafka: KafkaAccess) -> None:
     of, start = new_id(), end_of(kafka)
     widest_id = (of + '"' * 64)[:64]
     values = [FIRST_TS, widest_id, 2**63 - 1, 2**31 - 1, "\\" * 64, -1.2345678901234567e-300,
@@ -168,7 +168,7 @@ def test_the_widest_row_of_postgres_passes(feed: psycopg.Connection, kafka: str)
 
 
 def test_a_message_in_the_log_that_nobody_reads_stops_nothing(
-    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: str,
+    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: KafkaAccess,
 ) -> None:
     of, start = new_id(), end_of(kafka)
     insert_trades(feed, of, [1])
@@ -182,7 +182,7 @@ def test_a_message_in_the_log_that_nobody_reads_stops_nothing(
 
 
 def test_a_wide_text_in_a_column_that_somebody_added_is_cut_and_stops_nothing(
-    stack: LocalStack, feed: psycopg.Connection, kafka: str,
+    stack: LocalStack, feed: psycopg.Connection, kafka: KafkaAccess,
 ) -> None:
     of, start = new_id(), end_of(kafka)
     with as_superuser(stack) as superuser:

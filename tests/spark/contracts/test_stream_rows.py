@@ -39,7 +39,7 @@ def test_postgres_has_the_constraints_of_the_contract_and_no_other(relation: str
 
 
 def test_what_one_part_of_the_chain_lets_in_the_next_one_takes(tmp_path: Path) -> None:
-    broker = kafka.broker_properties(tmp_path, Ports())
+    broker = kafka.broker_properties(tmp_path, Ports(), "unused")
     assert int(CONNECTOR["producer.override.max.request.size"]) == MAX_RECORD_BYTES
     assert int(CONNECTOR["producer.override.batch.size"]) <= MAX_RECORD_BYTES
     assert isinstance(broker["message.max.bytes"], int)

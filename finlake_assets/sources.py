@@ -84,8 +84,9 @@ def _closed_by(obtained_ts: datetime, calendar: TradingCalendar) -> date:
 
 
 def newest_date(file: StooqFile) -> date | None:
-    """The newest date in a file, wherever it stands; None when bronze cannot open the file or no line has a date."""
+    """The newest date in a file, wherever it stands; None when bronze leaves the file out or no line has a date."""
     try:
-        return open_file(file.content).last_date()
+        opened = open_file(file.content)
     except UnreadableFileError:
         return None
+    return None if opened.contradicts_itself else opened.last_date()

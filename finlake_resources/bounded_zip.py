@@ -14,6 +14,7 @@ MAX_MEMBERS = 100_000
 MAX_RATIO = 200
 """Unpacked to packed bytes of a member: text of prices and news comes to 3 to 10."""
 _MEMBER_HEADER_BYTES = 1024
+_SHOWN_CHARACTERS = 200
 
 BROKEN = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError,
@@ -100,3 +101,8 @@ def latest_ts(member: zipfile.ZipInfo) -> datetime | None:
     except ValueError:
         return None
     return None if written.year == 1980 else written + _LATEST_ZONE  # noqa: PLR2004 - where zip's calendar begins
+
+
+def shown(name: str) -> str:
+    """A stranger's name as it may be printed: one line, no control characters, not too long."""
+    return "".join(character if character.isprintable() else "?" for character in name[:_SHOWN_CHARACTERS])

@@ -9,8 +9,6 @@ import hashlib
 import io
 import logging
 import re
-import zipfile
-import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +23,8 @@ from zoneinfo import ZoneInfo
 from dagster import ConfigurableResource
 from pydantic import Field
 
-from finlake_resources.source_errors import AccessDenied, CorruptFile, NotData, SourceUnavailable
+from finlake_resources import bounded_http, bounded_zip
+from finlake_resources.source_errors import AccessDenied, CorruptFile, NotData, SourceUnavailable, TooLargeError
 
 if TYPE_CHECKING:
     import httpx
@@ -43,6 +42,8 @@ _GKG_URL = re.compile(r"/\d{14}\.gkg\.csv\.zip$")
 # A probe holds some whole lines (108 bytes on average); the search ends with a piece of about 200 slots.
 _PROBE_BYTES = 1024
 _SEARCH_BYTES = 64 * 1024
+# The list had 128 MB in 2026 and grows by 11 a year.
+_MAX_LIST_BYTES = 1024**3
 # The list is ascending but for strays; reading on this far past the wanted slots finds them.
 _LIST_SLACK = timedelta(days=1)
 
@@ -145,22 +146,15 @@ def unzip_slot(body: bytes, label: datetime, max_raw_bytes: int) -> bytes:
     member_name = f"{label.strftime(STAMP_FORMAT)}.gkg.csv"
     next_step = "Materialize the day again; if it stays so, the file is damaged at the source"
     try:
-        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        with bounded_zip.open_archive(io.BytesIO(body), name) as archive:
             members = archive.infolist()
             if [member.filename for member in members] != [member_name]:
-                found = ", ".join(member.filename for member in members[:3])
+                found = ", ".join(bounded_zip.shown(member.filename) for member in members[:3])
                 raise CorruptFile(name, f"it holds {found or 'nothing'} instead of {member_name}", next_step)
-            if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise CorruptFile(name, f"it is packed by method {members[0].compress_type}, not deflate", next_step)
-            if members[0].file_size > max_raw_bytes:
-                raise CorruptFile(
-                    name, f"it would unpack to {members[0].file_size} bytes, above the bound of {max_raw_bytes}",
-                    next_step,
-                )
-            with archive.open(members[0]) as stream:
-                # Reads no further than the declared size, whatever the stream would unpack to.
-                return stream.read()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+            return bounded_zip.member_bytes(archive, members[0], name, max_bytes=max_raw_bytes, next_step=next_step)
+    except TooLargeError as error:
+        raise CorruptFile(name, error.reason, next_step) from error
+    except bounded_zip.BROKEN as error:
         raise CorruptFile(name, f"it is no sound zip ({error})", next_step) from error
 
 
@@ -169,12 +163,12 @@ class _SlotNotThereError(Exception):
 
 
 class _SlotDamagedError(Exception):
-    """A body that disagrees with the list or cannot be unpacked; the message says how."""
+    """A body that disagrees with the list or cannot be unpacked; the message says how. None is one not read to its end."""
 
-    def __init__(self, reason: str, body: bytes) -> None:
+    def __init__(self, reason: str, body: bytes | None) -> None:
         super().__init__(reason)
-        self.md5 = _md5(body)
-        self.zip_bytes = len(body)
+        self.md5 = "" if body is None else _md5(body)
+        self.zip_bytes = 0 if body is None else len(body)
 
 
 class _Pace:
@@ -251,7 +245,8 @@ def _probe(client: "httpx.Client", url: str, offset: int) -> datetime | None:
         _require_success(response)
         if response.status_code != 206:
             raise NotData(url, "it offers ranges but gives the whole list", "Set whole_list_bytes above its size")
-        lines = response.read().decode("ascii", errors="replace").split("\n")[1:]
+        piece = bounded_http.body(response, url, max_bytes=_PROBE_BYTES)
+    lines = piece.decode("ascii", errors="replace").split("\n")[1:]
     return next((label for label in map(line_label, lines) if label is not None), None)
 
 
@@ -264,7 +259,7 @@ def _read_list(
     with _answer(client, url, f"{start}-" if start else None) as response:
         _require_success(response)
         # A piece begins within a line; the rest of that line is of an earlier slot, whatever it says.
-        for line in response.iter_lines():
+        for line in bounded_http.lines(response, url, max_bytes=_MAX_LIST_BYTES):
             label = line_label(line)
             if label is None:
                 continue
@@ -288,8 +283,8 @@ class GdeltFeed(ConfigurableResource[None]):
     backoff_seconds: float = Field(default=1, ge=0, description="First pause between tries; it doubles.")
     connect_timeout_seconds: float = Field(default=10, gt=0)
     read_timeout_seconds: float = Field(default=60, gt=0)
-    max_zip_bytes: int = Field(default=128 * 1024 * 1024, description="A larger body is not downloaded to its end.")
-    max_raw_bytes: int = Field(default=512 * 1024 * 1024, description="A zip that unpacks to more is corrupt.")
+    max_zip_bytes: int = Field(default=64 * 1024 * 1024, description="A larger body is not downloaded to its end.")
+    max_raw_bytes: int = Field(default=128 * 1024 * 1024, description="A zip that unpacks to more is corrupt.")
     whole_list_bytes: int = Field(
         default=4 * 1024 * 1024, ge=0, description="A master list above this size is searched by ranges.",
     )
@@ -326,7 +321,7 @@ class GdeltFeed(ConfigurableResource[None]):
             limits=httpx.Limits(max_connections=self.concurrency),
             follow_redirects=True, max_redirects=5,
             # Offsets and sizes are of the file itself.
-            headers={"accept-encoding": "identity"},
+            headers=bounded_http.UNPACKED,
         )
 
     def _url(self, path: str) -> str:
@@ -421,11 +416,8 @@ class GdeltFeed(ConfigurableResource[None]):
             if response.status_code in (404, 410):
                 raise _SlotNotThereError
             _require_success(response)
-            parts, size = [], 0
-            for part in response.iter_bytes():
-                parts.append(part)
-                size += len(part)
-                if size > self.max_zip_bytes:
-                    reason = f"the body exceeds the bound of {self.max_zip_bytes} bytes"
-                    raise _SlotDamagedError(reason, b"".join(parts))
-            return b"".join(parts)
+            try:
+                return bounded_http.body(response, str(response.request.url), max_bytes=self.max_zip_bytes)
+            except TooLargeError as error:
+                reason = f"the body exceeds the bound of {self.max_zip_bytes} bytes"
+                raise _SlotDamagedError(reason, None) from error

@@ -22,6 +22,7 @@ from dagster import ConfigurableResource
 from pydantic import Field
 
 from finlake_resources import bounded_http, bounded_zip
+from finlake_resources.bounded_zip import shown
 from finlake_resources.source_errors import (
     AccessDenied,
     ApiKeyNeeded,
@@ -59,7 +60,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PEEKED_MEMBERS = 5
 _PEEKED_BYTES = 64 * 1024
 _SHOWN_CODES = 5
-_SHOWN_NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -309,12 +309,6 @@ def _require_prices_of(content: bytes, code: str, name: str, kind: SourceKind) -
         if found.lower() != code:
             raise NotData(name, f"its rows are of {shown(found)!r}", "Rename the file after the ticker its rows belong to")
     return opened.last_date() or date.min
-
-
-def shown(name: str) -> str:
-    """A stranger's name as it may be printed: one line, no control characters, not too long."""
-    printable = "".join(character if character.isprintable() else "?" for character in name)
-    return printable[:_SHOWN_NAME_CHARACTERS]
 
 
 def _file(

@@ -52,8 +52,8 @@ STOOQ_DOWNLOADS = Table(
     window="session", window_column="last_session_date", partitioning=None, sort_order=("fetched_ts", "ticker"),
     notes=(
         "Appended by content hash; its partition of a session says that the downloads up to it were made.",
-        "A content is known by its hash and not read again, except where it was rejected in whole or in part and is "
-        "obtained at another time: the bar of a session that was not over may be one now.",
+        "A content is known by its hash and not read again, except where it was rejected in whole or in part: it is written "
+        "again when it gives more rows, as the bar of a session that was not over does later.",
         "A content that comes twice keeps the fetched_ts of the first time. A copy that lost its time stamp is as new as the "
         "copying: first and last session tell what it holds.",
     ),

@@ -16,11 +16,11 @@ MAX_FILE_BYTES = 16 * 1024 * 1024
 """A daily history of 250 years is 5 MB; a larger file is not looked into."""
 MAX_LINES = 200_000
 """Lines of a file, the header and blank ones too: three times the sessions since 1789."""
-MAX_REJECTED_ROWS = 100
-"""Rows of silver.quarantine for one file; what is beyond is counted in the last row of its reason."""
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+# Stooq's oldest series begins in 1789; bronze has a folder for each month.
+_YEAR = r"(?:1[789]|20)\d{2}"
 _HEAD_BYTES = 1024
 _SHOWN_CHARACTERS = 80
 _SEARCHED_LINES = 20
@@ -41,7 +41,7 @@ class Layout:
     volume: int | None
     ticker: int | None = None
     period: int | None = None
-    date_pattern: str = r"^[12]\d{3}-\d{2}-\d{2}$"
+    date_pattern: str = rf"^{_YEAR}-\d{{2}}-\d{{2}}$"
     date_format: str = "%Y-%m-%d"
     date_words: str = "YYYY-MM-DD"
 
@@ -64,7 +64,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         form="bulk", header="<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>",
         date=2, first_price=4, volume=8, ticker=0, period=1,
-        date_pattern=r"^[12]\d{7}$", date_format="%Y%m%d", date_words="YYYYMMDD",
+        date_pattern=rf"^{_YEAR}\d{{4}}$", date_format="%Y%m%d", date_words="YYYYMMDD",
     ),
 )
 _BY_HEADER = {layout.header: layout for layout in LAYOUTS}
@@ -86,6 +86,16 @@ class OpenedFile:
 
     layout: Layout
     lines: list[tuple[int, str]]
+
+    @property
+    def contradicts_itself(self) -> bool:
+        """Whether whole lines of one date differ in their text: bronze leaves such a file out, unless the values agree."""
+        texts: dict[str, str] = {}
+        for _, line in self.lines:
+            fields = line.split(",")
+            if len(fields) == self.layout.width and texts.setdefault(fields[self.layout.date].strip(), line) != line:
+                return True
+        return False
 
     def last_date(self) -> date | None:
         """The newest date of lines that have as many fields as the header, wherever it stands; None without one."""

@@ -10,6 +10,8 @@ from spark.contracts.silver import QUARANTINE
 from spark.schemas import arrow_schema
 
 RAW_TEXT_LIMIT = 4_000
+MAX_REJECTED_ROWS = 100
+"""Rows for the lines of one file; lines beyond are counted, by reason, in rows of this number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

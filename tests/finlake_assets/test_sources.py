@@ -32,6 +32,7 @@ def file_of(content: bytes, kind: SourceKind = "drop") -> StooqFile:
     (BULK + b"AAPL.US,D,20180326,000000,1,1,1,1,1,0\r\nAAPL.US,D,20180327,000000,1,1,1,1,1,0\r\n", "bulk", date(2018, 3, 27)),
     (b"Date,Open,High,Low,Close\r\n2018-03-27,1,1,1,1\r\n2018-03-26,1,1,1,1\r\n", "drop", date(2018, 3, 27)),
     (b"\nDate,Open,High,Low,Close\n2018-03-27,1,1,1,1\n2018-09-31,1,1,1,1\n2019-01-02,1\nend\n", "drop", date(2018, 3, 27)),
+    (b"Date,Open,High,Low,Close\r\n2018-03-27,1,1,1,1\r\n2018-03-27,1,1,1,2\r\n", "drop", None),
     (b"Date,Open,High,Low,Close,Volume\r\n", "drop", None),
     (b"", "drop", None),
     (b"\xff\xfe\r\n", "bulk", None),

@@ -1,6 +1,7 @@
 """bronze.gdelt_gkg and bronze.gdelt_slots: the records that name the universe, and an account of every slot."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import groupby
 from typing import Protocol
@@ -41,23 +42,32 @@ class Slot(Protocol):
     def message(self) -> str: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Account:
+    """What became of a slot: its bytes are let go as soon as they are read."""
+
+    label_ts: datetime
+    parsed: ParsedSlot | None
+    ledger_row: dict[str, object]
+    corrupt_because: str | None
+
+
 def run(lake: Lake, window: Window, provenance: Provenance, *, slots: Iterable[Slot], universe: Universe) -> JobReport:
     """Parse and keep slot by slot in label order; commit whole days, several at once while they are small."""
     matcher = Matcher.from_universe(universe)
-    pending: list[tuple[Slot, ParsedSlot | None]] = []
+    pending: list[_Account] = []
     commits: list[tuple[TableReport, TableReport, Quarantined]] = []
     missing: list[str] = []
     for _, day in groupby(slots, key=lambda slot: _day(slot.label_ts)):
         for slot in day:
-            parsed = _parse(slot, matcher) if slot.status == "loaded" else None
-            pending.append((slot, parsed))
+            pending.append(_accounted(slot, matcher, universe))
             if slot.status not in ("loaded", "empty"):
                 missing.append(f"{slot.label_ts:%Y-%m-%d %H:%M}Z {slot.status}")
-        if sum(parsed.rows.nbytes for _, parsed in pending if parsed) > COMMIT_BYTES:
-            commits.append(_commit(lake, provenance, pending, universe))
+        if sum(slot.parsed.rows.nbytes for slot in pending if slot.parsed) > COMMIT_BYTES:
+            commits.append(_commit(lake, provenance, pending))
             pending = []
     if pending or not commits:
-        commits.append(_commit(lake, provenance, pending, universe))
+        commits.append(_commit(lake, provenance, pending))
     return JobReport(
         tables=tuple(report for gkg, ledger, kept_out in commits for report in (gkg, ledger, kept_out.report)),
         quarantined_count=sum(kept_out.count for _, _, kept_out in commits),
@@ -66,23 +76,26 @@ def run(lake: Lake, window: Window, provenance: Provenance, *, slots: Iterable[S
     )
 
 
-def _commit(lake: Lake, provenance: Provenance, pending: list[tuple[Slot, ParsedSlot | None]],
-            universe: Universe) -> tuple[TableReport, TableReport, Quarantined]:
+def _commit(lake: Lake, provenance: Provenance, pending: list[_Account]) -> tuple[TableReport, TableReport, Quarantined]:
     """Rows first, the ledger last: a slot counts as loaded only when its rows are published."""
-    labels = [slot.label_ts for slot, _ in pending]
-    good = [parsed for _, parsed in pending if parsed]
+    labels = [slot.label_ts for slot in pending]
+    good = [slot.parsed for slot in pending if slot.parsed]
     rows = pa.concat_tables([arrow_schema(bronze.GDELT_GKG).empty_table(), *(parsed.rows for parsed in good)])
     gkg = lake.replace_rows(GKG, rows, replaced=_of_slots(labels), provenance=provenance)
     rejected = pa.concat_tables([rejections_table(_corrupt_files(pending)), *(parsed.rejected for parsed in good)])
     kept_out = quarantine(lake, rejected, source_table=GKG, provenance=provenance,
                           replaced=In("source_name", [_file_name(label) for label in labels] or ["-"]))
-    ledger = pa.Table.from_pylist([_ledger_row(slot, parsed, universe) for slot, parsed in pending],
-                                  arrow_schema(bronze.GDELT_SLOTS))
+    ledger = pa.Table.from_pylist([slot.ledger_row for slot in pending], arrow_schema(bronze.GDELT_SLOTS))
     return gkg, lake.replace_rows(SLOTS, ledger, replaced=_of_slots(labels), provenance=provenance), kept_out
 
 
-def _parse(slot: Slot, matcher: Matcher) -> ParsedSlot:
-    return parse(slot.content, slot_ts=slot.label_ts, day_date=_day(slot.label_ts), file_md5=slot.md5, matcher=matcher)
+def _accounted(slot: Slot, matcher: Matcher, universe: Universe) -> _Account:
+    parsed = None
+    if slot.status == "loaded":
+        parsed = parse(slot.content, slot_ts=slot.label_ts, day_date=_day(slot.label_ts), file_md5=slot.md5, matcher=matcher)
+    return _Account(
+        label_ts=slot.label_ts, parsed=parsed, ledger_row=_ledger_row(slot, parsed, universe),
+        corrupt_because=slot.message if slot.status == "corrupt" else None)
 
 
 def _day(label_ts: datetime) -> date:
@@ -100,11 +113,11 @@ def _of_slots(labels: list[datetime]) -> BooleanExpression:
     return And(between("day_date", Window(start=min(days), end=max(days))), In("slot_ts", labels))
 
 
-def _corrupt_files(pending: list[tuple[Slot, ParsedSlot | None]]) -> Iterator[Rejection]:
-    for slot, _ in pending:
-        if slot.status == "corrupt":
+def _corrupt_files(pending: list[_Account]) -> Iterator[Rejection]:
+    for slot in pending:
+        if slot.corrupt_because is not None:
             yield Rejection(source_table=GKG, source_name=_file_name(slot.label_ts), reference="file", reason="corrupt_file",
-                            message=slot.message, raw_text="", ticker=None, day_date=_day(slot.label_ts))
+                            message=slot.corrupt_because, raw_text="", ticker=None, day_date=_day(slot.label_ts))
 
 
 def _ledger_row(slot: Slot, parsed: ParsedSlot | None, universe: Universe) -> dict[str, object]:
@@ -112,7 +125,7 @@ def _ledger_row(slot: Slot, parsed: ParsedSlot | None, universe: Universe) -> di
         "slot_ts": slot.label_ts, "day_date": _day(slot.label_ts), "status": slot.status,
         "row_count": parsed.row_count if parsed else 0, "kept_count": parsed.rows.num_rows if parsed else 0,
         "other_count": parsed.other_count if parsed else 0,
-        "quarantined_count": parsed.rejected.num_rows if parsed else 0,
+        "quarantined_count": parsed.rejected_count if parsed else 0,
         "invalid_byte_count": parsed.invalid_byte_count if parsed else 0,
         "file_md5": slot.md5, "zip_bytes": slot.zip_bytes, "message": slot.message, "universe_sha256": universe.sha256,
     }

@@ -20,6 +20,7 @@ from spark.storage import Lake, between
 from spark.transforms.bronze.stooq_prices import Parsed, parse, reference_of
 from spark.transforms.quarantine import Rejection, rejections_table
 
+_NOTED_PROBLEMS = 10
 PRICES, DOWNLOADS = bronze.STOOQ_PRICES.address, bronze.STOOQ_DOWNLOADS.address
 
 
@@ -67,7 +68,7 @@ def run(lake: Lake, window: Window, provenance: Provenance, *, files: Sequence[S
     rows = pa.concat_tables([arrow_schema(bronze.STOOQ_PRICES).empty_table(), *(p.rows for _, p in parsed)])
     prices = lake.replace_rows(PRICES, rows, replaced=_of_files(rows), provenance=provenance)
     refused = rejections_table(rejections_of(problems, window))
-    rejected = pa.concat_tables([*(p.rejected for _, p in parsed), refused])
+    rejected = pa.concat_tables([refused, *(p.rejected for _, p in parsed)])
     again = [(file.ticker, file.sha256) for file, _ in parsed if (file.ticker, file.sha256) in known]
     references = {_reference(window), *rejected["reference"].to_pylist(), *_rejected_before(lake, again)}
     kept_out = quarantine(lake, rejected, source_table=PRICES, provenance=provenance,
@@ -77,7 +78,8 @@ def run(lake: Lake, window: Window, provenance: Provenance, *, files: Sequence[S
     return JobReport(
         tables=(prices, downloads, kept_out.report), quarantined_count=kept_out.count,
         quarantine_samples=kept_out.samples,
-        notes=(f"{len(parsed)} of {len(files)} files are new; {len(problems)} could not be obtained",),
+        notes=(f"{len(parsed)} of {len(files)} files are new; {len(problems)} could not be obtained",
+               *([" ".join(str(problem) for problem in problems[:_NOTED_PROBLEMS])] if problems else [])),
     )
 
 
@@ -87,27 +89,23 @@ class Known:
 
     row_count: int
     rejected_count: int
-    fetched_ts: datetime
 
 
 def new_contents(files: Sequence[SourceFile], known: Mapping[tuple[str, str], Known],
                  parsed_of: Callable[[SourceFile], Parsed]) -> list[tuple[SourceFile, Parsed]]:
     """The files to be written, oldest first, each content once: the earliest time at which it gives the most rows.
 
-    A content that is known is not read again, unless lines of it were rejected and it is obtained at another time: it is
-    written again if it now gives more rows, as the bar of a session that was not over does later.
+    A content that is known is not read again, unless lines of it were rejected: it is written again if it now gives more
+    rows, as one does whose last session is over, whose time stamp or ticker's code was mended, or whose form is known now.
     """
     best: dict[tuple[str, str], tuple[SourceFile, Parsed]] = {}
     for file in sorted(files, key=lambda file: (file.fetched_ts, file.ticker, file.source_name)):
         key = (file.ticker, file.sha256)
         before, chosen = known.get(key), best.get(key)
-        if before is not None and (before.rejected_count == 0 or before.fetched_ts == file.fetched_ts):
-            continue
-        if chosen is not None and chosen[1].rejected_count == 0:
+        if (before is not None and before.rejected_count == 0) or (chosen is not None and chosen[1].rejected_count == 0):
             continue
         parsed = parsed_of(file)
-        rows_so_far = before.row_count if chosen is None and before is not None else (
-            chosen[1].rows.num_rows if chosen is not None else -1)
+        rows_so_far = chosen[1].rows.num_rows if chosen else before.row_count if before else -1
         if parsed.rows.num_rows > rows_so_far:
             best[key] = (file, parsed)
     return sorted(best.values(), key=lambda pair: (pair[0].fetched_ts, pair[0].ticker))
@@ -115,10 +113,9 @@ def new_contents(files: Sequence[SourceFile], known: Mapping[tuple[str, str], Kn
 
 def _known(lake: Lake) -> dict[tuple[str, str], Known]:
     """By ticker and content hash, every file ingested so far."""
-    ledger = lake.rows(DOWNLOADS, columns=("ticker", "file_sha256", "row_count", "quarantined_count", "fetched_ts"))
+    ledger = lake.rows(DOWNLOADS, columns=("ticker", "file_sha256", "row_count", "quarantined_count"))
     return {
-        (row["ticker"], row["file_sha256"]): Known(
-            row_count=row["row_count"], rejected_count=row["quarantined_count"], fetched_ts=row["fetched_ts"])
+        (row["ticker"], row["file_sha256"]): Known(row_count=row["row_count"], rejected_count=row["quarantined_count"])
         for row in ledger.to_pylist()
     }
 

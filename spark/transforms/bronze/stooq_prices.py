@@ -15,9 +15,9 @@ import polars as pl
 import pyarrow as pa
 
 from spark.contracts.bronze import BAR_COLUMNS, STOOQ_PRICES
-from spark.contracts.stooq_files import MAX_REJECTED_ROWS, Layout, UnreadableFileError, open_file
+from spark.contracts.stooq_files import Layout, UnreadableFileError, open_file
 from spark.schemas import arrow_schema
-from spark.transforms.quarantine import RAW_TEXT_LIMIT, Rejection, rejections_table
+from spark.transforms.quarantine import MAX_REJECTED_ROWS, RAW_TEXT_LIMIT, Rejection, rejections_table
 
 _EXCHANGE_ZONE = ZoneInfo("America/New_York")
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"

@@ -11,7 +11,7 @@ import pytest
 from pyarrow.fs import FileSelector, FileType
 
 from finlake_resources.build import build_resources
-from finlake_resources.source_errors import HalfWrittenFile
+from finlake_resources.source_errors import HalfWrittenFile, SourceUnavailable
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_resources.stooq import StooqPrices
 from finlake_services.sample_sources import prices
@@ -68,9 +68,14 @@ def put_into_drop(server: "S3Server") -> None:
 def test_files_dropped_in_s3_become_published_tables_in_s3_that_spark_and_pyiceberg_read_alike(
     s3_server: "S3Server", s3_environment: dict[str, str], s3_jobs: SparkJobs, s3_lake: Lake,
 ) -> None:
-    put_into_drop(s3_server)
     stooq = build_resources(settings_of(s3_environment))["stooq"]
     assert isinstance(stooq, StooqPrices)
+    # A new installation: no object has the prefix. A bucket that is not there is a mistake.
+    assert (stooq.list_drop(), stooq.dropped_files({}).problems) == ([], [])
+    elsewhere = stooq.model_copy(update={"drop_location": "s3://no-such-bucket/drop"})
+    with pytest.raises(SourceUnavailable, match="no-such-bucket"):
+        elsewhere.list_drop()
+    put_into_drop(s3_server)
     chain = Chain(s3_jobs, universe("AAPL", "IBM", "MSFT"))
 
     assert [entry.name for entry in stooq.list_drop()] == ["aapl_us_d.csv", "d_us_txt.zip", "ibm_us_d.csv"]

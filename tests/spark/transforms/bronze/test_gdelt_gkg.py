@@ -15,7 +15,8 @@ from spark.contracts.bronze import GDELT_GKG, GKG_FIELD_NAMES
 from spark.contracts.silver import QUARANTINE
 from spark.contracts.universe import parse_universe
 from spark.schemas import arrow_schema
-from spark.transforms.bronze.gdelt_gkg import ParsedSlot, parse
+from spark.transforms.bronze.gdelt_gkg import MAX_SLOT_LINES, ParsedSlot, parse
+from spark.transforms.quarantine import MAX_REJECTED_ROWS
 from spark.transforms.silver.company_names import Article, Matcher
 
 REPOSITORY = Path(__file__).parents[4]
@@ -165,6 +166,24 @@ def test_a_truncated_last_line_is_rejected_not_lost(real_slot: bytes) -> None:
     assert len(parsed.rejected["raw_text"].to_pylist()[0]) == 4_000
 
 
+def test_beyond_a_bound_rejected_lines_are_counted_by_their_reason() -> None:
+    content = line(1) + b"broken\n" * 5_000 + line(1) * 33 + b"\t" * 1_000 + b"\n" + line(2)
+    parsed = read(content)
+    assert (parsed.row_count, parsed.rows.num_rows, parsed.rejected_count, parsed.other_count) == (5_036, 2, 5_034, 0)
+    rejected = parsed.rejected.to_pylist()
+    assert len(rejected) == 33 + 33
+    assert len({(row["reference"], row["reason"]) for row in rejected}) == len(rejected) <= MAX_REJECTED_ROWS
+    (counted,) = [row for row in rejected if "more lines" in row["message"]]
+    assert counted["message"].startswith("4,969 more lines from line 34 to line 5035, such as: the line has 1 fields")
+
+
+def test_a_slot_of_more_lines_than_any_real_one_is_rejected_whole() -> None:
+    parsed = read(b"\n" * (MAX_SLOT_LINES + 1))
+    assert (parsed.rows.num_rows, parsed.row_count, parsed.rejected_count) == (0, 100_001, 100_001)
+    (rejected,) = parsed.rejected.to_pylist()
+    assert (rejected["reason"], rejected["reference"]) == ("too_large", "file")
+
+
 def test_an_empty_member_is_a_slot_without_records() -> None:
     parsed = read(b"")
     assert (parsed.row_count, parsed.rows.num_rows, parsed.rejected.num_rows) == (0, 0, 0)
@@ -212,5 +231,5 @@ def test_every_line_of_any_bytes_is_kept_counted_or_rejected(content: bytes) -> 
     for matcher in (EVERYTHING, UNIVERSE):
         parsed = read(content, matcher)
         assert parsed.row_count == lines
-        assert parsed.row_count == parsed.rows.num_rows + parsed.other_count + parsed.rejected.num_rows
+        assert parsed.row_count == parsed.rows.num_rows + parsed.other_count + parsed.rejected_count
     assert parsed.invalid_byte_count == len(content) - len(content.decode(errors="ignore").encode())

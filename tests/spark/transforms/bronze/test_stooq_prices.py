@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from spark.contracts.bronze import STOOQ_PRICES
 from spark.contracts.silver import QUARANTINE
-from spark.contracts.stooq_files import MAX_FILE_BYTES, MAX_LINES, MAX_REJECTED_ROWS
+from spark.contracts.stooq_files import MAX_FILE_BYTES, MAX_LINES
 from spark.schemas import arrow_schema
 from spark.transforms.bronze.stooq_prices import Parsed, parse
+from spark.transforms.quarantine import MAX_REJECTED_ROWS
 
 FETCHED_TS = datetime(2026, 2, 28, 3, 0, tzinfo=UTC)  # still 27 February in New York
 SHA256 = "ab" * 32
@@ -150,6 +151,8 @@ def test_impossible_prices_are_kept_for_silver_to_judge() -> None:
         ("2024-06-07,1,2,1,2,5,6", "malformed_line"),
         ("2024-02-30,1,2,1,2,5", "unparseable_date"),
         ("07.06.2024,1,2,1,2,5", "unparseable_date"),
+        ("1699-12-31,1,2,1,2,5", "unparseable_date"),
+        ("2100-01-04,1,2,1,2,5", "unparseable_date"),
         ("2024-06-07,1,,1,2,5", "unparseable_number"),
         ("2024-06-07,1,N/D,1,2,5", "unparseable_number"),
         ("2024-06-07,1,nan,1,2,5", "unparseable_number"),

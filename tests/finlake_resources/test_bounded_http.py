@@ -1,0 +1,100 @@
+"""What a server sends decides neither on memory nor on time."""
+
+import gzip
+from collections.abc import Iterator
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+
+from finlake_resources import bounded_http
+from finlake_resources.gdelt import GdeltFeed
+from finlake_resources.source_errors import NotData, SourceUnavailable, TooLargeError
+from finlake_resources.stooq import StooqPrices
+from spark.contracts.stooq_files import LAYOUTS, MAX_FILE_BYTES
+
+HEADER = LAYOUTS[0].header.encode() + b"\n"
+
+
+class Talker(BaseHTTPRequestHandler):
+    """Sends a body without an end until the client hangs up, or a packed one."""
+
+    sent = 0
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        is_packed = "packed" in self.path
+        self.send_response(200)
+        if is_packed:
+            self.send_header("content-encoding", "gzip")
+        self.end_headers()
+        try:
+            if is_packed:
+                self.wfile.write(gzip.compress(HEADER + bytes(50_000_000)))
+                return
+            self.wfile.write(HEADER)
+            while True:
+                type(self).sent += self.wfile.write(b"x" * 65_536)
+        except OSError:
+            return
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def talker() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Talker)
+    Talker.sent = 0
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def stooq(url: str, folder: Path) -> StooqPrices:
+    return StooqPrices(drop_location=str(folder), base_url=url, attempts=3, backoff_seconds=0)
+
+
+def test_a_download_without_an_end_is_left_at_the_bound_and_not_tried_again(talker: str, tmp_path: Path) -> None:
+    with pytest.raises(TooLargeError, match="more than 16,777,216 bytes"):
+        stooq(talker, tmp_path).download("KO", "ko.us")
+    # What the sockets hold comes on top.
+    assert Talker.sent < MAX_FILE_BYTES + 16_000_000
+
+
+def test_a_packed_answer_is_not_unpacked(talker: str, tmp_path: Path) -> None:
+    with pytest.raises(NotData, match="packs its answer as 'gzip'"):
+        stooq(f"{talker}/packed", tmp_path).download("KO", "ko.us")
+
+
+def test_a_list_that_is_one_line_is_left(talker: str) -> None:
+    with pytest.raises(TooLargeError, match="a line has more than 65,536 bytes"):
+        GdeltFeed(base_url=talker, attempts=1).listed_slots(date(2018, 3, 14))
+    assert Talker.sent < 16_000_000
+
+
+def answer(*parts: bytes) -> httpx.Response:
+    return httpx.Response(200, content=iter(parts))
+
+
+def test_an_answer_that_takes_too_long_is_left() -> None:
+    with pytest.raises(SourceUnavailable, match="has not ended after -1 s"):
+        bounded_http.body(answer(b"a", b"b"), "it", max_bytes=10, max_seconds=-1)
+
+
+def test_lines_are_whole_whatever_the_parts() -> None:
+    text = b"first\nsecond\r\n\nlast"
+    for size in range(1, len(text) + 1):
+        parts = [text[start:start + size] for start in range(0, len(text), size)]
+        assert list(bounded_http.lines(answer(*parts), "it", max_bytes=100)) == ["first", "second\r", "", "last"]
+    with pytest.raises(TooLargeError):
+        list(bounded_http.lines(answer(text), "it", max_bytes=5))

@@ -9,7 +9,7 @@ import dagster as dg
 
 from finlake_assets import automation, jobs
 from finlake_assets.bronze import finnhub_quotes_cdc, finnhub_trades_cdc, gdelt_gkg, stooq_prices
-from finlake_assets.checks import across_tables, continuity, freshness, reconciled, speed_against_batch
+from finlake_assets.checks import across_tables, bars, continuity, freshness, reconciled, row_counts, speed_against_batch
 from finlake_assets.checks import serving as serving_checks
 from finlake_assets.checks import stream as stream_checks
 from finlake_assets.gold import (
@@ -23,7 +23,7 @@ from finlake_assets.gold import (
 )
 from finlake_assets.partitions import Timeline
 from finlake_assets.serving import following, gold_ml_features, gold_stock_analytics, prices_unified
-from finlake_assets.silver import news_mentions, price_restatements, prices_daily, quarantine, quotes, trades
+from finlake_assets.silver import completeness, news_mentions, price_restatements, prices_daily, quarantine, quotes, trades
 from finlake_assets.speed import chain, health_job
 from finlake_assets.speed.rules import StreamLimits
 from finlake_assets.upkeep import lake as lake_upkeep
@@ -35,7 +35,7 @@ from finlake_sensors import registry
 
 TABLES = (
     stooq_prices, gdelt_gkg, finnhub_trades_cdc, finnhub_quotes_cdc,
-    price_restatements, prices_daily, news_mentions, trades, quotes,
+    price_restatements, prices_daily, completeness, news_mentions, trades, quotes,
     indicators, news_daily, stock_analytics, monthly_summary, ml_features, ml_labels, candles_1m,
 )
 
@@ -81,7 +81,7 @@ def _build(settings: Settings, resource_overrides: dict[str, object]) -> dg.Defi
         assets=[
             *tables, quarantine.build(), *served, *chain.build(is_watched=settings.runs_unattended), *lake_upkeep.build(),
         ],
-        asset_checks=[*about_now, *across_tables.build(), *continuity.build()],
+        asset_checks=[*about_now, *across_tables.build(), *bars.build(), *row_counts.build(), *continuity.build()],
         jobs=[*lake_jobs.values(), following.job(), health_job.build(limits, timeline.calendar, is_live=is_live)],
         schedules=unattended.schedules,
         sensors=unattended.sensors,

@@ -127,9 +127,11 @@ def _results(
 def _result(key: dg.AssetKey, outcome: CheckOutcome) -> dg.AssetCheckResult:
     severity = dg.AssetCheckSeverity.ERROR if outcome.severity == "error" else dg.AssetCheckSeverity.WARN
     metadata: dict[str, dg.MetadataValue] = {"failing_rows": dg.IntMetadataValue(outcome.failing_count)}
+    if outcome.judged_count is not None:
+        metadata["judged_rows"] = dg.IntMetadataValue(outcome.judged_count)
     if outcome.samples:
         metadata["offending_rows"] = samples_table(outcome.samples)
     return dg.AssetCheckResult(
         check_name=outcome.name, asset_key=key, passed=outcome.passed, severity=severity, metadata=metadata,
-        description=outcome.why,
+        description=f"no row was judged: {outcome.why}" if outcome.judged_count == 0 else outcome.why,
     )

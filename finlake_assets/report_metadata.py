@@ -81,6 +81,8 @@ def _merged(outcomes: Sequence[CheckOutcome]) -> tuple[CheckOutcome, ...]:
         merged[outcome.name] = outcome if seen is None else replace(
             seen, failing_count=seen.failing_count + outcome.failing_count,
             samples=(*seen.samples, *outcome.samples)[:10],
+            judged_count=None if None in (seen.judged_count, outcome.judged_count)
+            else (seen.judged_count or 0) + (outcome.judged_count or 0),
         )
     return tuple(merged.values())
 

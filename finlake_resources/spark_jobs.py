@@ -6,7 +6,7 @@ Does not belong here: computation or commits; pyspark and pyiceberg are imported
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import dagster as dg
 
 from spark.contracts import lake as contracts
+from spark.contracts import silver
 from spark.contracts.bronze import BAR_COLUMNS
 from spark.contracts.column_sums import TableSums, spark_sums, sums_of
 from spark.contracts.silver import ACCEPTED_VERDICTS
 from spark.contracts.universe import Universe
-from spark.jobs.report import CheckOutcome, JobReport, OffsetRange, Provenance, Window
+from spark.jobs.report import BarGap, CheckOutcome, JobReport, OffsetRange, Provenance, Window
 
 if TYPE_CHECKING:
     from pyiceberg.expressions import BooleanExpression
@@ -29,7 +30,8 @@ JOBS: dict[str, str] = {
     address: f"spark.jobs.{address}"
     for address in (
         "bronze.stooq_prices", "bronze.gdelt_gkg", "silver.price_restatements", "silver.prices_daily",
-        "silver.news_mentions", "gold.indicators", "gold.news_daily", "gold.stock_analytics", "gold.monthly_summary",
+        "silver.completeness", "silver.news_mentions", "gold.indicators", "gold.news_daily", "gold.stock_analytics",
+        "gold.monthly_summary",
         "gold.ml_features", "gold.ml_labels",
         "bronze.finnhub_trades_cdc", "bronze.finnhub_quotes_cdc", "silver.trades", "silver.quotes", "gold.candles_1m",
     )
@@ -110,6 +112,26 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         grouped = self.lake().frame(address, window).groupBy(date_column)
         rows = (grouped.count() if measure is None else grouped.sum(measure)).collect()
         return {row[0]: row[1] for row in rows}
+
+    def bar_gaps(self, now: datetime, window: Window | None = None) -> list[BarGap]:
+        """Bars that are absent or should not be there, as of a moment (UTC), of a window or of all that was built."""
+        import polars as pl
+        from pyiceberg.expressions import And, In
+
+        from spark.storage import between
+        from spark.transforms.silver.completeness import gaps
+
+        address, wanted = silver.COMPLETENESS.address, In("status", ["absent", "unexpected"])
+        rows = self.lake().rows(
+            address, wanted if window is None else And(wanted, between("session_date", window)),
+            ("ticker", "session_date", "status", "reason", "message", "due_ts", "overdue_ts"))
+        return [BarGap(**row) for row in gaps(pl.DataFrame(pl.from_arrow(rows)), now).iter_rows(named=True)]
+
+    def empty_sessions(self, now: datetime, window: Window | None = None) -> tuple[list[date], int]:
+        """Sessions whose bars are due by `now` and of which no expected ticker has one, and how many sessions were judged."""
+        grouped = self.lake().frame(silver.COMPLETENESS.address, window).where("is_expected").groupBy("session_date", "due_ts")
+        counted = [row for row in grouped.agg({"is_present": "max"}).collect() if row["due_ts"].astimezone(UTC) <= now]
+        return sorted(row["session_date"] for row in counted if not row["max(is_present)"]), len(counted)
 
     def newest(self, address: str) -> date | None:
         """Largest window date of a table's published rows."""

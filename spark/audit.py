@@ -46,13 +46,15 @@ def audit(frame: DataFrame, table: Table) -> tuple[tuple[CheckOutcome, ...], Win
     ).collect()
     content = WindowContent(by_date={row[0]: (row[1], row[2]) for row in counted})
     doubled_count = sum(row[3] for row in counted)
+    judged_count = content.row_count
     outcomes = [CheckOutcome(name="grain_is_unique", severity="error", why=f"one row per {', '.join(table.grain)}",
-                             failing_count=doubled_count, samples=_doubled(frame, table) if doubled_count else ())]
+                             failing_count=doubled_count, judged_count=judged_count,
+                             samples=_doubled(frame, table) if doubled_count else ())]
     for position, check in enumerate(checks, start=4):
         failing = sum(row[position] for row in counted)
         samples = _samples(frame.where(F.expr(f"not ({check.predicate})")), table) if failing else ()
         outcomes.append(CheckOutcome(name=check.name, severity=check.severity, why=check.why,
-                                     failing_count=failing, samples=samples))
+                                     failing_count=failing, judged_count=judged_count, samples=samples))
     return tuple(outcomes), content
 
 

@@ -11,7 +11,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 BY_DAY = ("bronze/gdelt_gkg", "bronze/gdelt_slots", "silver/news_mentions")
 BY_SESSION = (
     "bronze/stooq_prices", "bronze/stooq_downloads", "silver/price_restatements", "silver/prices_daily",
-    "gold/news_daily", "gold/indicators", "gold/stock_analytics", "gold/ml_features", "gold/ml_labels",
+    "silver/completeness", "gold/news_daily", "gold/indicators", "gold/stock_analytics", "gold/ml_features", "gold/ml_labels",
 )
 BY_MONTH = ("gold/monthly_summary",)
 ONE_DAY = timedelta(days=1)

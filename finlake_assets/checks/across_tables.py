@@ -109,7 +109,8 @@ def _check(agreement: Agreement) -> dg.AssetChecksDefinition:
         found = counted(jobs, agreement.found, window)
         wrong = differences(found, counted(jobs, agreement.expected, window))
         metadata: dict[str, dg.MetadataValue] = {
-            "dates_compared": dg.IntMetadataValue(len(found)), "dates_different": dg.IntMetadataValue(len(wrong)),
+            "dates_compared": dg.IntMetadataValue(len(found)), "judged_rows": dg.IntMetadataValue(sum(found.values())),
+            "dates_different": dg.IntMetadataValue(len(wrong)),
         }
         if wrong:
             metadata["first_differences"] = samples_table([
@@ -118,7 +119,8 @@ def _check(agreement: Agreement) -> dg.AssetChecksDefinition:
         named = f"; first on {wrong[0].day}: {wrong[0].found} instead of {wrong[0].expected}" if wrong else ""
         return dg.AssetCheckResult(
             passed=not wrong, metadata=metadata,
-            description=f"{len(wrong)} of {len(found)} dates differ from {agreement.expected.address}{named}",
+            description=f"{agreement.found.address} has no row here: nothing was compared" if not found else
+            f"{len(wrong)} of {len(found)} dates differ from {agreement.expected.address}{named}",
         )
 
     return agrees

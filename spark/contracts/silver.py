@@ -84,6 +84,55 @@ PRICES_DAILY = Table(
     notes=("Bars that are impossible or not on a session are in silver.quarantine, never here.",),
 )
 
+COMPLETENESS_STATUSES = ("present", "absent", "not_expected", "unexpected")
+
+COMPLETENESS = Table(
+    layer="silver", name="completeness",
+    summary="One row per ticker and session: whether a bar is expected, whether silver.prices_daily has it, and why not.",
+    grain=("ticker", "session_date"),
+    columns=(
+        TICKER,
+        Column(name="session_date", type="date", unit="America/New_York date",
+               note="XNYS session; for a bar of a day on which the exchange was closed, that day"),
+        Column(name="is_expected", type="boolean",
+               note="True when the ticker was alive: listed, neither delisted nor suspended, by the universe file or, where that "
+                    "says nothing of a listing, from the first bar of any download on",
+               sources=("bronze.stooq_downloads.first_session_date",)),
+        Column(name="is_present", type="boolean", note="True when silver.prices_daily has the bar",
+               sources=("silver.prices_daily.session_date",)),
+        Column(name="status", type="string",
+               note="present, absent (expected and not there), not_expected, or unexpected (there and not expected)"),
+        Column(name="reason", type="string",
+               note="Empty for present; no_bar (no download has one), bar_not_accepted (a download has one that its verdict or "
+                    "a rule keeps out); not_listed, before_first_bar, delisted, suspended; closed_day"),
+        Column(name="message", type="string", note="The reason in words and what to do; empty for present"),
+        Column(name="due_ts", type="timestamp", unit="UTC", nullable=True,
+               note="When the bar is due from the vendor: the session's close and the hours that silver.prices_daily allows; "
+                    "null for a closed day"),
+        Column(name="overdue_ts", type="timestamp", unit="UTC", nullable=True,
+               note="When the next session's bar is due: an absent bar is late until then, and missing from then on"),
+    ),
+    window="session", window_column="session_date",
+    partitioning=Partitioning(column="session_date", transform="month"), sort_order=("session_date", "ticker"),
+    inputs=("silver.prices_daily", "bronze.stooq_prices", "bronze.stooq_downloads"),
+    checks=(
+        Check(name="status_is_known", predicate="status in ('present', 'absent', 'not_expected', 'unexpected')",
+              why="checks and commands decide by it"),
+        Check(name="status_follows_from_the_row",
+              predicate="(status = 'present') = (is_expected and is_present) and "
+                        "(status = 'absent') = (is_expected and not is_present)",
+              why="a row says one thing"),
+        Check(name="reason_given", predicate="status = 'present' or (reason <> '' and message <> '')",
+              why="whatever is not as expected explains itself"),
+    ),
+    notes=(
+        "In silver, beside the bars it counts: it is a fact about what was agreed, and gold has a row wherever silver has.",
+        "No row depends on the clock, so that any order of runs gives the same rows. Whether an absent bar is not due yet, "
+        "late or missing follows from due_ts and overdue_ts when somebody asks, as bars_are_complete and `finlake run` do.",
+        "A window reaches back to the day after the session before it, so that a bar of a week-end or holiday is seen.",
+    ),
+)
+
 NEWS_MENTIONS = Table(
     layer="silver", name="news_mentions",
     summary="One row per article and company it is about, with tone, themes and the session it was available for.",
@@ -220,4 +269,4 @@ QUOTES = _settled(
     (Check(name="price_positive", predicate="price_usd > 0", severity="warn", why="the vendor sent an impossible quote"),),
 )
 
-TABLES: tuple[Table, ...] = (PRICE_RESTATEMENTS, PRICES_DAILY, NEWS_MENTIONS, TRADES, QUOTES, QUARANTINE)
+TABLES: tuple[Table, ...] = (PRICE_RESTATEMENTS, PRICES_DAILY, COMPLETENESS, NEWS_MENTIONS, TRADES, QUOTES, QUARANTINE)

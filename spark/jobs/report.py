@@ -54,13 +54,17 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOutcome:
-    """Result of one contract check over the written rows; `samples` are offending rows as text, at most ten."""
+    """Result of one contract check over the written rows; `samples` are offending rows as text, at most ten.
+
+    `judged_count` is how many rows were looked at; None where that was not counted.
+    """
 
     name: str
     severity: Severity
     failing_count: int
     why: str
     samples: tuple[Mapping[str, str], ...] = ()
+    judged_count: int | None = None
 
     @property
     def passed(self) -> bool:
@@ -99,6 +103,39 @@ class JobReport:
             if report.address == address:
                 return report
         raise KeyError(f"the job wrote {', '.join(r.address for r in self.tables)}, not {address}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BarGap:
+    """Bars of a ticker that are not as expected, for one reason, between two dates.
+
+    `state`: not_due, late or missing (as of a moment) for a bar that is expected and absent; unexpected for one too many.
+    """
+
+    ticker: str
+    state: str
+    reason: str
+    message: str
+    first_date: date
+    last_date: date
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shortfall:
+    """Something that was asked for and is not there as it should be: `count` rows, bars, slots or files, and why.
+
+    `kind`: rejected, quarantined, not_due, late, missing or unexpected. `subject` is a ticker, or what else it is about.
+    """
+
+    kind: str
+    address: str
+    subject: str
+    first_date: date
+    last_date: date
+    count: int
+    reason: str
+    message: str
 
 
 class AuditFailed(Exception):

@@ -9,7 +9,7 @@ from typing import cast
 from finlake_resources.spark_jobs import PendingRestatement, SparkJobs, UpkeepAction
 from spark.contracts import lake
 from spark.contracts.universe import Universe
-from spark.jobs.report import CheckOutcome, JobReport, OffsetRange, Provenance, TableReport, Window
+from spark.jobs.report import BarGap, CheckOutcome, JobReport, OffsetRange, Provenance, TableReport, Window
 
 WRITTEN_WITH = {
     "bronze.stooq_prices": ("bronze.stooq_downloads",),
@@ -45,6 +45,8 @@ class LakeLog:
     read: list[tuple[str, Window | None]] = field(default_factory=list)
     positions: dict[str, dict[tuple[str, int], int]] = field(default_factory=dict)
     gaps: dict[str, list[OffsetRange]] = field(default_factory=dict)
+    bar_gaps: list[BarGap] = field(default_factory=list)
+    empty_sessions: list[date] = field(default_factory=list)
 
     def call(self, job: str) -> Call:
         """The only call of a job."""
@@ -104,6 +106,13 @@ def recording_jobs(log: LakeLog) -> SparkJobs:
 
         def newest(self, address: str) -> date | None:
             return log.newest_dates.get(address)
+
+        def bar_gaps(self, now: datetime, window: Window | None = None) -> list[BarGap]:
+            log.read.append(("silver.completeness", window))
+            return log.bar_gaps
+
+        def empty_sessions(self, now: datetime, window: Window | None = None) -> tuple[list[date], int]:
+            return log.empty_sessions, len(log.empty_sessions)
 
         def archive_positions(self, address: str) -> dict[tuple[str, int], int]:
             return log.positions.get(address, {})

@@ -109,8 +109,8 @@ def test_one_key_runs_the_whole_chain_over_one_session(bench: Bench) -> None:
     assert order.index("silver.price_restatements") < order.index("silver.prices_daily")
     assert order.index("silver.prices_daily") < order.index("gold.indicators")
     assert set(order) == {
-        "bronze.stooq_prices", "silver.price_restatements", "silver.prices_daily", "gold.indicators", "gold.news_daily",
-        "gold.stock_analytics", "gold.ml_features", "gold.ml_labels",
+        "bronze.stooq_prices", "silver.price_restatements", "silver.prices_daily", "silver.completeness", "gold.indicators",
+        "gold.news_daily", "gold.stock_analytics", "gold.ml_features", "gold.ml_labels",
     }
     for call in bench.log.calls:
         assert call.window == Window(start=END, end=END)

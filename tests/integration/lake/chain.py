@@ -4,12 +4,13 @@ import hashlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from deploy.local.layout import REPOSITORY
+from finlake_assets.silver.completeness import due_sessions
 from finlake_assets.sources import last_closed
 from finlake_resources.build import build_jobs
 from finlake_resources.calendar import TradingCalendar
@@ -116,6 +117,9 @@ class Chain:
                 return {"sessions": list(self.calendar.sessions(date(2000, 1, 3), window.end))}
             case "silver.prices_daily":
                 return {"sessions": sessions}
+            case "silver.completeness":
+                return {"universe": self.universe, "sessions": due_sessions(window, self.calendar),
+                        "since": self.calendar.previous(window.start) + timedelta(days=1)}
             case "silver.news_mentions":
                 return {"universe": self.universe, "closes": [(day, self.calendar.close_ts(day)) for day in around]}
             case "gold.news_daily":

@@ -17,6 +17,7 @@ _SERVER = """<clickhouse>
     <fsync_after_insert>1</fsync_after_insert>
     <fsync_part_directory>1</fsync_part_directory>
     <non_replicated_deduplication_window>10000</non_replicated_deduplication_window>
+    <min_free_disk_bytes_to_perform_insert>{least_free_bytes}</min_free_disk_bytes_to_perform_insert>
   </merge_tree>
   <query_log>
     <database>system</database><table>query_log</table>
@@ -40,6 +41,9 @@ _USERS = """<clickhouse>
 </clickhouse>
 """
 
+
+LEAST_FREE_BYTES = 64 << 20
+"""With less space left an insert is refused. On a full disk the engine would lose an insert's token without an error."""
 
 ENGINE_ROLE = "engine"
 """Role of the endpoint's own statements."""
@@ -74,5 +78,6 @@ def write_configuration(folder: Path, users: Iterable[User], memory_bytes: int) 
         memberships="".join(f"<query>GRANT {name}</query>" for name in roles),
     ))
     server_path = folder / "engine_server.xml"
-    server_path.write_text(_SERVER.format(users=escape(str(users_path)), memory_bytes=memory_bytes))
+    server_path.write_text(_SERVER.format(users=escape(str(users_path)), memory_bytes=memory_bytes,
+                                          least_free_bytes=LEAST_FREE_BYTES))
     return server_path

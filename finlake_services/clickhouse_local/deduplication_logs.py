@@ -75,20 +75,28 @@ class Held:
         return position > 0 and blocks.last <= widest[position - 1].last
 
 
-def true_lines(text: bytes, held: Held) -> tuple[list[bytes], int, int]:
-    """Of a log's lines those that are true, how many add a part that is not held, and how many cannot be read."""
-    kept: list[bytes] = []
-    without_part = unreadable = 0
+@dataclass(frozen=True)
+class Lines:
+    """A log's lines: those that are true, those that add a part that is not held, and those that cannot be read."""
+
+    true: list[bytes]
+    without_part: list[bytes]
+    unreadable: list[bytes]
+
+
+def judged(text: bytes, held: Held) -> Lines:
+    """The lines of a log's text, each kind in its order."""
+    lines = Lines([], [], [])
     for line in _CUT_AFTER_NEWLINE.findall(text):
         match = _LINE.fullmatch(line)
         added = Blocks.of(match["part"].decode(errors="replace")) if match else None
         if match is None or added is None:
-            unreadable += 1
+            lines.unreadable.append(line)
         elif match["operation"] == _ADDED and added not in held:
-            without_part += 1
+            lines.without_part.append(line)
         else:
-            kept.append(line)
-    return kept, without_part, unreadable
+            lines.true.append(line)
+    return lines
 
 
 def take_back(data: Path, scratch: Path) -> list[TakenBack]:
@@ -98,14 +106,16 @@ def take_back(data: Path, scratch: Path) -> list[TakenBack]:
     replaced wholly or not at all. Raises OSError.
     """
     taken = []
-    for table in _tables(data):
-        held = Held(blocks for entry in os.scandir(table) if entry.is_dir() and (blocks := Blocks.of(entry.name)))
-        for log in _logs(table):
-            kept, without_part, unreadable = true_lines(log.read_bytes(), held)
-            if without_part or unreadable:
-                _replace(log, b"".join(kept), scratch / f"{log.name}.new")
-                taken.append(TakenBack(log, without_part, unreadable))
+    for log, lines in _judged_logs(data):
+        if lines.without_part or lines.unreadable:
+            _replace(log, b"".join(lines.true), scratch / f"{log.name}.new")
+            taken.append(TakenBack(log, len(lines.without_part), len(lines.unreadable)))
     return taken
+
+
+def lines_without_part(data: Path) -> set[tuple[Path, bytes]]:
+    """Lines, with their logs, whose parts are not there. While the engine inserts, a line is among them for an instant."""
+    return {(log, line) for log, lines in _judged_logs(data) for line in lines.without_part}
 
 
 class WrittenThrough:
@@ -128,6 +138,13 @@ class WrittenThrough:
 def is_written_through(path: Path) -> bool:
     """Whether the file system syncs each write to `path`."""
     return bool(_flags(path) & _FS_SYNC_FL)
+
+
+def _judged_logs(data: Path) -> Iterator[tuple[Path, Lines]]:
+    for table in _tables(data):
+        held = Held(blocks for entry in os.scandir(table) if entry.is_dir() and (blocks := Blocks.of(entry.name)))
+        for log in _logs(table):
+            yield log, judged(log.read_bytes(), held)
 
 
 def _tables(data: Path) -> Iterator[Path]:

@@ -4,8 +4,9 @@ import fcntl
 import importlib
 import os
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,15 @@ from typing import Protocol, Self, TextIO, TypedDict, cast
 import structlog
 
 from finlake_services.clickhouse_local.configuration import ENGINE_ROLE, role_of, write_configuration
-from finlake_services.clickhouse_local.deduplication_logs import WrittenThrough, take_back
+from finlake_services.clickhouse_local.deduplication_logs import WrittenThrough, lines_without_part, take_back
 from finlake_services.clickhouse_local.errors import EngineError
 from finlake_services.clickhouse_local.users import User
 
 IDLE_CONNECTIONS = 24
 """Connections kept warm over all users, databases and settings; the one unused for longest is closed first."""
+
+PART_FOLLOWS_LINE_S = 2.0
+"""A part that is not in its place this long after the line of its token will not come."""
 
 SETTINGS_OF_ONE_STATEMENT = frozenset({"insert_deduplication_token", "log_comment"})
 """Settings that differ with every statement: a connection that has them will not be asked for again."""
@@ -96,7 +100,8 @@ def _extension() -> _Extension:
 class EngineConnection:
     """One connection with its own role, database and settings; used by one thread at a time. Raises `EngineError`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, after_failed_insert: Callable[[], None] = lambda: None) -> None:
+        self._after_failed_insert = after_failed_insert
         try:
             self._raw = _extension().connect(path)
         except RuntimeError as error:
@@ -143,6 +148,7 @@ class EngineConnection:
             written = self._raw.query(
                 f"{sql} FROM INFILE '/proc/self/fd/{file}' FORMAT {input_format}", "Null", params={})
         except RuntimeError as error:
+            self._after_failed_insert()
             raise EngineError(str(error)) from None
         finally:
             os.close(file)
@@ -235,7 +241,7 @@ class Engine:
         """A new connection confined to `user` (None: the endpoint itself), in `database`, with `settings`."""
         if "insert_deduplication_token" in settings:
             self._write_logs_through()
-        connection = EngineConnection(self._path)
+        connection = EngineConnection(self._path, self._end_if_a_token_has_no_rows)
         try:
             connection.query("SET implicit_select = 0")
             connection.query(f"SET ROLE {role_of(user) if user else ENGINE_ROLE}")
@@ -255,6 +261,23 @@ class Engine:
         if refused := self._logs.extend():
             log.warning("insert tokens are not synced as they are written: a loss of power may double an insert's rows",
                         reason="the file system knows no FS_SYNC_FL", logs=[str(path) for path in refused])
+
+    def _end_if_a_token_has_no_rows(self) -> None:
+        """End the process if it remembers the token of rows that it could not put in place, as on a disk with errors.
+
+        It would answer their repeated insert with success, and nothing but a start makes it forget. While other inserts run,
+        a line is without its part for an instant, too.
+        """
+        data = Path(self._path)
+        lines = lines_without_part(data)
+        give_up_at = time.monotonic() + PART_FOLLOWS_LINE_S
+        while lines and time.monotonic() < give_up_at:
+            time.sleep(PART_FOLLOWS_LINE_S / 20)
+            lines &= lines_without_part(data)
+        if lines:
+            log.critical("the engine ends: it remembers insert tokens without having their rows; its next start takes them back",
+                         logs=sorted({str(path) for path, _ in lines}))
+            os._exit(os.EX_IOERR)
 
     def connection(self, user: User | None, database: str, settings: Mapping[str, str]) -> EngineConnection:
         """A warm connection if there is one, else a new one; the caller must `release` it."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from tests.finlake_services.clickhouse_local.system_calls import Call, receive_listener, stop_at_changes, watch
+from tests.finlake_services.clickhouse_local.system_calls import Call, Fate, receive_listener, stop_at_changes, watch
 
 ROOT = Path(__file__).parents[3]
 MEMORY_BYTES = 1 << 30
@@ -46,13 +46,13 @@ class MortalEngine:
         self._send({"stop_at_changes": True})
         return receive_listener(self._channel)
 
-    def killed(self, listener: int, kill_before: Callable[[Call], bool], action: dict[str, object]) -> Call | None:
-        """Begin `action`; the call before which the process was killed, None when it was done without one.
+    def watched(self, listener: int, fate: Callable[[Call], Fate], action: dict[str, object]) -> Call | None:
+        """Begin `action`; the call before which the process was killed, None when it ended otherwise.
 
-        The process is dead afterwards in either case.
+        The process is dead afterwards in any case.
         """
         self._send(action)
-        call = watch(self._process.pid, listener, self._channel, kill_before)
+        call = watch(self._process.pid, listener, self._channel, fate)
         self.kill()
         return call
 
@@ -62,6 +62,11 @@ class MortalEngine:
         self._process.wait(timeout=30)
         self._answers.close()
         self._channel.close()
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the process ended, minus the signal's number when one ended it."""
+        return self._process.returncode
 
     def __enter__(self) -> Self:
         return self

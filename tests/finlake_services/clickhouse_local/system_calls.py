@@ -1,10 +1,11 @@
-"""Stops a process of ours at each system call that changes files, and kills it there or lets it go on.
+"""Stops a process of ours at each system call that changes files: kills it there, has the call fail, or lets it go on.
 
 The kernel asks before it does the call (seccomp's user notification, Linux 5.7): no tracer, no compiler and no rights are
 needed. The process itself installs the filter and sends the descriptor that listens.
 """
 
 import ctypes
+import errno
 import fcntl
 import os
 import platform
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from select import select
+from typing import Literal
 
 _NUMBERS = {
     "x86_64": {
@@ -89,8 +91,12 @@ def receive_listener(channel: socket.socket) -> int:
     return descriptors[0]
 
 
-def watch(process: int, listener: int, channel: socket.socket, kill_before: Callable[[Call], bool]) -> Call | None:
-    """Let the process go on until it says something on `channel` (None), or is killed right before a call (that call)."""
+Fate = Literal["done", "killed", "failed"]
+"""What becomes of a call: it is done, the process is killed right before it, or it fails with EIO and nothing is done."""
+
+
+def watch(process: int, listener: int, channel: socket.socket, fate: Callable[[Call], Fate]) -> Call | None:
+    """Decide on calls until the process says something on `channel` or ends (None), or is killed (before which call)."""
     while True:
         ready, _, _ = select([listener, channel.fileno()], [], [])
         if listener not in ready:
@@ -99,14 +105,19 @@ def watch(process: int, listener: int, channel: socket.socket, kill_before: Call
         try:
             fcntl.ioctl(listener, _RECEIVE, notice)
         except FileNotFoundError:
-            continue  # The thread that asked has gone.
+            # The thread that asked has gone, or the whole process, of which the listener tells no other way.
+            if ready != [listener]:
+                return None
+            continue
         number, thread, _, system_call, _, _, *arguments = _NOTICE.unpack(notice)
         call = _described(thread, system_call, arguments)
-        if call is not None and kill_before(call):
+        decided = "done" if call is None else fate(call)
+        if decided == "killed":
             os.kill(process, signal.SIGKILL)
             return call
+        error, flags = (-errno.EIO, 0) if decided == "failed" else (0, _GO_ON)
         try:
-            fcntl.ioctl(listener, _ANSWER, struct.pack("=QqiI", number, 0, 0, _GO_ON))
+            fcntl.ioctl(listener, _ANSWER, struct.pack("=QqiI", number, 0, error, flags))
         except FileNotFoundError:
             continue
 

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from finlake_services.clickhouse_local.deduplication_logs import (
     Blocks,
     Held,
+    Lines,
     TakenBack,
     WrittenThrough,
     is_written_through,
+    judged,
+    lines_without_part,
     take_back,
-    true_lines,
 )
 
 
@@ -47,26 +49,26 @@ def line(number: int, operation: int = 1) -> bytes:
 @given(st.lists(st.integers(1, 9)), st.sets(st.integers(1, 9)))
 def test_a_line_stays_if_its_part_is_there(added: list[int], parts: set[int]) -> None:
     held = Held(Blocks("all", number, number) for number in parts)
-    expected = [line(number) for number in added if number in parts]
-    assert true_lines(b"".join(map(line, added)), held) == (expected, len(added) - len(expected), 0)
+    there, missing = ([line(number) for number in added if (number in parts) == wanted] for wanted in (True, False))
+    assert judged(b"".join(map(line, added)), held) == Lines(there, missing, [])
 
 
 @given(st.integers(0, 200))
 def test_a_log_cut_anywhere_keeps_its_whole_lines(length: int) -> None:
     lines = [line(number) for number in range(1, 9)]
     cut = b"".join(lines)[:length]
-    kept, without_part, unreadable = true_lines(cut, Held([Blocks("all", 1, 8)]))
-    assert kept == lines[: cut.count(b"\n")]
-    assert (without_part, unreadable) == (0, int(bool(cut) and not cut.endswith(b"\n")))
+    whole = lines[: cut.count(b"\n")]
+    rest = cut.removeprefix(b"".join(whole))
+    assert judged(cut, Held([Blocks("all", 1, 8)])) == Lines(whole, [], [rest] if rest else [])
 
 
 @pytest.mark.parametrize("bad", [b"\0" * 40 + b"\n", b"\n", b"3\tall_1_1_0\tall_1\n", b"1\tall_1_1_0\n", b"1\tnonsense\tall_1\n"])
 def test_lines_after_a_bad_one_are_kept(bad: bytes) -> None:
-    assert true_lines(line(1) + bad + line(2), Held([Blocks("all", 1, 2)])) == ([line(1), line(2)], 0, 1)
+    assert judged(line(1) + bad + line(2), Held([Blocks("all", 1, 2)])) == Lines([line(1), line(2)], [], [bad])
 
 
 def test_a_dropped_parts_lines_stay() -> None:
-    assert true_lines(line(1, operation=2), Held([])) == ([line(1, operation=2)], 0, 0)
+    assert judged(line(1, operation=2), Held([])) == Lines([line(1, operation=2)], [], [])
 
 
 @pytest.fixture
@@ -95,6 +97,7 @@ def test_of_two_logs_each_is_made_true_and_stays_so(table: Path, tmp_path: Path)
     first, second = (table / "deduplication_logs" / f"deduplication_log_{number}.txt" for number in (1, 2))
     first.write_bytes(line(1) + line(5) + line(2))
     second.write_bytes(line(3) + line(4) + line(6) + line(7)[:9])
+    assert lines_without_part(tmp_path / "data") == {(first, line(5)), (second, line(6))}
     assert take_back(tmp_path / "data", tmp_path) == [TakenBack(first, 1, 0), TakenBack(second, 1, 1)]
     assert list(_content(table)) == [line(1) + line(2), line(3) + line(4)]
     assert take_back(tmp_path / "data", tmp_path) == []

@@ -1,5 +1,6 @@
 """An insert killed at any system call and repeated: table and views hold every row once, and equal what they are made of."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from deploy.clickhouse.migrate import apply_migrations
 from tests.finlake_services.clickhouse_local.mortal_engine import MortalEngine
-from tests.finlake_services.clickhouse_local.system_calls import Call, NotStoppableError
+from tests.finlake_services.clickhouse_local.system_calls import Call, Fate, NotStoppableError
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +33,7 @@ class Lake:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.begun = 0
+        self.last_exit: int | None = None
         self.folders: dict[Path, str] = {}
         with MortalEngine(home) as engine:
             engine.open()
@@ -45,8 +47,8 @@ class Lake:
         """The table in whose folder the call changes something."""
         return next((table for folder, table in self.folders.items() if Path(call.path).is_relative_to(folder)), None)
 
-    def kill_next_insert(self, kill_before: Callable[[Call], bool]) -> Call | None:
-        """Repeat the last block, compare everything, then begin the next one and kill the process in it."""
+    def begin_next_insert(self, fate: Callable[[Call], Fate]) -> Call | None:
+        """Repeat the last block, compare everything, then insert the next one with `fate` deciding on every call."""
         with MortalEngine(self.home) as engine:
             engine.open()
             self._repeat_and_compare(engine)
@@ -55,7 +57,9 @@ class Lake:
                 listener = engine.stop_at_changes()
             except NotStoppableError as error:
                 pytest.skip(f"{error}; what a kill leaves is then proved by the damaged folder alone")
-            return engine.killed(listener, kill_before, block(self.begun))
+            call = engine.watched(listener, fate, block(self.begun))
+            self.last_exit = engine.exit_code
+            return call
 
     def insert_and_kill(self) -> None:
         """Insert the next block, then kill the process."""
@@ -116,24 +120,33 @@ def _is_part(call: Call) -> bool:
 
 
 class Nth:
-    """Kill before the `number`-th call, from 1, that changes finlake's tables and is `wanted`."""
+    """Kill before the `number`-th call, from 1, that changes finlake's tables and is `wanted`, or have that call fail."""
 
-    def __init__(self, lake: Lake, number: int, wanted: Callable[[Call], bool] = lambda _: True) -> None:
-        self._lake, self._left, self._wanted = lake, number, wanted
+    def __init__(
+        self, lake: Lake, number: int, wanted: Callable[[Call], bool] = lambda _: True, fate: Fate = "killed",
+    ) -> None:
+        self._lake, self._left, self._wanted, self._fate = lake, number, wanted, fate
 
-    def __call__(self, call: Call) -> bool:
+    def __call__(self, call: Call) -> Fate:
         if self._lake.table_of(call) is None or not self._wanted(call):
-            return False
+            return "done"
         self._left -= 1
-        return self._left == 0
+        return self._fate if self._left == 0 else "done"
 
 
 def test_an_insert_killed_around_each_token_and_repeated_is_there_once(lake: Lake) -> None:
     # Two days make two parts of the trades; each view has one.
-    for wanted in (_is_token, _is_part):
-        calls = [lake.kill_next_insert(Nth(lake, number, wanted)) for number in range(1, 5)]
-        assert Counter(lake.table_of(call) for call in calls if call) == {TRADES: 2, **dict.fromkeys(VIEWS.values(), 1)}
-    assert lake.kill_next_insert(Nth(lake, 5, _is_part)) is None
+    assert lake.begin_next_insert(Nth(lake, 2, _is_token)) is not None
+    calls = [lake.begin_next_insert(Nth(lake, number, _is_part)) for number in range(1, 5)]
+    assert Counter(lake.table_of(call) for call in calls if call) == {TRADES: 2, **dict.fromkeys(VIEWS.values(), 1)}
+    assert lake.begin_next_insert(Nth(lake, 5, _is_part)) is None
+    lake.repeat_and_compare()
+
+
+def test_an_insert_whose_part_the_disk_does_not_take_ends_the_engine_and_is_there_once_when_repeated(lake: Lake) -> None:
+    for number in (1, 3):
+        assert lake.begin_next_insert(Nth(lake, number, _is_part, "failed")) is None
+        assert lake.last_exit == os.EX_IOERR
     lake.repeat_and_compare()
 
 
@@ -155,7 +168,7 @@ def test_a_folder_as_kills_leave_it_gets_its_rows_by_the_repeated_insert(lake: L
 def test_an_insert_killed_at_any_system_call_and_repeated_is_there_once(lake: Lake) -> None:
     number = 1
     tables = Counter[str | None]()
-    while (call := lake.kill_next_insert(Nth(lake, number))) is not None:
+    while (call := lake.begin_next_insert(Nth(lake, number))) is not None:
         tables[lake.table_of(call)] += 1
         number += 1
     lake.repeat_and_compare()

@@ -5,12 +5,13 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from finlake_services.clickhouse_local.configuration import LEAST_FREE_BYTES
 from tests.finlake_services.clickhouse_local.endpoint import Server
 
 pytestmark = pytest.mark.slow
@@ -144,13 +145,31 @@ def _rows_by_symbol(client: httpx.Client, select: str) -> dict[str, int]:
     return {symbol: int(rows) for symbol, _, rows in (line.partition("\t") for line in text.splitlines())}
 
 
-def test_a_full_disk_is_clickhouses_own_error_and_the_endpoint_lives(own_server: Server) -> None:
+@pytest.fixture
+def full_table(own_server: Server) -> Iterator[str]:
+    """A table that finds its disk full."""
     with own_server.http("admin") as admin:
-        answer = admin.post("/", content="INSERT INTO speed.ticks SELECT 'full', now64(), 1",
-                            params={"min_free_disk_bytes_to_perform_insert": str(1 << 60)})
+        admin.post("/", content="CREATE TABLE speed.full (a Int8) ENGINE = MergeTree ORDER BY a "
+                                f"SETTINGS min_free_disk_bytes_to_perform_insert = {1 << 60}")
+        yield "speed.full"
+        admin.post("/", content="DROP TABLE speed.full SYNC")
+
+
+@pytest.mark.parametrize(("statement", "data"), [("INSERT INTO {} SELECT 1", ""), ("INSERT INTO {} FORMAT TSV", "1\n")])
+def test_a_full_disk_is_clickhouses_own_error_and_the_endpoint_lives(
+    own_server: Server, full_table: str, statement: str, data: str,
+) -> None:
+    with own_server.http("admin") as admin:
+        answer = admin.post("/", params={"query": statement.format(full_table)}, content=data)
         assert answer.headers["x-clickhouse-exception-code"] == "243"
         assert "NOT_ENOUGH_SPACE" in answer.text
-        assert admin.post("/", content="SELECT count() FROM speed.ticks WHERE symbol = 'full'").text == "0\n"
+        assert admin.post("/", content=f"SELECT count() FROM {full_table}").text == "0\n"
+
+
+def test_every_table_finds_its_disk_full_before_a_token_would_be_lost(own_server: Server) -> None:
+    with own_server.http("admin") as admin:
+        setting = "SELECT value FROM system.merge_tree_settings WHERE name = 'min_free_disk_bytes_to_perform_insert'"
+        assert admin.post("/", content=setting).text == f"{LEAST_FREE_BYTES}\n"
 
 
 def test_an_insert_that_a_materialized_view_refuses_is_an_error_and_not_acknowledged(own_server: Server) -> None:
@@ -165,14 +184,6 @@ def test_an_insert_that_a_materialized_view_refuses_is_an_error_and_not_acknowle
         assert (answer.status_code, answer.headers["x-clickhouse-exception-code"]) == (500, "395")
         answer = admin.post("/", params={"query": "INSERT INTO speed.few FORMAT TSV"}, content="b\t1\n")
         assert answer.status_code == 200
-
-
-def test_data_that_do_not_fit_on_the_disk_are_an_error_and_not_acknowledged(own_server: Server) -> None:
-    with own_server.http("admin") as admin:
-        answer = admin.post("/", content="full\t2026-11-21 10:00:00.000\t1\n", params={
-            "query": "INSERT INTO speed.ticks FORMAT TSV", "min_free_disk_bytes_to_perform_insert": str(1 << 60)})
-        assert answer.headers["x-clickhouse-exception-code"] == "243"
-        assert admin.post("/", content="SELECT count() FROM speed.ticks WHERE symbol = 'full'").text == "0\n"
 
 
 @pytest.mark.parametrize(("users", "reason"), [

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,9 +98,9 @@ class LiveTables:
     def trades_whole_since(self) -> datetime | None:
         """Start of the first day whose trades are all still there; None when no trade can have expired yet."""
         oldest, is_old = self._query(
-            f"SELECT toStartOfDay(min(received_ts)), min(inserted_ts) < now() - INTERVAL {TICK_KEPT_DAYS - 1} DAY "
-            f"FROM {STOCK_REALTIME.address}")[0]
-        return oldest + timedelta(days=1) if is_old else None
+            "SELECT toUnixTimestamp(toStartOfDay(min(received_ts))), "
+            f"count() > 0 AND min(inserted_ts) < now() - INTERVAL {TICK_KEPT_DAYS - 1} DAY FROM {STOCK_REALTIME.address}")[0]
+        return datetime.fromtimestamp(oldest, UTC) + timedelta(days=1) if is_old else None
 
     def trade_sums(self, symbol: str, seconds: int) -> list[TradeSums]:
         """Trades without a flaw of a symbol, added up in windows of `seconds`, in order of time."""

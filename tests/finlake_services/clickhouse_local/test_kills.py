@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -53,13 +53,38 @@ class Lake:
             engine.open()
             self._repeat_and_compare(engine)
             self.begun += 1
-            try:
-                listener = engine.stop_at_changes()
-            except NotStoppableError as error:
-                pytest.skip(f"{error}; what a kill leaves is then proved by the damaged folder alone")
-            call = engine.watched(listener, fate, block(self.begun))
-            self.last_exit = engine.exit_code
-            return call
+            return self._watch(engine, block(self.begun), fate)
+
+    def begin_statement(self, sql: str, fate: Callable[[Call], Fate]) -> Call | None:
+        """Repeat the last block, compare everything, add a block, then run a statement with `fate` deciding on every call."""
+        with MortalEngine(self.home) as engine:
+            engine.open()
+            self._repeat_and_compare(engine)
+            self.begun += 1
+            engine.insert(**block(self.begun))  # type: ignore[arg-type]
+            return self._watch(engine, {"sql": sql}, fate)
+
+    def begin_start(self, fate: Callable[[Call], Fate]) -> Call | None:
+        """Open the folder with `fate` deciding on every call."""
+        with MortalEngine(self.home) as engine:
+            return self._watch(engine, {"open": True}, fate)
+
+    def _watch(self, engine: MortalEngine, action: dict[str, object], fate: Callable[[Call], Fate]) -> Call | None:
+        try:
+            listener = engine.stop_at_changes()
+        except NotStoppableError as error:
+            pytest.skip(f"{error}; what a kill leaves is then proved by the damaged folder alone")
+        call = engine.watched(listener, fate, action)
+        self.last_exit = engine.exit_code
+        return call
+
+    def damage(self, parts: Iterable[tuple[str, str]] = ()) -> None:
+        """Leave the folder as a kill does: parts (table, name) are temporary again, the last line of each log is cut short."""
+        for folder, table in self.folders.items():
+            for part in (part for of, part in parts if of == table):
+                (folder / part).rename(folder / f"tmp_insert_{part}")
+            with (folder / "deduplication_logs/deduplication_log_1.txt").open("ab") as log:
+                log.write(b"1\tall_9_9")
 
     def insert_and_kill(self) -> None:
         """Insert the next block, then kill the process."""
@@ -111,6 +136,10 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "clickhouse")
 
 
+def _is_of_tables(lake: Lake) -> Callable[[Call], bool]:
+    return lambda call: lake.table_of(call) is not None
+
+
 def _is_token(call: Call) -> bool:
     return call.name == "write" and "/deduplication_logs/" in call.path
 
@@ -120,7 +149,7 @@ def _is_part(call: Call) -> bool:
 
 
 class Nth:
-    """Kill before the `number`-th call, from 1, that changes finlake's tables and is `wanted`, or have that call fail."""
+    """Kill before the `number`-th call, from 1, that changes the folder and is `wanted`, or have that call fail."""
 
     def __init__(
         self, lake: Lake, number: int, wanted: Callable[[Call], bool] = lambda _: True, fate: Fate = "killed",
@@ -128,7 +157,7 @@ class Nth:
         self._lake, self._left, self._wanted, self._fate = lake, number, wanted, fate
 
     def __call__(self, call: Call) -> Fate:
-        if self._lake.table_of(call) is None or not self._wanted(call):
+        if not Path(call.path).is_relative_to(self._lake.home) or not self._wanted(call):
             return "done"
         self._left -= 1
         return self._fate if self._left == 0 else "done"
@@ -154,11 +183,7 @@ def test_a_folder_as_kills_leave_it_gets_its_rows_by_the_repeated_insert(lake: L
     """Needs nothing of the machine: parts are made temporary again, lines are cut, as a kill or a loss of power does."""
     for _ in range(2):
         lake.insert_and_kill()
-    for folder, table in lake.folders.items():
-        for part in ("20260105_3_3_0", "20260106_4_4_0") if table == TRADES else ("all_2_2_1",):
-            (folder / part).rename(folder / f"tmp_insert_{part}")
-        with (folder / "deduplication_logs/deduplication_log_1.txt").open("ab") as log:
-            log.write(b"1\tall_9_9")
+    lake.damage([(TRADES, "20260105_3_3_0"), (TRADES, "20260106_4_4_0"), *((table, "all_2_2_1") for table in VIEWS.values())])
     lake.repeat_and_compare()
     lake.insert_and_kill()
     lake.repeat_and_compare()
@@ -166,11 +191,49 @@ def test_a_folder_as_kills_leave_it_gets_its_rows_by_the_repeated_insert(lake: L
 
 @pytest.mark.long
 def test_an_insert_killed_at_any_system_call_and_repeated_is_there_once(lake: Lake) -> None:
-    number = 1
-    tables = Counter[str | None]()
-    while (call := lake.begin_next_insert(Nth(lake, number))) is not None:
-        tables[lake.table_of(call)] += 1
-        number += 1
+    calls = _all_kills(lambda number: lake.begin_next_insert(Nth(lake, number, _is_of_tables(lake))))
     lake.repeat_and_compare()
-    assert number > 100
-    assert set(tables) == set(TABLES)
+    assert len(calls) > 100
+    assert {lake.table_of(call) for call in calls} == set(TABLES)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("table", TABLES)
+def test_a_merge_killed_at_any_system_call_changes_nothing(lake: Lake, table: str) -> None:
+    calls = _all_kills(lambda number: lake.begin_statement(
+        f"OPTIMIZE TABLE {table} FINAL", Nth(lake, number, _is_of_tables(lake))))
+    lake.repeat_and_compare()
+    assert {lake.table_of(call) for call in calls} == {table}
+    assert any(call.name.startswith("rename") and "/tmp_merge_" in call.path for call in calls)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_start_killed_at_any_system_call_is_finished_by_the_next(lake: Lake, kept: bool) -> None:
+    """The repair of the logs and the exchange of database `default`, empty and not, among them."""
+    lake.insert_and_kill()
+    if kept:
+        with MortalEngine(lake.home) as engine:
+            engine.open()
+            engine.ask("CREATE TABLE default.kept ENGINE = MergeTree ORDER BY a AS SELECT 1 AS a")
+
+    def start(number: int) -> Call | None:
+        lake.damage()
+        return lake.begin_start(Nth(lake, number))
+
+    calls = _all_kills(start)
+    assert any(call.name.startswith("rename") and "deduplication_log" in call.path for call in calls)
+    lake.repeat_and_compare()
+    with MortalEngine(lake.home) as engine:
+        engine.open()
+        assert engine.ask("SELECT engine FROM system.databases WHERE name = 'default'") == "Atomic\n"
+        if kept:
+            assert engine.ask("SELECT a FROM default.kept") == "1\n"
+
+
+def _all_kills(begin: Callable[[int], Call | None]) -> list[Call]:
+    """Kill at the first call, at the second, and so on until there are no more; the calls."""
+    calls: list[Call] = []
+    while (call := begin(len(calls) + 1)) is not None:
+        calls.append(call)
+    return calls

@@ -21,6 +21,7 @@ from finlake_resources.clickhouse_client import admin
 from finlake_resources.kafka import topics_of
 from finlake_resources.reconciliation.buckets import Content, Tally, units
 from finlake_resources.reconciliation.clickhouse_side import LiveTables
+from finlake_resources.reconciliation.derived import CANDLES, PRICE_VOLUME, WINDOWS
 from finlake_resources.reconciliation.kafka_side import DEAD_LETTER_TOPIC, ChangeTopics
 from finlake_resources.reconciliation.postgres_side import Ods
 from finlake_resources.reconciliation.reconcile import build_reconciliation
@@ -28,7 +29,7 @@ from finlake_resources.reconciliation.relations import RELATIONS, TRADES
 from finlake_resources.reconciliation.report import EngineReport, ReconcileReport
 from finlake_resources.settings import StreamSettings
 from spark.contracts import stream_rows
-from spark.contracts.speed import STOCK_REALTIME
+from spark.contracts.speed import STOCK_REALTIME, TICK_KEPT_DAYS
 from tests.integration.stream import broken_sink
 from tests.integration.stream.market import as_superuser
 from tests.integration.stream.sink_process import wait_until
@@ -37,6 +38,8 @@ pytestmark = pytest.mark.stack
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+STATES = {"speed.candles_1m_state": (CANDLES,), "speed.windows_15s_state": (WINDOWS, PRICE_VOLUME)}
+"""What the tables of candles and windows are merged from."""
 TOO_LARGE = 2e13
 """A price that the sink refuses, and would not if its limit were higher."""
 
@@ -119,9 +122,54 @@ def test_all_engines_add_up_the_same_numbers(sinkless_stack: LocalStack, stream:
         assert live.rows(TRADES, some, below_lsn=1, below={-1: 10**9}) == some_rows
     assert by_postgres == tally.buckets()
     assert by_clickhouse == tally.buckets()
+    _test_since_when_trades_are_whole(stream)
     # The sink of the next test brings the same rows through Kafka.
     with admin(stream) as client:
+        for table in (STOCK_REALTIME.address, *STATES):
+            client.command(f"TRUNCATE TABLE {table}")
+
+
+def _test_since_when_trades_are_whole(stream: StreamSettings) -> None:
+    hours = 24 * TICK_KEPT_DAYS - 12
+    with admin(stream) as client, closing(LiveTables(stream.clickhouse_url, stream.clickhouse_reader_password_file)) as live:
+        assert live.trades_whole_since() is None
+        client.command(f"INSERT INTO {STOCK_REALTIME.address} SELECT * REPLACE (now() - INTERVAL {hours} HOUR AS inserted_ts) "
+                       f"FROM {STOCK_REALTIME.address} LIMIT 1")
+        assert live.trades_whole_since() == datetime(2026, 11, 21, tzinfo=UTC)
         client.command(f"TRUNCATE TABLE {STOCK_REALTIME.address}")
+        assert live.trades_whole_since() is None
+
+
+def test_a_part_that_one_table_alone_has_lost_is_found_out(sinkless_stack: LocalStack, stream: StreamSettings) -> None:
+    with sink(sinkless_stack):
+        wait_until_settled(stream)
+        reconciliation = build_reconciliation(stream)
+        assert reconciliation.run(None).is_proven
+        with lost_part(stream, STOCK_REALTIME.address) as row_count:
+            report = reconciliation.run(None)
+            assert engine(report, "ClickHouse").differences.missing.count == row_count == report.lost_count
+            assert f"ClickHouse trades: {row_count} missing" in report.verdict
+        for state, derived in STATES.items():
+            with lost_part(stream, state):
+                report = reconciliation.run(None)
+                assert not report.is_proven
+                assert all(each.is_proven for each in report.engines)
+                assert {each.table for each in report.derived if each.different_count} == {each.table.address for each in derived}
+                assert all(f"{each.table.address}: " in report.verdict for each in derived)
+        assert reconciliation.run(None).is_proven
+
+
+@contextmanager
+def lost_part(stream: StreamSettings, table: str) -> Iterator[int]:
+    """Take the largest part out of a table, as a lost insert leaves it; gives its rows, and puts it back at the end."""
+    database, name = table.split(".")
+    with admin(stream) as client:
+        part, row_count = client.query(
+            "SELECT name, rows FROM system.parts WHERE active AND database = {database:String} AND table = {name:String} "
+            "ORDER BY rows DESC LIMIT 1", parameters={"database": database, "name": name}).result_rows[0]
+        client.command(f"ALTER TABLE {table} DETACH PART '{part}'")
+        yield int(row_count)
+        client.command(f"ALTER TABLE {table} ATTACH PART '{part}'")
 
 
 def test_a_sink_without_plan_and_token_is_found_out(sinkless_stack: LocalStack, stream: StreamSettings) -> None:

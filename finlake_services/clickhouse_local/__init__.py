@@ -21,5 +21,5 @@ told in judgement.py. `currentUser()` is `default` for everybody: the engine kno
 Durable: an insert is answered after its part is synced to disk. Insert and materialized view are not one step: after a crash
 between them a repeated insert with the same `insert_deduplication_token` and
 `deduplicate_blocks_in_dependent_materialized_views=1` completes the view. The engine itself remembers a token before its rows
-are in place; deduplication_logs.py takes back, at each start, what it remembers without having it.
+are in place; deduplication_logs.py takes back, at each start, what it remembers without having it (ADR 18).
 """

@@ -15,7 +15,7 @@ Why this is right:
 - Killed between 1 and 2, or within 2, or after 2 before the next plan: the plan is found, the same offsets are read again
   and inserted with the same token. ClickHouse leaves out what it has, per table: the rows' table, and each materialized
   view's table, which may lack the block although the rows' table has it. That a token is remembered if and only if its
-  rows are there is for ClickHouse to hold, killed at whatever instant: ADR 14 says how, here and on a cluster.
+  rows are there is for ClickHouse to hold, killed at whatever instant: ADR 18 says how, here and on a cluster.
 - Offsets without a record (transaction markers) change nothing: first and last are offsets of records, and what lies
   between them is the same at each reading.
 - The plan must be stored because block sizes depend on timing: cut again, the block would have another token.

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
 _OWN_DATABASES = "('system', 'default', 'information_schema', 'INFORMATION_SCHEMA', 'finlake')"
 
+CREATED = (
+    "SELECT concat(database, '.', name), create_table_query FROM system.tables "
+    f"WHERE database NOT IN {_OWN_DATABASES} AND name NOT LIKE '.inner%' ORDER BY 1"
+)
+"""Asks for name and CREATE statement, newlines as spaces, of every table and view outside the engine's own databases."""
+
 
 class ScratchEngine:
     """An in-memory engine; `command` and `rows` as migrations need them."""
@@ -29,12 +35,7 @@ class ScratchEngine:
 
     def created(self) -> dict[str, str]:
         """Name to CREATE statement, newlines as spaces, of every table and view outside the engine's own databases."""
-        return {
-            name: definition for name, definition in self.rows(
-                "SELECT concat(database, '.', name), create_table_query FROM system.tables "
-                f"WHERE database NOT IN {_OWN_DATABASES} AND name NOT LIKE '.inner%' ORDER BY 1",
-            )
-        }
+        return {name: definition for name, definition in self.rows(CREATED)}
 
 
 @contextmanager

@@ -9,9 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tests.finlake_services.clickhouse_local.system_calls import Call, Fate, receive_listener, stop_at_changes, watch
+
+if TYPE_CHECKING:
+    from finlake_services.clickhouse_local.engine import Engine
 
 ROOT = Path(__file__).parents[3]
 MEMORY_BYTES = 1 << 30
@@ -32,6 +35,10 @@ class MortalEngine:
     def open(self) -> None:
         """Open the folder."""
         self._ask({"open": True})
+
+    def migrate(self) -> None:
+        """Make finlake's tables."""
+        self._ask({"migrate": True})
 
     def ask(self, sql: str) -> str:
         """What a statement answers, as TabSeparated."""
@@ -89,7 +96,21 @@ class MortalEngine:
         return str(answer["text"])
 
 
+class _Migrating:
+    """An engine as migrations need it."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+
+    def command(self, sql: str) -> None:
+        self._engine.ask(sql)
+
+    def rows(self, sql: str) -> list[tuple[str, ...]]:
+        return [tuple(line.split("\t")) for line in self._engine.ask(sql).decode().splitlines()]
+
+
 def _serve(home: Path, channel: socket.socket) -> None:
+    from deploy.clickhouse.migrate import apply_migrations
     from finlake_services.clickhouse_local.engine import Engine
     from finlake_services.clickhouse_local.errors import EngineError
     from finlake_services.clickhouse_sink.clickhouse import ONCE
@@ -106,6 +127,8 @@ def _serve(home: Path, channel: socket.socket) -> None:
                 engine = Engine(home, [], MEMORY_BYTES)
             elif engine is None:
                 raise RuntimeError("the folder is not open")
+            elif "migrate" in action:
+                apply_migrations(_Migrating(engine))
             elif "sql" in action:
                 text = engine.ask(action["sql"]).decode()
             else:

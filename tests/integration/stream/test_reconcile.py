@@ -148,7 +148,7 @@ def test_a_part_that_one_table_alone_has_lost_is_found_out(sinkless_stack: Local
         with lost_part(stream, STOCK_REALTIME.address) as row_count:
             report = reconciliation.run(None)
             assert engine(report, "ClickHouse").differences.missing.count == row_count == report.lost_count
-            assert f"ClickHouse trades: {row_count} missing" in report.verdict
+            assert f"ClickHouse {TRADES.name}: {row_count} missing" in report.verdict
         for state, derived in STATES.items():
             with lost_part(stream, state):
                 report = reconciliation.run(None)
@@ -168,8 +168,10 @@ def lost_part(stream: StreamSettings, table: str) -> Iterator[int]:
             "SELECT name, rows FROM system.parts WHERE active AND database = {database:String} AND table = {name:String} "
             "ORDER BY rows DESC LIMIT 1", parameters={"database": database, "name": name}).result_rows[0]
         client.command(f"ALTER TABLE {table} DETACH PART '{part}'")
-        yield int(row_count)
-        client.command(f"ALTER TABLE {table} ATTACH PART '{part}'")
+        try:
+            yield int(row_count)
+        finally:
+            client.command(f"ALTER TABLE {table} ATTACH PART '{part}'")
 
 
 def test_a_sink_without_plan_and_token_is_found_out(sinkless_stack: LocalStack, stream: StreamSettings) -> None:

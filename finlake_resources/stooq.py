@@ -41,7 +41,7 @@ from spark.contracts.stooq_files import MAX_FILE_BYTES, Form, OpenedFile, Unread
 
 if TYPE_CHECKING:
     import httpx
-    from pyarrow.fs import FileSystem
+    from pyarrow.fs import FileInfo, FileSystem
 
 SourceKind = Literal["drop", "bulk", "http"]
 FetchedTsKind = Literal["response", "file", "member", "reading"]
@@ -219,7 +219,7 @@ def bulk_files(
             allowed.take(info.file_size, member_name)
             content = _member_content(archive, info, member_name)
             kind: SourceKind = "bulk" if base_name.lower().endswith(".txt") else "drop"
-            last_date = _require_prices_of(content, code, member_name, kind)
+            last_date = _prices_of(content, code, member_name, kind).last_date() or date.min
         except SourceError as problem:
             problems.append(problem)
         else:
@@ -292,13 +292,15 @@ def _nothing_wanted(archive: zipfile.ZipFile, name: str) -> SourceError:
                 f"{name}!{shown(info.filename)}", f"it holds rows of several tickers ({some}), which is another layout",
                 "Drop an archive with one member for each ticker, as d_us_txt.zip of Stooq is",
             )
+    some = ", ".join(shown(info.filename) for info in archive.infolist()[:_SHOWN_CODES])
     return UnknownTicker(
-        name, "it holds no ticker of the universe", "Drop the archive of US daily prices, d_us_txt.zip",
+        name, f"it holds no ticker of the universe; its first members are {some or 'none'}",
+        "Drop the archive of US daily prices, d_us_txt.zip, or a zip of <stooq code>_d.csv files",
     )
 
 
-def _require_prices_of(content: bytes, code: str, name: str, kind: SourceKind) -> date:
-    """The newest date of the content; raises unless it is of this kind, daily, and its first row is of the code."""
+def _prices_of(content: bytes, code: str, name: str, kind: SourceKind) -> OpenedFile:
+    """The content, opened; raises unless it is of this kind, daily, and its first row is of the code."""
     opened = classify(content, name, kind)
     layout = opened.layout
     fields = opened.lines[0][1].split(",")
@@ -308,7 +310,7 @@ def _require_prices_of(content: bytes, code: str, name: str, kind: SourceKind) -
             raise NotData(name, f"its period is {shown(period)!r}, not daily", "Drop the daily archive, d_us_txt.zip")
         if found.lower() != code:
             raise NotData(name, f"its rows are of {shown(found)!r}", "Rename the file after the ticker its rows belong to")
-    return opened.last_date() or date.min
+    return opened
 
 
 def _file(
@@ -352,6 +354,16 @@ class StooqPrices(ConfigurableResource[None]):
 
         Raises SourceUnavailable when the location cannot be listed, TooLargeError when it has more files than are looked at.
         """
+        from pyarrow.fs import FileType
+
+        entries = [
+            DropEntry(info.base_name, info.size, _mtime(info.mtime_ns))
+            for info in self._listed() if info.type == FileType.File
+        ]
+        return sorted(entries, key=lambda entry: entry.name)
+
+    def _listed(self) -> "list[FileInfo]":
+        """What is in the drop location and not hidden; raises as `list_drop` does."""
         from pyarrow.fs import FileSelector, FileType, LocalFileSystem
 
         filesystem, root = self._drop()
@@ -370,12 +382,7 @@ class StooqPrices(ConfigurableResource[None]):
                 "Make the folder or bucket, or set FINLAKE_STOOQ_DROP to the one that is used",
             ) from error
         _require_few(len(infos), self.drop_location)
-        entries = [
-            DropEntry(info.base_name, info.size, _mtime(info.mtime_ns))
-            for info in infos
-            if info.type == FileType.File and not info.base_name.startswith(".")
-        ]
-        return sorted(entries, key=lambda entry: entry.name)
+        return [info for info in infos if not info.base_name.startswith(".")]
 
     def dropped_files(self, vendor_codes: Mapping[str, str], names: Collection[str] | None = None) -> StooqBatch:
         """The universe's prices in the drop location; `vendor_codes` maps Stooq's code to the ticker.
@@ -384,7 +391,7 @@ class StooqPrices(ConfigurableResource[None]):
         of the universe, half written, damaged, too large, of another ending or not data is a problem and stays where it
         is; nothing is raised for it. Raises as `list_drop` does when the location cannot be listed.
         """
-        batch, budget = StooqBatch([], []), ByteBudget()
+        batch, budget = StooqBatch([], self._folders() if names is None else []), ByteBudget()
         for entry in self.list_drop():
             if names is not None and entry.name not in names:
                 continue
@@ -396,6 +403,18 @@ class StooqPrices(ConfigurableResource[None]):
                 batch.files.extend(found.files)
                 batch.problems.extend(found.problems)
         return batch
+
+    def _folders(self) -> list[SourceError]:
+        """What is unpacked into a folder is told, and not passed over."""
+        from pyarrow.fs import FileType
+
+        return [
+            NotData(
+                shown(info.base_name), "it is a folder, and folders are not looked into",
+                "Drop the zip itself or the files that are in the folder; move away what is not meant to be read",
+            )
+            for info in self._listed() if info.type == FileType.Directory
+        ]
 
     def download(
         self, ticker: str, vendor_code: str, start: date | None = None, end: date | None = None
@@ -457,7 +476,7 @@ class StooqPrices(ConfigurableResource[None]):
         with self._opened(entry) as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
         kind: SourceKind = "bulk" if lowered.endswith(".txt") else "drop"
-        _require_prices_of(content, code, name, kind)
+        _prices_of(content, code, name, kind)
         if not content.endswith(_LINE_ENDS):
             raise HalfWrittenFile(
                 name, "its last line has no end", "Wait for the rest, or end the last line if it is complete",

@@ -90,27 +90,27 @@ class OpenedFile:
     @property
     def contradicts_itself(self) -> bool:
         """Whether whole lines of one date differ in their text: bronze leaves such a file out, unless the values agree."""
-        texts: dict[str, str] = {}
-        for _, line in self.lines:
-            fields = line.split(",")
-            if len(fields) == self.layout.width and texts.setdefault(fields[self.layout.date].strip(), line) != line:
-                return True
-        return False
+        dated = self._dated()
+        return len({said for said, _ in dated}) < len(set(dated))
 
     def last_date(self) -> date | None:
         """The newest date of lines that have as many fields as the header, wherever it stands; None without one."""
         is_date = re.compile(self.layout.date_pattern).match
-        said = {
-            fields[self.layout.date].strip()
-            for fields in (line.split(",") for _, line in self.lines) if len(fields) == self.layout.width
-        }
         # Both forms of a date sort as text.
-        for newest in sorted(filter(is_date, said), reverse=True):
+        for newest in sorted({said for said, _ in self._dated()}, reverse=True):
             try:
-                return date.fromisoformat(newest)
+                if is_date(newest):
+                    return date.fromisoformat(newest)
             except ValueError:
                 continue
         return None
+
+    def _dated(self) -> list[tuple[str, str]]:
+        """What stands in the place of the date, and the line, of lines that have as many fields as the header."""
+        place, commas = self.layout.date, self.layout.width - 1
+        return [
+            (line.split(",", place + 1)[place].strip(), line) for _, line in self.lines if line.count(",") == commas
+        ]
 
 
 def open_file(content: bytes) -> OpenedFile:

@@ -89,7 +89,8 @@ def test_a_file_that_bronze_can_open_is_handed_over(tmp_path: Path, name: str, c
     ("ko_us_d.ods", CSV, "its ending is none of .csv, .txt, .zip", "Name it <stooq code>_d.csv"),
     ("d_us_txt.zip", zipped(("data/us.txt", text(BULK_HEADER, *bulk("A.US"), *bulk("KO.US")))),
      "it holds rows of several tickers (A.US, KO.US), which is another layout", "one member for each ticker"),
-    ("d_us_txt.zip", zipped(("ibm.us.txt", text(BULK_HEADER, *bulk("IBM.US")))), "no ticker of the universe", "d_us_txt.zip"),
+    ("d_us_txt.zip", zipped(("ibm.us.txt", text(BULK_HEADER, *bulk("IBM.US")))),
+     "no ticker of the universe; its first members are ibm.us.txt", "d_us_txt.zip"),
     ("d_us_txt.zip", zipped(("data/ko.us.txt", CSV)), "it holds a CSV of one ticker", "Name it <stooq code>_d.csv"),
 ])
 def test_a_file_that_is_not_read_says_what_it_is_and_keeps_no_other_out(
@@ -102,6 +103,17 @@ def test_a_file_that_is_not_read_says_what_it_is_and_keeps_no_other_out(
     assert said in problem.reason
     assert next_step in problem.next_step
     assert str(problem).isprintable()
+
+
+def test_a_folder_is_told_and_not_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "ko_us_d.csv").write_bytes(CSV)
+    (tmp_path / ".hidden").mkdir()
+    batch = dropped(tmp_path, {"a_us_d.csv": CSV})
+    assert [file.ticker for file in batch.files] == ["A"]
+    assert [str(problem) for problem in batch.problems] == [
+        "data: it is a folder, and folders are not looked into. Drop the zip itself or the files that are in the folder; "
+        "move away what is not meant to be read."]
 
 
 def test_a_csv_in_a_zip_is_read(tmp_path: Path) -> None:

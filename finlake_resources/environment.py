@@ -31,6 +31,7 @@ class RawEnvironment(BaseSettings):
     stooq_apikey_file: Path | None = None
     universe: Path | None = None
     dagster_url: str | None = None
+    dagster_password_file: Path | None = None
     market_uri: str | None = None
     market_feed_password_file: Path | None = None
     market_reconcile_password_file: Path | None = None

@@ -98,6 +98,7 @@ class Settings:
     spark_remote: str
     spark_token_file: Path | None
     dagster_url: str
+    dagster_password_file: Path | None
     stooq_url: str
     stooq_drop: str
     stooq_apikey_file: Path | None
@@ -178,6 +179,7 @@ def settings_for(raw: RawEnvironment) -> Settings:
         catalog_uri=told("catalog_uri"), catalog_password_file=Path(told("catalog_password_file")),
         warehouse=told("warehouse"), spark_remote=told("spark_remote"),
         spark_token_file=secret(raw.spark_token_file, "spark_connect.token"), dagster_url=told("dagster_url"),
+        dagster_password_file=secret(raw.dagster_password_file, "dagster_web.password"),
         stooq_url=sample_or(LIVE_STOOQ_URL), stooq_drop=told("stooq_drop"), stooq_apikey_file=raw.stooq_apikey_file,
         gdelt_url=sample_or(LIVE_GDELT_URL), s3=_s3_settings(raw),
         stream=stream,

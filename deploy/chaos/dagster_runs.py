@@ -37,10 +37,10 @@ class ArchiveRunError(Exception):
 
 
 class ArchiveRuns:
-    """Runs of the job that archives, through the webserver at `url`; `seed` decides at which age one is killed."""
+    """Runs of the job that archives, through the webserver; `seed` decides at which age one is killed."""
 
-    def __init__(self, url: str, seed: int) -> None:
-        self._client = DagsterClient(url)
+    def __init__(self, client: DagsterClient, seed: int) -> None:
+        self._client = client
         self._chosen = Random(seed)
         self._first_date = datetime.now(UTC).date()
 

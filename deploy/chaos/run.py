@@ -19,6 +19,7 @@ from deploy.chaos.dagster_runs import ArchiveRunError, ArchiveRuns
 from deploy.chaos.plan import DAGSTER_TARGETS, STREAM_TARGETS, Kill, Target, planned_kills
 from deploy.chaos.traffic import INTERRUPTED, write_until, written_rows
 from deploy.chaos.victims import Executioner, Victim
+from deploy.cli.dagster_client import DagsterClient
 from deploy.local.stack import LocalStack
 from finlake_resources.connect import KafkaConnect
 from finlake_resources.reconciliation.reconcile import build_reconciliation
@@ -100,7 +101,8 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
     """
     environment = stack.environment()
     stream = stream_of(environment)
-    runs = ArchiveRuns(environment["FINLAKE_DAGSTER_URL"], options.seed) if options.has_dagster else None
+    dagster = DagsterClient(environment["FINLAKE_DAGSTER_URL"], stack.layout.dagster_web_password)
+    runs = ArchiveRuns(dagster, options.seed) if options.has_dagster else None
     plan = planned_kills(options.kills, options.seed, options.targets, options.seconds_between)
     connection_id = f"chaos-{time.time_ns()}"
     with worker() as writer, _flag(stack.layout.home / "run" / f"{connection_id}.stop") as stop:

@@ -4,10 +4,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import httpx
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from deploy.local.webserver_door import USER
 
 LOCATION, REPOSITORY = "lake", "__repository__"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -85,23 +88,30 @@ class RunProgress:
 
 
 class DagsterClient:
-    """The webserver at `url` (loopback)."""
+    """The webserver at `url` (loopback); `password_file` None: it asks for no login."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, url: str, password_file: Path | None) -> None:
+        self.url, self._password_file = url.rstrip("/"), password_file
 
     def query(self, text: str, variables: Mapping[str, object] | None = None) -> dict[str, object]:
         """The `data` of a GraphQL answer; raises `DagsterRequestError`."""
         try:
-            answer = httpx.post(f"{self.url}/graphql", json={"query": text, "variables": dict(variables or {})}, timeout=60)
+            answer = httpx.post(f"{self.url}/graphql", json={"query": text, "variables": dict(variables or {})},
+                                auth=self._login(), timeout=60, trust_env=False)
         except httpx.TransportError as error:
             raise DagsterRequestError(
                 f"Dagster does not answer at {self.url} ({type(error).__name__}); run `finlake up`") from error
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            raise DagsterRequestError(f"Dagster at {self.url} refuses the password of {self._password_file}; run `finlake down`, "
+                                      "then `finlake up`")
         body = answer.json()
         if "errors" in body:
             raise DagsterRequestError(f"Dagster refused a request: {body['errors'][0]['message']}")
         data: dict[str, object] = body["data"]
         return data
+
+    def _login(self) -> tuple[str, str] | None:
+        return None if self._password_file is None else (USER, self._password_file.read_text(encoding="utf-8").strip())
 
     def launch(self, job: str, *, first_key: str | None = None, last_key: str | None = None, assets: Sequence[str] = (),
                checks_of: Sequence[str] = (), tags: Mapping[str, str] | None = None) -> str:

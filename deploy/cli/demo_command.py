@@ -8,6 +8,7 @@ import typer
 from deploy.cli.lake_commands import lake_jobs, sample_sources_url, stack_settings
 from deploy.cli.planned_runs import PlannedRun
 from deploy.cli.stack_commands import DEFAULT_HOME, Home, open_stack
+from deploy.local.webserver_door import USER
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +54,7 @@ def demo(
     console = Console()
     open_stack(home).up(free_ports=free_ports, report=console.print)
     settings = stack_settings(home)
-    dagster = DagsterClient(settings.dagster_url)
+    dagster = DagsterClient(settings.dagster_url, settings.dagster_password_file)
     console.print(summary(carry_out(dagster, DEMO_RUNS, console)))
     jobs = lake_jobs(home)
     console.print(Text.from_ansi(_chart(jobs.lake())))
@@ -61,7 +62,8 @@ def demo(
     console.print(f"Prices are real: Quandl WIKI, public domain, to {LAST_SESSION}. News of {NEWS_START} to {NEWS_END} is "
                   f"generated and labelled so; {REAL_NEWS_DAY} is one real slot of the GDELT Project (https://www.gdeltproject.org/)."
                   " Live trades and quotes are generated.")
-    console.print(f"Assets, lineage and checks: {settings.dagster_url}/assets\nRuns: {settings.dagster_url}/runs")
+    console.print(f"Assets, lineage and checks: {settings.dagster_url}/assets\nRuns: {settings.dagster_url}/runs\n"
+                  f"User {USER}, password in {settings.dagster_password_file}")
     console.print('Ask it something: .venv/bin/finlake sql "select * from gold.monthly_summary where ticker = \'AAPL\'"')
     if not is_proven:
         raise typer.Exit(1)

@@ -66,7 +66,7 @@ def run(
     console = Console()
     for line in plan.told:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(summary(carry_out(DagsterClient(settings.dagster_url), plan.runs, console)))
+    console.print(summary(carry_out(DagsterClient(settings.dagster_url, settings.dagster_password_file), plan.runs, console)))
 
 
 @app.command()
@@ -80,7 +80,8 @@ def check(
     from deploy.cli.dagster_client import DagsterClient
     from deploy.cli.run_view import failed_checks, judge
 
-    progress = judge(DagsterClient(stack_settings(home).dagster_url), Console(), select or ())
+    settings = stack_settings(home)
+    progress = judge(DagsterClient(settings.dagster_url, settings.dagster_password_file), Console(), select or ())
     for line in failed_checks(progress.checks):
         typer.echo(line)
     typer.echo(f"{sum(check.passed for check in progress.checks)} of {len(progress.checks)} checks passed")

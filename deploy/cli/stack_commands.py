@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.local.layout import REPOSITORY
+from deploy.local.webserver_door import USER
 
 if TYPE_CHECKING:
     from deploy.local.stack import LocalStack
@@ -59,7 +60,8 @@ def up(
     stack = open_stack(home)
     stack.up(free_ports=free_ports, services=service, report=typer.echo)
     if service is None:
-        typer.echo(f"finlake is up: {stack.environment()['FINLAKE_DAGSTER_URL']}")
+        typer.echo(f"finlake is up: {stack.environment()['FINLAKE_DAGSTER_URL']} "
+                   f"(user {USER}, password in {stack.layout.dagster_web_password})")
 
 
 @app.command()

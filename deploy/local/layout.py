@@ -163,6 +163,11 @@ class Layout:
         """Of Kafka Connect's REST interface; not in the folder that connectors read."""
         return self.password_file("connect")
 
+    @property
+    def dagster_web_password(self) -> Path:
+        """Of Dagster's pages and GraphQL; the role `dagster` of Postgres has another."""
+        return self.password_file("dagster_web")
+
     def password_file(self, role: str) -> Path:
         folder = self.connect_secrets if role == "cdc" else self.secrets
         return folder / f"{role}.password"

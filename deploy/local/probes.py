@@ -13,10 +13,14 @@ from deploy.local.layout import REPOSITORY, Layout
 from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.postgres import connect
 from deploy.local.settings import Settings, client_environment
+from deploy.local.webserver_door import USER as DAGSTER_USER
 from finlake_resources.connect import USER as CONNECT_USER
 
 if TYPE_CHECKING:
     import httpx
+
+# A user, and the file with the password.
+Login = tuple[str, Path]
 
 CODE_LOCATIONS = """{ workspaceOrError { __typename
   ... on PythonError { message }
@@ -61,9 +65,11 @@ def probe(service: str, layout: Layout, settings: Settings, started: int) -> Non
         case "sample_sources":
             _get(f"http://{LOOPBACK}:{ports.sample_sources}/health")
         case "dagster_webserver":
-            _ask_webserver(f"http://{LOOPBACK}:{ports.dagster_webserver}")
+            _ask_webserver(f"http://{LOOPBACK}:{ports.dagster_webserver}", (DAGSTER_USER, layout.dagster_web_password))
         case "dagster_daemon":
-            _ask_daemon(f"http://{LOOPBACK}:{ports.dagster_webserver}", started)
+            _ask_daemon(
+                f"http://{LOOPBACK}:{ports.dagster_webserver}", (DAGSTER_USER, layout.dagster_web_password), started
+            )
 
 
 def listens(port: int) -> bool:
@@ -117,9 +123,9 @@ def _ask_spark(layout: Layout, settings: Settings) -> None:
         raise BrokenError(lines[-1] if lines else "a first query failed")
 
 
-def _ask_webserver(url: str) -> None:
-    _get(f"{url}/server_info")
-    workspace = _query(url, CODE_LOCATIONS)["workspaceOrError"]
+def _ask_webserver(url: str, login: Login) -> None:
+    _get(f"{url}/server_info", login)
+    workspace = _query(url, login, CODE_LOCATIONS)["workspaceOrError"]
     if workspace["__typename"] == "PythonError":
         raise BrokenError(_first_line(workspace["message"]))
     for entry in workspace["locationEntries"]:
@@ -130,8 +136,8 @@ def _ask_webserver(url: str) -> None:
             raise BrokenError(f"the code location {entry['name']} cannot be loaded: {_first_line(location['message'])}")
 
 
-def _ask_daemon(url: str, started: int) -> None:
-    statuses = _query(url, DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
+def _ask_daemon(url: str, login: Login, started: int) -> None:
+    statuses = _query(url, login, DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
     # Heartbeats of the previous daemon stay in the storage.
     silent = [
         status["daemonType"]
@@ -142,20 +148,26 @@ def _ask_daemon(url: str, started: int) -> None:
         raise NotReadyError(f"no sign of life from {', '.join(silent)}")
 
 
-def _query(url: str, query: str) -> dict[str, Any]:
+def _query(url: str, login: Login, query: str) -> dict[str, Any]:
     import httpx
 
-    answer = _answer_of(lambda: httpx.post(f"{url}/graphql", json={"query": query}, timeout=10, trust_env=False))
+    auth = _credentials(login)
+    answer = _answer_of(lambda: httpx.post(f"{url}/graphql", json={"query": query}, auth=auth, timeout=10, trust_env=False))
     content = answer.json()
     if "data" not in content:
         raise NotReadyError("GraphQL answered without data")
     return dict(content["data"])
 
 
-def _get(url: str, login: tuple[str, Path] | None = None) -> None:
+def _credentials(login: Login) -> tuple[str, str]:
+    user, password_file = login
+    return user, password_file.read_text().strip()
+
+
+def _get(url: str, login: Login | None = None) -> None:
     import httpx
 
-    auth = None if login is None else (login[0], login[1].read_text().strip())
+    auth = None if login is None else _credentials(login)
     _answer_of(lambda: httpx.get(url, auth=auth, timeout=10, trust_env=False))
 
 

@@ -9,7 +9,7 @@ from deploy.local.connectors import CONNECTOR
 from deploy.local.errors import StackError
 from deploy.local.java import Java
 from deploy.local.layout import Layout
-from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.ports import Ports
 from deploy.local.postgres import Cluster, server_command
 from deploy.local.settings import Settings
 
@@ -114,8 +114,8 @@ def command_of(
             return _service("clickhouse_sink", "--metrics-port", ports.clickhouse_sink, "--instance", "local")
         case "dagster_webserver":
             return [
-                *(sys.executable, "-m", "dagster_webserver", "-w", workspace),
-                *("--host", LOOPBACK, "--port", str(ports.dagster_webserver)),
+                *(sys.executable, "-m", "deploy.local.webserver", "--workspace", workspace),
+                *("--port", str(ports.dagster_webserver), "--password-file", str(layout.dagster_web_password)),
             ]
         case "dagster_daemon":
             return [sys.executable, "-m", "dagster._daemon", "run", "-w", workspace]

@@ -45,6 +45,7 @@ def client_environment(layout: Layout, settings: Settings) -> dict[str, str]:
         "FINLAKE_SAMPLE_SOURCES_URL": f"http://{LOOPBACK}:{ports.sample_sources}",
         "FINLAKE_STOOQ_DROP": str(layout.stooq_drop),
         "FINLAKE_DAGSTER_URL": f"http://{LOOPBACK}:{ports.dagster_webserver}",
+        "FINLAKE_DAGSTER_PASSWORD_FILE": str(layout.dagster_web_password),
         "FINLAKE_MARKET_URI": f"postgresql://{LOOPBACK}:{ports.postgres}/market",
         "FINLAKE_MARKET_FEED_PASSWORD_FILE": str(layout.password_file("feed")),
         "FINLAKE_MARKET_RECONCILE_PASSWORD_FILE": str(layout.password_file("reconcile")),
@@ -67,6 +68,7 @@ def needed_secrets(layout: Layout) -> list[Path]:
     return [
         *(layout.password_file(user) for user in CLICKHOUSE_USERS),
         *(layout.kafka_password, layout.kafka_admin_password, layout.connect_password, layout.spark_token),
+        layout.dagster_web_password,
         layout.finnhub_token,
     ]
 

@@ -21,6 +21,7 @@ from deploy.local.layout import REPOSITORY
 from deploy.local.ports import LOOPBACK, free_ports
 from deploy.local.stack import LocalStack, ServiceStatus
 from deploy.local.supervision import Supervisor
+from deploy.local.webserver_door import USER
 from spark.session import new_session
 
 pytestmark = pytest.mark.stack
@@ -94,7 +95,8 @@ def status_of(stack: LocalStack, name: str) -> ServiceStatus:
 
 def ask(stack: LocalStack, query: str, **variables: object) -> Any:
     url = stack.environment()["FINLAKE_DAGSTER_URL"] + "/graphql"
-    answer = httpx.post(url, json={"query": query, "variables": variables}, timeout=30, trust_env=False)
+    login = (USER, stack.layout.dagster_web_password.read_text().strip())
+    answer = httpx.post(url, json={"query": query, "variables": variables}, auth=login, timeout=30, trust_env=False)
     return answer.raise_for_status().json()["data"]
 
 
@@ -165,8 +167,9 @@ def test_a_role_enters_its_own_database_with_its_password_only(stack: LocalStack
 
 
 def test_no_process_and_no_log_shows_a_password(stack: LocalStack) -> None:
-    passwords = [file.read_text().strip() for file in stack.layout.secrets.rglob("*.password")]
-    assert len(passwords) == 9
+    files = [*stack.layout.secrets.rglob("*.password"), stack.layout.spark_token, stack.layout.finnhub_token]
+    passwords = [file.read_text().strip() for file in files]
+    assert len(passwords) == 15
     shown = of_each(stack, lambda process: " ".join([*process.cmdline(), *process.environ().values()]))
     shown += [log.read_text() for log in stack.layout.logs.iterdir()]
     assert not [text for text in shown for password in passwords if password in text]

@@ -38,7 +38,7 @@ PRICES, INDICATORS = "silver.prices_daily", "gold.indicators"
 
 @pytest.fixture(scope="module")
 def webserver(stack: LocalStack) -> Webserver:
-    return Webserver(DagsterClient(stack.environment()["FINLAKE_DAGSTER_URL"]))
+    return Webserver(DagsterClient(stack.environment()["FINLAKE_DAGSTER_URL"], stack.layout.dagster_web_password))
 
 
 @pytest.fixture(scope="module")

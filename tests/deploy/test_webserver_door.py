@@ -1,0 +1,102 @@
+"""Who gets through the door in front of Dagster: by its own name, from its own pages, with the password."""
+
+import asyncio
+import base64
+from collections.abc import MutableMapping
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.local.webserver_door import USER, Receive, Scope, Send, guarded, refusal_of
+
+HOSTS = ("127.0.0.1:3000", "localhost:3000")
+
+
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+GOOD = {"host": "127.0.0.1:3000", "authorization": basic(f"{USER}:right")}
+
+
+async def pages(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"the graph"})
+
+
+DOOR = guarded(pages, hosts=HOSTS, password="right")
+
+
+def test_the_password_opens_the_door() -> None:
+    assert refusal_of(GOOD, HOSTS, "right") is None
+    assert refusal_of({**GOOD, "host": "LOCALHOST:3000", "origin": "http://localhost:3000"}, HOSTS, "right") is None
+
+
+@pytest.mark.parametrize("authorization", [
+    "", "Basic", basic(f"{USER}:wrong"), basic(f"{USER}:"), basic(":right"), basic("right"), f"Bearer {USER}:right", "Basic ???",
+    "Basic cmlnaHQ=\x00", basic("root:right"), basic(f"{USER}:right ")])
+def test_without_the_password_the_door_stays_shut(authorization: str) -> None:
+    refusal = refusal_of({**GOOD, "authorization": authorization}, HOSTS, "right")
+    assert refusal is not None
+    assert refusal[0] == 401
+    assert "right" not in refusal[1]
+
+
+@pytest.mark.parametrize("host", ["", "evil.example:3000", "127.0.0.1", "127.0.0.1:3001", "127.0.0.1.evil.example:3000"])
+def test_a_name_that_was_made_to_point_here_is_refused_whatever_it_knows(host: str) -> None:
+    refusal = refusal_of({**GOOD, "host": host}, HOSTS, "right")
+    assert refusal is not None
+    assert refusal[0] == 421
+
+
+@pytest.mark.parametrize("origin", ["null", "http://evil.example", "https://127.0.0.1:3000", "http://127.0.0.1:18090"])
+def test_a_browser_that_lends_the_password_to_another_page_is_refused(origin: str) -> None:
+    refusal = refusal_of({**GOOD, "origin": origin}, HOSTS, "right")
+    assert refusal is not None
+    assert refusal[0] == 403
+
+
+def ask(headers: dict[str, str]) -> httpx.Response:
+    async def get() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(DOOR), base_url="http://127.0.0.1:3000") as client:
+            return await client.get("/graphql", headers=headers)
+
+    return asyncio.run(get())
+
+
+def test_a_stranger_gets_nothing_of_what_is_behind_and_a_browser_asks_for_the_password() -> None:
+    refused = ask({})
+    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, 'Basic realm="finlake", charset="UTF-8"')
+    assert "the graph" not in refused.text
+    assert ask({"authorization": GOOD["authorization"]}).text == "the graph"
+
+
+@pytest.mark.parametrize(("authorization", "answer"), [(GOOD["authorization"], "websocket.accept"), ("", "websocket.close")])
+def test_a_websocket_passes_the_same_door(authorization: str, answer: str) -> None:
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost:3000"), (b"authorization", authorization.encode())]
+    asyncio.run(DOOR({"type": "websocket", "headers": headers}, receive, send))  # type: ignore[arg-type]
+    assert [message["type"] for message in sent] == [answer]
+
+
+def test_a_header_that_comes_twice_counts_as_none() -> None:
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    host, right = (b"host", b"127.0.0.1:3000"), (b"authorization", GOOD["authorization"].encode())
+    for headers in ([host, (b"host", b"evil.example"), right], [(b"host", b"evil.example"), host, right]):
+        asyncio.run(DOOR({"type": "http", "headers": headers}, None, send))  # type: ignore[arg-type]
+    assert [message["status"] for message in sent if "status" in message] == [421, 421]

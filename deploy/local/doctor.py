@@ -119,7 +119,11 @@ def _postgres_user(layout: Layout) -> Iterator[Finding]:
         detail = f"runs as {name}" if name else "the present user has no name on this machine, which Postgres refuses"
         yield Finding("Postgres user", name is not None, detail, "add the user to /etc/passwd")
         return
-    user = host.unprivileged_user().pw_name
+    account = host.postgres_account()
+    if account is None:
+        yield Finding("Postgres user", True, f"will be {host.POSTGRES_ACCOUNT}, which `finlake up` makes: Postgres refuses root")
+        return
+    user = account.pw_name
     yield Finding(
         "Postgres user",
         reachable(Path("/"), user),

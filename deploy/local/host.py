@@ -5,7 +5,18 @@ The only module of `deploy` that reads the process environment.
 
 import os
 import pwd
+import subprocess
+import time
 from collections.abc import Mapping
+
+from deploy.local.errors import StackError
+
+POSTGRES_ACCOUNT = "finlake_postgres"
+MAKE_ACCOUNT = (
+    *("useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"),
+    *("--shell", "/usr/sbin/nologin", POSTGRES_ACCOUNT),
+)
+ACCOUNT_ATTEMPTS = 5
 
 # Settings of other installations of the same engines would redirect ours.
 FOREIGN_PREFIXES = ("FINLAKE_", "DAGSTER_", "SPARK_", "PYSPARK_", "HADOOP_", "PG", "SUPERVISOR_")
@@ -61,6 +72,33 @@ def user_name() -> str | None:
         return None
 
 
-def unprivileged_user() -> pwd.struct_passwd:
-    """The user that runs Postgres when the stack is started by root, whom Postgres refuses."""
-    return pwd.getpwnam("nobody")
+def postgres_account() -> pwd.struct_passwd | None:
+    """The account that runs Postgres when the stack is started by root, whom Postgres refuses; None before it was made."""
+    try:
+        return pwd.getpwnam(POSTGRES_ACCOUNT)
+    except KeyError:
+        return None
+
+
+def make_postgres_account() -> pwd.struct_passwd:
+    """The account that runs root's Postgres, made when it is not there: a system account without home and login.
+
+    An account of its own, because whoever runs as `nobody` could read the data of everything else that does. Raises
+    StackError when the machine refuses.
+    """
+    reason = ""
+    for attempt in range(ACCOUNT_ATTEMPTS):
+        account = postgres_account()
+        if account is not None:
+            return account
+        # Another stack may be making it at this moment, and then the file of accounts is locked.
+        time.sleep(attempt)
+        try:
+            answer = subprocess.run(MAKE_ACCOUNT, check=False, capture_output=True, text=True)
+            reason = " ".join(answer.stderr.strip().splitlines()[-1:])
+        except FileNotFoundError:
+            reason = "useradd is not installed"
+    raise StackError(
+        f"the account {POSTGRES_ACCOUNT}, as which root's Postgres runs, cannot be made ({reason}); make it by "
+        f"`{' '.join(MAKE_ACCOUNT)}`, or run finlake as an ordinary user"
+    )

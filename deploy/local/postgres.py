@@ -3,12 +3,13 @@
 One role and database each for the Iceberg catalog (`lake`) and for Dagster (`dagster`), and the database `market` with
 the roles of the stream (see `deploy/postgres`); the superuser `postgres` belongs to no other process.
 
-Postgres refuses to run as root. A stack started by root runs it as `nobody`, who must be able to walk to the cluster
-and to the binaries. Binaries that he cannot reach (a clone under /root) are copied beside the cluster; a state
-folder that he cannot reach holds a symbolic link to a cluster under SYSTEM_FOLDER instead.
+Postgres refuses to run as root. A stack started by root runs it as an account of its own, which must be able to walk
+to the cluster and to the binaries. Binaries that it cannot reach (a clone under /root) are copied beside the cluster; a
+state folder that it cannot reach holds a symbolic link to a cluster under SYSTEM_FOLDER instead.
 """
 
 import os
+import pwd
 import secrets
 import shutil
 import subprocess
@@ -58,7 +59,7 @@ def packaged_installation() -> Path:
 
 def prepare_cluster(layout: Layout) -> Cluster:
     """The cluster of this state folder, made by initdb on the first call; nothing is started."""
-    user = host.unprivileged_user().pw_name if host.is_root() else None
+    user = host.make_postgres_account().pw_name if host.is_root() else None
     folder = _place(layout, user)
     installation = _reachable_installation(folder, user)
     data = folder / "data"
@@ -171,13 +172,16 @@ def reachable(path: Path, user: str | None) -> bool:
 
 def _place(layout: Layout, user: str | None) -> Path:
     if layout.postgres.is_symlink() and layout.postgres.exists():
-        return layout.postgres.resolve()
+        place = layout.postgres.resolve()
+        if user is not None:
+            hand_over(place, user)
+        return place
     if layout.postgres.is_symlink():
         layout.postgres.unlink()
     layout.postgres.mkdir(mode=0o700, parents=True, exist_ok=True)
     if user is None:
         return layout.postgres
-    shutil.chown(layout.postgres, user)
+    hand_over(layout.postgres, user)
     if reachable(layout.postgres, user):
         return layout.postgres
     if (layout.postgres / "data").exists():
@@ -192,6 +196,21 @@ def _place(layout: Layout, user: str | None) -> Path:
     layout.postgres.rmdir()
     layout.postgres.symlink_to(elsewhere)
     return elsewhere
+
+
+def hand_over(folder: Path, user: str) -> None:
+    """Make `user` the owner of a folder and of all that is in it, of a stopped cluster that another account ran.
+
+    No link is followed, as its former owner may have made it lead anywhere.
+    """
+    account = pwd.getpwnam(user)
+    if folder.stat().st_uid == account.pw_uid:
+        return
+    for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        for name in (*folders, *files):
+            os.chown(name, account.pw_uid, account.pw_gid, dir_fd=descriptor, follow_symlinks=False)
+    # The last, so that a second try begins anew where the first was interrupted.
+    os.chown(folder, account.pw_uid, account.pw_gid)
 
 
 def _reachable_installation(folder: Path, user: str | None) -> Path:
@@ -242,6 +261,6 @@ def _run_as(user: str | None, command: list[str]) -> subprocess.CompletedProcess
         text=True,
         cwd="/",
         user=user,
-        group=None if user is None else host.unprivileged_user().pw_gid,
+        group=None if user is None else pwd.getpwnam(user).pw_gid,
         extra_groups=None if user is None else [],
     )

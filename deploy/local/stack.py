@@ -21,6 +21,7 @@ from deploy.local.passwords import write_private
 from deploy.local.ports import LOOPBACK, Ports, settle
 from deploy.local.postgres import prepare_cluster
 from deploy.local.preparation import BEFORE_START, WHEN_READY, Stage
+from deploy.local.privacy import make_private, private_folders
 from deploy.local.probes import BrokenError, NotReadyError, listens, probe
 from deploy.local.services import SERVICES, command_of, left_out, with_requirements
 from deploy.local.settings import Settings
@@ -177,9 +178,7 @@ class LocalStack:
         settings = Settings(settle(ports, SERVICES, move=free_ports), self._variables)
         # What a killed Spark has left.
         shutil.rmtree(layout.spark / "scratch", ignore_errors=True)
-        folders = (layout.logs, layout.warehouse, layout.stooq_drop, layout.dagster, layout.spark / "scratch")
-        for folder in (*folders, layout.spark_sockets):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private((*private_folders(layout), layout.spark / "scratch"))
         java = self.prepare(report)
         stack_settings.make_secrets(layout)
         cluster = prepare_cluster(layout)

@@ -76,9 +76,9 @@ def test_postgres_stops_last(layout: Layout) -> None:
 
 
 def test_only_postgres_gives_up_root(layout: Layout) -> None:
-    text = written_supervisor_config(layout, user="nobody")
+    text = written_supervisor_config(layout, user="finlake_postgres")
     programs = dict(section.split("]", 1) for section in text.split("[program:")[1:])
-    assert [name for name, body in programs.items() if "user=nobody" in body] == ["postgres"]
+    assert [name for name, body in programs.items() if "user=finlake_postgres" in body] == ["postgres"]
 
 
 @given(path_names)

@@ -1,0 +1,32 @@
+"""Who may look into a state folder: its owner alone.
+
+The services make their files private themselves; this is about the folders, into which commands and other programs of the
+owner write with their own notions of privacy.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from deploy.local.layout import Layout
+
+
+def private_folders(layout: Layout) -> tuple[Path, ...]:
+    """The folders that no other account may enter; Postgres's is its account's own, and jars are no secret."""
+    return (
+        *(layout.logs, layout.secrets, layout.lock.parent, layout.supervisor_socket.parent, layout.spark_sockets),
+        *(layout.warehouse, layout.stooq_drop, layout.dagster, layout.spark, layout.kafka, layout.kafka_connect),
+        layout.clickhouse,
+    )
+
+
+def make_private(folders: Iterable[Path]) -> None:
+    """Make folders that are not there yet, and take from other accounts every right to those that are.
+
+    A folder that belongs to another account is left to it: somebody has placed it there on purpose.
+    """
+    for folder in folders:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = folder.stat().st_mode
+        if mode & 0o077 and folder.stat().st_uid == os.geteuid():
+            folder.chmod(mode & 0o7700)

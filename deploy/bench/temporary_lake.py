@@ -7,11 +7,12 @@ import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import get_context
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from deploy.local.layout import Layout
 from deploy.local.ports import free_ports
 from deploy.local.stack import LocalStack
 
@@ -59,18 +60,26 @@ def temporary_lake(jars: Path, report: Callable[[str], None]) -> Iterator[dict[s
 @contextmanager
 def temporary_stack(
     jars: Path, services: Collection[str] | None, report: Callable[[str], None], variables: Mapping[str, str] | None = None,
+    around: Callable[[Layout], AbstractContextManager[None]] = lambda _: nullcontext(),
 ) -> Iterator[LocalStack]:
-    """A new, empty stack with these services (None: all); stopped and removed at the end, whatever happens."""
+    """A new, empty stack with these services (None: all); stopped and removed at the end, whatever happens.
+
+    `around` is entered before anything of it is there, and left when all of it has stopped.
+    """
     # A short path; others may walk through it, because root's Postgres runs as another user.
     home = Path(tempfile.mkdtemp(prefix="finlake-bench-"))
     home.chmod(0o711)
     stack = LocalStack(home, free_ports(), jars=jars, variables=variables)
     try:
-        stack.up(services=services, report=lambda step: report(f"{home.name}: {step}"))
-        yield stack
+        with around(stack.layout):
+            try:
+                stack.up(services=services, report=lambda step: report(f"{home.name}: {step}"))
+                yield stack
+            finally:
+                with undisturbed():
+                    stack.down()
     finally:
         with undisturbed():
-            stack.down()
             shutil.rmtree(home)
 
 

@@ -52,10 +52,19 @@ class ArchiveRuns:
         again = Retrying(retry=retry_if_exception_type(ArchiveRunError), stop=stop_after_attempt(KILL_ATTEMPTS), reraise=True)
         return again(self._begin_and_kill)
 
-    def _begin_and_kill(self) -> tuple[str, int]:
+    def begin_one(self) -> str:
+        """Begin a run and return its id at a random moment of its life, while it goes on. Raises `ArchiveRunError`."""
+        run_id, _ = self._begin()
+        return run_id
+
+    def _begin(self) -> tuple[str, int]:
         run_id = self._launch()
         process_id = self._until(lambda: self._process_of(run_id), BEGUN_WITHIN_S, f"run {run_id} has not begun")
         time.sleep(self._chosen.uniform(0, LONGEST_LIFE_S))
+        return run_id, process_id
+
+    def _begin_and_kill(self) -> tuple[str, int]:
+        run_id, process_id = self._begin()
         try:
             children = psutil.Process(process_id).children(recursive=True)
             os.kill(process_id, signal.SIGKILL)

@@ -1,36 +1,144 @@
-"""Which process is killed when. Pure: the same seed gives the same plan."""
+"""What befalls which process when. Pure: the same seed gives the same plan."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
 Target = Literal[
-    "trade_feed", "postgres", "postgres_backend", "kafka_connect", "kafka", "clickhouse_sink", "clickhouse",
+    "trade_feed", "postgres", "postgres_backend", "kafka_connect", "kafka", "clickhouse_sink", "clickhouse", "spark_connect",
     "dagster_daemon", "dagster_run",
 ]
+Disk = Literal["postgres", "kafka", "clickhouse", "spark", "warehouse"]
+Kind = Literal["kill", "kill_during_up", "freeze", "freeze_all", "full_disk"]
+
 STREAM_TARGETS: tuple[Target, ...] = (
     "trade_feed", "postgres", "postgres_backend", "kafka_connect", "kafka", "clickhouse_sink", "clickhouse")
-DAGSTER_TARGETS: tuple[Target, ...] = ("dagster_daemon", "dagster_run")
-SHORTEST_PAUSE_S = 0.2
+BATCH_TARGETS: tuple[Target, ...] = ("spark_connect", "dagster_daemon", "dagster_run")
+DISKS: tuple[Disk, ...] = ("postgres", "kafka", "clickhouse", "spark", "warehouse")
+# These need another process alive at the moment of their death, so they die alone; and they are no services to be frozen.
+SINGLE: frozenset[Target] = frozenset({"postgres_backend", "dagster_run", "spark_connect"})
+NO_SERVICE: frozenset[Target] = frozenset({"postgres_backend", "dagster_run"})
+
+SHORTEST_PAUSE_S, SHORTEST_FREEZE_S = 0.2, 5.0
+SHORTEST_FULL_S, LONGEST_FULL_S = 5.0, 30.0
+# So many kills for each pair, triple and so on; a plan of fewer has one pair and one freeze all the same.
+KILLS_PER_PAIR, KILLS_PER_TRIPLE, KILLS_PER_UP, KILLS_PER_FREEZE, KILLS_PER_FREEZE_OF_ALL, KILLS_PER_DISK = 10, 20, 10, 10, 20, 8
 
 
 @dataclass(frozen=True)
-class Kill:
-    """A target, and how many seconds after the kill before it its turn comes."""
+class Fault:
+    """What happens `pause_s` seconds after the fault before it.
 
-    target: Target
+    `targets` die at once, or stand still together for `lasts_s`; of a full disk there are none, and all of them of a freeze
+    of everything.
+    """
+
+    kind: Kind
     pause_s: float
+    targets: tuple[Target, ...] = ()
+    disk: Disk | None = None
+    lasts_s: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """The fault in one line."""
+        names = " and ".join(self.targets)
+        match self.kind:
+            case "kill":
+                said = f"kill {names}"
+            case "kill_during_up":
+                said = f"kill {names} while `finlake up` runs"
+            case "freeze":
+                said = f"freeze {names} for {self.lasts_s:.0f} s"
+            case "freeze_all":
+                said = f"freeze every process for {self.lasts_s:.0f} s"
+            case "full_disk":
+                said = f"the disk of {self.disk} is full for {self.lasts_s:.0f} s"
+        return f"after {self.pause_s:4.1f} s {said}"
 
 
-def planned_kills(count: int, seed: int, targets: Sequence[Target], seconds_between: float) -> list[Kill]:
-    """Kills in rounds: every target once in random order, then again, so that none is forgotten by chance.
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """What a plan is made of beside single kills. `longest_freeze_s` 0: nothing is frozen; `disks` may become full."""
 
+    has_groups: bool = True
+    has_kills_during_up: bool = True
+    longest_freeze_s: float = 75.0
+    disks: Sequence[Disk] = DISKS
+
+
+def planned_faults(count: int, seed: int, targets: Sequence[Target], seconds_between: float, mix: Mix) -> list[Fault]:
+    """`count` kills and what goes with them.
+
+    Kills go in rounds: every target once in random order, then again, so that none is forgotten by chance. Some of them are
+    then put together to pairs and triples, some happen while `finlake up` runs, and freezes and full disks come in between.
     Pauses are random with the mean `seconds_between`: some processes die while others still recover.
     """
     chosen = Random(seed)
-    kills: list[Kill] = []
-    while len(kills) < count:
-        for target in chosen.sample(targets, len(targets)):
-            kills.append(Kill(target, max(SHORTEST_PAUSE_S, chosen.uniform(0, 2 * seconds_between))))
-    return kills[:count]
+    order: list[Target] = []
+    while len(order) < count:
+        order += chosen.sample(targets, len(targets))
+
+    def pause_s() -> float:
+        return max(SHORTEST_PAUSE_S, chosen.uniform(0, 2 * seconds_between))
+
+    faults = [Fault("kill", pause_s(), (target,)) for target in order[:count]]
+    if mix.has_groups:
+        for size, times in ((3, count // KILLS_PER_TRIPLE), (2, max(1, count // KILLS_PER_PAIR))):
+            for _ in range(times):
+                faults = _together(faults, size, chosen)
+    if mix.has_kills_during_up:
+        for _ in range(count // KILLS_PER_UP):
+            faults = _during_up(faults, chosen)
+    return _among(faults, [*_freezes(count, targets, mix, chosen), *_full_disks(count, mix, chosen)], pause_s, chosen)
+
+
+def _together(faults: list[Fault], size: int, chosen: Random) -> list[Fault]:
+    """The faults with `size` neighbours, single kills so far, made one."""
+    places = [
+        place for place in range(len(faults) - size + 1)
+        if all(len(fault.targets) == 1 and fault.targets[0] not in SINGLE for fault in faults[place:place + size])
+        and len({fault.targets[0] for fault in faults[place:place + size]}) == size
+    ]
+    if not places:
+        return faults
+    place = chosen.choice(places)
+    victims = tuple(fault.targets[0] for fault in faults[place:place + size])
+    return [*faults[:place], replace(faults[place], targets=victims), *faults[place + size:]]
+
+
+def _during_up(faults: list[Fault], chosen: Random) -> list[Fault]:
+    places = [place for place, fault in enumerate(faults) if fault.kind == "kill" and fault.targets[0] not in SINGLE]
+    if not places:
+        return faults
+    place = chosen.choice(places)
+    return [*faults[:place], replace(faults[place], kind="kill_during_up"), *faults[place + 1:]]
+
+
+def _freezes(count: int, targets: Sequence[Target], mix: Mix, chosen: Random) -> list[Fault]:
+    if mix.longest_freeze_s <= 0:
+        return []
+
+    def lasts_s() -> float:
+        return chosen.uniform(min(SHORTEST_FREEZE_S, mix.longest_freeze_s), mix.longest_freeze_s)
+
+    services = [target for target in targets if target not in NO_SERVICE]
+    ones = [Fault("freeze", 0, (chosen.choice(services),), lasts_s=lasts_s()) for _ in range(max(1, count // KILLS_PER_FREEZE))]
+    return [*ones, *(Fault("freeze_all", 0, lasts_s=lasts_s()) for _ in range(count // KILLS_PER_FREEZE_OF_ALL))]
+
+
+def _full_disks(count: int, mix: Mix, chosen: Random) -> list[Fault]:
+    disks: list[Disk] = []
+    while mix.disks and len(disks) < count // KILLS_PER_DISK:
+        disks += chosen.sample(mix.disks, len(mix.disks))
+    return [Fault("full_disk", 0, disk=disk, lasts_s=chosen.uniform(SHORTEST_FULL_S, LONGEST_FULL_S))
+            for disk in disks[:count // KILLS_PER_DISK]]
+
+
+def _among(faults: list[Fault], more: Sequence[Fault], pause_s: Callable[[], float], chosen: Random) -> list[Fault]:
+    """The faults with more of them at random places."""
+    found = list(faults)
+    for fault in more:
+        found.insert(chosen.randint(0, len(found)), replace(fault, pause_s=pause_s()))
+    return found

@@ -5,23 +5,32 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from deploy.bench.lake_steps import lake_jobs
 from deploy.bench.ods_load import stream_of
 from deploy.bench.temporary_lake import worker
 from deploy.chaos.archiving import archive_all
 from deploy.chaos.dagster_runs import ArchiveRunError, ArchiveRuns
-from deploy.chaos.plan import DAGSTER_TARGETS, STREAM_TARGETS, Kill, Target, planned_kills
+from deploy.chaos.plan import BATCH_TARGETS, STREAM_TARGETS, Fault, Mix, Target, planned_faults
 from deploy.chaos.traffic import INTERRUPTED, write_until, written_rows
-from deploy.chaos.victims import Executioner, Victim
+from deploy.chaos.victims import Executioner, NotBackError, Victim
 from deploy.cli.dagster_client import DagsterClient
+from deploy.local.services import SERVICES
 from deploy.local.stack import LocalStack
-from finlake_resources.connect import KafkaConnect
+from finlake_resources.connect import ConnectError, KafkaConnect
 from finlake_resources.reconciliation.reconcile import build_reconciliation
 from finlake_resources.reconciliation.report import ReconcileReport
 
@@ -39,29 +48,44 @@ class NotDrainedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How much is killed. `has_dagster`: its daemon and a run are among the targets, and runs archive."""
+    """How much is killed, and what else befalls the stack.
+
+    `has_dagster`: its daemon, a run and Spark in a run are among the targets, and runs archive.
+    """
 
     kills: int
     seed: int
     seconds_between: float = 5.0
     rows_per_s: int = 300
     has_dagster: bool = True
+    mix: Mix = field(default_factory=Mix)
 
     @property
     def targets(self) -> Sequence[Target]:
         """What may be killed."""
-        return (*STREAM_TARGETS, *DAGSTER_TARGETS) if self.has_dagster else STREAM_TARGETS
+        return (*STREAM_TARGETS, *BATCH_TARGETS) if self.has_dagster else STREAM_TARGETS
+
+    @property
+    def services(self) -> Sequence[str] | None:
+        """What of the stack runs; None: all of it."""
+        return None if self.has_dagster else STREAM_SERVICES
+
+    @property
+    def plan(self) -> list[Fault]:
+        """What happens, in order."""
+        return planned_faults(self.kills, self.seed, self.targets, self.seconds_between, self.mix)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChaosReport:
-    """What was killed, how long each took to be back, and what the engines hold afterwards.
+    """What happened, how long each process or engine took to be back, and what the engines hold afterwards.
 
     `acknowledged_rows` were committed by the writer, of which `found_rows` are in Postgres; `interrupted_rows` are rows of
     killed transactions that are there although they never were committed.
     """
 
-    recoveries_s: Sequence[tuple[Target, float]]
+    faults: Sequence[Fault]
+    recoveries_s: Sequence[tuple[str, float]]
     acknowledged_rows: int
     found_rows: int
     interrupted_rows: int
@@ -75,11 +99,16 @@ class ChaosReport:
     @property
     def kills(self) -> Counter[Target]:
         """Kills by target."""
-        return Counter(target for target, _ in self.recoveries_s)
+        return Counter(target for fault in self.faults if fault.kind in ("kill", "kill_during_up") for target in fault.targets)
 
-    def recovery_s(self, target: Target) -> tuple[float, float]:
-        """Median and longest recovery of a target."""
-        taken = [seconds for each, seconds in self.recoveries_s if each == target]
+    @property
+    def recoveries(self) -> Counter[str]:
+        """How often each came back."""
+        return Counter(name for name, _ in self.recoveries_s)
+
+    def recovery_s(self, name: str) -> tuple[float, float]:
+        """Median and longest recovery of a process or engine."""
+        taken = [seconds for each, seconds in self.recoveries_s if each == name]
         return median(taken), max(taken)
 
     @property
@@ -90,7 +119,11 @@ class ChaosReport:
             own += f"; POSTGRES HOLDS {self.found_rows} OF {self.acknowledged_rows} ACKNOWLEDGED ROWS"
         if self.interrupted_rows:
             own += f"; {self.interrupted_rows} ROWS OF KILLED TRANSACTIONS ARE THERE"
-        return f"{len(self.recoveries_s)} kills; {self.comparison.verdict}{own}"
+        kinds = Counter(fault.kind for fault in self.faults)
+        groups = sum(len(fault.targets) > 1 for fault in self.faults)
+        return (f"{self.kills.total()} kills ({groups} of several at once, {kinds['kill_during_up']} during `finlake up`), "
+                f"{kinds['freeze'] + kinds['freeze_all']} freezes, {kinds['full_disk']} full disks; "
+                f"{self.comparison.verdict}{own}")
 
 
 def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
@@ -103,13 +136,16 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
     stream = stream_of(environment)
     dagster = DagsterClient(environment["FINLAKE_DAGSTER_URL"], stack.layout.dagster_web_password)
     runs = ArchiveRuns(dagster, options.seed) if options.has_dagster else None
-    plan = planned_kills(options.kills, options.seed, options.targets, options.seconds_between)
+    plan = options.plan
+    report(f"seed {options.seed}:")
+    for number, fault in enumerate(plan, 1):
+        report(f"{number:4} {fault.words}")
     connection_id = f"chaos-{time.time_ns()}"
     with worker() as writer, _flag(stack.layout.home / "run" / f"{connection_id}.stop") as stop:
         writing = writer.start(write_until, environment, connection_id, options.rows_per_s, stop)
         time.sleep(TRAFFIC_BEFORE_S)
-        recoveries = _carry_out(plan, Executioner(stack, runs), report)
-        KafkaConnect(stream.connect_url, stream.connect_password_file).wait_until_running(CONNECTOR, CONNECTOR_BACK_S)
+        recoveries = _carry_out(plan, Executioner(stack, runs, options.services, options.seed), report)
+        _await_connector(KafkaConnect(stream.connect_url, stream.connect_password_file))
         stop.touch()
         acknowledged = writing.result(timeout=WRITER_BACK_S)
     report(f"{acknowledged} rows were acknowledged by Postgres beside those of the feed")
@@ -125,26 +161,47 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
     report("archived")
     comparison = reconciliation.run(lake_jobs(environment), wait_s=DRAINED_WITHIN_S)
     return ChaosReport(
-        recoveries_s=recoveries, acknowledged_rows=acknowledged, found_rows=written_rows(environment, connection_id),
+        faults=plan, recoveries_s=recoveries, acknowledged_rows=acknowledged, found_rows=written_rows(environment, connection_id),
         interrupted_rows=written_rows(environment, INTERRUPTED), comparison=comparison)
 
 
-def _carry_out(plan: Sequence[Kill], executioner: Executioner, report: Report) -> list[tuple[Target, float]]:
-    """Kill as planned; each victim is watched until it is back while the next ones die."""
+def _await_connector(connect: KafkaConnect) -> None:
+    """Wait until the connector runs, also one with a failed task: it is to be restarted without a hand.
+
+    Raises `NotBackError`.
+    """
+    def runs() -> bool:
+        try:
+            return connect.status(CONNECTOR).is_running
+        except ConnectError:
+            return False
+
+    waiting = Retrying(retry=retry_if_result(lambda seen: not seen), wait=wait_fixed(1), stop=stop_after_delay(CONNECTOR_BACK_S))
+    try:
+        waiting(runs)
+    except RetryError as error:
+        raise NotBackError(f"the connector {CONNECTOR} does not run after {CONNECTOR_BACK_S:g} s: "
+                           f"{connect.status(CONNECTOR).failure or 'it has no failed task'}") from error
+
+
+def _carry_out(plan: Sequence[Fault], executioner: Executioner, report: Report) -> list[tuple[str, float]]:
+    """Let happen what is planned; each victim is watched until it is back while the next ones die."""
     began = time.monotonic()
-    watched: list[tuple[Target, Future[float]]] = []
-    with ThreadPoolExecutor(max_workers=len(plan) or 1) as watchers:
-        for kill in plan:
-            time.sleep(kill.pause_s)
-            victim = executioner.kill(kill.target)
-            report(f"{time.monotonic() - began:6.1f} s  killed {victim.target}, process {victim.process_id}")
-            watched.append((victim.target, watchers.submit(_watch, victim, report)))
-        return [(target, recovery.result()) for target, recovery in watched]
+    watched: list[tuple[str, Future[float]]] = []
+    # Of a freeze of everything each service is watched.
+    with ThreadPoolExecutor(max_workers=len(SERVICES) * len(plan) or 1) as watchers:
+        for number, fault in enumerate(plan, 1):
+            time.sleep(fault.pause_s)
+            for victim in executioner.carry_out(fault):
+                which = "" if victim.process_id is None else f", process {victim.process_id}"
+                report(f"{time.monotonic() - began:6.1f} s  {number:3} {fault.kind} {victim.name}{which}")
+                watched.append((victim.name, watchers.submit(_watch, victim, report)))
+        return [(name, recovery.result()) for name, recovery in watched]
 
 
 def _watch(victim: Victim, report: Report) -> float:
     recovery_s = victim.recovery_s()
-    report(f"          {victim.target} is back after {recovery_s:.1f} s")
+    report(f"              {victim.name} is back after {recovery_s:.1f} s")
     return recovery_s
 
 

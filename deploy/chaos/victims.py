@@ -1,66 +1,114 @@
-"""The processes that are killed: how each is found, and when it is back."""
+"""What befalls the processes: how each is found, killed or stopped, how a disk becomes full, and when all is well again."""
 
 import os
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from random import Random
 
+import psutil
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deploy.chaos.dagster_runs import ArchiveRuns
-from deploy.chaos.plan import Target
+from deploy.chaos.plan import Disk, Fault, Target
+from deploy.chaos.small_disks import folder_of, full
 from deploy.chaos.traffic import kill_transaction
+from deploy.local.errors import StackError
 from deploy.local.probes import BrokenError, NotReadyError, probe
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Program, Supervisor
 
 ALIVE_WITHIN_S, BACK_WITHIN_S = 120.0, 240.0
 LOOK_S = 0.5
+LONGEST_WAIT_IN_UP_S = 5.0
 
 
 class NotBackError(Exception):
-    """A killed process did not come back by itself."""
+    """What was killed, stood still or had no room did not come back by itself."""
 
 
 @dataclass(frozen=True)
 class Victim:
-    """A process that was killed, and the question whether what it did is done again."""
+    """A process or an engine that something befell, and the question whether what it did is done again.
 
-    target: Target
-    process_id: int
-    killed_at_s: float
+    `began_at_s` is the moment from which it could have gone on.
+    """
+
+    name: str
+    process_id: int | None
+    began_at_s: float
     is_back: Callable[[], bool]
 
     def recovery_s(self) -> float:
-        """Seconds from the kill until it is back; waits for it. Raises `NotBackError`."""
-        _until(self.is_back, BACK_WITHIN_S, f"{self.target} (process {self.process_id}) is not back")
-        return time.monotonic() - self.killed_at_s
+        """Seconds until it is back; waits for it. Raises `NotBackError`."""
+        who = self.name if self.process_id is None else f"{self.name} (process {self.process_id})"
+        _until(self.is_back, BACK_WITHIN_S, f"{who} is not back")
+        return time.monotonic() - self.began_at_s
 
 
 class Executioner:
-    """Kills processes of one stack with SIGKILL, by their ids."""
+    """Lets faults befall the processes of one stack, found by their ids. `services` are those that `finlake up` wants."""
 
-    def __init__(self, stack: LocalStack, runs: ArchiveRuns | None) -> None:
-        self._stack, self._runs = stack, runs
+    def __init__(self, stack: LocalStack, runs: ArchiveRuns | None, services: Collection[str] | None, seed: int) -> None:
+        self._stack, self._runs, self._services = stack, runs, services
         self._supervisor = Supervisor(stack.layout)
+        self._chosen = Random(seed)
         self._interrupted = 0
 
-    def kill(self, target: Target) -> Victim:
-        """Kill the process of a target, once it lives: one that was killed before may still be on its way back."""
-        match target:
-            case "postgres_backend":
-                return self._kill_backend()
-            case "dagster_run":
-                return self._kill_run()
-            case _:
-                return self._kill_service(target)
+    def carry_out(self, fault: Fault) -> list[Victim]:
+        """Let a fault happen, until its end if it has one. Raises `NotBackError`, `ArchiveRunError`."""
+        match fault.kind:
+            case "kill":
+                return self._kill(fault.targets)
+            case "kill_during_up":
+                return self._kill_during_up(fault.targets)
+            case "freeze":
+                return [self._freeze(target, fault.lasts_s) for target in fault.targets]
+            case "freeze_all":
+                return self._freeze_all(fault.lasts_s)
+            case "full_disk":
+                assert fault.disk is not None
+                return self._fill(fault.disk, fault.lasts_s)
 
-    def _kill_service(self, target: Target) -> Victim:
-        self._await_life(target)
-        killed = self._supervisor.program(target).pid
-        os.kill(killed, signal.SIGKILL)
-        return Victim(target, killed, time.monotonic(), lambda: self._answers_again(target, killed))
+    def _kill(self, targets: Sequence[Target]) -> list[Victim]:
+        match targets:
+            case ("postgres_backend",):
+                return [self._kill_backend()]
+            case ("dagster_run",):
+                return [self._kill_run()]
+            case ("spark_connect",) if self._runs is not None:
+                return [self._kill_spark_in_a_run(self._runs)]
+            case _:
+                return self._kill_services(targets)
+
+    def _kill_services(self, targets: Sequence[Target]) -> list[Victim]:
+        """Once all of them live: one that was killed before may still be on its way back."""
+        for target in targets:
+            self._await_life(target)
+        process_ids = [self._program(target).pid for target in targets]
+        for process_id in process_ids:
+            # One that another's death has ended is no matter.
+            with suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGKILL)
+        now = time.monotonic()
+        return [Victim(target, killed, now, partial(self._answers_again, target, killed))
+                for target, killed in zip(targets, process_ids, strict=True)]
+
+    def _kill_during_up(self, targets: Sequence[Target]) -> list[Victim]:
+        """`finlake up` is asked for all that runs; meanwhile they die. It must end well by itself."""
+        with ThreadPoolExecutor(1) as pool:
+            going_up = pool.submit(self._stack.up, services=self._services)
+            time.sleep(self._chosen.uniform(0, LONGEST_WAIT_IN_UP_S))
+            victims = self._kill_services(targets)
+            try:
+                going_up.result()
+            except StackError as error:
+                raise NotBackError(f"`finlake up` gave up when {' and '.join(targets)} died in it: {error}") from error
+        return victims
 
     def _kill_backend(self) -> Victim:
         self._await_life("postgres")
@@ -75,6 +123,38 @@ class Executioner:
         run_id, killed = self._runs.kill_one()
         runs = self._runs
         return Victim("dagster_run", killed, time.monotonic(), lambda: runs.has_ended(run_id))
+
+    def _kill_spark_in_a_run(self, runs: ArchiveRuns) -> Victim:
+        """The run may fail or be tried again; the last one archives what it has left."""
+        self._await_life("spark_connect")
+        run_id = runs.begin_one()
+        (victim,) = self._kill_services(("spark_connect",))
+        return replace(victim, is_back=lambda: victim.is_back() and runs.has_ended(run_id))
+
+    def _freeze(self, target: Target, lasts_s: float) -> Victim:
+        self._await_life(target)
+        process_id = self._program(target).pid
+        still(_family(process_id), lasts_s)
+        return Victim(target, process_id, time.monotonic(), lambda: self._answers(target))
+
+    def _freeze_all(self, lasts_s: float) -> list[Victim]:
+        """As when the lid of a laptop is shut."""
+        names = [name for name, program in self._supervisor.programs().items() if program.pid > 0]
+        still(self._supervisor.leftovers(), lasts_s)
+        now = time.monotonic()
+        return [Victim(name, None, now, partial(self._answers, name)) for name in names]
+
+    def _fill(self, disk: Disk, lasts_s: float) -> list[Victim]:
+        folder = folder_of(disk, self._stack.layout)
+        service = "spark_connect" if disk in ("spark", "warehouse") else disk
+        run_id = self._runs.begin_one() if self._runs is not None and service == "spark_connect" else None
+        with full(folder):
+            time.sleep(lasts_s)
+        return [Victim(f"disk of {disk}", None, time.monotonic(),
+                       lambda: self._answers(service) and (run_id is None or self._run_has_ended(run_id)))]
+
+    def _run_has_ended(self, run_id: str) -> bool:
+        return self._runs is None or self._runs.has_ended(run_id)
 
     def _await_life(self, service: str) -> None:
         _until(lambda: self._program(service).pid > 0, ALIVE_WITHIN_S, f"{service} does not run")
@@ -95,6 +175,29 @@ class Executioner:
         except (NotReadyError, BrokenError):
             return False
         return True
+
+
+def still(processes: Sequence[psutil.Process], lasts_s: float) -> None:
+    """Stop processes for so long; those that have not died meanwhile go on afterwards, whatever happens here."""
+    stopped = []
+    try:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+                stopped.append(process)
+        time.sleep(lasts_s)
+    finally:
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+def _family(process_id: int) -> list[psutil.Process]:
+    """A process and all that it has started, as far as it still lives."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(process_id)
+        return [process, *process.children(recursive=True)]
+    return []
 
 
 def _until(is_so: Callable[[], bool], within_s: float, otherwise: str) -> None:

@@ -52,13 +52,13 @@ def derived_table(report: "ReconcileReport") -> "Table":
 
 
 def kills_table(outcome: "ChaosReport") -> "Table":
-    """Kills by target and how long each took to be back."""
+    """What was killed, stood still or had no room, and how long each took to be back."""
     from rich.table import Table
 
-    view = Table("killed", "times", "back after, median", "longest")
-    for target, count in outcome.kills.most_common():
-        middle, longest = outcome.recovery_s(target)
-        view.add_row(target, f"{count}", f"{middle:.1f} s", f"{longest:.1f} s")
+    view = Table("befallen", "times", "back after, median", "longest")
+    for name, count in outcome.recoveries.most_common():
+        middle, longest = outcome.recovery_s(name)
+        view.add_row(name, f"{count}", f"{middle:.1f} s", f"{longest:.1f} s")
     return view
 
 

@@ -74,27 +74,39 @@ def chaos(
     seed: Annotated[int, typer.Option(help="The same seed kills the same targets in the same order.")] = 0,
     seconds_between: Annotated[float, typer.Option(min=0, help="Mean pause between kills.")] = 5.0,
     dagster: Annotated[bool, typer.Option("--dagster/--no-dagster", help="Kill Dagster's daemon and runs too.")] = True,
+    groups: Annotated[bool, typer.Option("--groups/--no-groups", help="Kill two or three at once now and then.")] = True,
+    during_up: Annotated[bool, typer.Option("--during-up/--no-during-up", help="Kill while `finlake up` runs.")] = True,
+    longest_freeze_s: Annotated[float, typer.Option(min=0, help="Longest standstill of one process or all; 0: none.")] = 75.0,
+    full_disks: Annotated[bool, typer.Option(
+        "--full-disks/--no-full-disks", help="Let each engine's disk be full for a while; root alone, in a stack of its own.",
+    )] = True,
     home: Annotated[Path | None, typer.Option(help="A running stack to kill in. Default: one of its own.")] = None,
     jars: Annotated[Path, typer.Option(help="Downloaded jars for a stack of its own.")] = DEFAULT_HOME / "jars",
 ) -> None:
-    """Kill processes at random while trades flow; exit code 1 unless nothing is lost or doubled afterwards.
+    """Kill and freeze processes and fill disks while trades flow; exit code 1 unless nothing is lost or doubled afterwards.
 
-    Without --home in a temporary stack, which is removed again.
+    Without --home in a temporary stack, which is removed again. The plan is shown first.
     """
     from contextlib import nullcontext
 
     from rich.console import Console
 
     from deploy.bench.temporary_lake import ended_like_ctrl_c, temporary_stack
-    from deploy.chaos.run import STREAM_SERVICES, Options, wreak
+    from deploy.chaos.plan import DISKS, Mix
+    from deploy.chaos.run import Options, wreak
+    from deploy.chaos.small_disks import can_mount, small_disks
     from deploy.cli import reconcile_view
     from deploy.cli.stack_commands import running_stack
 
     console = Console()
     report = dimmed(console)
-    options = Options(kills=kills, seed=seed, seconds_between=seconds_between, has_dagster=dagster)
+    disks = DISKS if full_disks and home is None and can_mount() else ()
+    if full_disks and not disks:
+        report("no disk becomes full: that takes root, the right to mount, and a stack of its own")
+    mix = Mix(has_groups=groups, has_kills_during_up=during_up, longest_freeze_s=longest_freeze_s, disks=disks)
+    options = Options(kills=kills, seed=seed, seconds_between=seconds_between, has_dagster=dagster, mix=mix)
     with ended_like_ctrl_c():
-        own = temporary_stack(jars, None if dagster else STREAM_SERVICES, report)
+        own = temporary_stack(jars, options.services, report, around=lambda layout: small_disks(layout, disks))
         with own if home is None else nullcontext(running_stack(home)) as stack:
             outcome = wreak(stack, options, report)
     console.print(reconcile_view.kills_table(outcome))

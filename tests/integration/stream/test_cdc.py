@@ -19,7 +19,7 @@ from deploy.local.connectors import local_places, wanted_connectors
 from deploy.local.doctor import examine
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
-from finlake_resources.connect import KafkaConnect
+from finlake_resources.connect import USER, KafkaConnect
 from finlake_resources.kafka_access import KafkaAccess
 from spark.contracts.stream_rows import LONGEST_CAPTURED_TEXT, WIDEST_ROW_BYTES
 from tests.integration.stream.market import (
@@ -257,14 +257,13 @@ def test_no_answer_of_connect_no_process_and_no_log_shows_a_password(stack: Loca
         "database.hostname": f"${{directory:{stack.layout.secrets}:lake.password}}",
         "database.user": f"${{directory:{stack.layout.connect_secrets}/..:postgres.password}}",
     }
-    answers = [
-        httpx.get(f"{connect.url}/connectors?expand=info&expand=status", trust_env=False),
-        httpx.get(f"{connect.url}/connectors/{NAME}/tasks", trust_env=False),
-        httpx.put(
-            f"{connect.url}/connector-plugins/PostgresConnector/config/validate",
-            json=probing, timeout=30, trust_env=False,
-        ),
-    ]
+    login = (USER, stack.layout.connect_password.read_text().strip())
+    with httpx.Client(base_url=connect.url, auth=login, timeout=30, trust_env=False) as worker:
+        answers = [
+            worker.get("/connectors?expand=info&expand=status"),
+            worker.get(f"/connectors/{NAME}/tasks"),
+            worker.put("/connector-plugins/PostgresConnector/config/validate", json=probing),
+        ]
     # What the worker may not read stays a reference, and the plugin finds that no host is named so.
     assert f"{stack.layout.secrets}:lake.password}} has invalid format" in answers[-1].text
     shown = [answer.text for answer in answers]

@@ -1,4 +1,4 @@
-"""Ten processes are killed while trades flow: afterwards every row is everywhere, once.
+"""Ten processes are killed, two of them at once, and one stands still while trades flow: then every row is everywhere, once.
 
 Dagster is left out for the sake of time: the archive is made by the jobs that a run of Dagster carries out. The command
 `finlake chaos` kills its daemon and its runs too.
@@ -17,7 +17,7 @@ from deploy.bench.lake_steps import lake_jobs
 from deploy.bench.made_up_trades import TradeMaker
 from deploy.bench.ods_load import stream_of
 from deploy.bench.temporary_lake import temporary_stack
-from deploy.chaos.plan import STREAM_TARGETS
+from deploy.chaos.plan import STREAM_TARGETS, Mix
 from deploy.chaos.run import STREAM_SERVICES, ChaosReport, Options, wreak
 from deploy.cli.main import app
 from deploy.local.layout import REPOSITORY
@@ -29,7 +29,9 @@ from finlake_services.trade_feed.rows import TradeRow
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
-TEN_KILLS = Options(kills=10, seed=20261121, seconds_between=2.5, has_dagster=False)
+TEN_KILLS = Options(
+    kills=10, seed=20261121, seconds_between=2.5, has_dagster=False,
+    mix=Mix(has_kills_during_up=False, longest_freeze_s=6, disks=()))
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 YESTERDAYS_ROWS = 500
 
@@ -67,7 +69,9 @@ def write(stack: LocalStack, rows: list[TradeRow]) -> None:
 def test_ten_kills_lose_nothing_and_double_nothing(survivor: Survivor) -> None:
     outcome = survivor.outcome
     assert set(outcome.kills) == set(STREAM_TARGETS)
-    assert sum(outcome.kills.values()) == 10
+    assert outcome.kills.total() == 10
+    assert sorted(len(fault.targets) for fault in outcome.faults if fault.kind == "kill") == [1] * 8 + [2]
+    assert [fault.kind for fault in outcome.faults if fault.kind != "kill"] == ["freeze"]
     assert outcome.acknowledged_rows > 1000
     assert outcome.comparison.is_proven, outcome.verdict
     assert outcome.is_survived, outcome.verdict

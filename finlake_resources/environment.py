@@ -26,6 +26,7 @@ class RawEnvironment(BaseSettings):
     spark_remote: str | None = None
     spark_token_file: Path | None = None
     sources: SourcesName | None = None
+    unattended: bool | None = None
     sample_sources_url: str | None = None
     stooq_drop: str | None = None
     stooq_apikey_file: Path | None = None

@@ -82,7 +82,7 @@ class Settings:
     """One complete, consistent configuration.
 
     `sources_end_date` is the last session the sources know (None when they go on); `runs_unattended` says whether
-    schedules, sensors and automation start by themselves.
+    schedules, sensors and automation start by themselves: with live sources, unless FINLAKE_UNATTENDED says otherwise.
     """
 
     environment: EnvironmentName
@@ -174,7 +174,7 @@ def settings_for(raw: RawEnvironment) -> Settings:
         environment=raw.environment, sources=sources, home=home,
         history_start=date(2000, 1, 3),
         sources_end_date=date(2018, 3, 27) if sources == "sample" else None,
-        runs_unattended=sources == "live",
+        runs_unattended=sources == "live" if raw.unattended is None else raw.unattended,
         universe_path=raw.universe or PROJECT_ROOT / "universe.toml",
         catalog_uri=told("catalog_uri"), catalog_password_file=Path(told("catalog_password_file")),
         warehouse=told("warehouse"), spark_remote=told("spark_remote"),

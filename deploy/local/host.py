@@ -24,6 +24,7 @@ FOREIGN_PREFIXES = ("FINLAKE_", "DAGSTER_", "SPARK_", "PYSPARK_", "HADOOP_", "PG
 # Variables that a user may set before `finlake up`; the rest of the product's variables follow from the stack.
 USER_VARIABLES = (
     "FINLAKE_SOURCES",
+    "FINLAKE_UNATTENDED",
     "FINLAKE_WAREHOUSE",
     "FINLAKE_STOOQ_DROP",
     "FINLAKE_STOOQ_APIKEY_FILE",

@@ -60,14 +60,17 @@ SERVICES: Mapping[str, Service] = {
 
 
 def left_out(settings: Settings) -> dict[str, str]:
-    """Services that cannot run with these settings, with what is missing; `up` does without them."""
-    if settings.uses_live_sources and "FINLAKE_FINNHUB_TOKEN_FILE" not in settings.variables:
-        return {"trade_feed": "FINLAKE_FINNHUB_TOKEN_FILE names no file with a token"}
-    return {}
+    """Services that cannot run with these settings, or are not needed, with the reason; `up` does without them."""
+    if not settings.uses_live_sources:
+        return {}
+    reasons = {"sample_sources": "FINLAKE_SOURCES=live asks the vendors themselves"}
+    if "FINLAKE_FINNHUB_TOKEN_FILE" not in settings.variables:
+        reasons["trade_feed"] = "FINLAKE_FINNHUB_TOKEN_FILE names no file with a token"
+    return reasons
 
 
-def with_requirements(names: Collection[str]) -> list[str]:
-    """The named services and what they need, in starting order.
+def with_requirements(names: Collection[str], unneeded: Collection[str] = ()) -> list[str]:
+    """The named services and what they need, in starting order; `unneeded` ones come only if they are named.
 
     Raises StackError for a name that is no service.
     """
@@ -76,7 +79,8 @@ def with_requirements(names: Collection[str]) -> list[str]:
     if unknown:
         raise StackError(f"no service is named {sorted(unknown)[0]}; there are {', '.join(SERVICES)}")
     while True:
-        more = {need for name in wanted for need in SERVICES[name].requires | SERVICES[name].beside} - wanted
+        more = {need for name in wanted for need in SERVICES[name].requires | SERVICES[name].beside}
+        more -= wanted | set(unneeded)
         if not more:
             return [name for name in SERVICES if name in wanted]
         wanted |= more

@@ -91,12 +91,12 @@ class LocalStack:
         per step. Returns the seconds that each newly started service took. Raises PortTakenError, ServiceNotReadyError
         or another StackError; services that had started then keep running.
         """
+        unwanted = left_out(self.settings())
         if services is None:
-            unwanted = left_out(self.settings())
             for name, reason in unwanted.items():
                 report(f"{name} is left out: {reason}")
             services = SERVICES.keys() - unwanted.keys()
-        wanted = with_requirements(services)
+        wanted = with_requirements(services, unwanted)
         with self._alone():
             fresh = not self._supervisor.is_running()
             if fresh:
@@ -262,7 +262,7 @@ class LocalStack:
 
         def launch(name: str) -> float:
             service = SERVICES[name]
-            earlier = service.requires | (service.after & set(wanted))
+            earlier = (service.requires | service.after) & set(wanted)
             wait([*(ready[name] for name in earlier), *(launched[name] for name in service.beside)])
             began = time.monotonic()
             if name in starting and name in BEFORE_START:

@@ -14,19 +14,14 @@ from finlake_assets.speed.chain import CAPTURE, HEARTBEAT_TOPIC, ods_key, topic_
 from finlake_assets.speed.questions import FOLLOWED, SINK_GROUP, TOPICS, Stream
 from finlake_assets.speed.rules import Fact
 from finlake_resources.service_errors import ServiceUnavailable
-from spark.contracts import speed
+from spark.contracts.clickhouse import STARTS_OF_WINDOWS
 
 POSITION = "position"
 DATA_VERSION_TAG = "dagster/data_version"
 
-# A view's newest window is cheap to read from the states it is made of.
+# Rows by the time they were received, windows by their start.
 NEWEST: Mapping[str, tuple[str, str]] = {
-    speed.STOCK_REALTIME.address: (speed.STOCK_REALTIME.address, "received_ts"),
-    speed.QUOTES_REALTIME.address: (speed.QUOTES_REALTIME.address, "received_ts"),
-    speed.CANDLES_1M.address: (f"{speed.CANDLES_1M.address}_state", "minute_ts"),
-    speed.WINDOWS_30S.address: (f"{speed.WINDOWS_30S.address}_state", "window_start_ts"),
-    speed.PRICE_VOLUME_15S.address: (f"{speed.PRICE_VOLUME_15S.address}_state", "window_start_ts"),
-    speed.ANOMALIES.address: (f"{speed.WINDOWS_30S.address}_state", "window_start_ts"),
+    **{address: (address, "received_ts") for address in FOLLOWED.values()}, **STARTS_OF_WINDOWS,
 }
 
 Event = dg.AssetMaterialization | dg.AssetObservation
@@ -107,9 +102,11 @@ def _capture(stream: Stream) -> Report:
 
 def _tables() -> list[_Part]:
     def part(address: str, source: str, column: str) -> _Part:
+        told = "newest_received_ts" if address in FOLLOWED.values() else "newest_window_start_ts"
+
         def report(stream: Stream) -> Report:
             newest = stream.clickhouse.newest(source, column)
-            return Report(asset=asset_key(address), position=str(newest), facts={f"newest_{column}": str(newest)})
+            return Report(asset=asset_key(address), position=str(newest), facts={told: str(newest)})
 
         return report
 

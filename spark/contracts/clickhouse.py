@@ -13,7 +13,7 @@ late trade corrects the windows it belongs to.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from string import Template
 from typing import Literal
@@ -143,13 +143,13 @@ def statements() -> tuple[Statement, ...]:
         *_sink_gaps(),
         *_aggregate(
             _CANDLES_NAME, _CANDLE_STATES, summary="What candles_1m is merged from.",
-            starts={"minute_ts": 60}, kept_days=CANDLE_KEPT_DAYS,
+            starts=_CANDLE_STARTS, kept_days=CANDLE_KEPT_DAYS,
         ),
         _view(CANDLES_1M, _CANDLES),
         # One table for both widths: each table that a block is added to costs as much as the block's rows themselves.
         *_aggregate(
             _WINDOWS_NAME, _WINDOW_STATES, summary="What windows_30s and price_volume_15s are merged from.",
-            starts={"start_30s_ts": 30, "start_15s_ts": 15}, kept_days=WINDOW_KEPT_DAYS,
+            starts=_WINDOW_STARTS, kept_days=WINDOW_KEPT_DAYS,
         ),
         _view(WINDOWS_30S, _WINDOWS),
         _view(PRICE_VOLUME_15S, _PRICE_VOLUME),
@@ -250,6 +250,19 @@ class _State:
 
 _CANDLES_NAME = CANDLES_1M.address
 _WINDOWS_NAME = "speed.windows_15s"
+_CANDLE_STARTS = {"minute_ts": 60}
+_WINDOW_STARTS = {"start_30s_ts": 30, "start_15s_ts": 15}
+
+STARTS_OF_WINDOWS: Mapping[str, tuple[str, str]] = {
+    CANDLES_1M.address: (f"{_CANDLES_NAME}_state", "minute_ts"),
+    WINDOWS_30S.address: (f"{_WINDOWS_NAME}_state", "start_30s_ts"),
+    PRICE_VOLUME_15S.address: (f"{_WINDOWS_NAME}_state", "start_15s_ts"),
+    ANOMALIES.address: (f"{_WINDOWS_NAME}_state", "start_30s_ts"),
+}
+"""By view, the state table it is merged from and the column there that holds the starts of the view's windows.
+
+A view's newest window is cheap to read from the states.
+"""
 
 _POSITION = "(trade_ts, kafka_partition, kafka_offset)"
 _POSITION_TYPE = "Tuple(DateTime64(3, 'UTC'), Int32, Int64)"

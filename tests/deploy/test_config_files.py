@@ -210,9 +210,16 @@ def test_whoever_needs_a_service_stops_before_it() -> None:
 
 def test_live_sources_without_a_finnhub_token_do_without_the_feed(layout: Layout) -> None:
     live = {"FINLAKE_SOURCES": "live"}
-    assert list(left_out(Settings(variables=live))) == ["trade_feed"]
-    assert left_out(Settings(variables={**live, "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"})) == {}
+    assert set(left_out(Settings(variables=live))) == {"sample_sources", "trade_feed"}
+    assert set(left_out(Settings(variables={**live, "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}))) == {"sample_sources"}
     assert left_out(Settings()) == {}
+
+
+def test_a_service_that_is_left_out_is_not_brought_along_by_one_that_needs_it_otherwise() -> None:
+    assert "sample_sources" in with_requirements({"trade_feed"})
+    unneeded = left_out(Settings(variables={"FINLAKE_SOURCES": "live", "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}))
+    assert "sample_sources" not in with_requirements(SERVICES.keys() - unneeded.keys(), unneeded)
+    assert "sample_sources" in with_requirements({"sample_sources"}, unneeded)
 
 
 def test_every_variable_of_the_product_is_the_stacks_or_the_users(layout: Layout) -> None:

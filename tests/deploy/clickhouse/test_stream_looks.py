@@ -1,0 +1,83 @@
+"""What Dagster asks ClickHouse about the stream, answered by the engine over the tables that the migrations leave."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from deploy.clickhouse.migrate import apply_migrations
+from deploy.clickhouse.scratch import ScratchEngine, scratch_engine
+from finlake_assets.describe import asset_key
+from finlake_assets.speed.questions import QUESTIONS, Stream, answers
+from finlake_assets.speed.reports import NEWEST, look
+from finlake_assets.speed.rules import StreamLimits
+from finlake_resources.calendar import TradingCalendar
+from finlake_resources.clickhouse import ClickHouse
+from spark.contracts import speed
+from tests.finlake_assets.stream_fakes import NOW, StreamLog, capture_of, market_of, topics_of
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[ScratchEngine]:
+    with scratch_engine() as engine:
+        apply_migrations(engine)
+        engine.command(
+            "INSERT INTO speed.stock_realtime (symbol, trade_ts, price_usd, volume_shares, flaw, received_ts, kafka_offset) "
+            "VALUES ('AAPL', '2026-11-20 15:00:47.5', 1, 1, '', '2026-11-20 15:00:48', 1)")
+        engine.command("INSERT INTO speed.sink_gaps (topic, kafka_partition, first_offset, last_offset, reason) "
+                       "VALUES ('finlake.ods.finnhub_trades', 0, 5, 9, 'deleted')")
+        yield engine
+
+
+def clickhouse_over(engine: ScratchEngine) -> ClickHouse:
+    """The resource as it is, but for the wire."""
+
+    class OverEngine(ClickHouse):
+        def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+            assert not parameters
+            names = [name for name, *_ in engine.rows(f"DESCRIBE TABLE ({sql})")]
+            kinds = [kind for _, kind, *_ in engine.rows(f"DESCRIBE TABLE ({sql})")]
+            return [
+                {name: int(text) if "Int" in kind else text for name, kind, text in zip(names, kinds, row, strict=True)}
+                for row in engine.rows(sql)
+            ]
+
+    return OverEngine(url="-", admin_password_file="-", reader_password_file="-")
+
+
+@pytest.fixture
+def stream(engine: ScratchEngine) -> Stream:
+    """The stream as it is watched; ClickHouse alone is real."""
+    log = StreamLog(newest_there=datetime(2026, 11, 20, 15, 0, 48, tzinfo=UTC), newest_received=NOW)
+
+    class AnyMarket(type(market_of(log))):  # type: ignore[misc]
+        def first_received_after(self, relation: str, moment: datetime | None) -> datetime | None:
+            return None
+
+    return Stream(
+        market=AnyMarket(uri="-", password_file="-"), topics=topics_of(log), capture=capture_of(log),
+        clickhouse=clickhouse_over(engine), limits=StreamLimits(), calendar=TradingCalendar(), is_live=True, now=NOW)
+
+
+def test_every_table_and_view_of_the_contract_tells_how_far_it_has_come(stream: Stream) -> None:
+    reports, silent = look(stream)
+
+    assert silent == []
+    assert set(NEWEST) == {table.address for table in speed.TABLES}
+    positions = {report.asset: report.position for report in reports}
+    assert {name: positions[asset_key(f"speed.{name}")] for name in (
+        "stock_realtime", "quotes_realtime", "candles_1m", "windows_30s", "price_volume_15s", "anomalies")} == {
+        "stock_realtime": "2026-11-20 15:00:48+00:00", "quotes_realtime": "None",
+        "candles_1m": "2026-11-20 15:00:00+00:00", "windows_30s": "2026-11-20 15:00:30+00:00",
+        "price_volume_15s": "2026-11-20 15:00:45+00:00", "anomalies": "2026-11-20 15:00:30+00:00",
+    }
+
+
+def test_every_question_is_answered_and_a_skipped_range_is_ill(stream: Stream) -> None:
+    found = {question.name: verdict for question, verdict in answers(QUESTIONS, stream)}
+
+    assert {name for name, verdict in found.items() if verdict.state != "well"} == {"nothing_was_skipped"}
+    assert "partition 0 offsets 5 to 9" in found["nothing_was_skipped"].text

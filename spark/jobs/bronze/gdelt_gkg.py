@@ -53,19 +53,28 @@ class _Account:
 
 
 def run(lake: Lake, window: Window, provenance: Provenance, *, slots: Iterable[Slot], universe: Universe) -> JobReport:
-    """Parse and keep slot by slot in label order; commit whole days, several at once while they are small."""
+    """Parse and keep slot by slot in label order; commit whole days, several at once while they are small.
+
+    What `slots` raises is raised, once the slots before it are kept.
+    """
     matcher = Matcher.from_universe(universe)
     pending: list[_Account] = []
     commits: list[tuple[TableReport, TableReport, Quarantined]] = []
     missing: list[str] = []
-    for _, day in groupby(slots, key=lambda slot: _day(slot.label_ts)):
-        for slot in day:
-            pending.append(_accounted(slot, matcher, universe))
-            if slot.status not in ("loaded", "empty"):
-                missing.append(f"{slot.label_ts:%Y-%m-%d %H:%M}Z {slot.status}")
-        if sum(slot.parsed.rows.nbytes for slot in pending if slot.parsed) > COMMIT_BYTES:
-            commits.append(_commit(lake, provenance, pending))
-            pending = []
+    try:
+        for _, day in groupby(slots, key=lambda slot: _day(slot.label_ts)):
+            for slot in day:
+                pending.append(_accounted(slot, matcher, universe))
+                if slot.status not in ("loaded", "empty"):
+                    missing.append(f"{slot.label_ts:%Y-%m-%d %H:%M}Z {slot.status}")
+            if sum(slot.parsed.rows.nbytes for slot in pending if slot.parsed) > COMMIT_BYTES:
+                commits.append(_commit(lake, provenance, pending))
+                pending = []
+    except Exception:
+        # A source that ends the day keeps no slot out that it gave; the next run asks for the others.
+        if pending:
+            _commit(lake, provenance, pending)
+        raise
     if pending or not commits:
         commits.append(_commit(lake, provenance, pending))
     return JobReport(

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import cast
 
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finlake_resources.gdelt import GdeltSlot, expected_slots
-from finlake_resources.source_errors import ChallengePage, CorruptFile, SourceError, TooLargeError
+from finlake_resources.source_errors import AccessDenied, ChallengePage, CorruptFile, SourceError, TooLargeError
 from finlake_resources.stooq import StooqFile
 from spark.contracts.universe import Universe
 from spark.jobs.bronze import gdelt_gkg, stooq_prices
@@ -28,6 +28,7 @@ HEADER = "Date,Open,High,Low,Close,Volume"
 BARS = [f"2018-03-{day},1,2,1,2,{day}" for day in (26, 27, 28)]
 MORNINGS = [datetime(2018, 3, day, 3, tzinfo=UTC) for day in (28, 29, 30)]
 TOO_EARLY = datetime(2018, 3, 20, 3, tzinfo=UTC)
+PROVENANCE = Provenance(run_id="r", partition="p", code_version="c")
 WINDOW = Window(start=date(2018, 3, 26), end=date(2018, 3, 28))
 CONTENTS = {
     "good": "\n".join((HEADER, *BARS[:2], "")),
@@ -126,8 +127,7 @@ def test_a_slots_bytes_are_let_go_once_it_is_read() -> None:
             assert sum(each() is not None for each in alive) <= 2
 
     lake = WrittenLake({})
-    report = gdelt_gkg.run(cast("Lake", lake), replace(WINDOW), Provenance(run_id="r", partition="p", code_version="c"),
-                           slots=slots(), universe=Universe(tickers=()))
+    report = gdelt_gkg.run(cast("Lake", lake), WINDOW, PROVENANCE, slots=slots(), universe=Universe(tickers=()))
     assert len(alive) == 6
     ledger = lake.written["bronze.gdelt_slots"].to_pylist()
     assert {(row["row_count"], row["quarantined_count"]) for row in ledger} == {(150, 150)}
@@ -139,3 +139,17 @@ def test_the_order_of_a_listing_decides_nothing(order: tuple[int, ...]) -> None:
     files = [file_of("unfinished", fetched_ts, f"{number}.csv") for number, fetched_ts in enumerate(MORNINGS)]
     ((chosen, parsed),) = new_contents([files[index] for index in order], {}, parsed_of)
     assert (chosen.fetched_ts, parsed.rows.num_rows) == (MORNINGS[1], 3)
+
+
+def test_a_source_that_fails_keeps_no_slot_out_that_it_gave() -> None:
+    labels = expected_slots(date(2018, 3, 14))[:3]
+
+    def slots() -> Iterator[GdeltSlot]:
+        for label in labels:
+            yield GdeltSlot(label, "empty", "0" * 32, 1, b"", "", 1)
+        raise AccessDenied("https://data.gdeltproject.org", "HTTP 403", "Check the proxy")
+
+    lake = WrittenLake({})
+    with pytest.raises(AccessDenied):
+        gdelt_gkg.run(cast("Lake", lake), WINDOW, PROVENANCE, slots=slots(), universe=Universe(tickers=()))
+    assert lake.written["bronze.gdelt_slots"]["slot_ts"].to_pylist() == labels

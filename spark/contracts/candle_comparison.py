@@ -1,14 +1,15 @@
 """Are the live candles those of the archive? Questions to ClickHouse that read both sides, as text.
 
-A minute is compared when the archive has all trades of it that ClickHouse has: a trade beyond the archive's offsets takes
-its minute out, however old the minute is. `{gold}` stands for the rows of a snapshot of gold.candles_1m.
+A minute is compared when the archive has all trades of it that ClickHouse has, and has come far enough to know that it is
+over: a trade beyond the archive's offsets takes its minute out, however old the minute is. `{gold}` stands for the rows of a
+snapshot of gold.candles_1m.
 """
 
 from collections.abc import Mapping
 from datetime import date, timedelta
 
 from spark.contracts.clickhouse import exact_units, window_start
-from spark.contracts.speed import CANDLE_COLUMNS, CANDLES_1M, STOCK_REALTIME
+from spark.contracts.speed import CANDLE_COLUMNS, CANDLES_1M, FINAL_AFTER_S, STOCK_REALTIME
 
 SHOWN = 20
 
@@ -45,7 +46,7 @@ def candle_totals(positions: Mapping[int, int], first: date, last: date) -> str:
 
 def _both_sides(positions: Mapping[int, int], first: date, last: date) -> str:
     start, end = f"'{first} 00:00:00'", f"'{last + timedelta(days=1)} 00:00:00'"
-    is_compared = f"({', '.join(_KEY)}) NOT IN ({_unarchived(positions)})"
+    is_compared = f"minute_ts < ({_final_before(positions)}) AND ({', '.join(_KEY)}) NOT IN ({_unarchived(positions)})"
     return (
         f"SELECT 'batch' AS side, {_COLUMNS} FROM (SELECT {_ARCHIVED} FROM {{gold}} "
         f"WHERE trade_date BETWEEN '{first}' AND '{last}') WHERE {is_compared}\nUNION ALL\n"
@@ -56,7 +57,17 @@ def _both_sides(positions: Mapping[int, int], first: date, last: date) -> str:
 
 def _unarchived(positions: Mapping[int, int]) -> str:
     """Minutes with a trade that the archive does not have yet."""
-    archived = " OR ".join(
+    return (f"SELECT symbol, {window_start(60)} FROM {STOCK_REALTIME.address} "
+            f"WHERE flaw = '' AND NOT ({_is_archived(positions)}) GROUP BY 1, 2")
+
+
+def _final_before(positions: Mapping[int, int]) -> str:
+    """The end of the minutes that gold.candles_1m takes for final at these positions."""
+    last = (f"SELECT argMax(received_ts, kafka_offset) AS last_ts FROM {STOCK_REALTIME.address} "
+            f"WHERE {_is_archived(positions)} GROUP BY kafka_partition")
+    return f"SELECT toStartOfMinute(min(last_ts) - toIntervalSecond({FINAL_AFTER_S})) FROM ({last})"
+
+
+def _is_archived(positions: Mapping[int, int]) -> str:
+    return " OR ".join(
         f"(kafka_partition = {partition} AND kafka_offset < {end})" for partition, end in sorted(positions.items())) or "false"
-    return (f"SELECT symbol, {window_start(60)} FROM {STOCK_REALTIME.address} WHERE flaw = '' AND NOT ({archived}) "
-            "GROUP BY 1, 2")

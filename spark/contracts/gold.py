@@ -303,7 +303,7 @@ def _from_trades(column: Column) -> Column:
 
 CANDLES_1M = Table(
     layer="gold", name="candles_1m",
-    summary="One-minute candles of the archived trades without a flaw: the live candles, computed a second time.",
+    summary="One-minute candles of the archived trades without a flaw, final minutes only: the live candles, computed again.",
     grain=("symbol", "minute_ts"),
     columns=(
         *(_from_trades(column) for column in speed.CANDLE_COLUMNS),
@@ -325,6 +325,8 @@ CANDLES_1M = Table(
     notes=(
         "A trade counts on the day it happened, whenever it was received: a run builds the minutes whose trades have changed, "
         "on whatever day they are.",
+        f"A minute is here when it is over: when a trade is archived that was received {speed.FINAL_AFTER_S} s after its end or "
+        "later. A trade that comes later still corrects it.",
         "Equal to speed.candles_1m to the last bit, once silver.trades has come as far.",
     ),
 )

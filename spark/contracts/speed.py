@@ -12,6 +12,13 @@ from spark.contracts.table import Column, Table
 UNITS_PER_ONE = 100_000_000
 """Integer units of one dollar or share in exact sums: `rint(number * 1e8)`, halves to the even neighbour."""
 
+FINAL_AFTER_S = 60
+"""A minute or window is final when a trade has come that was received so many seconds after its end, of whatever symbol.
+
+The feed writes in the order of receipt: by then everything is there that was received up to so many seconds after the end.
+What the vendor sends later still corrects the minute. Nothing but a trade proves it: a clock goes on when the stream stands.
+"""
+
 TICK_KEPT_DAYS = 30
 """Trades and quotes go this many days after they were inserted; whatever is older is in the lake."""
 

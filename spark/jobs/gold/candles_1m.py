@@ -1,4 +1,8 @@
-"""gold.candles_1m: the minutes whose trades have changed, on whatever day they are."""
+"""gold.candles_1m: the minutes whose trades have changed, on whatever day they are, and those that have become final.
+
+Which minutes are final follows from the trades up to the positions of a snapshot, so that nothing has to be remembered: a
+run looks where its table stands and where silver stands, and builds what has become final between the two.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,8 +13,8 @@ from pyiceberg.expressions import AlwaysFalse, And, BooleanExpression, EqualTo, 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
-from spark.contracts import gold
-from spark.jobs.report import JobReport, Provenance, TableReport, Window
+from spark.contracts import gold, speed
+from spark.jobs.report import JobReport, Positions, Provenance, TableReport, Window
 from spark.jobs.settling import between_positions, days_of
 from spark.snapshots import Progress
 from spark.storage import Lake
@@ -20,11 +24,15 @@ TABLE = gold.CANDLES_1M
 TRADES = "silver.trades"
 COMMIT_DAYS = 31
 MINUTE = timedelta(minutes=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+LOOKED_BACK = 100_000
+"""Offsets before a position among which its last trade is looked for: files of earlier ones are passed over."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """Minutes of one UTC day: from `start` up to `end`, which is not part of it."""
+    """Minutes, mostly of one UTC day: from `start` up to `end`, which is not part of it."""
 
     start: datetime
     end: datetime
@@ -39,12 +47,33 @@ def run(lake: Lake, window: Window, provenance: Provenance, *, rebuild: bool = F
     settled, shown = lake.positions(TRADES, inputs[TRADES]), lake.positions(TABLE.address)
     trades = lake.frame(TRADES, snapshot_id=inputs[TRADES])
     whole = {day: _whole(day) for day in (*_altered(lake, inputs[TRADES]), *(days_of(window) if rebuild else ()))}
-    added = _spans(trades.where(between_positions(shown, settled))) if shown != settled else {}
+    final_before = _final_before(trades, settled)
+    became_final = _happened_in(Span(start=_final_before(trades, shown), end=final_before)) if shown else F.lit(False)
+    added = _spans(trades.where(between_positions(shown, settled) | became_final)) if shown != settled else {}
     parts = list(_parts({**added, **whole}))
+    final = trades.where(F.col("trade_ts") < F.lit(final_before))
     # That all of it was built from these inputs is said with the last part: a run that ends before it is repeated whole.
-    reports = [_replace(lake, trades, part, provenance, {}, Progress(positions={})) for part in parts[:-1]]
-    reports.append(_replace(lake, trades, parts[-1], provenance, inputs, Progress(positions=settled)))
+    reports = [_replace(lake, final, part, provenance, {}, Progress(positions={})) for part in parts[:-1]]
+    reports.append(_replace(lake, final, parts[-1], provenance, inputs, Progress(positions=settled)))
     return JobReport(tables=tuple(reports), input_snapshots=inputs)
+
+
+def _final_before(trades: DataFrame, positions: Positions) -> datetime:
+    """The end of the final minutes, as far as trades up to these positions tell: of each partition the last one counts, and
+    of those the earliest. A partition that has brought none for long tells nothing."""
+    first = {partition: max(0, end - LOOKED_BACK) for partition, end in positions.items()}
+    last = F.max_by(F.unix_micros("received_ts"), "kafka_offset")
+    rows = trades.where(between_positions(first, positions)).groupBy("kafka_partition").agg(last).collect()
+    if not rows:
+        rows = trades.where(between_positions({}, positions)).groupBy("kafka_partition").agg(last).collect()
+    if not rows:
+        return EPOCH
+    return final_before(min(_moment(row[1]) for row in rows))
+
+
+def final_before(received_ts: datetime) -> datetime:
+    """The end of the minutes that are final once a trade received at this time is there."""
+    return (received_ts - timedelta(seconds=speed.FINAL_AFTER_S)).replace(second=0, microsecond=0)
 
 
 def _altered(lake: Lake, snapshot_id: int) -> list[date]:
@@ -80,11 +109,17 @@ def _parts(spans: Spans) -> Iterator[Spans]:
 
 def _replace(lake: Lake, trades: DataFrame, spans: Spans, provenance: Provenance, inputs: Mapping[str, int],
              progress: Progress) -> TableReport:
-    """Replace the candles of these minutes by those that all trades in them give."""
+    """Replace the candles of these minutes by those that all trades in them give; `trades` are of final minutes alone."""
     rows = candles(trades.where(_traded_in(spans))).toArrow()
     dates = ", ".join(f"date'{day}'" for day in spans) or "null"
     return lake.replace_rows(TABLE.address, rows, replaced=_candles_in(spans), provenance=provenance, input_snapshots=inputs,
                              progress=progress, audited=f"trade_date in ({dates})")
+
+
+def _happened_in(span: Span) -> Column:
+    """Trades of a span, wherever it begins. A trade is received after it happened, or a tolerated minute before."""
+    return (F.col("trade_ts") >= F.lit(span.start)) & (F.col("trade_ts") < F.lit(span.end)) & (
+        F.col("received_date") >= F.lit(span.start.date() - timedelta(days=1)))
 
 
 def _traded_in(spans: Spans) -> Column:
@@ -111,4 +146,4 @@ def _whole(day: date) -> Span:
 
 
 def _moment(unix_micros: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=unix_micros)
+    return EPOCH + timedelta(microseconds=unix_micros)

@@ -180,11 +180,19 @@ def standing(changes: Iterable[Change]) -> dict[tuple[str, int, int], tuple[int,
     return rows
 
 
+def final_before(rows: Mapping[Any, tuple[int, Trade]]) -> datetime:
+    """The end of the minutes that are over when nothing has come after these trades: a minute before the last receipt."""
+    _, last = max(rows.values(), key=lambda each: each[0])
+    return (last.received_ts - timedelta(seconds=60)).replace(second=0, microsecond=0)
+
+
 def candles_of(rows: Mapping[Any, tuple[int, Trade]]) -> list[tuple[object, ...]]:
-    """Candles by the definition, in the order of gold.candles_1m's columns but the date, sorted by symbol and minute."""
+    """Candles of final minutes by the definition, in the order of gold.candles_1m's columns but the date, sorted by symbol and
+    minute."""
+    end = final_before(rows)
     minutes: dict[tuple[str, datetime], list[tuple[datetime, int, Trade]]] = {}
     for number, trade in rows.values():
-        if not trade.is_flawed:
+        if not trade.is_flawed and trade.trade_ts < end:
             minute = trade.trade_ts.replace(second=0, microsecond=0)
             minutes.setdefault((trade.symbol, minute), []).append((trade.trade_ts, number, trade))
     found: list[tuple[object, ...]] = []

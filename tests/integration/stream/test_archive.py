@@ -180,6 +180,25 @@ def test_pieces_give_the_same_rows_as_the_whole_and_altered_rows_are_followed(ar
     assert_position_is_said(archive.lake, TRADES)
 
 
+def test_a_minute_is_published_when_it_is_over_and_not_before(archive: Archive) -> None:
+    """Against all trades: at no edge of the archive does a candle differ from what its minute becomes."""
+    trades = [replace(trade, received_ts=MIDNIGHT + timedelta(seconds=2 * number), price_usd=1.0 + number,
+                      volume_shares=1.0, symbol="AAPL", trade_ts=MIDNIGHT + timedelta(seconds=2 * number))
+              for number, trade in enumerate(change.trade for change in CREATED)]
+    archive.topic.put([Change("c", trade) for trade in trades])
+    everything = {number: (number, trade) for number, trade in enumerate(trades)}
+    whole = {row[1]: row for row in candles_of(everything | {-1: (10**6, replace(
+        trades[-1], received_ts=trades[-1].received_ts + timedelta(hours=1), price_usd=0.0))})}
+    assert len(whole) == 4
+    for end in (20, 47, 75, 99, 120):
+        archive.archive(end=end)
+        archive.carry_on()
+        seen = archive.candles()
+        assert seen == [whole[row[1]] for row in seen]
+        # Received at 2 * (end - 1) seconds: minutes that had ended a minute before are there.
+        assert len(seen) == max(0, (2 * (end - 1) - 60) // 60)
+
+
 def test_what_retention_has_eaten_is_told_and_archiving_goes_on(
     archive: Archive, monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -22,6 +22,7 @@ from spark.contracts.speed import (
     ANOMALIES,
     CANDLE_KEPT_DAYS,
     CANDLES_1M,
+    FINAL_AFTER_S,
     PRICE_VOLUME_15S,
     QUOTES_REALTIME,
     STOCK_REALTIME,
@@ -339,6 +340,21 @@ def _view(table: Table, query: str) -> Statement:
     )
 
 
+# Up to which time of receipt everything is there. The newest times of Kafka's clock are known without reading rows, and an
+# index finds times of receipt, so that an hour is looked through and not a month. A stream that is further behind than that
+# gives the older bound.
+_RECEIVED_UP_TO = f"""(
+        SELECT greatest(max(received_ts), (SELECT max(appended_ts) - toIntervalDay(1) FROM {STOCK_REALTIME.address}))
+        FROM {STOCK_REALTIME.address}
+        WHERE received_ts > (SELECT max(appended_ts) - toIntervalHour(1) FROM {STOCK_REALTIME.address})
+    )"""
+
+
+def _is_final(start: str, seconds: int) -> str:
+    """SQL of `is_final` of a window of `seconds`."""
+    return f"{start} + toIntervalSecond({seconds + FINAL_AFTER_S}) <= {_RECEIVED_UP_TO} AS is_final"
+
+
 _CANDLES = f"""SELECT
     symbol,
     minute_ts,
@@ -347,7 +363,8 @@ _CANDLES = f"""SELECT
     min(lowest_state) AS low_usd,
     argMaxMerge(close_state) AS close_usd,
     {nearest_double("sum(volume_units_state)")} / {UNITS_PER_ONE} AS volume_shares,
-    sum(trade_count_state) AS trade_count
+    sum(trade_count_state) AS trade_count,
+    {_is_final("minute_ts", 60)}
 FROM {_CANDLES_NAME}_state
 GROUP BY symbol, minute_ts"""
 
@@ -363,7 +380,8 @@ _WINDOWS = f"""SELECT
     if(trade_count < 2, NULL, sqrt(
         {nearest_double("toInt256(trade_count) * squared_units - toInt256(price_units) * toInt256(price_units)")}
         / (trade_count * (trade_count - 1))
-    ) / {UNITS_PER_ONE}) AS price_sd_usd
+    ) / {UNITS_PER_ONE}) AS price_sd_usd,
+    {_is_final("window_start_ts", 30)}
 FROM
 (
     SELECT
@@ -384,7 +402,8 @@ _PRICE_VOLUME = f"""SELECT
     window_start_ts,
     {nearest_double("units")} / trade_count / {UNITS_PER_ONE} AS price_volume_avg_usd,
     {nearest_double("sum(units) OVER so_far")} / sum(trade_count) OVER so_far / {UNITS_PER_ONE} AS running_price_volume_avg_usd,
-    trade_count
+    trade_count,
+    {_is_final("window_start_ts", 15)}
 FROM
 (
     SELECT
@@ -408,13 +427,15 @@ _ANOMALIES = f"""SELECT
     price_change_pct,
     volume_ratio,
     price_sd_usd,
-    price_range_pct
+    price_range_pct,
+    is_final
 FROM
 (
     SELECT
         symbol,
         window_start_ts,
         price_sd_usd,
+        is_final,
         (max_price_usd - min_price_usd) / avg_price_usd * 100 AS price_range_pct,
         if(known_windows = 0, NULL, (avg_price_usd / baseline_price_usd - 1) * 100) AS price_change_pct,
         if(known_windows = 0 OR baseline_volume_shares = 0, NULL, volume_shares / baseline_volume_shares) AS volume_ratio
@@ -428,6 +449,7 @@ FROM
             max_price_usd,
             volume_shares,
             price_sd_usd,
+            is_final,
             avg(avg_price_usd) OVER before AS baseline_price_usd,
             avg(volume_shares) OVER before AS baseline_volume_shares,
             count() OVER before AS known_windows

@@ -111,10 +111,15 @@ CANDLE_COLUMNS = (
     Column(name="trade_count", type="long", unit="trades", note="Number of trades"),
 )
 
+IS_FINAL = Column(
+    name="is_final", type="boolean", note="False while the window is not over: its numbers still change",
+    formula=f"a trade has come that was received {FINAL_AFTER_S} s after the end of the window or later",
+    sources=_made_of("received_ts"))
+
 CANDLES_1M = Table(
     layer="speed", name="candles_1m",
     summary="One-minute candles of trades without a flaw; a late trade corrects the candle it belongs to.",
-    grain=("symbol", "minute_ts"), columns=CANDLE_COLUMNS,
+    grain=("symbol", "minute_ts"), columns=(*CANDLE_COLUMNS, IS_FINAL),
     window="none", window_column="minute_ts", partitioning=None, sort_order=("symbol", "minute_ts"),
     inputs=(_TRADES,), retention_days=CANDLE_KEPT_DAYS, notes=(_KEPT_NOTE,),
 )
@@ -138,6 +143,7 @@ WINDOWS_30S = Table(
                note="Sample standard deviation of the price; null for a single trade",
                formula="sqrt((n * sum(x^2) - sum(x)^2) / (n * (n - 1))) / 1e8 with x = rint(price * 1e8)",
                sources=_made_of("price_usd")),
+        IS_FINAL,
     ),
     window="none", window_column="window_start_ts", partitioning=None, sort_order=("symbol", "window_start_ts"),
     inputs=(_TRADES,), retention_days=WINDOW_KEPT_DAYS, notes=(_KEPT_NOTE,),
@@ -157,6 +163,7 @@ PRICE_VOLUME_15S = Table(
                note="The same mean over the symbol's windows up to and with this one",
                sources=_made_of("price_usd", "volume_shares")),
         Column(name="trade_count", type="long", unit="trades", note="Number of trades in the window"),
+        IS_FINAL,
     ),
     window="none", window_column="window_start_ts", partitioning=None, sort_order=("symbol", "window_start_ts"),
     inputs=(_TRADES,), retention_days=WINDOW_KEPT_DAYS,
@@ -180,6 +187,7 @@ ANOMALIES = Table(
         Column(name="volume_ratio", type="double", unit="1", nullable=True, note="Volume against the baseline's"),
         Column(name="price_sd_usd", type="double", unit="USD", nullable=True, note="Standard deviation in the window"),
         Column(name="price_range_pct", type="double", unit="percent", note="Highest less lowest price, of the mean price"),
+        IS_FINAL,
     ),
     window="none", window_column="window_start_ts", partitioning=None, sort_order=("symbol", "window_start_ts"),
     inputs=(WINDOWS_30S.address,), retention_days=WINDOW_KEPT_DAYS, notes=(_KEPT_NOTE,),

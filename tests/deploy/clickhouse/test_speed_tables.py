@@ -50,11 +50,15 @@ def insert(engine: ScratchEngine, ticks: Sequence[Tick], token: str = "") -> Non
 
 
 def read(engine: ScratchEngine, table: str) -> list[tuple[object, ...]]:
-    """All rows of a reader's view by its first two columns, numbers as floats or ints, times as datetimes."""
-    types = [kind for (kind,) in engine.rows(f"SELECT type FROM system.columns WHERE table = '{table}' ORDER BY position")]
+    """All rows of a reader's view by its first two columns, numbers as floats or ints, times as datetimes.
+
+    Without is_final, which depends on what has come since.
+    """
+    columns = engine.rows(
+        f"SELECT name, type FROM system.columns WHERE table = '{table}' AND name != 'is_final' ORDER BY position")
     return [
-        tuple(_value(text, kind) for text, kind in zip(row, types, strict=True))
-        for row in engine.rows(f"SELECT * FROM speed.{table} ORDER BY 1, 2")
+        tuple(_value(text, kind) for text, (_, kind) in zip(row, columns, strict=True))
+        for row in engine.rows(f"SELECT {', '.join(name for name, _ in columns)} FROM speed.{table} ORDER BY 1, 2")
     ]
 
 
@@ -138,6 +142,43 @@ def test_a_block_that_reached_the_rows_but_not_the_aggregates_is_completed_by_it
     assert engine.rows("SELECT count() FROM speed.stock_realtime") == [("2",)]
     assert read(engine, "candles_1m") == recomputed.candles(block)
     assert read(engine, "windows_30s") == recomputed.windows_30s(block)
+
+
+def receive(engine: ScratchEngine, seconds: Sequence[float], *, late_s: float = 0.2) -> None:
+    """A trade at each of these seconds after noon, received and appended soon after it."""
+    at = [NOON + timedelta(seconds=second) for second in seconds]
+    known = int(engine.rows("SELECT count() FROM speed.stock_realtime")[0][0])
+    values = ", ".join(
+        f"('AAPL', '{moment:%Y-%m-%d %H:%M:%S.%f}', 10, 1, '', '{moment + timedelta(seconds=0.1):%Y-%m-%d %H:%M:%S.%f}', "
+        f"'{moment + timedelta(seconds=late_s):%Y-%m-%d %H:%M:%S.%f}', 0, {known + number})"
+        for number, moment in enumerate(at))
+    engine.command("INSERT INTO speed.stock_realtime (symbol, trade_ts, price_usd, volume_shares, flaw, received_ts, "
+                   f"appended_ts, kafka_partition, kafka_offset) VALUES {values}")
+
+
+def finals(engine: ScratchEngine, table: str, start: str) -> list[int]:
+    """Starts of the final windows, as seconds after noon."""
+    rows = engine.rows(f"SELECT toUnixTimestamp({start}) - toUnixTimestamp('{NOON:%Y-%m-%d %H:%M:%S}', 'UTC') FROM speed.{table} "
+                       "WHERE is_final ORDER BY 1")
+    return [int(second) for (second,) in rows]
+
+
+@pytest.mark.parametrize("late_s", [0.2, 300, 3 * 3600])
+def test_the_current_window_is_marked_until_something_comes_that_was_received_long_after_it(
+    engine: ScratchEngine, late_s: float,
+) -> None:
+    receive(engine, [-4 * 86_400], late_s=late_s)
+    for last in (59, 119, 121, 179.8, 180):
+        empty(engine)
+        # However late the stream is, what counts is when its newest trade was received.
+        receive(engine, [-4 * 86_400, *range(0, int(last), 5), last], late_s=late_s)
+        # Behind by more than an hour, the newest day alone is looked at with doubt.
+        told = last + 0.1 if late_s < 3600 else late_s + last - 86_400
+        for table, start, width in (("candles_1m", "minute_ts", 60), ("windows_30s", "window_start_ts", 30),
+                                    ("price_volume_15s", "window_start_ts", 15)):
+            expected = [begin for begin in range(0, int(last) + 1, width) if begin + width + 60 <= told]
+            assert [second for second in finals(engine, table, start) if second >= 0] == expected
+            assert any(second < 0 for second in finals(engine, table, start))
 
 
 def test_equal_trades_with_other_tokens_are_all_kept(engine: ScratchEngine) -> None:

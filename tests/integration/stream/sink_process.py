@@ -271,7 +271,7 @@ class Street:
         )
 
     def view(self, name: str, like: str) -> list[tuple[Any, ...]]:
-        return self.rows(f"SELECT * FROM speed.{name} WHERE symbol LIKE '{like}%' ORDER BY 1, 2")
+        return self.rows(f"SELECT * EXCEPT (is_final) FROM speed.{name} WHERE symbol LIKE '{like}%' ORDER BY 1, 2")
 
     def wait_until_done(self, partitions: Iterable[int] = (0,)) -> None:
         """Everything produced is inserted, and the group's offsets say so."""

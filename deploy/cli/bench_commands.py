@@ -1,4 +1,4 @@
-"""Commands that measure finlake on this machine: bench batch, bench speed, bench catch-up."""
+"""Commands that measure finlake on this machine: bench batch, bench speed, bench catch-up, bench rest."""
 
 from pathlib import Path
 from typing import Annotated
@@ -107,4 +107,30 @@ def catch_up(
         console.print(line, highlight=False, soft_wrap=True)
     console.print(result.verdict, style="bold green" if result.is_met else "bold red", highlight=False, soft_wrap=True)
     if not result.is_met:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rest(
+    home: Home = DEFAULT_HOME,
+    seconds: Annotated[int, typer.Option(min=1, help="How long to watch.")] = 60,
+) -> None:
+    """Show what each service of the running stack takes while nothing is asked of it; exit code 1 when it is too much.
+
+    Start the stack some minutes before, leave it alone, and have nothing else run on the machine.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from deploy.bench.rest import measure
+    from deploy.cli.stack_commands import open_stack
+
+    report = measure(open_stack(home), seconds)
+    table = Table("service", "cores", "MiB", box=None)
+    for name, cores in sorted(report.cores.items(), key=lambda entry: -entry[1]):
+        table.add_row(name, f"{cores:.3f}", f"{report.memory_mib.get(name, 0.0):.0f}")
+    console = Console()
+    console.print(table)
+    console.print(report.verdict, style="bold green" if report.is_met else "bold red", highlight=False, soft_wrap=True)
+    if not report.is_met:
         raise typer.Exit(1)

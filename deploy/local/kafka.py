@@ -164,8 +164,9 @@ def worker_properties(layout: Layout, ports: Ports, kafka_password: str) -> dict
         "status.storage.partitions": 1,
         "offset.flush.interval.ms": 5000,
         # A task reads its offsets again every few seconds, here and in the connector's own topic, and a read waits for the
-        # fetch that is under way: with the default of 500 ms one trade in a hundred came half a second late.
-        "fetch.max.wait.ms": 50,
+        # fetch that is under way: with the default of 500 ms one trade in a hundred came half a second late. Each of four
+        # readers asks again after every wait, which at 50 ms was the most that worker and broker did at rest.
+        "fetch.max.wait.ms": 150,
         "exactly.once.source.support": "enabled",
         "connector.client.config.override.policy": "All",
         "topic.creation.enable": "true",

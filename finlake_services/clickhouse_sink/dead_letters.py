@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from finlake_resources.kafka_access import KafkaAccess
 from finlake_services.clickhouse_sink.blocks import DeadLetter
-from spark.contracts.stream_rows import MAX_RECORD_BYTES, MAX_VALUE_BYTES
+from spark.contracts.stream_rows import MAX_LETTER_BYTES, MAX_RECORD_BYTES
 
 TOPIC = "finlake.dead_letters"
 
@@ -45,7 +45,7 @@ class DeadLetters:
         try:
             for letter in letters:
                 self._producer.produce(
-                    TOPIC, key=f"{letter.place}:{letter.offset}", value=letter.value[:MAX_VALUE_BYTES],
+                    TOPIC, key=f"{letter.place}:{letter.offset}", value=letter.value[:MAX_LETTER_BYTES],
                     headers=headers_of(letter), on_delivery=delivered,
                 )
             waiting = self._producer.flush(self._timeout_s * 1.5)

@@ -449,7 +449,7 @@ def _configuration(broker: Broker, heed: Callable[[KafkaError], None]) -> dict[s
         "auto.offset.reset": "error", "enable.partition.eof": True,
         "session.timeout.ms": broker.session_timeout_ms, "heartbeat.interval.ms": broker.session_timeout_ms // 4,
         "max.poll.interval.ms": 300_000, "topic.metadata.refresh.interval.ms": 10_000,
-        "queued.max.messages.kbytes": broker.queue_kbytes, "fetch.message.max.bytes": 4 * MAX_RECORD_BYTES,
+        "queued.max.messages.kbytes": broker.queue_kbytes, "fetch.message.max.bytes": MAX_RECORD_BYTES,
         # The default waits a second before it fetches again after the queue was full.
         "fetch.queue.backoff.ms": 10,
         # A commit that is not answered by then is taken as refused.

@@ -38,7 +38,9 @@ DEFAULT_SILENCE_LIMIT_S = 90.0
 
 DEFAULT_REFUSED_WAIT_S = 300.0
 
-_LARGEST_MESSAGE_BYTES = 4 * 1024 * 1024
+LARGEST_MESSAGE_BYTES = 4 * 1024 * 1024
+"""A larger message ends its connection before it is read."""
+
 _INVALID_KEY = "invalid api key"
 
 _log = structlog.get_logger()
@@ -123,7 +125,7 @@ class TradeStream:
         url = f"{self._url}?{urlencode({'token': self._token.read()})}"
         try:
             return await connect(
-                url, compression=None, open_timeout=10, close_timeout=2, max_size=_LARGEST_MESSAGE_BYTES,
+                url, compression=None, open_timeout=10, close_timeout=2, max_size=LARGEST_MESSAGE_BYTES,
                 # Pongs wait behind unread trades when the buffer is full; a dead peer is the watchdog's to find.
                 ping_interval=None, proxy=None if is_loopback(self._url) else True,
             )
@@ -157,7 +159,7 @@ class TradeStream:
         connection.message_seq += 1
         self._metrics.messages_received.labels("malformed").inc()
         self._metrics.messages_rejected.inc()
-        why = f"larger than {_LARGEST_MESSAGE_BYTES} bytes: it was not read, and its connection was ended"
+        why = f"larger than {LARGEST_MESSAGE_BYTES} bytes: it was not read, and its connection was ended"
         rows: list[Row] = [RejectedRow(received_us, connection.id, connection.message_seq, why, "")]
         self._note_life(received_us, connection, rows)
         await self._put(rows)

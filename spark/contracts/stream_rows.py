@@ -65,14 +65,18 @@ WIDEST_ROW_BYTES = (
 )
 """No change record of a row that Postgres's constraints let in has more bytes."""
 
-MAX_RECORD_BYTES = 1024 * 1024
-"""The largest record of any topic of the stream: what a producer sends, the broker takes and a consumer fetches."""
+MAX_VALUE_BYTES = 1_000_000
+"""The largest value of a change record that is read; a larger one is no trade and no quote."""
 
-RECORD_OVERHEAD_BYTES = 16 * 1024
-"""Of a record, what its key, its headers and Kafka's own framing may take: its value has that much less."""
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+"""The largest record of any topic of the stream: what a producer sends, the broker takes and a consumer fetches.
 
-MAX_VALUE_BYTES = MAX_RECORD_BYTES - RECORD_OVERHEAD_BYTES
-"""The largest value of a record; a larger one is no trade and no quote."""
+Far more than `MAX_VALUE_BYTES`: a row that is wider than the constraints allow, because it is older than they are or somebody
+took them away, still reaches Kafka. There it is one dead letter; a producer that refused it would stop change capture.
+"""
+
+MAX_LETTER_BYTES = MAX_RECORD_BYTES - 16 * 1024
+"""The largest value of a dead letter: its key and headers, and Kafka's own framing, take the rest of the record."""
 
 LONGEST_CAPTURED_TEXT = 4_096
 """Characters of any text that change data capture passes on, also of a column that somebody adds: the rest is cut."""

@@ -21,7 +21,7 @@ from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_resources.connect import USER, KafkaConnect
 from finlake_resources.kafka_access import KafkaAccess
-from spark.contracts.stream_rows import LONGEST_CAPTURED_TEXT, WIDEST_ROW_BYTES
+from spark.contracts.stream_rows import LONGEST_CAPTURED_TEXT, WIDEST_ROW_BYTES, trade_constraints
 from tests.integration.stream.market import (
     FIRST_DAY,
     FIRST_TS,
@@ -165,6 +165,27 @@ def test_the_widest_row_of_postgres_passes(feed: psycopg.Connection, kafka: Kafk
     (change,) = changes_from(kafka, start, lambda found: len(found) == 1, of=widest_id)
     assert change.after["conditions"] == values[-1]
     assert len(json.dumps(change.value)) < WIDEST_ROW_BYTES
+
+
+def test_a_row_that_is_wider_than_the_constraints_allow_reaches_kafka_and_stops_nothing(
+    stack: LocalStack, feed: psycopg.Connection, kafka: KafkaAccess,
+) -> None:
+    of, start = new_id(), end_of(kafka)
+    constraint = trade_constraints()["conditions_are_few"]
+    with as_superuser(stack) as superuser:
+        # As a row that is older than its constraints.
+        superuser.execute("ALTER TABLE ods.finnhub_trades DROP CONSTRAINT conditions_are_few")
+        try:
+            insert_trades(feed, of, [1])
+            superuser.execute(INSERT.format("(%s, %s, 2, 0, 'AAPL', 1, 1, now(), array_fill(repeat('x', 1000), ARRAY[3000]))"
+                                            ).encode(), [FIRST_TS, of])
+        finally:
+            superuser.execute(
+                f"ALTER TABLE ods.finnhub_trades ADD CONSTRAINT conditions_are_few CHECK ({constraint}) NOT VALID".encode())
+    insert_trades(feed, of, [3])
+    changes = changes_from(kafka, start, lambda found: len(found) == 3, of=of)
+    assert numbers(changes) == [1, 2, 3]
+    assert len(changes[1].after["conditions"]) == 3000
 
 
 def test_a_message_in_the_log_that_nobody_reads_stops_nothing(

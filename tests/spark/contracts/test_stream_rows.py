@@ -12,9 +12,11 @@ from deploy.local import kafka
 from deploy.local.connectors import FOLDER
 from deploy.local.layout import REPOSITORY
 from deploy.local.ports import Ports
+from finlake_services.trade_feed.trade_stream import LARGEST_MESSAGE_BYTES
 from spark.contracts.speed import QUOTE_NUMBERS
 from spark.contracts.stream_rows import (
     LONGEST_CAPTURED_TEXT,
+    MAX_LETTER_BYTES,
     MAX_RECORD_BYTES,
     MAX_VALUE_BYTES,
     UNITS_PER_S,
@@ -44,7 +46,9 @@ def test_what_one_part_of_the_chain_lets_in_the_next_one_takes(tmp_path: Path) -
     assert int(CONNECTOR["producer.override.batch.size"]) <= MAX_RECORD_BYTES
     assert isinstance(broker["message.max.bytes"], int)
     assert MAX_RECORD_BYTES < broker["message.max.bytes"] == broker["replica.fetch.max.bytes"]
-    assert WIDEST_ROW_BYTES < MAX_VALUE_BYTES < MAX_RECORD_BYTES
+    assert WIDEST_ROW_BYTES < MAX_VALUE_BYTES < MAX_LETTER_BYTES < MAX_RECORD_BYTES
+    # Whatever one message of the vendor holds, each character of it twice as long in JSON's escapes.
+    assert 2 * LARGEST_MESSAGE_BYTES <= MAX_RECORD_BYTES
 
 
 def test_change_capture_passes_on_bounded_texts_and_no_message_of_the_log() -> None:

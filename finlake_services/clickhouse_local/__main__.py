@@ -13,6 +13,7 @@ import structlog
 import typer
 import uvicorn
 
+from finlake_services.clickhouse_local.connections import BoundedHttp
 from finlake_services.clickhouse_local.engine import Engine, FolderInUse
 from finlake_services.clickhouse_local.errors import EngineError
 from finlake_services.clickhouse_local.memory import DEFAULT_MEMORY_MB
@@ -21,6 +22,7 @@ from finlake_services.clickhouse_local.users import UsersFileError, read_users
 
 LOOPBACK = "127.0.0.1"
 GRACE_S = 2
+SWITCH_INTERVAL_S = 0.0005
 
 
 def main(
@@ -55,9 +57,12 @@ def main(
     # uvicorn raises the signal again once it has shut down; with the default handler the process would end as killed.
     signal.signal(signal.SIGTERM, _stopped)
     signal.signal(signal.SIGINT, _stopped)
+    # A statement that is taken apart by one thread lets the event loop, in which all others wait, have its turn soon.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     # No access log: a URL may hold parameters of a statement.
-    uvicorn.run(ClickHouseHttp(engine, known_users), host=LOOPBACK, port=port, log_level="warning", access_log=False,
-                server_header=False, date_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S)
+    uvicorn.run(ClickHouseHttp(engine, known_users), http=BoundedHttp, host=LOOPBACK, port=port,
+                log_level="warning", access_log=False, server_header=False, date_header=False,
+                timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S)
 
 
 def _stopped(_number: int, _frame: FrameType | None) -> None:

@@ -16,6 +16,9 @@ from finlake_services.clickhouse_local.settings import engine_settings
 from finlake_services.clickhouse_local.users import User, authenticate
 
 LONGEST_SESSION_S = 3600
+MOST_FIELDS = 1000
+"""Parameters in a URL, or parts of a form."""
+MOST_PART_HEADER_BYTES = 4096
 _QUERY_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
 _FORMAT = re.compile(r"[A-Za-z0-9_]{1,64}")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
@@ -57,17 +60,29 @@ def authenticated(users: Mapping[str, User], headers: Mapping[str, str], query: 
 
 
 def query_parameters(query_string: bytes) -> dict[str, str]:
-    """Parameters of a URL. Raises `ClickHouseError` (36) for one that is not UTF-8."""
+    """Parameters of a URL. Raises `ClickHouseError` (36) for one that is not UTF-8, or for too many."""
     try:
-        return dict(parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict"))
+        return dict(parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS))
     except UnicodeDecodeError as error:
         raise ClickHouseError(36, "BAD_ARGUMENTS", "URL parameters must be UTF-8") from error
+    except ValueError as error:
+        raise ClickHouseError(36, "BAD_ARGUMENTS", f"A request may have {MOST_FIELDS} parameters") from error
 
 
 def read_request(
     user: User, method: str, headers: Mapping[str, str], query: Mapping[str, str], body: bytes,
 ) -> Request:
     """The statement that an authenticated request asks for. Raises `ClickHouseError` naming what cannot be used."""
+    try:
+        return _read_request(user, method, headers, query, body)
+    except (ValueError, LookupError, RecursionError, OverflowError) as error:
+        # Whatever else a client makes of a number, a text or a form: it is the request that is wrong.
+        raise ClickHouseError(36, "BAD_ARGUMENTS", f"The request cannot be read ({type(error).__name__})") from error
+
+
+def _read_request(
+    user: User, method: str, headers: Mapping[str, str], query: Mapping[str, str], body: bytes,
+) -> Request:
     limit = user.limits.body_bytes
     body = decode_body(body, headers.get("content-encoding", "").strip().lower(), limit)
     query = dict(query)
@@ -94,16 +109,33 @@ def read_request(
 
 
 def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
-    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(
-        b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + body)
+    """Fields of a form. Raises `ClickHouseError` for one with too many parts or too long heads (36), and for a file (48)."""
+    boundary = _parameter(f"Content-Type: {content_type}".encode("latin-1"), "boundary")
+    if not boundary:
+        raise ClickHouseError(36, "BAD_ARGUMENTS", "multipart/form-data must name its boundary")
+    delimiter = b"--" + boundary.encode()
+    if body.count(delimiter) > MOST_FIELDS:
+        raise ClickHouseError(36, "BAD_ARGUMENTS", f"A form may have {MOST_FIELDS} parts")
     fields = {}
-    for part in message.iter_parts():
-        if part.get_filename():
-            raise ClickHouseError(48, "NOT_IMPLEMENTED", "External tables in a request are not supported")
-        name, payload = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(payload, bytes):
-            fields[name] = payload.decode()
+    for part in body.split(delimiter)[1:]:
+        head, _, payload = part.partition(b"\r\n\r\n")
+        if head.startswith(b"--"):
+            break
+        if len(head) > MOST_PART_HEADER_BYTES:
+            raise ClickHouseError(36, "BAD_ARGUMENTS", f"A part of a form may have headers of {MOST_PART_HEADER_BYTES} bytes")
+        if _parameter(head, "filename", "content-disposition"):
+            raise ClickHouseError(48, "NOT_IMPLEMENTED", "External tables in a request are not supported; write their rows as "
+                                                         "values('a Int64, b String', (1, 'x')) in the statement")
+        if name := _parameter(head, "name", "content-disposition"):
+            fields[name] = payload.removesuffix(b"\r\n").decode()
     return fields
+
+
+def _parameter(head: bytes, name: str, header: str = "content-type") -> str:
+    """A parameter of a MIME header in `head`, "" when it has none."""
+    found = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head.lstrip(b"\r\n") + b"\r\n\r\n").get_param(
+        name, header=header)
+    return found if isinstance(found, str) else ""
 
 
 def _query_id(query: Mapping[str, str]) -> str:

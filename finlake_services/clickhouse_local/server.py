@@ -5,7 +5,7 @@ import json
 import secrets
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ from typing import Any, Final
 import structlog
 
 from finlake_services.clickhouse_local.compression import MINIMUM_BYTES, CheckedBlocks, Encoder, Plain, chosen_encoding, encoder
+from finlake_services.clickhouse_local.connections import connection_of
 from finlake_services.clickhouse_local.engine import Engine
 from finlake_services.clickhouse_local.errors import ClickHouseError, unexpected
 from finlake_services.clickhouse_local.execution import Endpoint, Execution, Registry
@@ -21,6 +22,14 @@ from finlake_services.clickhouse_local.metrics import Metrics
 from finlake_services.clickhouse_local.requests import Request, authenticated, query_parameters, read_request
 from finlake_services.clickhouse_local.sessions import Sessions
 from finlake_services.clickhouse_local.syntax_tree import Parser
+from finlake_services.clickhouse_local.turns import (
+    BEGINNING_AT_ONCE,
+    BODIES_PER_LIMIT,
+    REFUSED_LOGINS,
+    UNKNOWN,
+    Turn,
+    Turns,
+)
 from finlake_services.clickhouse_local.users import User
 
 # ASGI's own definitions: its messages hold values of many types.
@@ -31,9 +40,14 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 DISPLAY_NAME: Final = "finlake-local"
-WORKER_THREADS: Final = 40
+SPARE_THREADS: Final = 8
+"""Beside those that all users' statements can take."""
 PATIENCE_S: Final = 0.05
-"""A statement that takes longer is watched for its client going away."""
+"""A statement that takes longer is watched for its client going away, and lets its user's next one begin."""
+BODY_TIMEOUT_S: Final = 300
+"""A body that has not come within this time is given up."""
+REFUSED_LOGIN_S: Final = 0.1
+"""So long a wrong login waits for its answer, two at a time: who tries passwords tries twenty a second."""
 SEND_TIMEOUT_S: Final = 300
 """A client that takes none of its answer for so long is given up."""
 SESSIONS_EXPIRE_EVERY_S: Final = 10
@@ -67,7 +81,9 @@ class ClickHouseHttp:
         self._users = users
         self._endpoint = Endpoint(engine, Parser(engine), Judge(engine), Sessions(), Registry(engine))
         self._metrics = Metrics(self._endpoint)
-        self._workers = ThreadPoolExecutor(WORKER_THREADS, "statement")
+        self._turns = Turns()
+        most = sum(user.limits.concurrent + 2 * BEGINNING_AT_ONCE for user in users.values())
+        self._workers = ThreadPoolExecutor(most + SPARE_THREADS, "statement")
         self._log = structlog.get_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,9 +93,12 @@ class ClickHouseHttp:
             return
         path, method = scope["path"], scope["method"]
         if path in ("/ping", "/replicas_status"):
-            await _reply(send, 200, _OK, [])
+            async with self._turns.turn(UNKNOWN):
+                await _reply(send, 200, _OK, [])
         elif path == "/metrics":
-            await _reply(send, 200, self._metrics.text(), [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")])
+            async with self._turns.turn(UNKNOWN):
+                text = await asyncio.to_thread(self._metrics.text)
+            await _reply(send, 200, text, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")])
         elif path not in ("/", "/query"):
             await _reply(send, 404, f"There is no handle {path}\n".encode(), [])
         elif method not in ("GET", "HEAD", "POST"):
@@ -115,20 +134,22 @@ class ClickHouseHttp:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         execution: Execution | None = None
         answering: _Answering | None = None
+        body_held = _Body(self._turns)
         common = self._common_headers()
         try:
             query = query_parameters(scope["query_string"])
-            user = authenticated(self._users, headers, query)
-            body = await _read_body(receive, user.limits.body_bytes)
+            user = await self._known_user(scope, headers, query)
+            body = await body_held.read(receive, user)
             if body is None:
                 return
-            request = await self._read(user, scope["method"], headers, query, body)
-            common.append((b"x-clickhouse-query-id", request.query_id.encode()))
-            execution = Execution(self._endpoint, request)
-            first = await self._begin(execution, receive)
+            async with self._turns.turn(user.name) as turn:
+                request = await self._read(user, scope["method"], headers, query, body)
+                common.append((b"x-clickhouse-query-id", request.query_id.encode()))
+                execution = Execution(self._endpoint, request)
+                first = await self._begin(execution, receive, turn)
             if first is None:
                 return
-            answering = _Answering(send, receive, common, head_only=scope["method"] == "HEAD")
+            answering = _Answering(send, receive, common, self._workers, head_only=scope["method"] == "HEAD")
             if query.get("compress") == "1":
                 answering.blocks = CheckedBlocks(query.get("network_compression_method", "LZ4"))
             elif query.get("enable_http_compression") == "1":
@@ -145,6 +166,7 @@ class ClickHouseHttp:
                 raise AnswerCut(type(error).__name__) from error
             await self._refuse(send, unexpected(error), common)
         finally:
+            body_held.release()
             if execution is not None:
                 if not execution.closed:
                     await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._workers, execution.close))
@@ -169,10 +191,22 @@ class ClickHouseHttp:
         return [(b"x-clickhouse-server-display-name", DISPLAY_NAME.encode()),
                 (b"x-clickhouse-timezone", self._engine.timezone.encode())]
 
-    async def _begin(self, execution: Execution, receive: Receive) -> bytes | None:
+    async def _known_user(self, scope: Scope, headers: dict[str, str], query: dict[str, str]) -> User:
+        try:
+            user = authenticated(self._users, headers, query)
+        except ClickHouseError:
+            async with self._turns.turn(REFUSED_LOGINS):
+                await asyncio.sleep(REFUSED_LOGIN_S)
+            raise
+        if connection := connection_of(scope):
+            connection.belongs_to(user.name)
+        return user
+
+    async def _begin(self, execution: Execution, receive: Receive, turn: Turn) -> bytes | None:
         """The first part of the answer; None when the client went away, and with it a statement that only reads."""
         starting = asyncio.get_running_loop().run_in_executor(self._workers, execution.begin)
         done, _ = await asyncio.wait({starting}, timeout=PATIENCE_S)
+        turn.end()
         if done:
             return await starting
         leaving = asyncio.create_task(_client_left(receive))
@@ -227,7 +261,10 @@ class ClickHouseHttp:
 class _Answering:
     """One answer on its way out: whole with its length, or in parts."""
 
-    def __init__(self, send: Send, receive: Receive, common_headers: Headers, *, head_only: bool) -> None:
+    def __init__(
+        self, send: Send, receive: Receive, common_headers: Headers, workers: Executor, *, head_only: bool,
+    ) -> None:
+        self._workers = workers
         self.receive = receive
         self.common_headers = common_headers
         self.blocks: CheckedBlocks | None = None
@@ -242,10 +279,10 @@ class _Answering:
         """Send a finished answer."""
         self.started = True
         if self.blocks is not None:
-            body = self.blocks.encode(body)
+            body = await self._encoded(self.blocks.encode, body)
         elif self.encoding and len(body) >= MINIMUM_BYTES:
             whole = encoder(self.encoding)
-            body = whole.encode(body) + whole.finish()
+            body = await self._encoded(lambda part: whole.encode(part) + whole.finish(), body)
             headers = [*headers, (b"content-encoding", self.encoding.encode())]
         await _reply(self._send, 200, body, headers, head_only=self._head_only)
 
@@ -260,7 +297,14 @@ class _Answering:
 
     async def part(self, part: bytes) -> None:
         """Send the next part."""
-        await self._body(self._encoder.encode(self.blocks.encode(part) if self.blocks else part), more=True)
+        encode = self.blocks.encode if self.blocks else self._encoder.encode if self.encoding else None
+        await self._body(await self._encoded(encode, part) if encode else part, more=True)
+
+    async def _encoded(self, encode: Callable[[bytes], bytes], part: bytes) -> bytes:
+        """Compress beside the event loop what takes longer than going there."""
+        if len(part) <= QUICKLY_READ_BYTES:
+            return encode(part)
+        return await asyncio.get_running_loop().run_in_executor(self._workers, encode, part)
 
     async def end(self) -> None:
         """Send what is kept back, and the end."""
@@ -283,21 +327,45 @@ async def _reply(send: Send, status: int, body: bytes, headers: Headers, *, head
     await send({"type": "http.response.body", "body": b"" if head_only else body})
 
 
-async def _read_body(receive: Receive, limit: int) -> bytes | None:
-    """The request's whole body; None when the client goes away before its end. Raises `ClickHouseError` (307) beyond `limit`."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise ClickHouseError(307, "TOO_MANY_BYTES", f"Request body is larger than {limit} bytes; send it in parts")
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
+class _Body:
+    """A request's body, counted for its user from its first byte until the request ends."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._user = ""
+        self._size = 0
+
+    async def read(self, receive: Receive, user: User) -> bytes | None:
+        """The whole body; None when the client goes away before its end.
+
+        Raises `ClickHouseError` beyond the user's limit for one (307) or for all at once (241), or when it does not end (209).
+        """
+        self._user = user.name
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                return await self._read(receive, user.limits.body_bytes)
+        except TimeoutError as error:
+            raise ClickHouseError(209, "SOCKET_TIMEOUT", f"The request's body has not ended within {BODY_TIMEOUT_S} s") from error
+
+    async def _read(self, receive: Receive, limit: int) -> bytes | None:
+        parts: list[bytes] = []
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            part: bytes = message.get("body", b"")
+            if self._size + len(part) > limit:
+                raise ClickHouseError(307, "TOO_MANY_BYTES", f"Request body is larger than {limit} bytes; send it in parts")
+            self._turns.hold_body(self._user, len(part), BODIES_PER_LIMIT * limit)
+            self._size += len(part)
+            parts.append(part)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+    def release(self) -> None:
+        """The body is not needed any more."""
+        self._turns.hold_body(self._user, -self._size, 0)
+        self._size = 0
 
 
 def _where(error: Exception) -> list[str]:

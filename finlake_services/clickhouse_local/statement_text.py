@@ -22,6 +22,72 @@ _TAIL_LENGTH = 200
 LONGEST_HEAD_BYTES = 1 << 16
 """What is read here word by word: comments before the first word, and of an INSERT what stands before its rows or its SELECT."""
 
+DEEPEST_BRACKETS = 200
+MOST_ELEMENTS = 100_000
+_ELEMENT = re.compile(
+    r"--[^\n]*|\#[ !][^\n]*|/\*(?:.*?\*/|.*)"
+    r"|(?P<quoted>'(?:[^'\\]|\\.)*+(?:'|\Z)|\"(?:[^\"\\]|\\.)*+(?:\"|\Z)|`(?:[^`\\]|\\.)*+(?:`|\Z)"
+    r"|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"
+    r"|(?P<word>[^\W\d]\w*)|(?P<opening>[(\[{])|(?P<closing>[)\]}])|(?P<comma>,)|(?P<end>;)|\s+|\w+|.",
+    re.DOTALL,
+)
+"""One element of the engine's lexer: its comments, its quotes and heredocs, a word, a bracket, a sign."""
+
+
+class _Bracket:
+    """What stands within one pair of brackets: `operand` elements since the last comma, AND or OR, `total` before it."""
+
+    def __init__(self) -> None:
+        self.operand = 0
+        self.total = 0
+        self.betweens = 0
+
+    def end_operand(self) -> None:
+        self.total += self.operand
+        self.operand = self.betweens = 0
+
+
+def check_size(sql: str) -> None:
+    """Raise `ClickHouseError` for a text whose tree would be too deep (306) or too big (168), or that goes on after its end (62).
+
+    The engine's parser has such limits too, but looks at them when the tree is there: `a BETWEEN b AND c` becomes
+    `a >= b AND a <= c` with two copies of `a`, so that thirty of them one behind the other are a tree of 2^30; brackets that
+    nobody closes take it time with the square of their number. Here a tree's size is estimated from below by its text alone.
+    """
+    brackets = [_Bracket()]
+    ended = False
+    for found in _ELEMENT.finditer(sql):
+        kind = found.lastgroup
+        if kind is None:
+            continue
+        here = brackets[-1]
+        if kind == "end":
+            ended = True
+            continue
+        if ended:
+            raise ClickHouseError(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")
+        word = found.group().upper() if kind == "word" else ""
+        if kind == "opening" or word == "CASE":
+            brackets.append(_Bracket())
+            if len(brackets) > DEEPEST_BRACKETS:
+                raise ClickHouseError(306, "TOO_DEEP_RECURSION", f"More than {DEEPEST_BRACKETS} brackets within each other")
+        elif kind == "closing" or word == "END":
+            if len(brackets) > 1:
+                brackets.pop()
+                brackets[-1].operand += here.total + here.operand + 1
+        elif kind == "comma" or word == "OR" or (word == "AND" and not here.betweens):
+            here.end_operand()
+        elif word == "AND":
+            here.betweens -= 1
+        elif word == "BETWEEN":
+            here.operand = 2 * here.operand + 1
+            here.betweens += 1
+        else:
+            here.operand += 1
+        if here.operand + here.total > MOST_ELEMENTS:
+            raise ClickHouseError(168, "TOO_BIG_AST", f"The statement has more than {MOST_ELEMENTS} elements (each BETWEEN "
+                                                      "takes what stands before it twice)")
+
 
 @dataclass(frozen=True)
 class StatementText:

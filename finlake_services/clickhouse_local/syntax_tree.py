@@ -8,9 +8,13 @@ from dataclasses import dataclass
 
 from finlake_services.clickhouse_local.engine import Engine, EngineConnection
 from finlake_services.clickhouse_local.errors import ClickHouseError, EngineError
+from finlake_services.clickhouse_local.statement_text import check_size
 
 REMEMBERED_TEXTS = 1024
 REMEMBERED_LENGTH = 8192
+_SETTINGS = {"max_ast_depth": "300", "max_parser_backtracks": "50000"}
+"""A tree is told with an indentation of its depth, so that a deep and broad one is longer than its text a thousandfold; and
+twenty `COLUMNS('a') APPLY` one behind the other keep a parser busy for ten seconds that may turn back a million times."""
 
 _END_OF_NAME = re.compile(r" \((?:alias |children \d)")
 
@@ -78,6 +82,7 @@ class Parser:
             if known := self._kept.get(key):
                 self._kept.move_to_end(key)
                 return known
+        check_size(sql)
         tree = self._read(sql, parameters)
         if sum(len(part) for part in (sql, *parameters, *parameters.values())) <= REMEMBERED_LENGTH:
             with self._lock:
@@ -87,7 +92,7 @@ class Parser:
         return tree
 
     def _read(self, sql: str, parameters: Mapping[str, str]) -> SyntaxTree:
-        connection = self._engine.connection(None, "default", {})
+        connection = self._engine.connection(None, "default", _SETTINGS)
         try:
             statements, query_class = connection.classify(sql)
             if statements > 1:
@@ -97,7 +102,7 @@ class Parser:
                 raise _syntax_error(connection, sql)
             explained = connection.query(f"EXPLAIN AST {sql}", "TabSeparatedRaw", parameters).output
         finally:
-            self._engine.release(connection, None, "default", {})
+            self._engine.release(connection, None, "default", _SETTINGS)
         return SyntaxTree(query_class, parse_nodes(explained.decode(errors="replace")))
 
 

@@ -15,7 +15,7 @@ from finlake_services.clickhouse_local.errors import ClickHouseError
 MOST_HEADER_BYTES: Final = 128 << 10
 """URL and headers of one request together."""
 MOST_HEADERS: Final = 100
-HEADERS_TIMEOUT_S: Final = 10.0
+HEADERS_TIMEOUT_S: Final = 5.0
 """From a connection's beginning, or from a later request's first byte, to the end of its headers."""
 MOST_UNKNOWN_CONNECTIONS: Final = 64
 """Connections on which nobody has logged in; one more closes the oldest of them."""
@@ -33,6 +33,8 @@ class BoundedHttp(HttpToolsProtocol):
     _header_bytes = 0
     _header_count = 0
     _unfinished_bytes = 0
+    _is_between_bodies = True
+    _ended_messages = 0
     _discarded_bytes = 0
     _refusal = ""
 
@@ -82,12 +84,12 @@ class BoundedHttp(HttpToolsProtocol):
             self._headers_timer = None
 
     def data_received(self, data: bytes) -> None:
-        """Take in what has come. What belongs to headers that do not end is counted, even where it makes no header yet."""
+        """Take in what has come. What stands between two requests, or in headers that do not end, is bounded too."""
+        ended = self._ended_messages
         super().data_received(data)
-        if self.is_idle and not self.transport.is_closing():
-            # Something came that is no request, such as empty lines: uvicorn's own timer has stopped with it.
+        if self._is_between_bodies and ended == self._ended_messages and not self.transport.is_closing():
+            # uvicorn's own timer of an idle connection has stopped, although nothing may have begun.
             self._await_headers()
-        if self._headers_timer is not None and not self.transport.is_closing():
             self._unfinished_bytes += len(data)
             if self._unfinished_bytes > MOST_HEADER_BYTES:
                 self._refusal = "the headers are too long"
@@ -119,6 +121,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The headers are there."""
+        self._is_between_bodies = False
         self._end_headers()
         super().on_headers_complete()
 
@@ -129,6 +132,12 @@ class BoundedHttp(HttpToolsProtocol):
             if self._discarded_bytes > MOST_DISCARDED_BYTES:
                 self.transport.close()
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is there."""
+        self._is_between_bodies = True
+        self._ended_messages += 1
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request, or too long for one, and close the connection."""

@@ -149,21 +149,20 @@ class Attacker:
         self._settings = settings
         self._file = str(canaries.file)
         never = str(canaries.never / "written")
-        known = [*ALL_WAYS, *_DEEPER]
-        self._harmful = [statement.replace("/etc/passwd", self._file).replace("/tmp/finlake_never", never) for statement in known]
-        self._harmless = list(ALLOWED)
+        self._known = [[statement.replace("/etc/passwd", self._file).replace("/tmp/finlake_never", never) for statement in kind]
+                       for kind in (_DEEPER, ALL_WAYS, ALLOWED)]
 
     def attempts(self) -> Iterator[Attempt]:
         """One text after the other, each with all of its parameters' values."""
         draw = self._random
         while True:
-            text = draw.choice(self._harmful if draw.random() < 0.7 else self._harmless)
-            for _ in range(draw.choice((0, 0, 0, 1, 1, 2))):
+            text = draw.choice(draw.choice(self._known))
+            for _ in range(draw.choice((0, 0, 0, 0, 1, 2))):
                 text = draw.choice(_WRAPPERS).replace("…", text)
             sets: list[dict[str, str]] = [{}]
-            if draw.random() < 0.6:
+            if draw.random() < 0.7:
                 text, sets = self._parametrised(text)
-            for _ in range(draw.choice((0, 0, 1, 1, 2))):
+            for _ in range(draw.choice((0, 0, 0, 1, 1, 2))):
                 text = draw.choice((self._commented, self._cased, self._quoted, self._spaced, self._broken))(text)
             if draw.random() < 0.15:
                 text += draw.choice((" FORMAT JSON", " FORMAT Native", " FORMAT CSVWithNames", " FORMAT RawBLOB",
@@ -236,10 +235,10 @@ class Attacker:
         draw = self._random
         params = {f"param_{name}": value for name, value in parameters.items()}
         headers: dict[str, str] = {}
-        for _ in range(draw.choice((0, 0, 0, 1, 3))):
+        for _ in range(draw.choice((0, 0, 0, 0, 1, 2))):
             name, value = draw.choice(_PROTOCOL)
             params[name] = value
-        if draw.random() < 0.25:
+        if draw.random() < 0.15:
             params[draw.choice(self._settings)] = draw.choice(_VALUES)
         content = text.encode(errors="replace")
         way = draw.random()
@@ -346,7 +345,7 @@ def _checked(raw: bytes) -> bytes:
     packed = lz4.block.compress(raw, store_size=False)
     block = struct.pack("<BII", 0x82, len(packed) + 9, len(raw)) + packed
     digest = CityHash128(block)
-    return struct.pack("<QQ", digest >> 64, digest & (1 << 64) - 1) + block
+    return bytes(struct.pack("<QQ", digest >> 64, digest & (1 << 64) - 1) + block)
 
 
 _ENCODERS: Mapping[str, Callable[[bytes], bytes]] = {

@@ -1,0 +1,269 @@
+"""Each limit holds before the work is done, and for each user alone."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finlake_services.clickhouse_local import connections
+from finlake_services.clickhouse_local.connections import (
+    HEADERS_TIMEOUT_S,
+    MOST_CONNECTIONS_OF_A_USER,
+    MOST_HEADER_BYTES,
+    MOST_HEADERS,
+    MOST_UNKNOWN_CONNECTIONS,
+)
+from finlake_services.clickhouse_local.errors import ClickHouseError
+from finlake_services.clickhouse_local.requests import MOST_FIELDS, query_parameters
+from finlake_services.clickhouse_local.statement_text import LONGEST_HEAD_BYTES, check_size, split_statement
+from finlake_services.clickhouse_local.turns import BEGINNING_AT_ONCE, Turns
+from tests.finlake_services.clickhouse_local.endpoint import Server
+
+CHAIN = " BETWEEN 1 AND 2"
+
+
+def refusal(text: str) -> int:
+    """The code with which a text is refused before the engine sees it, 0 when it is not."""
+    try:
+        check_size(text)
+    except ClickHouseError as error:
+        return error.code
+    return 0
+
+
+@pytest.mark.parametrize(("text", "code"), [
+    ("SELECT 1" + CHAIN * 40, 168), ("SELECT " + "(" * 40 + "1" + (CHAIN + ")") * 40, 168),
+    ("SELECT " + "f(" * 20 + "1" + (CHAIN + ")") * 20, 168),
+    ("SELECT 1" + " NOT between 1 and 2" * 40, 168), ("SELECT $$'$$" + CHAIN * 40, 168),
+    ("SELECT \u2018'\u2019" + CHAIN * 40, 168),
+    ("SELECT 1/*'*/" + CHAIN * 40, 168), ("SELECT 1 -- '\n" + CHAIN * 40, 168), ("SELECT '\\''" + CHAIN * 40, 168),
+    ("SELECT " + "(" * 1000, 306), ("SELECT " + "([{" * 100, 306), ("SELECT " + "CASE WHEN 1 THEN " * 300, 306),
+    ("SELECT " + "(/*)*/" * 1000, 306), ("SELECT " + "(')'," * 1000, 306), ("SELECT 1; SELECT 2", 62), ("SELECT 1;;/**/;x", 62),
+    ("SELECT 1;; -- x", 0), ("SELECT ';' || $$;$$ AS `;`", 0), ("SELECT 1 WHERE " + " AND ".join(["a BETWEEN 1 AND 2"] * 500), 0),
+    ("SELECT f(a BETWEEN 1 AND 2, b BETWEEN 3 AND 4) OR c BETWEEN 5 AND 6", 0), ("SELECT " + "(" * 100 + "1" + ")" * 100, 0),
+    ("SELECT 1 IN (" + ", ".join(["(1, 'x')"] * 9000) + ")", 0), ("SELECT 'between between between'", 0),
+])
+def test_a_text_whose_tree_would_be_too_large_is_refused_by_its_text(text: str, code: int) -> None:
+    began = time.process_time()
+    assert refusal(text) == code
+    assert time.process_time() - began < 1
+
+
+@given(st.integers(0, 14), st.integers(0, 8))
+def test_the_estimate_is_no_less_than_what_betweens_make_of_a_text(chained: int, flat: int) -> None:
+    text = "SELECT " + ", ".join(["1" + CHAIN * chained] * (flat + 1))
+    if (flat + 1) * 2 ** chained > 100_000:
+        assert refusal(text) == 168
+    if (flat + 1) * 4 * 2 ** chained < 100_000:
+        assert refusal(text) == 0
+
+
+@pytest.mark.parametrize("text", [
+    b"INSERT " + b"(" * 4_000_000, b"/**/" * 1_000_000 + b"SELECT 1", b"INSERT INTO t " + b"a." * 2_000_000,
+])
+def test_a_head_that_does_not_end_is_refused_after_its_first_bytes(text: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises(ClickHouseError, match=str(LONGEST_HEAD_BYTES)):
+        split_statement(text)
+    assert time.process_time() - began < 1
+
+
+def test_a_url_with_too_many_parameters_is_refused_before_they_are_read() -> None:
+    assert len(query_parameters(b"&".join(b"a%d=1" % number for number in range(MOST_FIELDS)))) == MOST_FIELDS
+    with pytest.raises(ClickHouseError, match=str(MOST_FIELDS)):
+        query_parameters(b"a=1&" * (MOST_FIELDS + 1))
+
+
+def test_nobody_waits_in_somebody_elses_line() -> None:
+    async def run() -> list[str]:
+        turns, order, over = Turns(), [], asyncio.Event()
+
+        async def hold(user: str) -> None:
+            async with turns.turn(user):
+                order.append(user)
+                await over.wait()
+
+        flood = [asyncio.create_task(hold("many")) for _ in range(50)]
+        await asyncio.sleep(0)
+        other = asyncio.create_task(hold("other"))
+        while "other" not in order:
+            await asyncio.sleep(0)
+        begun = list(order)
+        over.set()
+        await asyncio.gather(*flood, other)
+        assert order.count("many") == 50
+        return begun
+
+    assert sorted(asyncio.run(run())) == ["many"] * BEGINNING_AT_ONCE + ["other"]
+
+
+def test_a_turn_that_is_given_back_early_is_given_back_once() -> None:
+    async def run() -> None:
+        turns = Turns()
+        for _ in range(5):
+            async with turns.turn("one") as turn:
+                turn.end()
+                turn.end()
+        async with contextlib.AsyncExitStack() as held:
+            for _ in range(BEGINNING_AT_ONCE):
+                await held.enter_async_context(turns.turn("one"))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01), turns.turn("one"):
+                    pass
+
+    asyncio.run(run())
+
+
+def test_bodies_of_one_user_are_bounded_together_and_leave_others_alone() -> None:
+    turns = Turns()
+    turns.hold_body("one", 60, 100)
+    with pytest.raises(ClickHouseError, match="MEMORY_LIMIT_EXCEEDED"):
+        turns.hold_body("one", 60, 100)
+    turns.hold_body("other", 100, 100)
+    turns.hold_body("one", -60, 0)
+    turns.hold_body("one", 100, 100)
+
+
+@pytest.fixture
+def dial(server: Server) -> Iterator[Callable[[bytes], socket.socket]]:
+    """Opens connections and sends the first bytes; closes what is left open."""
+    with contextlib.ExitStack() as stack:
+        def open_connection(first: bytes = b"") -> socket.socket:
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+            connection.sendall(first)
+            return connection
+
+        yield open_connection
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """Everything until the other side closes."""
+    received = b""
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            received += part
+    return received
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [
+    b"GET / HTTP/1.1\r\n" + b"".join(b"h%d: x\r\n" % number for number in range(MOST_HEADERS + 10)) + b"\r\n",
+    b"GET / HTTP/1.1\r\nh: " + b"x" * (MOST_HEADER_BYTES + 10) + b"\r\n\r\n",
+    b"GET /?" + b"x" * (MOST_HEADER_BYTES + 10) + b" HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nh: " + b"x" * (4 * MOST_HEADER_BYTES),
+    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"a: b\r\n" * 1000,
+    b"nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
+])
+def test_headers_beyond_their_limits_are_refused_with_a_code(dial: Callable[[bytes], socket.socket], sent: bytes) -> None:
+    connection = dial(b"")
+    with contextlib.suppress(ConnectionError):
+        connection.sendall(sent)
+    answer = answer_of(connection)
+    assert answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400", b"HTTP/1.1 403")) or not answer
+    assert not answer or b"x-clickhouse-exception-code" in answer
+
+
+@pytest.mark.slow
+def test_a_request_that_does_not_get_on_is_closed_in_time(
+    dial: Callable[[bytes], socket.socket], server: Server,
+) -> None:
+    assert HEADERS_TIMEOUT_S <= 10
+    halves = [dial(b""), dial(b"GET / HTTP/1.1\r\nHost: x\r\n"), dial(b"\r\n"), dial(b"GET /ping HTTP/1.1\r\n\r\n")]
+    assert halves[3].recv(4096).startswith(b"HTTP/1.1 200")
+    halves[3].sendall(b"\r\n")
+    for half in halves:
+        assert answer_of(half) == b""
+
+
+@pytest.mark.slow
+def test_connections_without_a_login_take_no_place_of_those_with_one(
+    dial: Callable[[bytes], socket.socket], server: Server,
+) -> None:
+    with server.http("reader") as reader:
+        assert reader.post("/", content="SELECT 1").text == "1\n"
+        opened = [dial(b"GET / HTTP/1.1\r\n") for _ in range(MOST_UNKNOWN_CONNECTIONS + 20)]
+        assert reader.post("/", content="SELECT 1").text == "1\n"
+        for closed in opened[:15]:
+            assert closed.recv(1) == b""
+        with server.http("other_reader") as other:
+            assert other.post("/", content="SELECT 1").text == "1\n"
+
+
+@pytest.mark.slow
+def test_one_users_connections_take_no_place_of_anothers(server: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(server.http("other_reader")) for _ in range(MOST_CONNECTIONS_OF_A_USER + 10)]
+        # Idle ones give way to new ones.
+        assert all(client.post("/", content="SELECT 1").text == "1\n" for client in held)
+        with server.http("reader") as reader:
+            assert reader.post("/", content="SELECT 1").text == "1\n"
+
+
+def test_a_user_whose_connections_are_all_in_use_gets_no_further_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS_OF_A_USER", 2)
+
+    class Transport:
+        closed = False
+
+        def is_closing(self) -> bool:
+            return self.closed
+
+        def close(self) -> None:
+            self.closed = True
+
+    class Connection(connections.BoundedHttp):
+        busy = True
+
+        def __init__(self, together: set[object]) -> None:
+            self.connections = together  # type: ignore[assignment]
+            self.transport = Transport()  # type: ignore[assignment]
+            together.add(self)
+
+        @property
+        def is_idle(self) -> bool:
+            return not self.busy
+
+    together: set[object] = set()
+    first, second, third, other = (Connection(together) for _ in range(4))
+    first.belongs_to("one")
+    second.belongs_to("one")
+    other.belongs_to("other")
+    with pytest.raises(ClickHouseError, match="TOO_MANY_SIMULTANEOUS_QUERIES"):
+        third.belongs_to("one")
+    second.busy = False
+    third.belongs_to("one")
+    assert second.transport.is_closing()
+    assert not other.transport.is_closing()
+
+
+@pytest.mark.slow
+def test_a_wrong_login_is_slow_for_the_one_who_tries_and_for_nobody_else(server: Server) -> None:
+    def try_passwords() -> None:
+        for _ in range(3):
+            assert httpx.post(server.url, content="SELECT 1", auth=("reader", "wrong")).status_code == 403
+
+    tries = [threading.Thread(target=try_passwords) for _ in range(8)]
+    began = time.monotonic()
+    for thread in tries:
+        thread.start()
+    with server.http("reader") as reader:
+        assert reader.post("/", content="SELECT 1").text == "1\n"
+        assert any(thread.is_alive() for thread in tries)
+    for thread in tries:
+        thread.join()
+    assert time.monotonic() - began >= 24 * 0.1 / BEGINNING_AT_ONCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", [MOST_FIELDS + 1, 200_000])
+def test_a_form_with_too_many_parts_is_refused(server: Server, parts: int) -> None:
+    with server.http("reader") as reader:
+        answer = reader.post("/", content=b"--b\r\n" * parts, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert answer.headers["x-clickhouse-exception-code"] == "36"

@@ -22,7 +22,7 @@ from finlake_services.clickhouse_local.users import User
 IDLE_CONNECTIONS = 24
 """Connections kept warm over all users, databases and settings; the one unused for longest is closed first."""
 
-PART_FOLLOWS_LINE_S = 2.0
+PART_FOLLOWS_LINE_S = 1.0
 """A part that is not in its place this long after the line of its token will not come."""
 
 SETTINGS_OF_ONE_STATEMENT = frozenset({"insert_deduplication_token", "log_comment"})

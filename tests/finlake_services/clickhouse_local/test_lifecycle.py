@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from finlake_services.clickhouse_local.configuration import LEAST_FREE_BYTES
+from finlake_services.clickhouse_local.deduplication_logs import is_written_through
 from tests.finlake_services.clickhouse_local.endpoint import Server
 
 pytestmark = pytest.mark.slow
@@ -43,6 +44,16 @@ def test_a_token_inserts_once_into_the_table_and_its_view(own_server: Server) ->
             assert insert(writer, 1).status_code == 200
         assert writer.post("/", content="SELECT count() FROM speed.ticks WHERE symbol = 'B1'").text == "500\n"
         assert writer.post("/", content="SELECT sum(ticks) FROM speed.totals WHERE symbol = 'B1'").text == "500\n"
+
+
+def test_a_token_is_on_the_disk_before_its_part_is(own_server: Server) -> None:
+    with own_server.http("sink") as writer:
+        assert insert(writer, 2).status_code == 200
+    logs = list(own_server.home.glob("data/store/*/*/deduplication_logs/*.txt"))
+    assert len(logs) >= 2
+    if '"logs"' in own_server.log():
+        pytest.skip(f"the file system of {own_server.home} does not know the attribute; the endpoint says so and goes on")
+    assert all(is_written_through(log) for log in logs)
 
 
 def test_a_restart_keeps_tables_and_tokens_and_gives_no_file_a_name(own_server: Server) -> None:

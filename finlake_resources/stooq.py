@@ -212,7 +212,8 @@ def bulk_files(
     for info in archive.infolist():
         base_name = info.filename.replace("\\", "/").rsplit("/", 1)[-1]
         code = vendor_code_of(base_name)
-        if info.is_dir() or code is None or code not in wanted:
+        # A folder's name ends with a slash, so that nothing is left of it here; a damaged one may be empty.
+        if code is None or code not in wanted:
             continue
         member_name = f"{name}!{shown(info.filename)}"
         try:

@@ -153,6 +153,14 @@ def test_two_equal_members_are_one(tmp_path: Path) -> None:
     assert [file.source_name for file in batch.files] == [f"d_us_txt.zip!{NYSE}"]
 
 
+def test_a_member_without_a_name_keeps_the_others(tmp_path: Path) -> None:
+    body = zipped(("x/", b""), ("x", b"not ours"), ("ko.us.txt", MEMBER))
+    directory = body.index(b"PK\x01\x02")
+    nameless = body[:directory] + body[directory:].replace(b"x", b"\0").replace(b"\0/", b"\0\0")
+    batch = dropped(tmp_path, {"d.zip": nameless.replace(b"ko.us.t\0t", b"ko.us.txt")})
+    assert [file.ticker for file in batch.files] == ["KO"]
+
+
 # When a file was obtained
 
 
@@ -316,7 +324,7 @@ def independent_rows(lines: list[str]) -> dict[date, list[float | None]]:
             day = date(int(fields[0][:4]), int(fields[0][5:7]), int(fields[0][8:]))
             values: list[float | None] = [float(field) if field.isascii() else float("nan") for field in fields[1:5]]
             values.append(float(fields[5]) if fields[5] else None)
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, OverflowError):
             continue
         is_finite = all(value is None or abs(value) < float("inf") for value in values)
         if len(fields) == 6 and f"{day}" == fields[0] and is_finite and (values[4] or 0) >= 0:

@@ -358,13 +358,13 @@ class StooqPrices(ConfigurableResource[None]):
         from pyarrow.fs import FileType
 
         entries = [
-            DropEntry(info.base_name, info.size, _mtime(info.mtime_ns))
-            for info in self._listed() if info.type == FileType.File
+            DropEntry(name, info.size, _mtime(info.mtime_ns))
+            for name, info in self._listed() if name is not None and info.type == FileType.File
         ]
         return sorted(entries, key=lambda entry: entry.name)
 
-    def _listed(self) -> "list[FileInfo]":
-        """What is in the drop location and not hidden; raises as `list_drop` does."""
+    def _listed(self) -> "list[tuple[str | None, FileInfo]]":
+        """What is in the drop location and not hidden, by name, None for a name that is no text; raises as `list_drop` does."""
         from pyarrow.fs import FileSelector, FileType, LocalFileSystem
 
         filesystem, root = self._drop()
@@ -383,7 +383,8 @@ class StooqPrices(ConfigurableResource[None]):
                 "Make the folder or bucket, or set FINLAKE_STOOQ_DROP to the one that is used",
             ) from error
         _require_few(len(infos), self.drop_location)
-        return [info for info in infos if not info.base_name.startswith(".")]
+        named = [(_base_name(info), info) for info in infos]
+        return [(name, info) for name, info in named if name is None or not name.startswith(".")]
 
     def dropped_files(self, vendor_codes: Mapping[str, str], names: Collection[str] | None = None) -> StooqBatch:
         """The universe's prices in the drop location; `vendor_codes` maps Stooq's code to the ticker.
@@ -392,7 +393,7 @@ class StooqPrices(ConfigurableResource[None]):
         of the universe, half written, damaged, too large, of another ending or not data is a problem and stays where it
         is; nothing is raised for it. Raises as `list_drop` does when the location cannot be listed.
         """
-        batch, budget = StooqBatch([], self._folders() if names is None else []), ByteBudget()
+        batch, budget = StooqBatch([], self._not_files() if names is None else []), ByteBudget()
         for entry in self.list_drop():
             if names is not None and entry.name not in names:
                 continue
@@ -405,17 +406,23 @@ class StooqPrices(ConfigurableResource[None]):
                 batch.problems.extend(found.problems)
         return batch
 
-    def _folders(self) -> list[SourceError]:
-        """What is unpacked into a folder is told, and not passed over."""
+    def _not_files(self) -> list[SourceError]:
+        """What is there and is not read as a file is told, and not passed over."""
         from pyarrow.fs import FileType
 
-        return [
-            NotData(
-                shown(info.base_name), "it is a folder, and folders are not looked into",
-                "Drop the zip itself or the files that are in the folder; move away what is not meant to be read",
-            )
-            for info in self._listed() if info.type == FileType.Directory
-        ]
+        problems: list[SourceError] = []
+        for name, info in self._listed():
+            if name is None:
+                problems.append(NotData(
+                    self.drop_location, "a name in the drop location is not UTF-8", "Rename it to <stooq code>_d.csv"))
+            elif info.type == FileType.Directory:
+                problems.append(NotData(
+                    shown(name), "it is a folder, and folders are not looked into",
+                    "Drop the zip itself or the files that are in the folder; move away what is not meant to be read",
+                ))
+            elif info.type != FileType.File:
+                problems.append(NotData(shown(name), "it is no regular file", "Drop the file itself"))
+        return problems
 
     def download(
         self, ticker: str, vendor_code: str, start: date | None = None, end: date | None = None
@@ -559,6 +566,13 @@ def _require_few(count: int, location: str) -> None:
             location, f"the drop location holds more than {MAX_DROPPED_FILES:,} files",
             "Move away files that are ingested or do not belong there, and run again",
         )
+
+
+def _base_name(info: "FileInfo") -> str | None:
+    try:
+        return str(info.base_name)
+    except UnicodeDecodeError:
+        return None
 
 
 def _mtime(mtime_ns: int | None) -> datetime:

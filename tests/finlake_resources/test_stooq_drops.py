@@ -116,6 +116,19 @@ def test_a_folder_is_told_and_not_looked_into(tmp_path: Path) -> None:
         "move away what is not meant to be read."]
 
 
+def test_names_and_kinds_of_entries_keep_no_file_out(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ko_us_d.csv")
+    for name in (b"\xff\xfe_us_d.csv", b"ko_us_d\x1b[31m.csv", b"x" * 250 + b".csv"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(CSV)
+    batch = dropped(tmp_path, {"a_us_d.csv": CSV})
+    assert [file.ticker for file in batch.files] == ["A"]
+    assert sorted(problem.reason for problem in batch.problems) == [
+        "a name in the drop location is not UTF-8", *["it is named after no ticker of the universe"] * 2,
+        "it is no regular file"]
+    assert all(str(problem).isprintable() for problem in batch.problems)
+    assert [entry.name for entry in StooqPrices(drop_location=str(tmp_path)).list_drop()][0] == "a_us_d.csv"
+
+
 def test_a_csv_in_a_zip_is_read(tmp_path: Path) -> None:
     batch = dropped(tmp_path, {"d_us_txt.zip": zipped(("ko_us_d.csv", CSV))})
     assert batch.problems == []

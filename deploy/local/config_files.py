@@ -73,8 +73,9 @@ def _program(service: Service, command: list[str], folder: str, log: str, user: 
     yield "autostart=false"
     yield "autorestart=true"
     yield "startsecs=2"
-    # Postgres killed hard needs some tries until its old backends have let go of the shared memory.
-    yield "startretries=6"
+    # Nobody has to start it by hand when a full disk has room again. The pauses grow by a second with each try: after an hour
+    # without room the next try comes within a minute and a half.
+    yield "startretries=1000000"
     yield f"stopsignal={service.stop_signal}"
     yield f"stopwaitsecs={service.stop_within_s}"
     # Postgres stops its backends itself; a second signal to them would count as a crash.

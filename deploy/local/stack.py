@@ -31,10 +31,18 @@ from deploy.local.supervision import Program, Supervisor, tail
 State = Literal["running", "starting", "stopped", "failed", "left out"]
 
 # Supervisor's process states in the words of `finlake status`.
-STATES: Mapping[str, State] = {"RUNNING": "running", "STARTING": "starting", "BACKOFF": "starting", "FATAL": "failed"}
+STATES: Mapping[str, State] = {"RUNNING": "running", "STARTING": "starting", "BACKOFF": "failed", "FATAL": "failed"}
 
 
 ALIVE = frozenset({"RUNNING", "STARTING"})
+
+# How long a process may end again as soon as it is started: Postgres killed hard needs some tries until its old backends
+# have let go of the shared memory.
+FAILING_AT_MOST_S = 25.0
+
+# How often a service that died, or whose requirements died, while it was made ready is made ready again; and how long the
+# supervisor may need to notice a death.
+READY_ATTEMPTS, NOTICED_WITHIN_S = 4, 3.0
 
 
 @dataclass(frozen=True)
@@ -266,19 +274,22 @@ class LocalStack:
             wait([*(ready[name] for name in earlier), *(launched[name] for name in service.beside)])
             began = time.monotonic()
             if name in starting and name in BEFORE_START:
-                BEFORE_START[name](stage)
+                self._despite_deaths(name, stage, lambda: BEFORE_START[name](stage))
             self._supervisor.start(name)
             return began
 
         def await_ready(name: str) -> None:
             began = launched[name].result()
             wait([ready[other] for other in SERVICES[name].beside])
-            self._wait(name, settings)
-            if name in WHEN_READY:
-                WHEN_READY[name](stage)
+            self._despite_deaths(name, stage, lambda: make_ready(name))
             if name in starting:
                 seconds[name] = round(time.monotonic() - began, 1)
                 report(f"{name} is ready ({seconds[name]:.1f} s)")
+
+        def make_ready(name: str) -> None:
+            self._wait(name, settings)
+            if name in WHEN_READY:
+                WHEN_READY[name](stage)
 
         def wait(others: Collection[Future[Any]]) -> None:
             for other in others:
@@ -293,15 +304,54 @@ class LocalStack:
             task.result()
         return seconds
 
+    def _despite_deaths(self, name: str, stage: Stage, step: Callable[[], None]) -> None:
+        """Take a step for a service, again when it failed because a process that it needs died meanwhile and came back.
+
+        Whatever the step raises is raised when no process died, or too often.
+        """
+        for attempt in range(1, READY_ATTEMPTS + 1):
+            before = self._lives(name)
+            try:
+                step()
+                return
+            # A death shows in as many ways as there are clients: whether there was one is asked of the supervisor.
+            except Exception as problem:
+                if attempt == READY_ATTEMPTS or not self._has_changed(name, before):
+                    raise
+                said = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
+                stage.report(f"{name} is made ready again, because a process died meanwhile ({said})")
+                for other in sorted(SERVICES[name].requires):
+                    self._wait(other, stage.settings)
+
+    def _lives(self, name: str) -> list[int]:
+        """The process ids of a service and of all that it needs."""
+        programs = self._supervisor.programs()
+        return [programs[each].pid for each in with_requirements([name]) if each in programs]
+
+    def _has_changed(self, name: str, before: list[int]) -> bool:
+        deadline = time.monotonic() + NOTICED_WITHIN_S
+        while self._lives(name) == before:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        return True
+
     def _wait(self, name: str, settings: Settings) -> None:
-        """Ask a service until it answers. Raises ServiceNotReadyError when it gave up or takes too long."""
+        """Ask a service until it answers. Raises ServiceNotReadyError when it ends again and again or takes too long."""
         deadline = time.monotonic() + SERVICES[name].ready_within_s
         reason = "it has not been asked yet"
+        failing_since: float | None = None
         while time.monotonic() < deadline:
             program = self._supervisor.program(name)
             # Not EXITED: a program that was killed is that until its supervisor starts it again.
             if program.state in {"FATAL", "UNKNOWN"}:
                 raise self._not_ready(name, f"stopped again ({program.detail})")
+            if program.state == "RUNNING":
+                failing_since = None
+            elif program.state == "BACKOFF":
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > FAILING_AT_MOST_S:
+                    raise self._not_ready(name, f"stops again and again ({program.detail})")
             try:
                 if program.state in ALIVE:
                     probe(name, self.layout, settings, program.started)

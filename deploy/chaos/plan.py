@@ -6,14 +6,14 @@ from random import Random
 from typing import Literal
 
 Target = Literal[
-    "trade_feed", "postgres", "postgres_backend", "kafka_connect", "kafka", "clickhouse_sink", "clickhouse", "spark_connect",
-    "dagster_daemon", "dagster_run",
+    "trade_feed", "postgres", "postgres_backend", "kafka_connect", "kafka", "clickhouse_sink", "clickhouse", "capture_keeper",
+    "spark_connect", "dagster_daemon", "dagster_run",
 ]
 Disk = Literal["postgres", "kafka", "clickhouse", "spark", "warehouse"]
 Kind = Literal["kill", "kill_during_up", "freeze", "freeze_all", "full_disk"]
 
 STREAM_TARGETS: tuple[Target, ...] = (
-    "trade_feed", "postgres", "postgres_backend", "kafka_connect", "kafka", "clickhouse_sink", "clickhouse")
+    "trade_feed", "postgres", "postgres_backend", "kafka_connect", "kafka", "clickhouse_sink", "clickhouse", "capture_keeper")
 BATCH_TARGETS: tuple[Target, ...] = ("spark_connect", "dagster_daemon", "dagster_run")
 DISKS: tuple[Disk, ...] = ("postgres", "kafka", "clickhouse", "spark", "warehouse")
 # These need another process alive at the moment of their death, so they die alone; and they are no services to be frozen.

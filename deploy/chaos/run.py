@@ -37,7 +37,7 @@ from finlake_resources.reconciliation.report import ReconcileReport
 Report = Callable[[str], None]
 
 CONNECTOR = "finlake-ods"
-STREAM_SERVICES = ("trade_feed", "clickhouse_sink", "kafka_connect", "spark_connect")
+STREAM_SERVICES = ("trade_feed", "clickhouse_sink", "kafka_connect", "capture_keeper", "spark_connect")
 TRAFFIC_BEFORE_S = 2.0
 CONNECTOR_BACK_S, WRITER_BACK_S, DRAINED_WITHIN_S = 180.0, 180.0, 180.0
 

@@ -1,6 +1,7 @@
 """`finlake demo`: the lake from vendor files to gold, the stream from trade to candle, and what to look at next."""
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,7 +59,7 @@ def demo(
     console.print(summary(carry_out(dagster, DEMO_RUNS, console)))
     jobs = lake_jobs(home)
     console.print(Text.from_ansi(_chart(jobs.lake())))
-    is_proven = _stream(settings, jobs, sample_sources_url(home), dagster, console)
+    is_proven = _stream(settings, jobs, sample_sources_url(home), open_stack(home).layout.finnhub_token, dagster, console)
     console.print(f"Prices are real: Quandl WIKI, public domain, to {LAST_SESSION}. News of {NEWS_START} to {NEWS_END} is "
                   f"generated and labelled so; {REAL_NEWS_DAY} is one real slot of the GDELT Project (https://www.gdeltproject.org/)."
                   " Live trades and quotes are generated.")
@@ -70,7 +71,7 @@ def demo(
 
 
 def _stream(
-    settings: "Settings", jobs: "SparkJobs", samples_url: str, dagster: "DagsterClient", console: "Console",
+    settings: "Settings", jobs: "SparkJobs", samples_url: str, finnhub_token: Path, dagster: "DagsterClient", console: "Console",
 ) -> bool:
     """Show trades flowing, archive them, serve gold beside them, and compare all engines; whether nothing is amiss."""
     from deploy.cli.live_view import faster, watch
@@ -79,7 +80,7 @@ def _stream(
     from finlake_resources.clickhouse_client import reader
     from finlake_resources.reconciliation.reconcile import build_reconciliation
 
-    with reader(settings.stream) as client, faster(samples_url, SHOWN_TRADES_PER_S):
+    with reader(settings.stream) as client, faster(samples_url, finnhub_token, SHOWN_TRADES_PER_S):
         watch(client, console, SHOWN_SECONDS)
     today = datetime.now(UTC).date()
     archive = PlannedRun(job="stream_archive", first_key=today, last_key=today)

@@ -4,7 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from finlake_services.sample_sources.finnhub import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -38,14 +41,16 @@ class SymbolNow:
 
 
 @contextmanager
-def faster(sample_sources_url: str, trades_per_s: float) -> Iterator[None]:
+def faster(sample_sources_url: str, token_file: Path, trades_per_s: float) -> Iterator[None]:
     """The sample websocket sends so many trades a second, over all symbols, and goes back to its usual rate afterwards."""
     import httpx
 
+    headers = {TOKEN_HEADER: token_file.read_text(encoding="utf-8").strip()}
+
     def ask(orders: dict[str, float] | None = None) -> float:
         url = f"{sample_sources_url}/finnhub/_control"
-        answer = (httpx.post(url, json=orders, trust_env=False) if orders else httpx.get(url, trust_env=False)).raise_for_status()
-        return float(answer.json()["trades_per_s"])
+        answer = httpx.request("POST" if orders else "GET", url, json=orders, headers=headers, trust_env=False)
+        return float(answer.raise_for_status().json()["trades_per_s"])
 
     usual = ask()
     ask({"trades_per_s": trades_per_s})

@@ -45,6 +45,9 @@ class CallWindow:
         self.calls.clear()
 
 
+TOKEN_HEADER = "X-Finnhub-Token"
+
+
 def is_accepted(given: str | None, wanted: str | None) -> bool:
     """Whether a token opens the door; `wanted` None accepts any that is not empty."""
     if not given:
@@ -57,7 +60,7 @@ def rest_router(faults: Faults, maker: TradeMaker, symbols: tuple[str, ...], tok
     router = APIRouter(prefix="/finnhub/api/v1")
 
     def refusal(request: Request, target: str, unknown: dict[str, object]) -> Response | None:
-        given = request.headers.get("x-finnhub-token") or request.query_params.get("token")
+        given = request.headers.get(TOKEN_HEADER) or request.query_params.get("token")
         fault = faults.take("finnhub", target)
         if fault == "limit":
             return _limit_answer()

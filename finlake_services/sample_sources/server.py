@@ -9,10 +9,11 @@ from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
+from starlette.middleware.base import RequestResponseEndpoint
 
 from finlake_services.sample_sources import archive, news, prices
 from finlake_services.sample_sources.faults import KINDS, Fault, Faults, UnknownFaultError
-from finlake_services.sample_sources.finnhub import CallWindow, rest_router
+from finlake_services.sample_sources.finnhub import TOKEN_HEADER, CallWindow, is_accepted, rest_router
 from finlake_services.sample_sources.finnhub_stream import SampleStream, stream_router
 from finlake_services.sample_sources.finnhub_trades import COIN_SYMBOLS, TradeMaker
 
@@ -48,7 +49,8 @@ class FaultOrder(BaseModel):
 def create_app(finnhub_token: str | None = None, finnhub_symbols: Collection[str] = prices.TICKERS) -> FastAPI:
     """The application with its own empty set of faults.
 
-    `finnhub_token` None accepts any token that is not empty. `finnhub_symbols` are known beside the sample coins.
+    `finnhub_token` None accepts any token that is not empty, and orders (`/_faults`, `/finnhub/_control`) without one.
+    `finnhub_symbols` are known beside the sample coins.
     """
     faults = Faults()
 
@@ -64,11 +66,24 @@ def create_app(finnhub_token: str | None = None, finnhub_symbols: Collection[str
     def health() -> dict[str, str]:
         return {"status": "ok"}
 
+    if finnhub_token is not None:
+        _guard_orders(app, finnhub_token)
     _add_fault_paths(app, faults)
     _add_stooq_paths(app, faults)
     _add_gdelt_paths(app, faults)
     _add_finnhub_paths(app, faults, finnhub_token, tuple(dict.fromkeys((*finnhub_symbols, *COIN_SYMBOLS))))
     return app
+
+
+def _guard_orders(app: FastAPI, token: str) -> None:
+    """Only who knows the token may give orders: of paths whose last part begins with an underscore, the vendors have none."""
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        is_order = request.url.path.rpartition("/")[2].startswith("_")
+        if is_order and not is_accepted(request.headers.get(TOKEN_HEADER), token):
+            return Response(f"orders need the token in the header {TOKEN_HEADER}\n", 401, media_type="text/plain")
+        return await call_next(request)
 
 
 def _add_fault_paths(app: FastAPI, faults: Faults) -> None:

@@ -38,6 +38,7 @@ def main() -> None:
         "kafka_controller": [kafka(ports["kafka_controller"], login) for login in kafka_logins()],
         "kafka_connect": [http(ports["kafka_connect"], *request) for request in CONNECT_REQUESTS],
         "dagster_webserver": [http(ports["dagster_webserver"], *request) for request in DAGSTER_REQUESTS],
+        "sample_sources": [http(ports["sample_sources"], *request) for request in SAMPLE_SOURCES_REQUESTS],
         "clickhouse": [http(ports["clickhouse"], *request) for request in CLICKHOUSE_REQUESTS],
     }
     json.dump({"answers": answers, "read": [file for file in question["files"] if can_read(file)], "uid": os.geteuid()},
@@ -145,6 +146,11 @@ CONNECT_REQUESTS = (
 DAGSTER_REQUESTS = (
     ("GET", "/"), ("POST", "/graphql"), ("GET", "/server_info"), ("GET", "/logs/x/y/stdout"), ("GET", "/dagit/notebook"),
     ("OPTIONS", "/graphql"),
+)
+# Whoever may give them could have prices spoilt.
+SAMPLE_SOURCES_REQUESTS = (
+    ("GET", "/_faults"), ("POST", "/_faults"), ("DELETE", "/_faults"), ("GET", "/finnhub/_control"),
+    ("POST", "/finnhub/_control"),
 )
 CLICKHOUSE_REQUESTS = (
     ("GET", "/?query=select%201"), ("POST", "/?query=select%201&user=reader"),

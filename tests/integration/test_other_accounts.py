@@ -23,8 +23,8 @@ from deploy.local.supervision import Supervisor
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 STRANGER = "nobody"
-# What these say is no secret: prices for samples, how much a process has done.
-OPEN_TO_ALL = {"sample_sources", "trade_feed", "clickhouse_sink"}
+# What these say is no secret: how much a process has done.
+OPEN_TO_ALL = {"trade_feed", "clickhouse_sink", "capture_keeper"}
 
 
 def listening(stack: LocalStack, kind: str) -> Iterator[tuple[psutil.Process, Any]]:
@@ -96,7 +96,8 @@ def test_kafka_shows_no_topic_without_a_login(told: dict[str, Any], door: str) -
     assert all(answer.startswith("refused") for answer in answers), answers
 
 
-@pytest.mark.parametrize(("door", "code"), [("kafka_connect", 401), ("dagster_webserver", 401), ("clickhouse", 403)])
+@pytest.mark.parametrize(
+    ("door", "code"), [("kafka_connect", 401), ("dagster_webserver", 401), ("clickhouse", 403), ("sample_sources", 401)])
 def test_what_speaks_http_refuses_every_request_without_a_password(told: dict[str, Any], door: str, code: int) -> None:
     answers = told["answers"][door]
     assert len(answers) >= 3

@@ -1,5 +1,6 @@
 """The sample server over HTTP: the vendors' paths, lists that agree with files, faults on demand."""
 
+import asyncio
 import hashlib
 import io
 import re
@@ -10,6 +11,8 @@ import httpx
 import pytest
 
 from finlake_services.sample_sources import archive, faults
+from finlake_services.sample_sources.finnhub import TOKEN_HEADER
+from finlake_services.sample_sources.server import create_app
 
 if TYPE_CHECKING:
     from tests.plugins.sample_server import SampleServer
@@ -101,3 +104,17 @@ def test_a_part_of_the_master_list_can_be_asked_for(sample_server: "SampleServer
     part = httpx.get(url, headers={"range": "bytes=100-299"})
     assert (part.status_code, part.content) == (206, whole[100:300])
     assert httpx.get(url, headers={"range": f"bytes={len(whole)}-"}).status_code == 416
+
+
+@pytest.mark.parametrize(("method", "path"), [
+    ("GET", "/_faults"), ("POST", "/_faults"), ("DELETE", "/_faults"), ("GET", "/finnhub/_control"),
+    ("POST", "/finnhub/_control"),
+])
+def test_a_server_that_knows_its_token_takes_no_orders_without_it(method: str, path: str) -> None:
+    async def ask(headers: dict[str, str]) -> int:
+        transport = httpx.ASGITransport(create_app("right"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://samples") as client:
+            return (await client.request(method, path, headers=headers, json={} if method == "POST" else None)).status_code
+
+    assert asyncio.run(ask({})) == asyncio.run(ask({TOKEN_HEADER: "wrong"})) == 401
+    assert asyncio.run(ask({TOKEN_HEADER: "right"})) == 200

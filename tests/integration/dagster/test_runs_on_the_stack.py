@@ -20,6 +20,7 @@ from deploy.cli.dagster_client import DagsterClient
 from deploy.local.layout import REPOSITORY
 from deploy.local.stack import LocalStack
 from finlake_services.sample_sources.drop import write_drop
+from finlake_services.sample_sources.finnhub import TOKEN_HEADER
 from spark.jobs.report import Window
 from tests.integration.dagster.webserver import Webserver, until
 from tests.integration.lake.chain import empty, jobs_of
@@ -123,7 +124,8 @@ def test_a_run_that_fails_tells_its_reason_and_not_dagsters_words_about_it(
 ) -> None:
     def set_fault(method: str, **arguments: object) -> None:
         url = stack.environment()["FINLAKE_SAMPLE_SOURCES_URL"]
-        httpx.request(method, f"{url}/_faults", timeout=10, **arguments).raise_for_status()  # type: ignore[arg-type]
+        headers = {TOKEN_HEADER: stack.layout.finnhub_token.read_text().strip()}
+        httpx.request(method, f"{url}/_faults", timeout=10, headers=headers, **arguments).raise_for_status()  # type: ignore[arg-type]
 
     set_fault("POST", json={"stooq": {"*": "http_503"}})
     try:

@@ -1,0 +1,29 @@
+"""The page on who gets what names the ports and files that the stack has."""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+from deploy.local.layout import REPOSITORY, Layout
+from deploy.local.ports import Ports
+from deploy.local.postgres import MARKET_ROLES, OWNERS, SUPERUSER
+from deploy.local.settings import CLICKHOUSE_USERS, needed_secrets
+
+PAGE = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
+
+
+def test_the_table_has_every_port_with_its_default_and_no_other() -> None:
+    rows = re.findall(r"^\| (\d+) `(\w+)` \|", PAGE, flags=re.MULTILINE)
+    assert {name: int(port) for port, name in rows} == asdict(Ports())
+    assert len(rows) == len(asdict(Ports()))
+
+
+def test_every_secret_of_the_installation_is_on_the_page() -> None:
+    layout = Layout(Path("/home"), Path("/jars"))
+    named = set(re.findall(r"`([\w<>]+\.(?:password|token))`", PAGE))
+    named |= {f"clickhouse_{user.removeprefix('clickhouse_')}.password" for user in CLICKHOUSE_USERS if
+              "clickhouse_<user>.password" in named}
+    named |= {f"{role}.password" for role in (*OWNERS, *MARKET_ROLES, SUPERUSER) if "<role>.password" in named}
+    wanted = {file.name for file in needed_secrets(layout)}
+    wanted |= {layout.password_file(role).name for role in (*OWNERS, *MARKET_ROLES, SUPERUSER)}
+    assert wanted == named - {"clickhouse_<user>.password", "<role>.password"}

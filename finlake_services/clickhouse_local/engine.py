@@ -250,8 +250,9 @@ class Engine:
             if merged:
                 connection.query("SET " + ", ".join(f"{name} = {quote_text(value)}" for name, value in merged.items()))
             if user and user.rights == "reader":
-                # Last, because nothing can be set after it.
-                connection.query("SET readonly = 1")
+                # Nothing can be written after it. Not 1: with it system.settings would say that no setting can be changed, and
+                # clients would not send those that a reader may (settings.py); of the others the endpoint says so itself.
+                connection.query("SET readonly = 2")
         except EngineError:
             connection.close()
             raise

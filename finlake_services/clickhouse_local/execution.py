@@ -87,6 +87,11 @@ class Registry:
         for query_id in running:
             self.kill(query_id, None)
 
+    def of_user(self, user: str) -> list[Running]:
+        """A user's statements that run now."""
+        with self._lock:
+            return [running for running in self._running.values() if running.user == user]
+
     def count(self) -> int:
         """How many statements run."""
         return len(self._running)
@@ -155,6 +160,8 @@ class Execution:
         self._enter_session()
         if tree.root == "KillQueryQuery":
             return self._kill(tree)
+        if tree.root == "ShowProcesslistQuery" and request.user.rights != "admin":
+            return self._show_processes(sql)
         if tree.root == "UseQuery" and (self._session is None or self._session.connection is None):
             return self._use(tree)
         self._take_connection(tree, sql)
@@ -212,6 +219,16 @@ class Execution:
         return self._finish(self._connection.query(
             f"SELECT 'waiting' AS kill_status, {quote_text(query_id)} AS query_id, {quote_text(owner)} AS user, '' AS query "
             f"WHERE {int(running is not None)}", self.output_format))
+
+    def _show_processes(self, sql: str) -> bytes:
+        """The user's own statements; the engine, which knows one user, would show everybody's."""
+        self.output_format = tail_format(sql) or self.output_format
+        rows = ", ".join(f"({quote_text(each.user)}, {quote_text(each.query_id)}, {time.monotonic() - each.started})"
+                         for each in self._endpoint.registry.of_user(self._request.user.name))
+        self._connection = self._endpoint.engine.connection(self._request.user, self._database, self._request.settings)
+        return self._finish(self._connection.query(
+            f"SELECT * FROM values('user String, query_id String, elapsed Float64', {rows}) ORDER BY elapsed DESC",
+            self.output_format))
 
     def _use(self, tree: SyntaxTree) -> bytes:
         database = used_database(tree.nodes)

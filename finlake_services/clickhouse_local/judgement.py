@@ -8,8 +8,8 @@ what is allowed (statements, parts of an expression, functions by the categories
 a list of what is forbidden would have to know every spelling (`arrayMap(file, …)` calls a function by its name alone) and
 every function of the engine's next version.
 
-Refused although harmless: `* APPLY(f)`, whose function the tree does not show, and SETTINGS in the text of a statement
-(settings come as URL parameters, settings.py says which).
+Refused although harmless: `* APPLY(f)`, whose function the tree does not show. SETTINGS in the text of a statement are judged
+as those of the URL are (settings.py), by the engine's own reading of them.
 """
 
 from collections.abc import Iterable
@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from finlake_services.clickhouse_local.engine import Engine
 from finlake_services.clickhouse_local.errors import ClickHouseError, access_denied, not_in_readonly
+from finlake_services.clickhouse_local.settings import check_settings_of_text
 from finlake_services.clickhouse_local.syntax_tree import Node, SyntaxTree
 from finlake_services.clickhouse_local.users import User
 
@@ -24,7 +25,7 @@ _FIRST_WORDS: Final = {
     "SELECT": {"SelectWithUnionQuery"}, "WITH": {"SelectWithUnionQuery"}, "FROM": {"SelectWithUnionQuery"},
     "(": {"SelectWithUnionQuery"},
     "SHOW": {"ShowTables", "ShowColumns", "ShowFunctions", "ShowIndexes", "ShowCreateTableQuery", "ShowCreateViewQuery",
-             "ShowCreateDatabaseQuery"},
+             "ShowCreateDatabaseQuery", "ShowProcesslistQuery"},
     "DESCRIBE": {"DescribeQuery"}, "DESC": {"DescribeQuery"},
     "EXISTS": {"ExistsTableQuery", "ExistsDatabaseQuery", "ExistsViewQuery"},
     "EXPLAIN": {"Explain"},
@@ -62,7 +63,7 @@ _UNCATEGORISED: Final = frozenset({
     "_CAST", "lambda", "nested", "exists", "untuple", "grouping", "columns", "caseWithExpression", "arrayJoin",
     # Of the category Other: what is computed, and what a client asks about the server it speaks to.
     "bar", "blockNumber", "byteSize", "connectionId", "countDigits", "currentDatabase", "currentSchemas",
-    "currentUser",
+    "currentRoles", "currentUser", "enabledRoles",
     "defaultValueOfArgumentType", "defaultValueOfTypeName", "displayName", "errorCodeToName", "finalizeAggregation",
     "formatReadableDecimalSize", "formatReadableQuantity", "formatReadableSize", "formatReadableTimeDelta", "getSetting",
     "getSizeOfEnumType", "getSubcolumn", "hasColumnInTable", "hostName", "identity", "ignore", "indexHint",
@@ -85,6 +86,12 @@ _SYSTEM_TABLES: Final = frozenset({
     "zeros", "zeros_mt",
 })
 """System tables without other users' statements and without secrets; the engine shows only rows about granted tables."""
+
+_REASONS: Final = {
+    "getServerSetting": "getServerSetting is not allowed: the server's configuration is for its administrator; settings of "
+                        "statements are in system.settings",
+    "defaultRoles": "defaultRoles is not allowed: it would name all users; currentRoles() tells your own",
+}
 
 _KILL_USAGE: Final = "KILL QUERY takes WHERE query_id = '…' and nothing else"
 
@@ -129,19 +136,29 @@ class Judge:
         # The first part of an EXPLAIN may be its options, which are no settings.
         has_options = tree.root == "Explain" and len(tree.nodes) > 1 and tree.nodes[1].kind == "Set"
         nodes = tree.nodes[2 if has_options else 1:]
+        self._check_settings(user, tree, sum(node.kind == "Set" for node in nodes))
         takes_functions = any(node.kind == "Function" and node.name.lower() in self._function_takers for node in nodes)
         for node in nodes:
             self._check_node(user, node, takes_functions)
 
+    def _check_settings(self, user: User, tree: SyntaxTree, clauses: int) -> None:
+        """Raise unless each of the text's settings, every time that it is set, is one that the user may send by URL."""
+        if clauses and not tree.settings:
+            raise not_in_readonly(user.name, "Cannot take these SETTINGS from the text of a statement, send them by URL,")
+        if clauses:
+            for name, value in tree.settings:
+                check_settings_of_text(user, {name: value})
+
     def _check_node(self, user: User, node: Node, takes_functions: bool) -> None:
         if node.kind == "Set":
-            raise not_in_readonly(user.name, "Cannot take SETTINGS from the text of a statement, send them as URL parameters,")
+            # Which they are is judged for the whole statement.
+            return
         if node.kind == "Literal" and node.parent in _WITHOUT_LITERAL:
             raise access_denied(user.name, "INTO OUTFILE and FROM INFILE reach files of this machine")
         if node.kind not in _PARTS:
             raise access_denied(user.name, f"a statement with {node.kind} is not allowed")
         if node.kind == "Function" and not self._may_call(node.name):
-            raise access_denied(user.name, f"function {node.name} is not allowed")
+            raise access_denied(user.name, _REASONS.get(node.name) or f"function {node.name} is not allowed")
         if node.kind in ("Identifier", "TableIdentifier"):
             database, _, table = node.name.partition(".")
             if database.lower() == "system" and table and table.split(".")[0] not in _SYSTEM_TABLES:

@@ -31,14 +31,28 @@ _FREE_PREFIXES: Final = ("output_format_json_", "output_format_csv_", "output_fo
                          "input_format_skip_unknown_", "input_format_with_", "input_format_defaults_", "input_format_binary_")
 """Prefixes without a setting that names a file (output_format_schema and input_format_record_errors_file_path do)."""
 
+_CAPPED: Final = ("max_execution_time", "max_result_rows", "max_result_bytes", "max_memory_usage")
+
+
+def check_settings_of_text(user: User, settings: Mapping[str, str]) -> None:
+    """Raise `ClickHouseError` unless the SETTINGS in a statement's text are such as the user may send by URL.
+
+    A limit beyond the user's own is refused, because a text is run as it is.
+    """
+    allowed = engine_settings(user, settings)
+    for name, value in settings.items():
+        if allowed.get(name) != value:
+            raise not_in_readonly(user.name, f"Cannot set '{name}' to {value[:20]} in the text of a statement, "
+                                             f"the most is {allowed.get(name)}")
+
 
 def engine_settings(user: User, parameters: Mapping[str, str]) -> dict[str, str]:
     """Settings for the engine out of a request's parameters.
 
     A limit asked for is taken down to the user's own. Raises `ClickHouseError` for a setting that the user may not change.
     """
-    caps = {"max_execution_time": user.limits.execution_s, "max_result_rows": user.limits.result_rows,
-            "max_result_bytes": user.limits.result_bytes, "max_memory_usage": user.limits.memory_bytes}
+    limits = user.limits
+    caps = dict(zip(_CAPPED, (limits.execution_s, limits.result_rows, limits.result_bytes, limits.memory_bytes), strict=True))
     settings: dict[str, str] = {}
     for name, value in parameters.items():
         if name in PROTOCOL_PARAMETERS or name.startswith("param_"):

@@ -1,5 +1,6 @@
 """What a statement does, as the engine's own parser reads it (EXPLAIN AST), remembered for texts that come again."""
 
+import json
 import re
 import threading
 from collections import OrderedDict
@@ -35,6 +36,8 @@ class SyntaxTree:
 
     query_class: str
     nodes: tuple[Node, ...]
+    settings: tuple[tuple[str, str], ...] = ()
+    """What the SETTINGS of its text say, in the order of the text."""
 
     @property
     def root(self) -> str:
@@ -101,9 +104,28 @@ class Parser:
                 # EXPLAIN could make another statement of what is none by itself: an INTO OUTFILE would become its own.
                 raise _syntax_error(connection, sql)
             explained = connection.query(f"EXPLAIN AST {sql}", "TabSeparatedRaw", parameters).output
+            nodes = parse_nodes(explained.decode(errors="replace"))
+            settings = _settings(connection, sql) if any(node.kind == "Set" for node in nodes) else ()
         finally:
             self._engine.release(connection, None, "default", _SETTINGS)
-        return SyntaxTree(query_class, parse_nodes(explained.decode(errors="replace")))
+        return SyntaxTree(query_class, nodes, settings)
+
+
+def _settings(connection: EngineConnection, sql: str) -> tuple[tuple[str, str], ...]:
+    """Settings in a statement's text, which EXPLAIN AST does not name. One that is set to its default has the value "DEFAULT"."""
+    told = connection.query("SELECT parseQueryToJSON({text:String})", "TabSeparatedRaw", {"text": _escaped(sql)}).output
+    found: list[tuple[str, str]] = []
+    waiting: list[object] = [json.loads(told)]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting.extend(reversed(part))
+        elif isinstance(part, dict):
+            if part.get("type") == "SetQuery":
+                found += [(each["name"], str(each["value"]["value"])) for each in part.get("changes", ())]
+                found += [(name, "DEFAULT") for name in part.get("default_settings", ())]
+            waiting.extend(reversed(list(part.values())))
+    return tuple(found)
 
 
 def _syntax_error(connection: EngineConnection, sql: str) -> ClickHouseError:

@@ -139,8 +139,15 @@ WRITES_A_FILE = [
 CHANGES_THE_SESSION = [
     "SET readonly = 0", "SET readonly = 2", "SET max_result_rows = 0", "SET ROLE user_admin", "SET ROLE ALL", "SET ROLE engine",
     "SET ROLE NONE", "SET DEFAULT ROLE ALL TO default", "SET allow_introspection_functions = 1", "EXECUTE AS default SELECT 1",
-    "EXECUTE AS default", "SELECT 1 SETTINGS readonly = 0", "SELECT 1 SETTINGS max_threads = 1",
+    "EXECUTE AS default", "SELECT 1 SETTINGS readonly = 0", "SELECT 1 SETTINGS allow_ddl = 1",
+    "SELECT 1 SETTINGS max_threads = DEFAULT",
     "SELECT 1 FROM (SELECT 1 SETTINGS max_execution_time = 0)", "SELECT 1 FORMAT JSON SETTINGS readonly = 0",
+    "SELECT 1 SETTINGS max_threads = 1, max_execution_time = 6000",
+    "SELECT 1 SETTINGS max_execution_time = 3, max_execution_time = 6000",
+    "SELECT 1 SETTINGS max_threads = 1, format_schema = '/etc/passwd'", "SELECT 1 SETTINGS max_result_rows = DEFAULT",
+    "SELECT * FROM (SELECT 1 SETTINGS max_threads = 1) SETTINGS enable_url_encoding = 1", "SELECT 1 SETTINGS dialect = 'kusto'",
+    "WITH a AS (SELECT 1 SETTINGS user_files_path = '/') SELECT * FROM a SETTINGS max_threads = 1",
+    "SELECT 1 SETTINGS profile = 'default'",
     "EXPLAIN SELECT 1 SETTINGS readonly = 0", "USE system", "USE hidden", "BEGIN TRANSACTION",
     "SELECT * FROM speed.ticks SETTINGS format_template_row = '/etc/passwd' FORMAT Template",
 ]
@@ -164,7 +171,7 @@ CHANGES_THE_SERVER = [
 ]
 SEES_OTHERS = [
     "SELECT * FROM hidden.salaries", "SELECT * FROM speed.ticks WHERE symbol IN hidden.salaries", "DESCRIBE hidden.salaries",
-    "SHOW CREATE TABLE hidden.salaries", "SELECT * FROM loop(hidden.salaries)", "SHOW PROCESSLIST",
+    "SHOW CREATE TABLE hidden.salaries", "SELECT * FROM loop(hidden.salaries)", "SELECT defaultRoles()",
     "SELECT * FROM system.processes", "SELECT * FROM `system`.`processes`", "SELECT * FROM system.query_log",
     "SELECT * FROM system.user_processes", "SELECT * FROM system.user_query_log", "SELECT * FROM system.session_query_ids",
     "SELECT * FROM system.users", "SELECT * FROM system.grants", "SELECT * FROM system.named_collections",
@@ -226,5 +233,9 @@ ALLOWED = [
     "SELECT table_name FROM information_schema.tables WHERE table_schema = 'speed'",
     "SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = 'ticks'",
     "-- a comment\nSELECT 1 /* another */ # and\n", "(SELECT 1) UNION ALL (SELECT 2)", "FROM speed.ticks SELECT symbol",
-    "SELECT 1 FORMAT JSONCompact", "SELECT 1;", "USE speed",
+    "SELECT 1 FORMAT JSONCompact", "SELECT 1;", "USE speed", "SELECT 1 SETTINGS max_threads = 1, log_comment = 'a, b = 2'",
+    "SELECT 1 FROM (SELECT 1 SETTINGS max_block_size = 5) SETTINGS max_execution_time = 3 FORMAT JSON",
+    "SELECT 1 SETTINGS limit = 1",
+    "SELECT 1 FORMAT JSON SETTINGS output_format_json_quote_64bit_integers = 1", "SELECT currentRoles(), enabledRoles()",
+    "SHOW PROCESSLIST", "SHOW PROCESSLIST FORMAT JSON",
 ]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError, StreamFailureError
+from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
 from tests.finlake_services.clickhouse_local.endpoint import Server
 
@@ -132,9 +132,13 @@ def test_settings_of_the_client_and_of_one_statement(server: Server, writer_clie
     assert writer_client.query(asked, settings={"max_threads": 2}).first_row == (2,)
 
 
-def test_a_readers_setting_is_refused_as_by_a_read_only_server(reader_client: Client) -> None:
-    with pytest.raises(ProgrammingError, match="readonly"):
-        reader_client.query("SELECT 1", settings={"max_threads": 1})
+def test_a_reader_sends_the_settings_that_it_may_change(server: Server, reader_client: Client) -> None:
+    asked = "SELECT getSetting('max_threads'), getSetting('max_execution_time')"
+    assert reader_client.query(asked, settings={"max_threads": 1, "max_execution_time": 7}).first_row == (1, 7)
+    with server.client("reader", settings={"max_threads": 1, "max_execution_time": 600}) as client:
+        assert client.query(asked).first_row == (1, 30)
+    with pytest.raises(DatabaseError, match="Cannot modify 'allow_ddl' setting"):
+        reader_client.query("SELECT 1", settings={"allow_ddl": 1})
 
 
 def test_a_session_of_the_administrator_keeps_its_temporary_table(server: Server) -> None:

@@ -176,7 +176,9 @@ def test_a_request_that_does_not_get_on_is_closed_in_time(
 ) -> None:
     assert HEADERS_TIMEOUT_S <= 10
     halves = [dial(b""), dial(b"GET / HTTP/1.1\r\nHost: x\r\n"), dial(b"\r\n"), dial(b"GET /ping HTTP/1.1\r\n\r\n")]
-    assert halves[3].recv(4096).startswith(b"HTTP/1.1 200")
+    answered = b""
+    while not answered.endswith(b"Ok.\n"):
+        answered += halves[3].recv(4096)
     halves[3].sendall(b"\r\n")
     for half in halves:
         assert answer_of(half) == b""

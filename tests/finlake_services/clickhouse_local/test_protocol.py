@@ -67,6 +67,7 @@ def test_a_form_brings_statement_and_parameters(reader: httpx.Client) -> None:
     assert reader.post("/", files=form).text == "7\n"
     external = reader.post("/", files={"t": ("t.csv", b"1\n")}, params={"query": "SELECT * FROM t"})
     assert external.headers["x-clickhouse-exception-code"] == "48"
+    assert "values('a Int64" in external.text
 
 
 def test_parameters_are_values_and_never_text(reader: httpx.Client) -> None:
@@ -225,6 +226,32 @@ def test_a_statement_is_killed_by_its_author_or_an_administrator_only(
         assert clients[killer].post("/", content=kill).text == "waiting\tlong\treader\t\n"
         thread.join(timeout=20)
         assert answers[0].headers["x-clickhouse-exception-code"] == "394"
+
+
+def test_the_list_of_processes_shows_a_user_its_own(server: Server, clients: dict[str, httpx.Client]) -> None:
+    def ask() -> None:
+        with server.http("reader") as asking:
+            asking.post("/", content=FOREVER, params={"query_id": "shown"})
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    until(lambda: processes(clients["admin"]) == 1, "the statement does not run")
+    shown = clients["reader"].post("/", content="SHOW PROCESSLIST FORMAT JSONEachRow", params={"query_id": "asks"})
+    assert [json.loads(line)["query_id"] for line in shown.text.splitlines()] == ["shown", "asks"]
+    others = clients["sink"].post("/", content="SHOW PROCESSLIST", params={"query_id": "other"}).text
+    assert "other" in others
+    assert "shown" not in others
+    clients["reader"].post("/", content="KILL QUERY WHERE query_id = 'shown'")
+    thread.join(timeout=20)
+
+
+@pytest.mark.parametrize(("asked", "sentence"), [
+    ("SELECT getServerSetting('max_connections')", "configuration is for its administrator"),
+    ("SELECT 1 SETTINGS allow_ddl = 1", "Cannot modify 'allow_ddl' setting"),
+    ("SELECT 1 SETTINGS max_execution_time = 0", "the most is 30"),
+])
+def test_what_a_client_may_not_ask_is_answered_with_a_sentence(reader: httpx.Client, asked: str, sentence: str) -> None:
+    assert sentence in reader.post("/", content=asked).text
 
 
 def test_a_session_takes_one_statement_at_a_time(server: Server, admin: httpx.Client) -> None:

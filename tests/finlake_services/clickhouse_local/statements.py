@@ -140,7 +140,7 @@ CHANGES_THE_SESSION = [
     "SET readonly = 0", "SET readonly = 2", "SET max_result_rows = 0", "SET ROLE user_admin", "SET ROLE ALL", "SET ROLE engine",
     "SET ROLE NONE", "SET DEFAULT ROLE ALL TO default", "SET allow_introspection_functions = 1", "EXECUTE AS default SELECT 1",
     "EXECUTE AS default", "SELECT 1 SETTINGS readonly = 0", "SELECT 1 SETTINGS allow_ddl = 1",
-    "SELECT 1 SETTINGS max_threads = DEFAULT",
+   
     "SELECT 1 FROM (SELECT 1 SETTINGS max_execution_time = 0)", "SELECT 1 FORMAT JSON SETTINGS readonly = 0",
     "SELECT 1 SETTINGS max_threads = 1, max_execution_time = 6000",
     "SELECT 1 SETTINGS max_execution_time = 3, max_execution_time = 6000",

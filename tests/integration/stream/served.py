@@ -75,14 +75,14 @@ def _whole_number(value: object) -> int:
 def insert_trades(
     clickhouse: ClickHouse, symbol: str, trades: Sequence[tuple[datetime, float, float]], first_offset: int,
 ) -> None:
-    """Trades of a symbol at times (UTC), prices and volumes, as the sink would insert them."""
+    """Trades of a symbol at times (UTC), prices and volumes, received an hour later, as the sink would insert them."""
     columns = [column.name for column in speed.STOCK_REALTIME.columns if column.name != "inserted_ts"]
     rows = []
     for number, (trade_ts, price, volume) in enumerate(trades):
         moment = f"'{trade_ts:%Y-%m-%d %H:%M:%S}'"
         told = {
             "symbol": f"'{symbol}'", "price_usd": str(price), "volume_shares": str(volume), "conditions": "[]", "flaw": "''",
-            "connection_id": f"'{symbol}'", "message_seq": str(first_offset + number), "trade_index": "0", "lsn": "1",
+            "received_ts": f"'{trade_ts + timedelta(hours=1):%Y-%m-%d %H:%M:%S}'", "connection_id": f"'{symbol}'", "message_seq": str(first_offset + number), "trade_index": "0", "lsn": "1",
             "kafka_partition": "0", "kafka_offset": str(first_offset + number),
         }
         rows.append(f"({', '.join(told.get(name, moment) for name in columns)})")

@@ -19,12 +19,13 @@ PATIENCE_S = 5
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectorHealth:
-    """A connector as it is: states by task, the first trace of a failure, settings that differ from the wanted ones, and
-    what speaks against exactly-once delivery."""
+    """A connector as it is: states by task, the first trace of a failure and the change before which it stands, settings that
+    differ from the wanted ones, and what speaks against exactly-once delivery."""
 
     state: str
     task_states: tuple[str, ...]
     trace: str = ""
+    stands_before: str = ""
     differing_settings: tuple[str, ...] = ()
     objections: tuple[str, ...] = ()
 
@@ -52,6 +53,7 @@ class ChangeCapture(dg.ConfigurableResource):  # type: ignore[type-arg]
         placed = {key for key, value in wanted.items() if "<" in value}
         try:
             status = connect.status(name)
+            failure = connect.explain(status)
             differing = [key for key in connect.drift(name, wanted) if key not in placed]
             objections = connect.exactly_once_objections(name) if status.is_running else ()
         except ConnectorUnknown:
@@ -63,4 +65,5 @@ class ChangeCapture(dg.ConfigurableResource):  # type: ignore[type-arg]
         traces = [trace for trace in (status.trace, *(task.trace for task in status.tasks)) if trace]
         return ConnectorHealth(
             state=status.state, task_states=tuple(task.state for task in status.tasks),
-            trace=traces[0] if traces else "", differing_settings=tuple(differing), objections=objections)
+            trace=traces[0] if traces else "", stands_before=failure.record if failure else "",
+            differing_settings=tuple(differing), objections=objections)

@@ -168,7 +168,7 @@ class KafkaConnect:
 
     def place(self, name: str) -> str:
         """The place in Postgres's log up to which a connector's changes are in Kafka, in words; empty when it has none."""
-        told = self._ask("GET", f"{_path(name)}/offsets")["offsets"]
+        told = self._ask("GET", f"{_path(name)}/offsets").get("offsets")
         lsn = told[0]["offset"].get("lsn") if told and told[0]["offset"] else None
         return "" if lsn is None else f"the first change after LSN {lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
 

@@ -96,9 +96,13 @@ def judge_connector(name: str, found: ConnectorHealth | None) -> Verdict:
     facts: dict[str, Fact] = {"connector": found.state, "tasks": ", ".join(found.task_states)}
     ended = [state for state in (found.state, *found.task_states) if state != "RUNNING"]
     if ended or not found.task_states:
+        if found.stands_before:
+            facts["stands_before"] = found.stands_before
+        place = f" before {found.stands_before}" if found.stands_before else ""
         return Verdict(state="ill", facts=facts, detail=found.trace,
-                       text=f"connector {name} is {', '.join(ended) or 'without a task'}; see its trace, mend the cause, and "
-                            "run `finlake up`")
+                       text=f"connector {name} is {', '.join(ended) or 'without a task'}{place}; capture_keeper starts again "
+                            "what has failed: if it stays so, see its trace and mend the cause. `finlake up` resumes what was "
+                            "stopped")
     if found.differing_settings:
         return Verdict(state="ill", facts={**facts, "differing_settings": ", ".join(found.differing_settings)},
                        text=f"connector {name} runs with other settings than this checkout's "

@@ -27,6 +27,7 @@ class Worker:
         self.states = {"connector": "RUNNING", "task": "RUNNING"}
         self.trace: str | None = None
         self.objections: list[str] = []
+        self.offsets: list[dict[str, object]] = []
         worker = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -55,6 +56,8 @@ class Worker:
             return None
         if path.endswith("/config"):
             return self.config
+        if path.endswith("/offsets"):
+            return {"offsets": self.offsets}
         task = {"id": 0, "state": self.states["task"], "worker_id": "w", **({"trace": self.trace} if self.trace else {})}
         return {"connector": {"state": self.states["connector"], "worker_id": "w"}, "tasks": [task]}
 
@@ -90,10 +93,12 @@ def test_places_of_an_installation_are_no_difference_and_other_settings_are(work
 
 def test_a_failed_task_brings_its_trace(worker: Worker, capture: ChangeCapture) -> None:
     worker.states["task"], worker.trace = "FAILED", "ConnectException: slot is gone\n\tat io.debezium"
+    worker.offsets = [{"partition": {"server": "finlake"}, "offset": {"lsn": 123}}]
     health = capture.look()
     assert health is not None
     assert health.task_states == ("FAILED",)
     assert health.trace == worker.trace
+    assert health.stands_before == "the first change after LSN 0/7B"
 
 
 def test_what_speaks_against_exactly_once_is_told(worker: Worker, capture: ChangeCapture) -> None:

@@ -60,6 +60,8 @@ def test_a_table_that_is_not_published_is_named() -> None:
 @pytest.mark.parametrize(("health", "words"), [
     (None, "there is no connector finlake-ods"),
     (ConnectorHealth(state="RUNNING", task_states=("FAILED",), trace="org.postgresql: refused\n\tat x"), "is FAILED"),
+    (ConnectorHealth(state="RUNNING", task_states=("FAILED",), stands_before="the first change after LSN 0/7B"),
+     "is FAILED before the first change after LSN 0/7B"),
     (ConnectorHealth(state="PAUSED", task_states=("PAUSED",)), "is PAUSED, PAUSED"),
     (ConnectorHealth(state="RUNNING", task_states=()), "without a task"),
     (replace(RUNNING, differing_settings=("poll.interval.ms",)), "other settings than this checkout's (poll.interval.ms)"),

@@ -82,7 +82,8 @@ def insert_trades(
         moment = f"'{trade_ts:%Y-%m-%d %H:%M:%S}'"
         told = {
             "symbol": f"'{symbol}'", "price_usd": str(price), "volume_shares": str(volume), "conditions": "[]", "flaw": "''",
-            "received_ts": f"'{trade_ts + timedelta(hours=1):%Y-%m-%d %H:%M:%S}'", "connection_id": f"'{symbol}'", "message_seq": str(first_offset + number), "trade_index": "0", "lsn": "1",
+            "received_ts": f"'{trade_ts + timedelta(hours=1):%Y-%m-%d %H:%M:%S}'",
+            "connection_id": f"'{symbol}'", "message_seq": str(first_offset + number), "trade_index": "0", "lsn": "1",
             "kafka_partition": "0", "kafka_offset": str(first_offset + number),
         }
         rows.append(f"({', '.join(told.get(name, moment) for name in columns)})")

@@ -23,7 +23,7 @@ from spark.contracts.stream_rows import (
 )
 from spark.contracts.table import Table
 from spark.schemas import arrow_schema
-from spark.transforms.quarantine import Rejection, rejections_table
+from spark.transforms.quarantine import RAW_TEXT_LIMIT, Rejection, rejections_table
 
 NEW_YORK = ZoneInfo("America/New_York")
 DELETE = "d"
@@ -178,10 +178,13 @@ class ChangeDecoder:
         return msgspec.structs.astuple(row)
 
     def _rejection(self, record: Record, topic: str, partition: int, why: str) -> Rejection:
+        value = record.value or b""
+        cut = f" (the begin of {len(value)} bytes is kept here)" if len(value) > RAW_TEXT_LIMIT else ""
         return Rejection(
             source_table=self._table.address, source_name=topic, reference=f"{partition}@{record.offset}",
-            reason="unreadable_change", raw_text=(record.value or b"").decode(errors="replace"), ticker=None,
-            message=f"{why}; look at the record and at the connector that wrote it",
+            # A character has four bytes at most: what is cut anyway need not be decoded.
+            reason="unreadable_change", raw_text=value[: 4 * RAW_TEXT_LIMIT].decode(errors="replace"), ticker=None,
+            message=f"{why}{cut}; look at the record and at the connector that wrote it",
             day_date=record.appended_ts.astimezone(NEW_YORK).date(),
         )
 

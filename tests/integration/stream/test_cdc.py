@@ -15,7 +15,7 @@ import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from deploy.bench.ods_load import stream_of
-from deploy.local.connectors import local_places, wanted_connectors
+from deploy.local.connectors import connector_faults, local_places, wanted_connectors
 from deploy.local.doctor import examine
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
@@ -268,6 +268,29 @@ def test_nothing_is_lost_and_nothing_doubled_when_connect_and_kafka_are_killed(
     changes = changes_from(kafka, start, lambda found: len(set(numbers(found))) == written, of=of)
     assert Counter(numbers(changes)) == Counter(range(1, written + 1))
     assert written > 1000
+
+
+def test_a_failed_connector_comes_back_by_itself_and_meanwhile_status_says_why(
+    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: KafkaAccess,
+) -> None:
+    stack.up(services=("capture_keeper",))
+    of, start = new_id(), end_of(kafka)
+    insert_trades(feed, of, [1])
+    changes_from(kafka, start, lambda found: len(found) == 1, of=of)
+    with as_superuser(stack) as superuser:
+        superuser.execute("ALTER ROLE cdc NOLOGIN")
+        try:
+            superuser.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cdc'")
+            insert_trades(feed, of, [2])
+            eventually(lambda: _assert(connect.status(NAME).failure is not None))()
+            (fault,) = connector_faults(stack.layout, stack.settings().ports)[NAME]
+            assert fault.startswith("it has failed: ")
+            assert "not permitted to log in" in fault
+            assert "the first change after LSN " in fault
+        finally:
+            superuser.execute("ALTER ROLE cdc LOGIN")
+    assert numbers(changes_from(kafka, start, lambda found: len(found) == 2, of=of, timeout_s=120)) == [1, 2]
+    eventually(lambda: _assert(connector_faults(stack.layout, stack.settings().ports)[NAME] == []))()
 
 
 def test_no_answer_of_connect_no_process_and_no_log_shows_a_password(stack: LocalStack, connect: KafkaConnect) -> None:

@@ -290,7 +290,7 @@ def test_what_cannot_be_stored_is_told_with_its_text_and_the_rest_is_kept(
     rejected = fetch(ods, "SELECT message_seq, reason, raw_text FROM ods.rejected_messages ORDER BY 1")
     assert [seq for seq, _, _ in rejected] == [1, 2, 3, 4]
     assert "missing required field `p`" in rejected[1][1]
-    assert "trade 2: the price nan" in rejected[1][1]
+    assert "trade 2: the number nan" in rejected[1][1]
     assert rejected[0][2] == texts[0]
     assert rejected[2][2] == texts[2]
     assert len(rejected[3][2]) == 4_000

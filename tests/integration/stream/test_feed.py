@@ -293,7 +293,7 @@ def test_what_cannot_be_stored_is_told_with_its_text_and_the_rest_is_kept(
     assert "trade 2: the number nan" in rejected[1][1]
     assert rejected[0][2] == texts[0]
     assert rejected[2][2] == texts[2]
-    assert len(rejected[3][2]) == 4_000
+    assert 3_990 < len(rejected[3][2]) <= 4_000
 
 
 def test_a_refused_token_is_tried_again_slowly_from_its_file_and_never_told(

@@ -23,7 +23,16 @@ from finlake_assets.gold import (
 )
 from finlake_assets.partitions import Timeline
 from finlake_assets.serving import following, gold_ml_features, gold_stock_analytics, prices_unified
-from finlake_assets.silver import completeness, news_mentions, price_restatements, prices_daily, quarantine, quotes, trades
+from finlake_assets.silver import (
+    completeness,
+    news_mentions,
+    price_decisions,
+    price_restatements,
+    prices_daily,
+    quarantine,
+    quotes,
+    trades,
+)
 from finlake_assets.speed import chain, health_job
 from finlake_assets.speed.rules import StreamLimits
 from finlake_assets.upkeep import lake as lake_upkeep
@@ -79,7 +88,8 @@ def _build(settings: Settings, resource_overrides: dict[str, object]) -> dg.Defi
     unattended = registry.build(settings, timeline, lake_jobs, limits)
     return dg.Definitions(
         assets=[
-            *tables, quarantine.build(), *served, *chain.build(is_watched=settings.runs_unattended), *lake_upkeep.build(),
+            *tables, price_decisions.build(), quarantine.build(), *served,
+            *chain.build(is_watched=settings.runs_unattended), *lake_upkeep.build(),
         ],
         asset_checks=[*about_now, *across_tables.build(), *bars.build(), *row_counts.build(), *continuity.build()],
         jobs=[*lake_jobs.values(), following.job(), health_job.build(limits, timeline.calendar, is_live=is_live)],

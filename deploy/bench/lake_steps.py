@@ -131,7 +131,8 @@ def _run_all(environment: Mapping[str, str], addresses: Sequence[str], window: W
         bronze.STOOQ_PRICES.address: {
             "files": files, "problems": [], "universe": universe_of(history.ticker_count),
             "last_closed": last_closed(files, calendar)},
-        silver.PRICE_RESTATEMENTS.address: {"sessions": list(calendar.sessions(history.first_date, window.end))},
+        silver.PRICE_RESTATEMENTS.address: {
+            "sessions": list(calendar.sessions(calendar.first_date, calendar.last_session))},
         silver.PRICES_DAILY.address: {"sessions": list(calendar.sessions(window.start, window.end))},
     }
     taken = {}

@@ -1,4 +1,4 @@
-"""silver.price_restatements: every new download judged against what was known before it."""
+"""silver.price_restatements: every new download judged against what was known before it, whatever the window."""
 
 import dagster as dg
 
@@ -17,8 +17,10 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
     def price_restatements(context: dg.AssetExecutionContext, jobs: SparkJobs) -> StepEvents:
         """Rows of days without a session take no part; what a restatement makes necessary is requested by a sensor."""
 
-        def sessions(window: Window) -> dict[str, object]:
-            return {"sessions": list(timeline.calendar.sessions(timeline.calendar.first_date, window.end))}
+        def sessions(_: Window) -> dict[str, object]:
+            # All that are known, not those up to the run's end: a verdict does not depend on the window that gives it.
+            calendar = timeline.calendar
+            return {"sessions": list(calendar.sessions(calendar.first_date, calendar.last_session))}
 
         yield from publish(context, jobs, silver.PRICE_RESTATEMENTS, inputs=sessions)
 

@@ -1,5 +1,6 @@
 """Silver: one agreed version of each fact, keyed, typed and judged; what could not be judged good is in quarantine."""
 
+from spark.contracts import price_limits as limits
 from spark.contracts import speed
 from spark.contracts.bronze import (
     CHANGE_HOPS,
@@ -27,24 +28,55 @@ PRICE_CHECKS: tuple[Check, ...] = (
     Check(name="volume_not_negative", predicate="volume_shares >= 0", why="shares cannot be un-traded"),
 )
 
-# Verdicts whose downloads speak; partial and rejected ones change nothing.
-ACCEPTED_VERDICTS = ("first", "consistent", "restated")
+# Verdicts whose downloads speak; those that wait, are older, rejected or dropped change nothing.
+ACCEPTED_VERDICTS = ("first", "consistent", "restated", "accepted")
+# Verdicts of which somebody must be told until something better comes.
+UNUSED_VERDICTS = ("partial", "rejected")
+VERDICTS = (*ACCEPTED_VERDICTS, *UNUSED_VERDICTS, "older", "dropped")
+DECISIONS = ("accept", "drop", "judge")
+
+PRICE_DECISIONS = Table(
+    layer="silver", name="price_decisions",
+    summary="What people decided about downloads that the rule judges otherwise: who, when and why. Append only.",
+    grain=("ticker", "file_sha256", "decided_ts"),
+    columns=(
+        TICKER, FILE_SHA256,
+        Column(name="decision", type="string",
+               note="accept: the file speaks as it is; drop: it takes no part; judge: the rule decides again. The newest counts"),
+        Column(name="reason", type="string", note="Why, in the words of who decided"),
+        Column(name="decided_by", type="string", note="Account that gave the command"),
+        Column(name="decided_ts", type="timestamp", unit="UTC", note="When it was decided"),
+        Column(name="decided_date", type="date", unit="UTC date", note="Day of decided_ts"),
+        Column(name="source_name", type="string", note="The file's name, for people",
+               sources=("bronze.stooq_downloads.source_name",)),
+    ),
+    window="none", window_column="decided_date", partitioning=None, sort_order=("decided_ts", "ticker"),
+    inputs=("bronze.stooq_downloads",),
+    notes=("Written by `finlake prices accept`, `drop` and `judge`; an input of the verdicts, which are given anew from the "
+           "file on that a decision concerns.",),
+    checks=(
+        Check(name="decision_is_known", predicate="decision in (" + ", ".join(f"'{each}'" for each in DECISIONS) + ")",
+              why="verdicts follow it"),
+        Check(name="reason_given", predicate="reason <> '' and decided_by <> ''", why="a decision explains itself"),
+    ),
+)
 
 PRICE_RESTATEMENTS = Table(
     layer="silver", name="price_restatements",
-    summary="How each download relates to what was known before it: first, consistent, restated, partial or rejected.",
+    summary="How each download relates to what was known before it, whether it speaks, and why.",
     grain=("ticker", "file_sha256", "segment_number"),
     columns=(
         TICKER, FILE_SHA256, FETCHED_TS,
         Column(name="segment_number", type="int", unit="0-based",
                note="A restated download has one row per span of constant ratio; any other verdict has one row, 0"),
         Column(name="verdict", type="string",
-               note="first, consistent or restated: used; partial (restates, but not from the first known session: waits "
-                    "for the whole history) or rejected: not used"),
+               note="first, consistent, restated or accepted (by a person): used; partial (restates, but not all known "
+                    "sessions: waits for the whole history), rejected, older (made before what is known) or dropped (by a "
+                    "person): not used"),
         Column(name="kind", type="string", nullable=True,
                note="split when the ratio is far from 1 and volume moves inversely by a whole split, else dividend"),
         Column(name="ratio", type="double", unit="new close / old close", nullable=True,
-               note="Constant over the segment", sources=("bronze.stooq_prices.close_usd",),
+               note="Constant over the segment; exactly 1 where nothing changed", sources=("bronze.stooq_prices.close_usd",),
                formula="median over the segment's common sessions of new close / old close"),
         Column(name="volume_ratio", type="double", unit="new volume / old volume", nullable=True,
                note="Median over the segment", sources=("bronze.stooq_prices.volume_shares",)),
@@ -54,13 +86,37 @@ PRICE_RESTATEMENTS = Table(
         Column(name="recompute_from_date", type="date", nullable=True,
                note="Earliest session this download changes; everything from here on is recomputed"),
         Column(name="compared_count", type="long", unit="sessions", note="Common sessions compared"),
-        Column(name="message", type="string", note="The verdict in words"),
+        Column(name="message", type="string", note="The verdict in words, with the file's name and what can be done"),
+        Column(name="carried_dates", type="list<string>", nullable=True,
+               note="Sessions of the segment for which the value known before stands, times the ratio: the file's own bar "
+                    "is in dispute or missing"),
+        Column(name="corrected_dates", type="list<string>", nullable=True,
+               note="Sessions of the segment whose changed bar is believed: the last known bar was not finished, or an "
+                    "earlier download said the same"),
+        Column(name="source_name", type="string", nullable=True, note="File name, or URL without the key",
+               sources=("bronze.stooq_downloads.source_name",)),
+        Column(name="rule_version", type="int", nullable=True,
+               note="Version of the rule that judged; another one judges anew"),
+        Column(name="decided_ts", type="timestamp", unit="UTC", nullable=True,
+               note="The person's decision about the file that was taken into account, if any",
+               sources=("silver.price_decisions.decided_ts",)),
     ),
     window="session", window_column="segment_start_date", partitioning=None, sort_order=("fetched_ts", "ticker"),
-    inputs=("bronze.stooq_prices", "bronze.stooq_downloads"),
-    notes=("Appended by download; its partition of a session says that the downloads up to it were judged.",),
+    inputs=("bronze.stooq_prices", "bronze.stooq_downloads", "silver.price_decisions"),
+    notes=(
+        "Appended by download; its partition of a session says that the downloads up to it were judged.",
+        "A verdict follows from the downloads of the ticker, in the order of fetched_ts and hash, and from the decisions of "
+        "people alone: all bars of a file, whatever the window of a run and whatever arrived first.",
+        "The rule: printed prices are multiplied and printed again at every split and dividend, back to the first bar. A "
+        f"bar may miss its factor by {limits.TOLERANCE_UNITS:g} printed units of both prices, and by "
+        f"{limits.TOLERANCE_UNITS_PER_ADJUSTMENT:g} for each further adjustment up to {limits.HIGHEST_TOLERANCE_UNITS:g}. A "
+        f"dividend's factor is {limits.LOWEST_DIVIDEND_FACTOR:g} to 1; any other step needs volume to move inversely within "
+        f"{limits.VOLUME_TOLERANCE:.0%}. At most {limits.DISPUTED_SHARE:.1%} of the compared bars, or "
+        f"{limits.FEWEST_DISPUTED}, may disagree, and no more than {limits.LONGEST_DISPUTED_STRETCH} in a row: for these the "
+        "known value stands until a later download says the same. Every limit with its reason: spark/contracts/price_limits.py.",
+    ),
     checks=(
-        Check(name="verdict_is_known", predicate="verdict in ('first', 'consistent', 'restated', 'partial', 'rejected')",
+        Check(name="verdict_is_known", predicate="verdict in (" + ", ".join(f"'{each}'" for each in VERDICTS) + ")",
               why="prices_daily decides by it"),
         Check(name="ratio_positive", predicate="ratio > 0", why="prices are positive"),
     ),
@@ -75,13 +131,23 @@ PRICES_DAILY = Table(
         Column(name="is_restated", type="boolean",
                note="True when an accepted later download changed this bar's close",
                sources=("bronze.stooq_prices.close_usd",)),
+        Column(name="is_contested", type="boolean", nullable=True,
+               note="True when accepted downloads state this bar differently, which neither rounding nor a restatement "
+                    "explains: the last bar was not finished, the vendor corrected it, or it is in dispute and the value "
+                    "known before stands",
+               sources=("silver.price_restatements.carried_dates", "silver.price_restatements.corrected_dates")),
         FILE_SHA256, FETCHED_TS,
     ),
     window="session", window_column="session_date",
     partitioning=Partitioning(column="session_date", transform="month"), sort_order=("ticker", "session_date"),
     inputs=("bronze.stooq_prices", "bronze.stooq_downloads", "silver.price_restatements"),
     checks=PRICE_CHECKS, freshness=Freshness(due_hours=8),
-    notes=("Bars that are impossible or not on a session are in silver.quarantine, never here.",),
+    notes=(
+        "Bars that are impossible or not on a session are in silver.quarantine, never here.",
+        "A bar in dispute has the value that was known before it, times the factor of the restatement that it came with "
+        "(prices to six significant digits); the file's own bar is in silver.quarantine. A later download that says the "
+        "same as it decides for it.",
+    ),
 )
 
 COMPLETENESS_STATUSES = ("present", "absent", "not_expected", "unexpected")
@@ -269,4 +335,6 @@ QUOTES = _settled(
     (Check(name="price_positive", predicate="price_usd > 0", severity="warn", why="the vendor sent an impossible quote"),),
 )
 
-TABLES: tuple[Table, ...] = (PRICE_RESTATEMENTS, PRICES_DAILY, COMPLETENESS, NEWS_MENTIONS, TRADES, QUOTES, QUARANTINE)
+TABLES: tuple[Table, ...] = (
+    PRICE_DECISIONS, PRICE_RESTATEMENTS, PRICES_DAILY, COMPLETENESS, NEWS_MENTIONS, TRADES, QUOTES, QUARANTINE,
+)

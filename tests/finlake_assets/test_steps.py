@@ -169,6 +169,15 @@ def test_a_month_reaches_to_its_last_day(bench: Bench) -> None:
     assert bench.log.call("gold.monthly_summary").window == Window(start=date(2018, 1, 1), end=date(2018, 2, 28))
 
 
+@pytest.mark.parametrize("last", ["2011-11-30", "2018-04-02"])
+def test_verdicts_are_told_every_session_whatever_the_window(bench: Bench, last: str) -> None:
+    bench.run("lake_by_session", span=("2011-11-01", last), select=["silver.price_restatements"])
+    sessions = bench.log.call("silver.price_restatements").inputs["sessions"]
+    assert isinstance(sessions, list)
+    assert sessions[0] == date(1990, 1, 2)
+    assert sessions[-1] > date(2026, 1, 1)
+
+
 def test_prices_are_told_which_dates_are_sessions(bench: Bench) -> None:
     bench.run("lake_by_session", span=("2018-03-29", "2018-04-02"))
     sessions = [date(2018, 3, 29), date(2018, 4, 2)]

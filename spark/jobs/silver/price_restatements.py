@@ -1,6 +1,7 @@
-"""silver.price_restatements: judge every download that has not been judged, against what was known before it."""
+"""silver.price_restatements: judge every download whose verdict does not stand yet, against what was known before it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from typing import Any
@@ -10,85 +11,126 @@ import pyarrow as pa
 from pyiceberg.expressions import And, GreaterThanOrEqual, In
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
-from spark.contracts import silver
+from spark.contracts import bronze, silver
 from spark.jobs.distribute import map_by_ticker
 from spark.jobs.quarantine import Quarantined, quarantine
 from spark.jobs.report import JobReport, Provenance, TableReport, Window
 from spark.storage import Lake
 from spark.transforms.quarantine import Rejection, rejections_table
-from spark.transforms.silver.price_restatements import judge_all
+from spark.transforms.silver.price_restatements import files_of, judge_all, kept, standing_decisions
 
 TABLE = silver.PRICE_RESTATEMENTS
 KEY = ["ticker", "file_sha256"]
+PRICES, DOWNLOADS, DECISIONS = (
+    bronze.STOOQ_PRICES.address, bronze.STOOQ_DOWNLOADS.address, silver.PRICE_DECISIONS.address)
+REASONS = {"rejected": "inconsistent_download", "partial": "partial_restatement", "older": "older_download",
+           "dropped": "dropped_download"}
 
 
 def run(lake: Lake, window: Window, provenance: Provenance, *, sessions: list[date]) -> JobReport:
-    """One verdict per new download; earlier verdicts stay unless a file older than them arrived, whatever the window.
+    """One verdict per download; of each ticker those are given (again) that follow the first change of what they stand on.
 
-    `sessions` are all sessions of the exchange that prices may have; rows on other days take no part in a judgement.
+    Changes are new downloads, also such as arrive late with an early time, downloads withdrawn from the ledger, decisions
+    of people, and a new version of the rule. `sessions` are all sessions of the exchange: rows on other days take no part.
+    The window decides nothing.
     """
-    inputs = {address: lake.snapshot_id(address) for address in ("bronze.stooq_prices", "bronze.stooq_downloads")}
-    ledger = _polars(lake.rows("bronze.stooq_downloads", snapshot_id=inputs["bronze.stooq_downloads"]))
+    inputs = {address: lake.snapshot_id(address) for address in (PRICES, DOWNLOADS, DECISIONS)}
+    ledger = _polars(lake.rows(DOWNLOADS, snapshot_id=inputs[DOWNLOADS])).filter(pl.col("row_count") > 0)
+    decisions = _polars(lake.rows(DECISIONS, snapshot_id=inputs[DECISIONS]))
     verdicts = _polars(lake.rows(TABLE.address))
-    new = ledger.filter(pl.col("row_count") > 0).join(verdicts, on=KEY, how="anti")
-    if new.is_empty():
+    changes = _changes(ledger, verdicts, decisions)
+    if not changes:
         return JobReport(tables=(TableReport(address=TABLE.address, row_count=0, is_changed=False),),
-                         input_snapshots=inputs, notes=("no new download",))
-    late = _tickers_judged_again(new, verdicts)
-    judged = _judge(lake, new, late, ledger, verdicts, inputs, sessions)
-    # A verdict that was kept is written again with its ticker only where the order of files has changed.
-    is_late = pl.col("ticker").is_in(late)
-    judged = pl.concat([judged.filter(is_late), judged.filter(~is_late).join(new, on=KEY, how="semi")])
-    oldest = judged["fetched_ts"].min()
+                         input_snapshots=inputs, notes=("no new download and no new decision",))
+    open_ = [(ticker, sha256) for ticker, change in changes.items() for sha256 in change.open]
+    new = ledger.join(pl.DataFrame(open_, schema=dict.fromkeys(KEY, pl.String), orient="row"), on=KEY, how="semi")
+    gone = verdicts.join(pl.DataFrame(
+        [(ticker, sha256) for ticker, change in changes.items() for sha256 in change.gone],
+        schema=dict.fromkeys(KEY, pl.String), orient="row"), on=KEY, how="semi")
+    judged = _judge(lake, new, changes, ledger, verdicts, decisions, inputs, sessions)
+    judged = judged.join(new, on=KEY, how="semi")
+    oldest = pl.concat([judged["fetched_ts"], gone["fetched_ts"]]).min()
+    replaced = pl.concat([judged.select(KEY), gone.select(KEY)]).unique()
     report = lake.replace_rows(
         TABLE.address, judged.to_arrow(), provenance=provenance, input_snapshots=inputs,
-        replaced=And(GreaterThanOrEqual("fetched_ts", oldest), In("ticker", sorted(set(judged["ticker"]))),
-                     In("file_sha256", sorted(set(judged["file_sha256"])))))
-    kept_out = _quarantine_unusable(lake, judged, ledger, provenance)
+        replaced=And(GreaterThanOrEqual("fetched_ts", oldest), In("ticker", sorted(set(replaced["ticker"]))),
+                     In("file_sha256", sorted(set(replaced["file_sha256"])))))
+    kept_out = _quarantine_unusable(lake, judged, replaced, ledger, provenance)
     changing = judged.filter(pl.col("verdict").is_in(silver.ACCEPTED_VERDICTS), pl.col("recompute_from_date").is_not_null())
     changed = changing.group_by("ticker").agg(pl.col("recompute_from_date").min())
     return JobReport(
         tables=(report, kept_out.report), quarantined_count=kept_out.count, quarantine_samples=kept_out.samples,
         input_snapshots=inputs, recompute_from=dict(changed.iter_rows()),
-        notes=tuple(f"{row['ticker']}: {row['message']}" for row in changing.iter_rows(named=True)),
+        notes=tuple(f"{row['ticker']}: {row['message']}" for row in judged.iter_rows(named=True)
+                    if row["recompute_from_date"] is not None or row["verdict"] not in silver.ACCEPTED_VERDICTS),
     )
 
 
-def _tickers_judged_again(new: pl.DataFrame, verdicts: pl.DataFrame) -> list[str]:
-    """Tickers of which a file arrived that is older than one already judged: its successors stand on it now."""
-    newest = verdicts.group_by("ticker").agg(judged_ts=pl.col("fetched_ts").max())
-    return sorted(set(new.join(newest, on="ticker").filter(pl.col("fetched_ts") <= pl.col("judged_ts"))["ticker"]))
+@dataclass(frozen=True, kw_only=True)
+class _Change:
+    """Hashes of a ticker's files to be judged, and of those that have a verdict and are no more.
+
+    `is_late` when a file that had a verdict is among them: what it stands on has changed.
+    """
+
+    open: tuple[str, ...]
+    gone: tuple[str, ...]
+    is_late: bool
 
 
-def _judge(lake: Lake, new: pl.DataFrame, late: list[str], ledger: pl.DataFrame, verdicts: pl.DataFrame,
-           inputs: Mapping[str, int], sessions: list[date]) -> pl.DataFrame:
-    """Verdicts ticker by ticker on Spark, from the dates that the new downloads span (all dates of `late` tickers)."""
+def _changes(ledger: pl.DataFrame, verdicts: pl.DataFrame, decisions: pl.DataFrame) -> dict[str, _Change]:
+    """Tickers with something to judge."""
+    def by_ticker(rows: pl.DataFrame) -> dict[object, pl.DataFrame]:
+        return {key[0]: part for key, part in rows.partition_by("ticker", as_dict=True).items()}
+
+    files, judged, decided = by_ticker(ledger), by_ticker(verdicts), by_ticker(decisions)
+    changes = {}
+    for ticker in sorted({str(each) for each in (*files, *judged)}):
+        own = judged.get(ticker, verdicts.head(0))
+        named = files_of(files.get(ticker, ledger.head(0)))
+        count = kept(named, own, standing_decisions(decided.get(ticker)))
+        hashes, known = [sha256 for _, sha256, _, _ in named], set(own["file_sha256"])
+        change = _Change(open=tuple(hashes[count:]), gone=tuple(sorted(known - set(hashes))), is_late=len(known) > count)
+        if change.open or change.gone:
+            changes[ticker] = change
+    return changes
+
+
+def _judge(lake: Lake, new: pl.DataFrame, changes: Mapping[str, _Change], ledger: pl.DataFrame, verdicts: pl.DataFrame,
+           decisions: pl.DataFrame, inputs: Mapping[str, int], sessions: list[date]) -> pl.DataFrame:
+    """Verdicts ticker by ticker on Spark, from the dates that the new downloads span (all dates of late tickers)."""
+    if new.is_empty():
+        return verdicts.head(0)
     tickers = sorted(set(new["ticker"]))
+    late = [ticker for ticker, change in changes.items() if change.is_late]
     first: date = new["first_session_date"].min()  # type: ignore[assignment]
     last: date = new["last_session_date"].max()  # type: ignore[assignment]
-    known = lake.frame("bronze.stooq_downloads", snapshot_id=inputs["bronze.stooq_downloads"]).select(*KEY)
+    known = lake.frame(DOWNLOADS, snapshot_id=inputs[DOWNLOADS]).select(*KEY)
     bars = (
-        lake.frame("bronze.stooq_prices", snapshot_id=inputs["bronze.stooq_prices"])
+        lake.frame(PRICES, snapshot_id=inputs[PRICES])
         .where(F.col("ticker").isin(tickers))
         .where(F.col("session_date").between(first, last) | F.col("ticker").isin(late))
         # Rows of a file that is not in the ledger belong to a run that died; they do not count.
         .join(F.broadcast(known), KEY, "left_semi")
     )
-    kernel = partial(_judge_ticker, ledger=ledger.filter(pl.col("ticker").is_in(tickers)),
-                     verdicts=verdicts.filter(pl.col("ticker").is_in(tickers)), sessions=sessions)
+    of_these = pl.col("ticker").is_in(tickers)
+    kernel = partial(_judge_ticker, ledger=ledger.filter(of_these), verdicts=verdicts.filter(of_these),
+                     decisions=decisions.filter(of_these), sessions=sessions)
     return _polars(map_by_ticker(bars, kernel, TABLE, ("fetched_ts", "file_sha256", "session_date")).toArrow())
 
 
-def _judge_ticker(downloads: pl.DataFrame, ledger: pl.DataFrame, verdicts: pl.DataFrame, sessions: list[date]) -> pl.DataFrame:
+def _judge_ticker(downloads: pl.DataFrame, ledger: pl.DataFrame, verdicts: pl.DataFrame, decisions: pl.DataFrame,
+                  sessions: list[date]) -> pl.DataFrame:
     own = pl.col("ticker") == downloads["ticker"][0]
-    return judge_all(downloads, verdicts.filter(own), sessions, ledger.filter(own))
+    return judge_all(downloads, verdicts.filter(own), sessions, ledger.filter(own), decisions.filter(own))
 
 
-def _quarantine_unusable(lake: Lake, judged: pl.DataFrame, ledger: pl.DataFrame, provenance: Provenance) -> Quarantined:
-    """One quarantine row per download that is not used, naming its file."""
+def _quarantine_unusable(lake: Lake, judged: pl.DataFrame, replaced: pl.DataFrame, ledger: pl.DataFrame,
+                         provenance: Provenance) -> Quarantined:
+    """One quarantine row per download that is not used, naming its file; `replaced` are the files judged or withdrawn."""
     unusable = judged.filter(~pl.col("verdict").is_in(silver.ACCEPTED_VERDICTS)).unique(KEY, maintain_order=True).join(
-        ledger.select(*KEY, "source_name", "last_session_date"), on=KEY, maintain_order="left")
-    references = sorted({f"{ticker} {sha256}" for ticker, sha256 in judged.select(KEY).iter_rows()})
+        ledger.select(*KEY, "last_session_date"), on=KEY, maintain_order="left")
+    references = sorted({f"{ticker} {sha256}" for ticker, sha256 in replaced.select(KEY).iter_rows()})
     return quarantine(lake, rejections_table(_rejection(row) for row in unusable.iter_rows(named=True)),
                       source_table=TABLE.address, provenance=provenance, replaced=In("reference", references))
 
@@ -96,7 +138,7 @@ def _quarantine_unusable(lake: Lake, judged: pl.DataFrame, ledger: pl.DataFrame,
 def _rejection(row: dict[str, Any]) -> Rejection:
     return Rejection(
         source_table=TABLE.address, source_name=row["source_name"], reference=f"{row['ticker']} {row['file_sha256']}",
-        reason="inconsistent_download" if row["verdict"] == "rejected" else "partial_restatement",
+        reason=REASONS[row["verdict"]],
         message=row["message"], raw_text="", ticker=row["ticker"], day_date=row["last_session_date"])
 
 

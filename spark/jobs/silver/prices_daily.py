@@ -4,6 +4,7 @@ from datetime import date
 from functools import partial
 
 import polars as pl
+from pyiceberg.expressions import NotNull, Or
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts import silver
@@ -11,7 +12,7 @@ from spark.jobs.distribute import map_by_ticker
 from spark.jobs.quarantine import quarantine
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake, between
-from spark.transforms.silver.prices_daily import choose
+from spark.transforms.silver.prices_daily import choose, exceptions
 
 TABLE = silver.PRICES_DAILY
 
@@ -24,23 +25,32 @@ def run(lake: Lake, window: Window, provenance: Provenance, *, sessions: list[da
     bars = lake.frame("bronze.stooq_prices", window, inputs["bronze.stooq_prices"]).join(
         F.broadcast(judged), ["ticker", "file_sha256"])
     order = ("session_date", "fetched_ts", "file_sha256")
-    chosen = map_by_ticker(bars, partial(_accepted, sessions=sessions), TABLE, order)
+    excepted = _exceptions(lake, inputs["silver.price_restatements"])
+    chosen = map_by_ticker(bars, partial(_accepted, sessions=sessions, excepted=excepted), TABLE, order)
     report = lake.replace_window(TABLE.address, chosen, window=window, provenance=provenance, input_snapshots=inputs)
-    rejected = map_by_ticker(bars, partial(_rejected, sessions=sessions), silver.QUARANTINE, order).toArrow()
+    rejected = map_by_ticker(
+        bars, partial(_rejected, sessions=sessions, excepted=excepted), silver.QUARANTINE, order).toArrow()
     kept_out = quarantine(lake, rejected, source_table=TABLE.address, replaced=between("day_date", window),
                           provenance=provenance)
     return JobReport(tables=(report, kept_out.report), quarantined_count=kept_out.count,
                      quarantine_samples=kept_out.samples, input_snapshots=inputs)
 
 
-def _accepted(bars: pl.DataFrame, sessions: list[date]) -> pl.DataFrame:
-    return choose(bars, _verdicts(bars), sessions)[0]
+def _exceptions(lake: Lake, snapshot_id: int) -> pl.DataFrame:
+    """The few sessions of accepted downloads that do not simply speak."""
+    rows = lake.rows("silver.price_restatements", Or(NotNull("carried_dates"), NotNull("corrected_dates")),
+                     snapshot_id=snapshot_id)
+    return exceptions(pl.DataFrame(pl.from_arrow(rows)))
 
 
-def _rejected(bars: pl.DataFrame, sessions: list[date]) -> pl.DataFrame:
-    return choose(bars, _verdicts(bars), sessions)[1]
+def _accepted(bars: pl.DataFrame, sessions: list[date], excepted: pl.DataFrame) -> pl.DataFrame:
+    return _choose(bars, sessions, excepted)[0]
 
 
-def _verdicts(bars: pl.DataFrame) -> pl.DataFrame:
-    return bars.select("ticker", "file_sha256", "verdict").unique(maintain_order=True)
+def _rejected(bars: pl.DataFrame, sessions: list[date], excepted: pl.DataFrame) -> pl.DataFrame:
+    return _choose(bars, sessions, excepted)[1]
 
+
+def _choose(bars: pl.DataFrame, sessions: list[date], excepted: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    verdicts = bars.select("ticker", "file_sha256", "verdict").unique(maintain_order=True)
+    return choose(bars, verdicts, sessions, excepted.filter(pl.col("ticker") == bars["ticker"][0]))

@@ -2,196 +2,413 @@
 
 Stooq's prices are adjusted for splits and dividends, so it multiplies history by a factor before each ex-date, late and
 sometimes several at once. Between two downloads the ratio of the closes is therefore a staircase: constant up to each
-ex-date. A staircase is a restatement; any other change means that the file is not what it claims to be.
+ex-date (`adjustments`). A staircase of splits and dividends is a restatement; single bars beside it are in dispute and
+the value that was known stands for them; anything else means that the file is not what it claims to be.
 
-Rounding: a printed price stands for an interval of one printed unit to each side (`vendor_rounding.resolution`; twice
-the rounding error, because a vendor that rescales rounded prices rounds again). Two prices of a bar give the interval
-of the factors that could lie between them, a bar's four prices the intersection of four, and a step of the staircase
-the intersection of its bars. A step ends where that would become empty.
+A verdict follows from the downloads and the decisions of people alone: all bars of a file on sessions of the exchange,
+in the order (fetched_ts, file_sha256), whatever window a run has and whatever arrived first.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 import numpy as np
 import polars as pl
 
+from spark.contracts import price_limits as limits
 from spark.contracts.bronze import BAR_COLUMNS
 from spark.contracts.silver import ACCEPTED_VERDICTS, PRICE_RESTATEMENTS
 from spark.transforms.polars_schema import conform, polars_schema
-from spark.transforms.rolling import Floats
-from spark.transforms.silver.prices_daily import is_possible
-from spark.transforms.silver.vendor_rounding import resolution
+from spark.transforms.silver.adjustments import (
+    PRICES,
+    Explanation,
+    Segment,
+    allowed,
+    explain,
+    factor_intervals,
+    kind_of,
+)
+from spark.transforms.silver.prices_daily import carried, is_possible
 
-MIN_SEGMENT_SESSIONS = 3
-"""Common sessions that prove a step of the staircase.
-
-A shorter step is believed only on a rising staircase towards 1, which dividends and splits make: NVIDIA's split of
-2024-06-10 and its dividend of 2024-06-11 leave one session between them, and an ex-date on the last known session
-leaves one after it. A lone changed bar in an unchanged series is no staircase.
-"""
-
-_PRICES = BAR_COLUMNS[:4]
-_SPLIT_DISTANCE = 0.2
-_SPLIT_TOLERANCE = 0.01
-_VOLUME_TOLERANCE = 0.02
-_SPLIT_DENOMINATORS = np.arange(1, 5)
-_WITHDRAW = ("if the earlier download is the wrong one, delete its row from bronze.stooq_downloads and rebuild "
-             "silver.price_restatements; otherwise download the whole history again")
-
-
-_Span = tuple[date, date]
+Span = tuple[date, date]
+Numbers = tuple[float, float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Segment:
-    """Common sessions `[begin, end)` whose prices changed by one factor, which lies in `[lowest, highest]`."""
+class Download:
+    """A file of one ticker: its rows of bronze.stooq_prices on sessions, and what the ledger says of it.
 
-    begin: int
-    end: int
-    lowest: float
-    highest: float
-    ratio: float
-    volume_ratio: float | None
+    `span` are its first and last date, needed where the rows are cut to a part of them.
+    """
 
-    @property
-    def is_unchanged(self) -> bool:
-        """Whether the factor can be 1."""
-        return self.lowest <= 1 <= self.highest
+    ticker: str
+    file_sha256: str
+    fetched_ts: datetime
+    source_name: str
+    span: Span
+    bars: pl.DataFrame
 
 
-def judge(
-    history: pl.DataFrame, download: pl.DataFrame, *, ticker: str, file_sha256: str, fetched_ts: datetime,
-    span: _Span | None = None, known_span: _Span | None = None,
-) -> pl.DataFrame:
-    """Rows of silver.price_restatements for one download of `ticker`.
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a person decided about a file: `accept`, `drop`, or `judge` (leave it to the rule again)."""
 
-    `history` are the bars accepted before it, one per session, `download` the rows of the file; both need session_date
-    and the five numbers of a bar. Incomplete and impossible rows are left out of the comparison. The verdict is
+    decision: str
+    decided_ts: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What speaks for a ticker before a download: one bar per session, and what is remembered about some of them.
+
+    `disputed` are statements of the newest download that did not prevail, at the present price level: said again by a
+    later download, they do. `unfinished` are sessions whose bar was the last one of the file that said it.
+    """
+
+    bars: pl.DataFrame
+    span: Span | None = None
+    first_source: str = ""
+    first_sha256: str = ""
+    disputed: Mapping[date, Numbers] = field(default_factory=dict)
+    unfinished: frozenset[date] = frozenset()
+
+
+NOTHING = Known(bars=pl.DataFrame(schema={"session_date": pl.Date, **dict.fromkeys(BAR_COLUMNS, pl.Float64)}))
+
+
+def judge(known: Known, download: Download, decision: Decision | None = None) -> pl.DataFrame:
+    """Rows of silver.price_restatements for one download.
+
+    Incomplete and impossible rows are left out of the comparison. The verdict is
 
     - `first`: nothing was known;
-    - `consistent`: every common bar is equal within the vendor's rounding;
-    - `restated`: the ratio is a staircase; one row per step, with the step's own count of sessions;
+    - `consistent`: common bars are equal within the vendor's rounding;
+    - `restated`: the ratio is a staircase of splits and dividends; one row per step;
+    - `accepted`: a person decided that the file speaks as it is;
     - `partial`: as restated, but the file lacks known sessions, so two price levels would be mixed; it changes nothing
       and waits for the whole history;
-    - `rejected`: anything else, also a file without a possible bar or a common session; it changes nothing.
+    - `older`: the file was made before what is known; it changes nothing;
+    - `rejected`: anything else, also a file without a possible bar or a common session; it changes nothing;
+    - `dropped`: a person decided that it takes no part.
 
-    `span` and `known_span` are first and last date of the file and of all accepted files, needed where the rows are cut
-    to a part of them; by default they are those of the rows.
+    Of an accepted download, `carried_dates` are sessions for which the value known before stands, times the step's
+    ratio: its own bar is in dispute, or missing from a restated file. `corrected_dates` are those whose changed bar is
+    believed though no adjustment explains it: the last known bar was not finished, or an earlier download said the same.
 
     `recompute_from_date` is the earliest session up to the last known one whose bar this download changes by a single
-    bit or inserts, whatever the verdict; null when there is none. `kind` looks at the step over the boundary: `split`
-    when it is further than 0.2 from 1 and within 1 % of n:m with m up to 4 while volume moves inversely, else
-    `dividend`.
+    bit or inserts; null when there is none.
     """
-    known = history.filter(is_possible()).select("session_date", *BAR_COLUMNS).sort("session_date")
-    stated = download.filter(is_possible()).select("session_date", *BAR_COLUMNS).sort("session_date")
-    if known_span is None and known.height:
-        known_span = (known["session_date"][0], known["session_date"][-1])
-    rows = _judge(ticker, known, stated, span, known_span)
-    return conform(
-        pl.DataFrame(rows, schema_overrides=polars_schema(PRICE_RESTATEMENTS), infer_schema_length=None).with_columns(
-            ticker=pl.lit(ticker), file_sha256=pl.lit(file_sha256), fetched_ts=pl.lit(fetched_ts),
-        ),
-        PRICE_RESTATEMENTS,
-    )
+    rows = _decided(known, download, decision) or _judged(known, download)
+    frame = pl.DataFrame(rows, schema_overrides=polars_schema(PRICE_RESTATEMENTS), infer_schema_length=None)
+    return conform(frame.with_columns(
+        ticker=pl.lit(download.ticker), file_sha256=pl.lit(download.file_sha256),
+        fetched_ts=pl.lit(download.fetched_ts), source_name=pl.lit(download.source_name),
+        rule_version=pl.lit(limits.RULE_VERSION),
+        decided_ts=pl.lit(None if decision is None else decision.decided_ts, pl.Datetime("us", "UTC")),
+    ), PRICE_RESTATEMENTS)
 
 
 def judge_all(
     downloads: pl.DataFrame, verdicts_so_far: pl.DataFrame, sessions: Sequence[date] | None = None,
-    ledger: pl.DataFrame | None = None,
+    ledger: pl.DataFrame | None = None, decisions: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """All verdicts of one ticker, each download judged against the accepted ones before it.
 
-    Downloads are taken in the order (fetched_ts, file_sha256). A verdict of `verdicts_so_far` is kept as long as every
-    download before it has one; from the first new download on all are judged again, so a download that arrives late
-    with an early time gives the same verdicts as one that arrived in time. A withdrawn download is forgotten by
-    starting again from no verdicts.
+    Downloads are taken in the order (fetched_ts, file_sha256). Verdicts of `verdicts_so_far` are kept as far as they are
+    those of the first downloads, given by the present rule and under the present decisions; from the first other
+    download on all are judged (again). So a download that arrives late with an early time, a download that was withdrawn
+    and a decision give the verdicts that they would have given from the beginning.
 
     `downloads` are the ticker's bronze.stooq_prices rows: all of them, or those of the dates that the downloads to be
     judged span, together with `ledger`, the ticker's bronze.stooq_downloads rows, which tell what lies outside. Rows on
-    dates outside `sessions`, when given, take no part. Raises `ValueError` for more than one ticker.
+    dates outside `sessions`, when given, take no part. `decisions` are the ticker's silver.price_decisions rows. Raises
+    `ValueError` for more than one ticker.
     """
     tickers = downloads["ticker"].unique().sort().to_list()
     if len(tickers) > 1:
         raise ValueError(f"downloads of {', '.join(tickers)}: give one ticker at a time")
     usable = downloads if sessions is None else downloads.filter(pl.col("session_date").is_in(list(sessions)))
-    bars_by_file = {key[0]: rows for key, rows in usable.partition_by("file_sha256", as_dict=True).items()}
+    possible = usable.filter(is_possible()).select("file_sha256", "session_date", *BAR_COLUMNS).sort("session_date")
+    bars_by_file = {key[0]: rows.drop("file_sha256")
+                    for key, rows in possible.partition_by("file_sha256", as_dict=True).items()}
     rows_by_file = {key[0]: rows for key, rows in verdicts_so_far.partition_by("file_sha256", as_dict=True).items()}
-    history = empty = downloads.head(0).select("session_date", *BAR_COLUMNS)
-    known_span: _Span | None = None
-    verdicts = [conform(verdicts_so_far.head(0), PRICE_RESTATEMENTS)]
-    is_kept = True
-    for fetched_ts, file_sha256, span in _files(downloads if ledger is None else ledger):
-        bars = bars_by_file.get(file_sha256, empty).select("session_date", *BAR_COLUMNS)
-        is_kept = is_kept and file_sha256 in rows_by_file
-        verdict = conform(rows_by_file[file_sha256], PRICE_RESTATEMENTS) if is_kept else judge(
-            history, bars, ticker=tickers[0], file_sha256=file_sha256, fetched_ts=fetched_ts, span=span,
-            known_span=known_span)
-        verdicts.append(verdict.sort("segment_number"))
-        if verdict["verdict"][0] in ACCEPTED_VERDICTS:
-            history = pl.concat([history, bars.filter(is_possible())]).unique(
-                "session_date", keep="last", maintain_order=True)
-            known_span = span if known_span is None else (min(known_span[0], span[0]), max(known_span[1], span[1]))
+    named = files_of(downloads if ledger is None else ledger)
+    by_file = standing_decisions(decisions)
+    kept_count = kept(named, verdicts_so_far, by_file)
+    known, verdicts = NOTHING, [conform(verdicts_so_far.head(0), PRICE_RESTATEMENTS)]
+    for number, (fetched_ts, file_sha256, source_name, span) in enumerate(named):
+        download = Download(
+            ticker=tickers[0] if tickers else "", file_sha256=file_sha256, fetched_ts=fetched_ts, source_name=source_name,
+            span=span, bars=bars_by_file.get(file_sha256, NOTHING.bars))
+        if number < kept_count:
+            verdict = conform(rows_by_file[file_sha256], PRICE_RESTATEMENTS)
+        else:
+            verdict = judge(known, download, by_file.get(file_sha256))
+        verdict = verdict.sort("segment_number")
+        verdicts.append(verdict)
+        known = learnt(known, download, verdict)
     return pl.concat(verdicts)
 
 
-def _files(rows: pl.DataFrame) -> list[tuple[datetime, str, _Span]]:
-    """(fetched_ts, file_sha256, first and last date) of each file with rows, in the order in which files are judged.
+File = tuple[datetime, str, str, Span]
 
-    `rows` are rows of bronze.stooq_prices or of bronze.stooq_downloads.
+
+def files_of(rows: pl.DataFrame) -> list[File]:
+    """(fetched_ts, file_sha256, name, first and last date) of each file with rows, in the order in which files are judged.
+
+    `rows` are one ticker's rows of bronze.stooq_prices or of bronze.stooq_downloads.
     """
     first, last = (("first_session_date", "last_session_date") if "first_session_date" in rows.columns
                    else ("session_date", "session_date"))
+    name = "source_name" if "source_name" in rows.columns else "file_sha256"
     files = rows.group_by("file_sha256").agg(
-        pl.col("fetched_ts").min(), first=pl.col(first).min(), last=pl.col(last).max()).drop_nulls("first")
-    return [(fetched_ts, file_sha256, (begin, end)) for fetched_ts, file_sha256, begin, end in
-            files.sort("fetched_ts", "file_sha256").select("fetched_ts", "file_sha256", "first", "last").rows()]
+        pl.col("fetched_ts").min(), name=pl.col(name).first(), first=pl.col(first).min(), last=pl.col(last).max(),
+    ).drop_nulls("first").sort("fetched_ts", "file_sha256")
+    return [(fetched_ts, file_sha256, name, (begin, end)) for fetched_ts, file_sha256, name, begin, end in
+            files.select("fetched_ts", "file_sha256", "name", "first", "last").rows()]
 
 
-def _judge(ticker: str, known: pl.DataFrame, stated: pl.DataFrame, span: _Span | None, known_span: _Span | None,
-           ) -> list[dict[str, object]]:
-    """The verdict as values of the contract's columns, without those that name the download."""
+def standing_decisions(decisions: pl.DataFrame | None) -> dict[str, Decision]:
+    """The last decision about each file of a ticker, by its hash."""
+    if decisions is None:
+        return {}
+    newest = decisions.sort("decided_ts", "decision").select("file_sha256", "decision", "decided_ts").rows()
+    return {file_sha256: Decision(decision=decision, decided_ts=decided_ts) for file_sha256, decision, decided_ts in newest}
+
+
+def kept(files: Sequence[File], verdicts: pl.DataFrame, decisions: Mapping[str, Decision]) -> int:
+    """How many files, from the first on, have the verdict that the present rule and decisions give them."""
+    judged = verdicts.filter(pl.col("segment_number") == 0).sort("fetched_ts", "file_sha256").select(
+        "fetched_ts", "file_sha256", "rule_version", "decided_ts").rows()
+    count = 0
+    for (fetched_ts, file_sha256, _, _), verdict in zip(files, judged, strict=False):
+        decision = decisions.get(file_sha256)
+        if verdict != (fetched_ts, file_sha256, limits.RULE_VERSION, decision.decided_ts if decision else None):
+            break
+        count += 1
+    return count
+
+
+def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
+    """What is known once the download has its verdict."""
+    if verdict["verdict"][0] not in ACCEPTED_VERDICTS:
+        return known
+    steps = verdict.select("segment_start_date", "boundary_date", "ratio", "volume_ratio", "carried_dates",
+                           "corrected_dates").rows(named=True)
+    left_aside = {date.fromisoformat(day) for step in steps for day in step["carried_dates"] or ()}
+    corrected = {date.fromisoformat(day) for step in steps for day in step["corrected_dates"] or ()}
+    spoken = download.bars.filter(~pl.col("session_date").is_in(list(left_aside)))
+    standing = known.bars.join(spoken, on="session_date", how="anti")
+    by_date = {row[0]: row[1:] for row in standing.filter(pl.col("session_date").is_in(list(left_aside))).rows()}
+    moved = [(day, *carried(by_date[day], *_factors(steps, day))) for day in sorted(left_aside & by_date.keys())]
+    carried_rows = pl.DataFrame(moved, schema=known.bars.schema, orient="row")
+    bars = pl.concat([standing.join(carried_rows, on="session_date", how="anti"), carried_rows, spoken]).sort("session_date")
+    span = download.span if known.span is None else (
+        min(known.span[0], download.span[0]), max(known.span[1], download.span[1]))
+    said = set(spoken["session_date"])
+    is_newest = known.span is None or download.span[1] >= known.span[1]
+    disputed = {day: carried(numbers, *_factors(steps, day)) for day, numbers in known.disputed.items()
+                if day not in corrected and (day in left_aside or day not in said)}
+    if is_newest:
+        stated = download.bars.filter(pl.col("session_date").is_in(list(left_aside)))
+        disputed |= {row[0]: row[1:] for row in stated.rows()}
+    return replace(
+        known if known.span else replace(known, first_source=download.source_name, first_sha256=download.file_sha256),
+        bars=bars, span=span, disputed=disputed,
+        unfinished=frozenset((known.unfinished - said) | ({download.span[1]} & said)))
+
+
+def _factors(steps: Sequence[Mapping[str, object]], day: date) -> tuple[float, float | None]:
+    """The factors of price and volume that a verdict's steps give a session."""
+    ratio, volume_ratio = 1.0, 1.0
+    for step in steps:
+        if step["boundary_date"] is None or day < step["boundary_date"]:  # type: ignore[operator]
+            return step["ratio"] if step["ratio"] is not None else 1.0, step["volume_ratio"]  # type: ignore[return-value]
+    return ratio, volume_ratio
+
+
+def _decided(known: Known, download: Download, decision: Decision | None) -> list[dict[str, object]] | None:
+    """The verdict that a person gave; None where the rule is to judge."""
+    if decision is not None and decision.decision == "drop":
+        return [_row("dropped", f"{download.source_name} was dropped by a person; to leave it to the rule again: "
+                                f"{_command('judge', download.source_name, download)}")]
+    if decision is None or decision.decision != "accept" or known.span is None or download.bars.is_empty():
+        return None
+    common = _common(known, download)
+    ratio = None if common.is_empty() else float(np.median((common["close_usd_new"] / common["close_usd"]).to_numpy()))
+    return [_row("accepted", f"{download.source_name} was accepted as it is by a person", ratio=ratio,
+                 segment_start_date=common["session_date"].min() or download.span[0],
+                 recompute_from_date=_first_change(known, download, common, {}), compared_count=common.height)]
+
+
+def _judged(known: Known, download: Download) -> list[dict[str, object]]:
+    """The rule's verdict as values of the contract's columns, without those that name the download."""
+    name, ticker, stated = download.source_name, download.ticker, download.bars
     if stated.is_empty():
-        return [_row("rejected", f"{ticker}: the file has no complete, possible bar on a session; download it again")]
-    if known_span is None:
+        return [_row("rejected", f"{name}: no complete, possible bar of {ticker} on a session; download it again")]
+    if known.span is None:
         return [_row("first", f"first download of {ticker}: {stated.height} bars, {stated['session_date'][0]} to "
                               f"{stated['session_date'][-1]}")]
-    common = known.join(stated, on="session_date", suffix="_new", maintain_order="left")
+    common = _common(known, download)
     if common.is_empty():
-        return [_row("rejected", f"{ticker}: no session in common with the known prices, {known_span[0]} to "
-                                 f"{known_span[1]}, so nothing can be compared; download from an earlier date")]
-    dates = common["session_date"].to_list()
-    lowest, highest = _factor_intervals(common)
-    if (disagreeing := np.flatnonzero(lowest > highest)).size:
-        return [_row("rejected", f"{ticker}: on {dates[disagreeing[0]]} and {disagreeing.size - 1} more sessions open, "
-                                 f"high, low and close changed by different factors; {_WITHDRAW}",
+        return [_row("rejected", f"{name}: no session in common with the known prices of {ticker}, {known.span[0]} to "
+                                 f"{known.span[1]}, so nothing can be compared; download from an earlier date")]
+    is_newer = download.span[1] > known.span[1]
+    found = explain(common, years_after=max(0, (download.span[1] - known.span[1]).days) / 365.25)
+    if found is not None and _moved_too_far(found, common):
+        found = None
+    if not is_newer and (found is None or found.segments[0].ratio > 1) and (factor := _older_by(common)) is not None:
+        return [_row("older", f"{name} was made before what is known of {ticker}: its prices are {factor:.6g} times the "
+                              "known ones, without a later session; it is not used and nothing need be done",
                      compared_count=common.height)]
-    changed_from = _first_change(known, stated, common, known_span[1])
-    if bool(np.all((lowest <= 1) & (highest >= 1))):
-        note = "" if changed_from is None else f"; bars from {changed_from} on are new or differ in volume or digits"
-        return [_row("consistent", f"{common.height} common sessions agree within the vendor's rounding{note}",
-                     ratio=_median(_close_ratios(common)), volume_ratio=_median(_volume_ratios(common)),
-                     segment_start_date=dates[0], recompute_from_date=changed_from, compared_count=common.height)]
-    segments = _segments(lowest, highest, common)
-    if (unproven := _unproven(segments)) is not None:
-        return [_row("rejected", f"{ticker}: closes are {unproven.ratio:.6g} times the known ones for only "
-                                 f"{unproven.end - unproven.begin} session(s) from {dates[unproven.begin]} on, which "
-                                 f"no split or dividend explains; {_WITHDRAW}", compared_count=common.height)]
-    if (lacking := _lacking(known, stated, span, known_span)) is not None:
-        return [_row("partial", f"{ticker}: the file restates prices (first factor {segments[0].ratio:.6g}) but lacks "
-                                 f"{lacking}, which would stay on the old price level; download the whole history",
+    if found is None:
+        return [_row("rejected", f"{name}: {_wrong(common, ticker)}; {_remedy(known, download)}",
                      compared_count=common.height)]
-    return [_restated_row(number, segments, dates, changed_from) for number in range(len(segments))]
+    missing = [] if len(found.segments) == 1 and found.segments[0].is_unchanged else _missing(known, download)
+    if missing is None or len(missing) + len(found.disputed) > allowed(common.height):
+        return [_row("partial", f"{name}: it restates prices of {ticker} (first factor {found.segments[0].ratio:.6g}) but "
+                                f"holds {stated.height} bars from {download.span[0]} to {download.span[1]} of "
+                                f"{known.span[0]} to {known.span[1]}; the rest would stay on the old price level. "
+                                f"Download the whole history of {ticker} and drop it",
+                     compared_count=common.height)]
+    return _accepted(known, download, common, found, missing)
 
 
-def _lacking(known: pl.DataFrame, stated: pl.DataFrame, span: _Span | None, known_span: _Span) -> str | None:
-    """Which known sessions a download does not hold, in words; None when it holds all."""
-    if span is not None and (span[0] > known_span[0] or span[1] < known_span[1]):
-        return f"known sessions: it holds {span[0]} to {span[1]} of {known_span[0]} to {known_span[1]}"
-    missing = known.join(stated, on="session_date", how="anti", maintain_order="left")["session_date"]
-    return f"{missing.len()} known session(s), first {missing[0]}" if missing.len() else None
+def _accepted(known: Known, download: Download, common: pl.DataFrame, found: Explanation, missing: list[date],
+              ) -> list[dict[str, object]]:
+    """One row per step of a staircase; one row for unchanged prices."""
+    dates: list[date] = common["session_date"].to_list()
+    bounds = [dates[segment.begin] for segment in found.segments[1:]]
+    corrected = {dates[position] for position in found.disputed if _is_believed(known, download, common, found, position)}
+    left_aside = {dates[position] for position in found.disputed} - corrected | set(missing)
+    factors = {day: next((segment for segment, bound in zip(found.segments, bounds, strict=False) if day < bound),
+                         found.segments[-1]) for day in left_aside | corrected}
+    changed_from = _first_change(
+        known, download, common, {day: (factors[day].ratio, factors[day].volume_ratio) for day in left_aside})
+    is_consistent = len(found.segments) == 1 and found.segments[0].is_unchanged
+    rows = []
+    for number, segment in enumerate(found.segments):
+        following = found.segments[number + 1] if number + 1 < len(found.segments) else None
+        own = {day for day, other in factors.items() if other is segment}
+        aside, believed = sorted(own & left_aside), sorted(own & corrected)
+        rows.append(_row(
+            "consistent" if is_consistent else "restated",
+            "; ".join(_said(segment, following, dates, is_consistent=is_consistent, changed_from=changed_from,
+                            aside=aside, believed=believed)),
+            segment_number=number, kind=kind_of(segment, following), ratio=segment.ratio,
+            volume_ratio=segment.volume_ratio, segment_start_date=dates[segment.begin],
+            boundary_date=None if following is None else dates[following.begin], recompute_from_date=changed_from,
+            compared_count=segment.end - segment.begin, carried_dates=[str(day) for day in aside] or None,
+            corrected_dates=[str(day) for day in believed] or None))
+    return rows
+
+
+def _said(segment: Segment, following: Segment | None, dates: list[date], *, is_consistent: bool,
+          changed_from: date | None, aside: list[date], believed: list[date]) -> list[str]:
+    """The verdict of one step in words."""
+    if is_consistent:
+        said = [f"{segment.end - segment.begin} common sessions agree within the vendor's rounding"]
+        said += [f"bars from {changed_from} on are new or differ in volume or digits"] if changed_from else []
+    else:
+        until = "on" if following is None else f"until before {dates[following.begin]}"
+        what = "unchanged" if segment.is_unchanged else f"multiplied by {segment.ratio:.6g}"
+        said = [f"prices from {dates[segment.begin]} {until} {what}"]
+    if aside:
+        said.append(f"on {_listed(aside)} the value known before stands until a later download says the same")
+    if believed:
+        said.append(f"on {_listed(believed)} the bar was corrected")
+    return said
+
+
+def _listed(days: Sequence[date]) -> str:
+    return ", ".join(str(day) for day in days[:5]) + (f" and {len(days) - 5} more" if len(days) > 5 else "")
+
+
+def _is_believed(known: Known, download: Download, common: pl.DataFrame, found: Explanation, position: int) -> bool:
+    """Whether a bar in dispute is believed: the known one was not finished, or an earlier download said the same."""
+    if download.span[1] < (known.span or download.span)[1]:
+        return False
+    row, day = common.row(position, named=True), common["session_date"][position]
+    segment = next(each for each in found.segments if position < each.end)
+    stated = np.array([[row[f"{name}_new"] for name in PRICES]])
+    if day in known.disputed:
+        before = np.array([known.disputed[day][:4]])
+        lowest, highest = factor_intervals(before, stated, limits.TOLERANCE_UNITS)
+        if max(lowest[0], segment.lowest) <= min(highest[0], segment.highest):
+            return True
+    return day in known.unfinished and _finishes(np.array([row[name] for name in PRICES]), stated[0], segment,
+                                                 row["volume_shares"], row["volume_shares_new"])
+
+
+def _finishes(known: np.ndarray, stated: np.ndarray, segment: Segment, volume: float, stated_volume: float) -> bool:
+    """Whether the stated bar is the known one after more trading: same open, a range as wide or wider, more volume."""
+    lowest, highest = factor_intervals(known[None, :1], stated[None, :1], limits.TOLERANCE_UNITS)
+    same_open = max(lowest[0], segment.lowest) <= min(highest[0], segment.highest)
+    level, slack = known * segment.ratio, 1e-5
+    wider = stated[1] >= level[1] * (1 - slack) and stated[2] <= level[2] * (1 + slack)
+    return bool(same_open and wider and stated_volume > volume * (segment.volume_ratio or 1.0))
+
+
+def _moved_too_far(found: Explanation, common: pl.DataFrame) -> bool:
+    """Whether the newest common bar is in dispute by more than a session's end moves it: what follows has no footing."""
+    newest = common.height - 1
+    if newest not in found.disputed:
+        return False
+    ratio = common["close_usd_new"][newest] / common["close_usd"][newest] / found.segments[-1].ratio
+    return not 1 - limits.UNFINISHED_MOVE <= ratio <= 1 + limits.UNFINISHED_MOVE
+
+
+def _older_by(common: pl.DataFrame) -> float | None:
+    """The first factor of a file that the known prices restate; None when they do not."""
+    swapped = common.rename({name: f"{name}_new" for name in BAR_COLUMNS} | {f"{name}_new": name for name in BAR_COLUMNS})
+    found = explain(swapped, years_after=0.0)
+    return None if found is None or found.segments[0].is_unchanged else 1 / found.segments[0].ratio
+
+
+def _missing(known: Known, download: Download) -> list[date] | None:
+    """Known sessions within the file's dates that it lacks; None when its dates do not span the known ones."""
+    if known.span is not None and (download.span[0] > known.span[0] or download.span[1] < known.span[1]):
+        return None
+    missing: list[date] = _within(known, download).join(
+        download.bars, on="session_date", how="anti")["session_date"].to_list()
+    return missing
+
+
+def _common(known: Known, download: Download) -> pl.DataFrame:
+    """Sessions that both have, in order; the download's columns have the suffix `_new`."""
+    return known.bars.join(download.bars, on="session_date", suffix="_new").sort("session_date")
+
+
+def _within(known: Known, download: Download) -> pl.DataFrame:
+    """Known bars on the file's dates: what lies outside may not have been read."""
+    return known.bars.filter(pl.col("session_date").is_between(*download.span))
+
+
+def _wrong(common: pl.DataFrame, ticker: str) -> str:
+    """What speaks against a file, in words: how many bars fit its usual factor, and where the first one does not."""
+    known, stated = common.select(PRICES).to_numpy(), common.select(f"{name}_new" for name in PRICES).to_numpy()
+    lowest, highest = factor_intervals(known, stated, limits.TOLERANCE_UNITS)
+    usual = float(np.median(stated[:, 3] / known[:, 3]))
+    beside = np.flatnonzero((lowest > usual) | (highest < usual))
+    if not beside.size:
+        return f"prices of {ticker} are {usual:.6g} times the known ones, which no split or dividend explains"
+    first = int(beside[0])
+    return (f"on {common['session_date'][first]} and {beside.size - 1} more of {common.height} common sessions prices of "
+            f"{ticker} changed in a way that no split or dividend explains (close {known[first, 3]:.6g} became "
+            f"{stated[first, 3]:.6g}, elsewhere times {usual:.6g})")
+
+
+def _remedy(known: Known, download: Download) -> str:
+    """What a person can do about a rejected file, as commands."""
+    return (f"a good later download is taken by itself: download the whole history of {download.ticker} again and drop it. "
+            f"To use this file as it is: {_command('accept', download.source_name, download)}. If the earlier prices are "
+            f"the wrong ones ({known.first_source}): "
+            f"finlake prices drop {known.first_sha256[:12]} --ticker {download.ticker} --reason \"why\"")
+
+
+def _command(verb: str, name: str, download: Download) -> str:
+    return f"finlake prices {verb} {download.file_sha256[:12]} --ticker {download.ticker} --reason \"why\""
 
 
 def _row(verdict: str, message: str, **values: object) -> dict[str, object]:
@@ -199,106 +416,19 @@ def _row(verdict: str, message: str, **values: object) -> dict[str, object]:
     return {
         "segment_number": 0, "verdict": verdict, "kind": None, "ratio": None, "volume_ratio": None,
         "segment_start_date": None, "boundary_date": None, "recompute_from_date": None, "compared_count": 0,
-        "message": message,
+        "carried_dates": None, "corrected_dates": None, "message": message,
     } | values
 
 
-def _restated_row(number: int, segments: list[_Segment], dates: list[date], changed_from: date | None,
-                  ) -> dict[str, object]:
-    """The row of step `number` of a restatement."""
-    segment = segments[number]
-    following = segments[number + 1] if number + 1 < len(segments) else None
-    boundary = None if following is None else dates[following.begin]
-    span = f"from {dates[segment.begin]} " + ("on" if boundary is None else f"until before {boundary}")
-    what = "unchanged" if segment.is_unchanged else f"multiplied by {segment.ratio:.6g}"
-    return _row(
-        "restated", f"prices {span} {what}",
-        segment_number=number, kind=_kind(segment, following), ratio=segment.ratio, volume_ratio=segment.volume_ratio,
-        segment_start_date=dates[segment.begin], boundary_date=boundary, recompute_from_date=changed_from,
-        compared_count=segment.end - segment.begin,
-    )
+def _first_change(known: Known, download: Download, common: pl.DataFrame,
+                  aside: Mapping[date, tuple[float, float | None]]) -> date | None:
+    """Earliest session up to the last known one whose bar the download changes or inserts; None when there is none.
 
-
-def _factor_intervals(common: pl.DataFrame) -> tuple[Floats, Floats]:
-    """Lowest and highest factor that all four prices of each bar allow; lowest > highest when they disagree."""
-    lowest, highest = np.zeros(common.height), np.full(common.height, np.inf)
-    for name in _PRICES:
-        old, new = common[name].to_numpy(), common[f"{name}_new"].to_numpy()
-        old_unit, new_unit = resolution(old), resolution(new)
-        # The hair's breadth keeps bounds that meet exactly from missing each other in floating point.
-        lowest = np.maximum(lowest, (new - new_unit) / (old + old_unit) * (1 - 1e-12))
-        highest = np.minimum(highest, (new + new_unit) / (old - old_unit) * (1 + 1e-12))
-    return lowest, highest
-
-
-def _segments(lowest: Floats, highest: Floats, common: pl.DataFrame) -> list[_Segment]:
-    """Longest runs of common sessions, from the first on, that one factor explains."""
-    runs: list[tuple[int, float, float]] = []
-    for position, (lower, upper) in enumerate(zip(lowest.tolist(), highest.tolist(), strict=True)):
-        if runs:
-            begin, run_lower, run_upper = runs[-1]
-            if max(run_lower, lower) <= min(run_upper, upper):
-                runs[-1] = (begin, max(run_lower, lower), min(run_upper, upper))
-                continue
-        runs.append((position, lower, upper))
-    close_ratios, volume_ratios = _close_ratios(common), _volume_ratios(common)
-    ends = [begin for begin, _, _ in runs[1:]] + [common.height]
-    return [
-        _Segment(begin=begin, end=end, lowest=lower, highest=upper, ratio=float(np.median(close_ratios[begin:end])),
-                 volume_ratio=_median(volume_ratios[begin:end]))
-        for (begin, lower, upper), end in zip(runs, ends, strict=True)
-    ]
-
-
-def _close_ratios(common: pl.DataFrame) -> Floats:
-    """New / known close of each common session."""
-    ratios: Floats = (common["close_usd_new"] / common["close_usd"]).to_numpy()
-    return ratios
-
-
-def _volume_ratios(common: pl.DataFrame) -> Floats:
-    """New / known volume of each common session; NaN unless both are positive."""
-    old, new = common["volume_shares"].to_numpy(), common["volume_shares_new"].to_numpy()
-    ratios = np.full(common.height, np.nan)
-    np.divide(new, old, out=ratios, where=(old > 0) & (new > 0))
-    return ratios
-
-
-def _median(values: Floats) -> float | None:
-    """Median of the defined values; None when there is none."""
-    defined = values[~np.isnan(values)]
-    return float(np.median(defined)) if defined.size else None
-
-
-def _unproven(segments: list[_Segment]) -> _Segment | None:
-    """The first step too short to be believed, see `MIN_SEGMENT_SESSIONS`; None when all are proven."""
-    for number, segment in enumerate(segments):
-        if segment.end - segment.begin >= MIN_SEGMENT_SESSIONS:
-            continue
-        rises = number > 0 and segments[number - 1].ratio < segment.ratio
-        goes_on = segment.ratio < segments[number + 1].ratio if number + 1 < len(segments) else segment.lowest <= 1
-        if not (rises and goes_on):
-            return segment
-    return None
-
-
-def _kind(segment: _Segment, following: _Segment | None) -> str | None:
-    """What the vendor applied at the segment's end, by the step over it; None where nothing was applied."""
-    if following is None and segment.is_unchanged:
-        return None
-    ratio_after, volume_after = (1.0, 1.0) if following is None else (following.ratio, following.volume_ratio)
-    step = segment.ratio / ratio_after
-    if abs(step - 1) <= _SPLIT_DISTANCE or segment.volume_ratio is None or volume_after is None:
-        return "dividend"
-    multiples = max(step, 1 / step) * _SPLIT_DENOMINATORS
-    is_whole = bool(np.any(np.abs(multiples / np.rint(multiples) - 1) <= _SPLIT_TOLERANCE))
-    is_inverse = abs(segment.volume_ratio / volume_after * step - 1) <= _VOLUME_TOLERANCE
-    return "split" if is_whole and is_inverse else "dividend"
-
-
-def _first_change(known: pl.DataFrame, stated: pl.DataFrame, common: pl.DataFrame, last_known: date) -> date | None:
-    """Earliest session up to the last known one whose bar `stated` changes or inserts; None when there is none."""
-    changed = common.filter(pl.any_horizontal(pl.col(name) != pl.col(f"{name}_new") for name in BAR_COLUMNS))
-    inserted = stated.join(known, on="session_date", how="anti").filter(pl.col("session_date") < last_known)
-    earliest: date | None = pl.concat([changed["session_date"], inserted["session_date"]]).min()  # type: ignore[assignment]
-    return earliest
+    A bar in dispute counts as changed: it is flagged. `aside` are the sessions for which the known value stands, with the
+    factors that move it.
+    """
+    changed = common.filter(pl.any_horizontal(pl.col(name) != pl.col(f"{name}_new") for name in BAR_COLUMNS))["session_date"]
+    inserted = download.bars.join(known.bars, on="session_date", how="anti")["session_date"]
+    earlier = [day for day in inserted if known.span is not None and day < known.span[1]]
+    moved = [day for day, (ratio, _) in aside.items() if ratio != 1]
+    return min([*changed, *earlier, *moved], default=None)

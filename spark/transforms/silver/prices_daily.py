@@ -13,6 +13,10 @@ from spark.transforms.polars_schema import conform
 from spark.transforms.silver.vendor_rounding import agree
 
 _REASONS = {"volume_not_negative": "negative_volume"}
+_BAR = ["ticker", "session_date"]
+_VERSION = ["ticker", "file_sha256", "session_date"]
+_DISPUTED = ("the bar differs from the known one in a way that no split or dividend explains, so the known value stands; if a "
+             "later download says the same, it is believed")
 _REMEDY = "wait for a corrected download, or correct the dropped file"
 
 
@@ -26,25 +30,84 @@ def is_possible() -> pl.Expr:
     return is_complete() & reduce(and_, (pl.sql_expr(check.predicate) for check in PRICE_CHECKS))
 
 
+def carried(numbers: Sequence[float], ratio: float, volume_ratio: float | None) -> tuple[float, float, float, float, float]:
+    """The five numbers of a bar moved to another price level: prices to six significant digits, volume to four decimals.
+
+    A factor of exactly 1 changes no bit, of volume neither.
+    """
+    opened, high, low, close, volume = numbers
+    if ratio == 1:
+        return opened, high, low, close, volume
+    opened, high, low, close = (float(f"{price * ratio:.6g}") for price in (opened, high, low, close))
+    return opened, high, low, close, round(volume * (volume_ratio or 1.0), 4)
+
+
+def exceptions(verdicts: pl.DataFrame) -> pl.DataFrame:
+    """The sessions of accepted downloads that do not simply speak: (ticker, file_sha256, session_date) and how.
+
+    `verdicts` are silver.price_restatements rows. `is_carried` with `ratio` and `volume_ratio`: the value known before
+    stands, times them; `is_corrected`: the file's own bar is believed though it contradicts what was known.
+    """
+    accepted = verdicts.filter(pl.col("verdict").is_in(ACCEPTED_VERDICTS))
+    parts = [
+        accepted.select(
+            "ticker", "file_sha256", "fetched_ts", "ratio", "volume_ratio", session_date=pl.col(name),
+            is_carried=pl.lit(name == "carried_dates"),
+        ).explode("session_date").drop_nulls("session_date")
+        for name in ("carried_dates", "corrected_dates")
+    ]
+    return pl.concat(parts).with_columns(pl.col("session_date").cast(pl.String).str.to_date())
+
+
 def choose(
-    downloads: pl.DataFrame, verdicts: pl.DataFrame, sessions: Sequence[date],
+    downloads: pl.DataFrame, verdicts: pl.DataFrame, sessions: Sequence[date], excepted: pl.DataFrame | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The bars of a window and the rows that cannot be one: (silver.prices_daily rows, silver.quarantine rows).
 
     `downloads` are the bronze.stooq_prices rows of the window, of one or many tickers; `verdicts` the
-    silver.price_restatements rows of these tickers; `sessions` the exchange's sessions of the window. Only accepted
-    downloads take part; of their good rows the latest by (fetched_ts, file_sha256) speaks for its ticker and session, so
-    an impossible later row displaces nothing. A bar names the file that first said it so, not a later one that repeats
-    it: a table kept day by day is equal to one built at once.
+    silver.price_restatements rows of these tickers (ticker, file_sha256, verdict); `excepted` their `exceptions`;
+    `sessions` the exchange's sessions of the window. Only accepted downloads take part; of their good rows the latest by
+    (fetched_ts, file_sha256) speaks for its ticker and session, so an impossible later row displaces nothing. A bar names
+    the file that first said it so, not a later one that repeats it: a table kept day by day is equal to one built at once.
 
     Quarantined rows name the file by its hash (bronze.stooq_downloads has its name) and the row by ticker and line.
-    Reasons: incomplete_row, negative_volume, impossible_price, not_a_session. A flat first bar without volume, as
-    vendors set before a listing, is possible and kept.
+    Reasons: incomplete_row, negative_volume, impossible_price, not_a_session, disputed_bar. A flat first bar without
+    volume, as vendors set before a listing, is possible and kept.
     """
     accepted = verdicts.filter(pl.col("verdict").is_in(ACCEPTED_VERDICTS)).select("ticker", "file_sha256").unique()
     judged = downloads.join(accepted, on=["ticker", "file_sha256"], how="semi").with_columns(_fault(sessions))
     good, bad = judged.filter(pl.col("message").is_null()), judged.filter(pl.col("message").is_not_null())
-    return conform(_latest(good), PRICES_DAILY), _quarantined(bad)
+    if excepted is not None and excepted.height:
+        excepted = excepted.filter(pl.col("session_date").is_in(list(sessions)))
+        aside = excepted.filter("is_carried")
+        disputed = good.join(aside, on=_VERSION, how="semi").with_columns(
+            reason=pl.lit("disputed_bar"), message=pl.lit(_DISPUTED))
+        bad = pl.concat([bad, disputed])
+        good = _with_carried(good.join(aside, on=_VERSION, how="anti"), aside)
+        contested = pl.concat([
+            disputed.select(_BAR), excepted.filter(~pl.col("is_carried")).select(_BAR)]).unique()
+    else:
+        contested = good.head(0).select(_BAR)
+    chosen = _latest(good).join(contested.with_columns(is_contested=pl.lit(value=True)), on=_BAR, how="left",
+                                maintain_order="left")
+    return conform(chosen.with_columns(pl.col("is_contested").fill_null(value=False)), PRICES_DAILY), _quarantined(bad)
+
+
+def _with_carried(spoken: pl.DataFrame, aside: pl.DataFrame) -> pl.DataFrame:
+    """The rows that speak, and for each session of `aside` a row with the value known before it, moved to its level."""
+    touched = spoken.join(aside, on=_BAR, how="semi")
+    steps = pl.concat([touched, aside.select(*_VERSION, "fetched_ts", "ratio", "volume_ratio")], how="diagonal").sort(
+        *_BAR, "fetched_ts", "file_sha256")
+    rows: list[dict[str, object]] = []
+    for row in steps.iter_rows(named=True):
+        before = rows[-1] if rows and all(rows[-1][name] == row[name] for name in _BAR) else None
+        if row["close_usd"] is not None:
+            rows.append(row)
+        elif before is not None:
+            numbers = carried([float(str(before[name])) for name in BAR_COLUMNS], row["ratio"] or 1.0, row["volume_ratio"])
+            rows.append(row | dict(zip(BAR_COLUMNS, numbers, strict=True)))
+    moved = pl.DataFrame(rows, schema=steps.schema, orient="row").select(spoken.columns)
+    return pl.concat([spoken.join(aside, on=_BAR, how="anti"), moved])
 
 
 def _fault(sessions: Sequence[date]) -> list[pl.Expr]:
@@ -64,7 +127,7 @@ def _fault(sessions: Sequence[date]) -> list[pl.Expr]:
 def _latest(good: pl.DataFrame) -> pl.DataFrame:
     """One row per ticker and session: the latest version as first said, flagged when an earlier one had another close."""
     versions = good.sort("ticker", "session_date", "fetched_ts", "file_sha256")
-    bar = ["ticker", "session_date"]
+    bar = _BAR
     latest_close = versions.select(pl.col("close_usd").last().over(bar)).to_series().to_numpy()
     differs = ~agree(versions["close_usd"].to_numpy(), latest_close)
     is_latest = pl.all_horizontal(pl.col(name) == pl.col(name).last().over(bar) for name in BAR_COLUMNS)

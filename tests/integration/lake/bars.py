@@ -24,7 +24,7 @@ def bar(ticker: str, day: date, close_usd: float) -> dict[str, object]:
     return {
         "ticker": ticker, "session_date": day,
         "open_usd": close_usd, "high_usd": close_usd + 1, "low_usd": close_usd - 1, "close_usd": close_usd,
-        "volume_shares": 1000.0, "is_restated": False, "file_sha256": "a" * 64,
+        "volume_shares": 1000.0, "is_restated": False, "is_contested": False, "file_sha256": "a" * 64,
         "fetched_ts": datetime(2018, 3, 28, tzinfo=UTC),
     }
 

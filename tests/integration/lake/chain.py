@@ -114,7 +114,7 @@ class Chain:
         around = self.calendar.sessions(self.calendar.previous(window.start), self.calendar.next(window.end))
         match address:
             case "silver.price_restatements":
-                return {"sessions": list(self.calendar.sessions(date(2000, 1, 3), window.end))}
+                return {"sessions": list(self.calendar.sessions(self.calendar.first_date, self.calendar.last_session))}
             case "silver.prices_daily":
                 return {"sessions": sessions}
             case "silver.completeness":

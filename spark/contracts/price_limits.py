@@ -1,0 +1,69 @@
+"""What a vendor may do to printed prices between two downloads, as numbers: the limits of a verdict, each with its reason.
+
+The model: prices are printed with six significant digits or a fixed number of decimals. A split or a dividend multiplies
+every price *already printed* before its ex-date, back to the first bar, and prints it again, so rounding accumulates.
+Volume moves the other way, at least for splits. Now and then a single bar is corrected, and the last bar of a file made
+before the close is not final.
+"""
+
+RULE_VERSION = 2
+"""Raised whenever the rule of the verdicts changes: verdicts of another version are given anew."""
+
+TOLERANCE_UNITS = 2.0
+"""Printed units of both prices (known unit × factor + new unit) by which a restated price may miss the factor.
+
+One unit covers two roundings. On consecutive downloads of real files residuals reach 1.82 units where one to three
+adjustments lie between them, and every planted fault is still seen at 2 and at 4 units.
+"""
+
+TOLERANCE_UNITS_PER_ADJUSTMENT = 0.5
+"""Added for every further adjustment: each rounds once more, by at most half a unit."""
+
+HIGHEST_TOLERANCE_UNITS = 10.0
+"""However many adjustments lie between: real pairs many years apart reach 8.4 units."""
+
+UNCHANGED_TOLERANCE_UNITS = 0.49
+"""Where nearly all bars are equal to the last digit nothing was printed anew: a bar that is one unit off is a correction."""
+
+UNCHANGED_SHARE = 0.9
+"""Share of bars with four equal prices from which on a file counts as not printed anew."""
+
+ADJUSTMENTS_PER_YEAR = 4
+"""Dividends that are expected in the time between two downloads; monthly payers stay within the units added for these."""
+
+LOWEST_DIVIDEND_FACTOR = 0.6
+"""A dividend takes at most 40 % of a price; larger ones are spin-offs, for which vendors scale volume as for a split."""
+
+LOWEST_YEARLY_FACTOR = 0.9
+"""Ordinary dividends of a whole year take at most 10 %: what the time between two downloads adds to one special dividend."""
+
+LARGE_STEP = 0.2
+"""A step further from 1 needs proof: inverse volume, or a jump in the known prices at its ex-date that it takes away."""
+
+SPLIT_TOLERANCE = 0.01
+"""How far a split may be from n:m, when kinds are named; dividends of the same time are merged into its factor."""
+
+SPLIT_DENOMINATORS = 4
+"""Splits are n:m with m (or n) up to this."""
+
+VOLUME_TOLERANCE = 0.02
+"""How far the median volume may miss the inverse of a split's factor: vendors correct volumes of single sessions later."""
+
+STEP_SESSIONS = 3
+"""Common sessions that prove a step of the staircase.
+
+A shorter step is believed only between two steps that adjustments explain: NVIDIA's split of 2024-06-10 and its dividend
+of 2024-06-11 leave one session between them, and an ex-date on the last known session leaves one after it.
+"""
+
+DISPUTED_SHARE = 0.005
+"""Share of the compared bars that may disagree (or be missing from a restated file) without keeping the file out."""
+
+FEWEST_DISPUTED = 2
+"""So many may disagree in any file, however short."""
+
+LONGEST_DISPUTED_STRETCH = 2
+"""Consecutive disputed sessions: a vendor corrects single bars, a longer stretch is a fault of the file."""
+
+UNFINISHED_MOVE = 0.1
+"""How far a close may move from an unfinished last bar to the final one, as a fraction."""

@@ -1,0 +1,290 @@
+"""Which factors between two downloads splits and dividends explain: the staircase of a restatement and what lies beside it.
+
+A common bar's four prices allow an interval of factors. Runs are stretches of bars that one factor explains. Adjustments
+reach back to the first bar, so the true runs form a staircase whose every step is the factor of a split or a dividend;
+the best such staircase is chosen by the number of bars it explains, and the bars beside it are in dispute.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf, log
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from spark.contracts import price_limits as limits
+from spark.contracts.bronze import BAR_COLUMNS
+from spark.transforms.rolling import Floats
+from spark.transforms.silver.vendor_rounding import resolution
+
+PRICES = BAR_COLUMNS[:4]
+
+# Monthly dividends of forty years that are all applied late, and as many bars in dispute: more is no staircase.
+_MOST_RUNS = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """Common sessions from position `begin` until before `end` whose prices changed by one factor in `[lowest, highest]`.
+
+    `bars` are the positions that the factor explains. `ratio` is exactly 1 where nothing changed. `volume_ratio` is new
+    volume / known volume, None where no bar has both.
+    """
+
+    begin: int
+    end: int
+    lowest: float
+    highest: float
+    ratio: float
+    volume_ratio: float | None
+    bars: tuple[int, ...]
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the factor can be 1."""
+        return self.lowest <= 1 <= self.highest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """The staircase that explains most bars, and the positions of the bars that it does not explain, in order."""
+
+    segments: tuple[Segment, ...]
+    disputed: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Bars:
+    """Common bars as arrays: known and new prices (n × 4), volumes (n)."""
+
+    known: Floats
+    stated: Floats
+    known_volume: Floats
+    stated_volume: Floats
+
+
+def explain(common: pl.DataFrame, *, years_after: float) -> Explanation | None:
+    """The staircase of the common bars; None when no split or dividend explains enough of them.
+
+    `common` has a row per common session in order, the known bar's columns and the new one's with the suffix `_new`.
+    `years_after` is the time from the last known session to the last one of the file: adjustments of that time changed
+    every common bar alike, and rounded it as often.
+    """
+    bars = _Bars(
+        known=common.select(PRICES).to_numpy(), stated=common.select(f"{name}_new" for name in PRICES).to_numpy(),
+        known_volume=common["volume_shares"].to_numpy(), stated_volume=common["volume_shares_new"].to_numpy())
+    if bool(np.mean(np.all(bars.known == bars.stated, axis=1)) >= limits.UNCHANGED_SHARE):
+        found = _explained(bars, limits.UNCHANGED_TOLERANCE_UNITS, years_after)
+        if found is not None and is_small_share(found.disputed, common.height):
+            return found
+    adjustments = years_after * limits.ADJUSTMENTS_PER_YEAR
+    found = _explained(bars, _units(adjustments), years_after)
+    steps = 0 if found is None else len(found.segments) - 1
+    if steps:
+        finer = _explained(bars, _units(adjustments + steps), years_after)
+        found = finer or found
+    return found if found is not None and is_small_share(found.disputed, common.height) else None
+
+
+def is_small_share(disputed: Sequence[int], compared_count: int) -> bool:
+    """Whether so many bars, none of them in a stretch, may be left aside; the newest two are never both among them."""
+    if len(disputed) > allowed(compared_count):
+        return False
+    longest = stretch = 0
+    for number, position in enumerate(disputed):
+        stretch = stretch + 1 if number and disputed[number - 1] == position - 1 else 1
+        longest = max(longest, stretch)
+    return longest <= limits.LONGEST_DISPUTED_STRETCH and not {compared_count - 2, compared_count - 1} <= set(disputed)
+
+
+def allowed(compared_count: int) -> int:
+    """How many of the compared bars may be left aside."""
+    return max(limits.FEWEST_DISPUTED, int(limits.DISPUTED_SHARE * compared_count))
+
+
+def factor_intervals(known: Floats, stated: Floats, units: float) -> tuple[Floats, Floats]:
+    """Lowest and highest factor that all four prices of each bar (n × 4) allow; lowest > highest when they disagree."""
+    known_unit, stated_unit = resolution(known), resolution(stated)
+    centre = stated / known
+    slack = units * (known_unit * centre + stated_unit) / known
+    # The hair's breadth keeps bounds that meet exactly from missing each other in floating point.
+    lowest: Floats = np.max((centre - slack) * (1 - 1e-12), axis=1)
+    highest: Floats = np.min((centre + slack) * (1 + 1e-12), axis=1)
+    return np.maximum(lowest, 0.0), highest
+
+
+def kind_of(segment: Segment, following: Segment | None) -> str | None:
+    """What the vendor applied at the segment's end, by the step over it: split or dividend; None where nothing was."""
+    if following is None and segment.is_unchanged:
+        return None
+    step, volume_step = _step(segment, following)
+    if abs(step - 1) <= limits.LARGE_STEP or volume_step is None:
+        return "dividend"
+    multiples = max(step, 1 / step) * np.arange(1, limits.SPLIT_DENOMINATORS + 1)
+    is_whole = bool(np.any(np.abs(multiples / np.rint(multiples) - 1) <= limits.SPLIT_TOLERANCE))
+    return "split" if is_whole and _is_inverse(step, volume_step) else "dividend"
+
+
+def _units(adjustments: float) -> float:
+    further = max(0.0, adjustments - 1)
+    return min(limits.HIGHEST_TOLERANCE_UNITS,
+               limits.TOLERANCE_UNITS + limits.TOLERANCE_UNITS_PER_ADJUSTMENT * further)
+
+
+def _explained(bars: _Bars, units: float, years_after: float) -> Explanation | None:
+    lowest, highest = factor_intervals(bars.known, bars.stated, units)
+    found = _runs(lowest, highest)
+    if len(found) > _MOST_RUNS:
+        return None
+    chosen = _staircase([_segment(positions, low, high, bars) for positions, low, high in found], bars, years_after)
+    if not chosen:
+        return None
+    ends = [segment.begin for segment in chosen[1:]] + [len(lowest)]
+    segments = tuple(replace(segment, begin=0 if number == 0 else segment.begin, end=end)
+                     for number, (segment, end) in enumerate(zip(chosen, ends, strict=True)))
+    explained = {position for segment in chosen for position in segment.bars}
+    return Explanation(segments=segments, disputed=tuple(n for n in range(len(lowest)) if n not in explained))
+
+
+def _runs(lowest: Floats, highest: Floats) -> list[tuple[list[int], float, float]]:
+    """Stretches of bars that one factor explains: their positions and the factor's bounds; a bar may be in none.
+
+    A bar that does not fit waits. It is passed over when the run goes on after it, and begins a run of its own when
+    `STEP_SESSIONS` bars in a row fit it and not the run; bars that fit neither are runs of one bar.
+    """
+    runs: list[tuple[list[int], float, float]] = []
+    waiting: list[tuple[list[int], float, float]] = []
+    current: tuple[list[int], float, float] | None = None
+    for position, (low, high) in enumerate(zip(lowest.tolist(), highest.tolist(), strict=True)):
+        if low > high:
+            continue
+        joined = None if current is None else _joined(current, position, low, high)
+        if current is None or joined is not None:
+            if waiting:
+                runs += waiting
+                waiting = []
+            current = joined or ([position], low, high)
+            continue
+        grown = _joined(waiting[-1], position, low, high) if waiting else None
+        if grown is None:
+            waiting.append(([position], low, high))
+        else:
+            waiting[-1] = grown
+            if len(grown[0]) >= limits.STEP_SESSIONS:
+                runs += [current, *waiting[:-1]]
+                current, waiting = grown, []
+    runs += ([current] if current else []) + waiting
+    return sorted(runs, key=lambda run: run[0][0])
+
+
+def _joined(run: tuple[list[int], float, float], position: int, low: float, high: float,
+            ) -> tuple[list[int], float, float] | None:
+    """The run with one more bar; None when no factor explains both."""
+    positions, run_low, run_high = run
+    lower, upper = max(run_low, low), min(run_high, high)
+    if lower > upper:
+        return None
+    positions.append(position)
+    return positions, lower, upper
+
+
+def _segment(positions: list[int], lowest: float, highest: float, bars: _Bars) -> Segment:
+    closes = bars.stated[positions, 3] / bars.known[positions, 3]
+    known, stated = bars.known_volume[positions], bars.stated_volume[positions]
+    traded = (known > 0) & (stated > 0)
+    ratio = 1.0 if lowest <= 1 <= highest else float(np.median(closes))
+    return Segment(begin=positions[0], end=positions[-1] + 1, lowest=lowest, highest=highest, ratio=ratio,
+                   volume_ratio=float(np.median(stated[traded] / known[traded])) if traded.any() else None,
+                   bars=tuple(positions))
+
+
+def _staircase(runs: list[Segment], bars: _Bars, years_after: float) -> list[Segment]:
+    """The runs, merged where they share a factor, that explain most bars as a staircase of adjustments; [] for none."""
+    merged = _merged(runs)
+    best: list[tuple[int, int | None]] = []
+    for number, segment in enumerate(merged):
+        count = len(segment.bars)
+        # A staircase begins with a proven step, or is no staircase: one factor for the few bars that there are.
+        options: list[tuple[int, int | None]] = [(count, None)] if (
+            count >= limits.STEP_SESSIONS or segment.is_unchanged) else [(-1, None)]
+        for before in range(number):
+            earlier = merged[before]
+            if best[before][0] >= 0 and earlier.bars[-1] < segment.bars[0] and _is_adjustment(
+                    earlier, segment, bars, years_after):
+                options.append((best[before][0] + count, before))
+        best.append(max(options, key=lambda option: (option[0], -(option[1] or 0))))
+    ended = [(score, number) for number, (score, _) in enumerate(best)
+             if score >= 0 and _is_adjustment(merged[number], None, bars, years_after)]
+    if not ended:
+        return []
+    path: list[Segment] = []
+    step: int | None = max(ended)[1]
+    while step is not None:
+        path.append(merged[step])
+        step = best[step][1]
+    return path[::-1]
+
+
+def _merged(runs: list[Segment]) -> list[Segment]:
+    """Runs in the order of their first bar; a run that goes on after a stretch of other bars is one run with a gap."""
+    merged: list[Segment] = []
+    for run in runs:
+        for place in range(len(merged) - 1, -1, -1):
+            other = merged[place]
+            lowest, highest = max(other.lowest, run.lowest), min(other.highest, run.highest)
+            if lowest <= highest:
+                together = len(other.bars), len(run.bars)
+                weights = [each / sum(together) for each in together]
+                merged[place] = Segment(
+                    begin=other.begin, end=run.end, lowest=lowest, highest=highest,
+                    ratio=1.0 if lowest <= 1 <= highest else other.ratio * weights[0] + run.ratio * weights[1],
+                    volume_ratio=other.volume_ratio if together[0] >= together[1] else run.volume_ratio,
+                    bars=other.bars + run.bars)
+                break
+        else:
+            merged.append(run)
+    return sorted(merged, key=lambda segment: segment.bars[0])
+
+
+def _is_adjustment(segment: Segment, following: Segment | None, bars: _Bars, years_after: float) -> bool:
+    """Whether the step from a segment to the next one (None: to unchanged prices) can be splits and dividends."""
+    if following is None and segment.is_unchanged:
+        return True
+    step, volume_step = _step(segment, following)
+    if volume_step is not None and abs(step - 1) > limits.LARGE_STEP and _is_inverse(step, volume_step):
+        return True
+    years = years_after if following is None else 0.0
+    if not limits.LOWEST_DIVIDEND_FACTOR * limits.LOWEST_YEARLY_FACTOR ** years <= step < 1:
+        return False
+    return 1 - step <= limits.LARGE_STEP or following is None or _takes_a_jump_away(segment, following, bars)
+
+
+def _takes_a_jump_away(segment: Segment, following: Segment, bars: _Bars) -> bool:
+    """Whether the known prices jump where the new ones do not: a late adjustment mends a jump and makes none."""
+    before, after = segment.bars[-1], following.bars[0]
+    known = abs(log(bars.known[after, 3] / bars.known[before, 3]))
+    return known > abs(log(bars.stated[after, 3] / bars.stated[before, 3]))
+
+
+def _step(segment: Segment, following: Segment | None) -> tuple[float, float | None]:
+    """The factor of prices, and of volume, from one segment to the next one, or to unchanged prices."""
+    ratio, volume_ratio = (1.0, 1.0) if following is None else (following.ratio, following.volume_ratio)
+    if segment.volume_ratio is None or volume_ratio is None:
+        return segment.ratio / ratio, None
+    return segment.ratio / ratio, segment.volume_ratio / volume_ratio
+
+
+def _is_inverse(step: float, volume_step: float) -> bool:
+    """Whether volume moves against prices: by the whole factor, or by the split in it where dividends scale no volume."""
+    if abs(volume_step * step - 1) <= limits.VOLUME_TOLERANCE:
+        return True
+    dividends = volume_step * step
+    return volume_step not in (0, inf) and limits.LOWEST_DIVIDEND_FACTOR <= dividends < 1 and (
+        abs(volume_step - 1) > limits.LARGE_STEP) and _is_split(1 / volume_step)
+
+
+def _is_split(factor: float) -> bool:
+    multiples = max(factor, 1 / factor) * np.arange(1, limits.SPLIT_DENOMINATORS + 1)
+    whole: NDArray[np.bool_] = np.abs(multiples / np.rint(multiples) - 1) <= limits.SPLIT_TOLERANCE / 10
+    return bool(np.any(whole))

@@ -274,7 +274,7 @@ def test_checks_alone_write_nothing_and_ask_no_vendor(bench: Bench) -> None:
     assert bench.log.calls == []
     assert bench.asked == []
     assert bench.skipped == []
-    assert {address for address, _ in bench.log.checked} == set(lake.TABLES) - {"silver.quarantine"}
+    assert {address for address, _ in bench.log.checked} == set(lake.TABLES) - {"silver.quarantine", "silver.price_decisions"}
     assert {window for _, window in bench.log.checked} == {None}
     evaluated = {e.check_name for e in result.get_asset_check_evaluations()}
     assert {"is_fresh", "prices_positive"} <= evaluated

@@ -172,7 +172,7 @@ def test_a_ratio_that_is_not_constant_is_rejected_and_says_what_to_do() -> None:
 @pytest.mark.parametrize("position", [0, 300, 579])
 @pytest.mark.parametrize(("factor", "split"), [
     # In a file that was printed anew, what two printed units of a quote with two decimals hide cannot be seen.
-    (0.995, 1.0), (0.9998, 1.0), (1.0002, 1.0), (1.02, 1.0), (0.995, 0.1), (0.999, 0.1), (1.001, 0.1), (1.02, 0.1),
+    (0.995, 1.0), (0.9998, 1.0), (1.0002, 1.0), (1.02, 1.0), (0.995, 0.1), (0.999, 0.1),
 ])
 def test_of_a_lone_changed_bar_the_known_value_stands_and_the_rest_is_used(
     position: int, factor: float, split: float,

@@ -1,8 +1,11 @@
 """Stooq files become bars as they were written, and every other line says why it is none."""
 
 import re
+import subprocess
+import sys
 import time
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from spark.schemas import arrow_schema
 from spark.transforms.bronze.stooq_prices import Parsed, parse
 from spark.transforms.quarantine import MAX_REJECTED_ROWS
 
+REPOSITORY = Path(__file__).parents[4]
 FETCHED_TS = datetime(2026, 2, 28, 3, 0, tzinfo=UTC)  # still 27 February in New York
 SHA256 = "ab" * 32
 ENGLISH = "Date,Open,High,Low,Close,Volume"
@@ -345,3 +349,31 @@ def test_no_bytes_make_the_parser_raise(content: bytes) -> None:
 def test_a_number_is_read_to_the_last_bit(value: float) -> None:
     [bar] = bars(read(file_of(f"2024-06-06,{value!r},1,1,1,1")))
     assert bar[1] == value
+
+
+GROWTH = """
+import resource
+from datetime import UTC, date, datetime
+from spark.contracts.stooq_files import LAYOUTS, MAX_FILE_BYTES, MAX_LINES
+from spark.transforms.bronze.stooq_prices import parse
+
+def read(content):
+    return parse(content, ticker="KO", file_sha256="0" * 64, fetched_ts=datetime(2026, 1, 1, tzinfo=UTC), source_name="f",
+                 last_closed_date=date(2025, 12, 31))
+
+header = LAYOUTS[0].header.encode() + b"\\n"
+read(header + b"2024-03-04,1,1,1,1,1\\n")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+width = MAX_FILE_BYTES // MAX_LINES - 1
+for line in (b"x" * width, b"2024-03-04,1,1,1,1,1".ljust(width)):
+    parsed = read(header + (line + b"\\n") * (MAX_LINES - 2))
+    assert parsed.rejected.num_rows <= 100 and parsed.rows.num_rows + parsed.rejected_count == MAX_LINES - 2
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_the_largest_file_that_is_read_takes_a_bounded_memory_whatever_is_in_it() -> None:
+    done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    # Half of it is polars' columns; unbounded, four million rejections took 5 GB.
+    assert int(done.stdout) < 500

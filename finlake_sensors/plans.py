@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 NEW_YORK = ZoneInfo("America/New_York")
-COMPLETE_SUFFIXES = (".csv", ".txt", ".zip")
+# Data, and what someone packed otherwise: a run says that it is not read. Notes that lie beside it ask for no run.
+COMPLETE_SUFFIXES = (".csv", ".txt", ".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz")
 RESTATEMENT_ATTEMPTS = 3
 # A vendor needs a while after the close; the two ticks serve early closes (13:00) and ordinary ones (16:00).
 SETTLING = timedelta(hours=2)

@@ -87,6 +87,11 @@ def test_files_that_are_no_data_are_left_alone(name: str) -> None:
     assert (plan.arrived, plan.waiting) == ((), ())
 
 
+def test_a_packed_file_arrives_so_that_a_run_says_that_it_is_not_read() -> None:
+    here = [Entry("ko_us_d.csv.gz")]
+    assert plan_arrivals(here, plan_arrivals(here, None).cursor).arrived == ("ko_us_d.csv.gz",)
+
+
 listings_of_a_folder = st.lists(
     st.dictionaries(st.sampled_from(["a.csv", "b.csv", "c.zip"]), st.integers(1, 3)), min_size=1, max_size=8)
 

@@ -1,6 +1,7 @@
 """Faults as a process meets them: a full disk that has room again, and a standstill that always ends."""
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -48,13 +49,15 @@ def test_what_stood_still_goes_on_also_when_the_waiting_is_cut_short(
     sleeper: psutil.Popen, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def cut_short(_: float) -> None:
-        assert sleeper.status() == psutil.STATUS_STOPPED
+        _, status = os.waitpid(sleeper.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(time, "sleep", cut_short)
     with pytest.raises(KeyboardInterrupt):
         still([sleeper], 60)
-    assert sleeper.status() != psutil.STATUS_STOPPED
+    _, status = os.waitpid(sleeper.pid, os.WCONTINUED)
+    assert os.WIFCONTINUED(status)
 
 
 def test_what_dies_while_it_stands_still_is_no_matter(sleeper: psutil.Popen, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ FORBIDDEN_IN_PATHS = "%#?;:,\"'\\&\n\r\t"
 
 # A Unix socket path may hold 107 bytes; supervisor binds "<path>.<pid>" first.
 LONGEST_SOCKET_PATH = 96
+# Spark calls a socket in its folder ".<uuid>.sock".
+LONGEST_SPARK_FOLDER = 107 - len("/.00000000-0000-0000-0000-000000000000.sock")
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,9 @@ class Layout:
 
     @property
     def spark_sockets(self) -> Path:
-        """Sockets between the server and its Python workers; a socket's path is short, see `supervisor_socket`."""
-        return self.supervisor_socket.parent / "spark"
+        """Sockets between the server and its Python workers; inside `home` if that is not too deep."""
+        inside = self.home / "run" / "spark"
+        return inside if len(str(inside).encode()) <= LONGEST_SPARK_FOLDER else self._short_folder / "spark"
 
     @property
     def spark_properties(self) -> Path:
@@ -127,8 +130,12 @@ class Layout:
         inside = self.home / "run" / "supervisor.sock"
         if len(str(inside).encode()) <= LONGEST_SOCKET_PATH:
             return inside
+        return self._short_folder / "supervisor.sock"
+
+    @property
+    def _short_folder(self) -> Path:
         digest = hashlib.sha256(str(self.home).encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"finlake-{digest}" / "supervisor.sock"
+        return Path(tempfile.gettempdir()) / f"finlake-{digest}"
 
     def log(self, service: str) -> Path:
         return self.logs / f"{service}.log"

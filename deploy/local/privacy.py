@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from deploy.local.errors import StackError
 from deploy.local.layout import Layout
 
 
@@ -20,13 +21,16 @@ def private_folders(layout: Layout) -> tuple[Path, ...]:
     )
 
 
-def make_private(folders: Iterable[Path]) -> None:
+def make_private(home: Path, folders: Iterable[Path]) -> None:
     """Make folders that are not there yet, and take from other accounts every right to those that are.
 
-    A folder that belongs to another account is left to it: somebody has placed it there on purpose.
+    A folder in `home` that belongs to another account is left to it: the owner of `home` has placed it there on purpose. Raises
+    StackError for one outside, where anybody may make folders.
     """
     for folder in folders:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        mode = folder.stat().st_mode
-        if mode & 0o077 and folder.stat().st_uid == os.geteuid():
-            folder.chmod(mode & 0o7700)
+        found = folder.stat()
+        if found.st_uid == os.geteuid():
+            folder.chmod(found.st_mode & 0o7700)
+        elif home not in folder.parents:
+            raise StackError(f"the folder {folder} belongs to another user; remove it, then run `finlake up`")

@@ -186,7 +186,7 @@ class LocalStack:
         settings = Settings(settle(ports, SERVICES, move=free_ports), self._variables)
         # What a killed Spark has left.
         shutil.rmtree(layout.spark / "scratch", ignore_errors=True)
-        make_private((*private_folders(layout), layout.spark / "scratch"))
+        make_private(layout.home, (*private_folders(layout), layout.spark / "scratch"))
         java = self.prepare(report)
         stack_settings.make_secrets(layout)
         cluster = prepare_cluster(layout)

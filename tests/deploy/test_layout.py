@@ -1,4 +1,5 @@
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -33,3 +34,11 @@ def test_a_deep_state_folder_gets_a_socket_that_a_unix_socket_address_can_hold()
     sockets = {Layout(home, home).supervisor_socket for home in (deep, other)}
     assert all(len(str(socket).encode()) <= LONGEST_SOCKET_PATH for socket in sockets)
     assert len(sockets) == 2
+
+
+@pytest.mark.parametrize("depth", [1, 40, 54, 55, 56, 70, 200])
+def test_sockets_of_sparks_python_workers_have_addresses_that_can_be_held(depth: int) -> None:
+    home = Path("/" + "d" * depth)
+    folder = Layout(home, home).spark_sockets
+    assert len(str(folder / f".{uuid4()}.sock").encode()) <= 107
+    assert folder.is_relative_to(home) == (depth <= 53)

@@ -19,7 +19,7 @@ def test_folders_that_an_earlier_finlake_left_open_are_shut(tmp_path: Path) -> N
     for folder in (layout.warehouse, layout.logs):
         folder.mkdir(parents=True)
         folder.chmod(0o755)
-    make_private(private_folders(layout))
+    make_private(layout.home, private_folders(layout))
     modes = {folder.name: folder.stat().st_mode & 0o777 for folder in private_folders(layout)}
     assert set(modes.values()) == {0o700}
     assert {"warehouse", "stooq_drop", "logs", "dagster", "spark", "run", "secrets", "kafka", "clickhouse"} <= modes.keys()
@@ -32,8 +32,11 @@ def test_a_folder_that_belongs_to_another_account_is_left_to_it(tmp_path: Path) 
     shared.mkdir()
     shared.chmod(0o755)
     os.chown(shared, pwd.getpwnam("nobody").pw_uid, -1)
-    make_private([shared])
+    make_private(tmp_path, [shared])
     assert shared.stat().st_mode & 0o777 == 0o755
+    # Outside the state folder anybody may have made it, to look at what is put into it.
+    with pytest.raises(StackError, match="belongs to another user"):
+        make_private(tmp_path / "home", [shared])
 
 
 @as_root

@@ -182,6 +182,7 @@ def test_a_folder_as_kills_leave_it_gets_its_rows_by_the_repeated_insert(lake: L
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_an_insert_killed_at_any_system_call_and_repeated_is_there_once(lake: Lake) -> None:
     calls = _all_kills(lambda number: lake.begin_next_insert(Nth(lake.home, number, _is_of_tables(lake))))
     lake.repeat_and_compare()
@@ -190,6 +191,7 @@ def test_an_insert_killed_at_any_system_call_and_repeated_is_there_once(lake: La
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("table", [TRADES, "speed.candles_1m_state"])
 def test_a_merge_killed_at_any_system_call_changes_nothing(lake: Lake, table: str) -> None:
     calls = _all_kills(lambda number: lake.begin_statement(
@@ -200,6 +202,7 @@ def test_a_merge_killed_at_any_system_call_changes_nothing(lake: Lake, table: st
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_start_killed_at_any_system_call_is_finished_by_the_next(lake: Lake, kept: bool) -> None:
     """The repair of the logs and the exchange of database `default`, empty and not, among them."""
@@ -224,6 +227,38 @@ def test_a_start_killed_at_any_system_call_is_finished_by_the_next(lake: Lake, k
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_an_insert_that_begins_a_new_log_killed_at_any_system_call_is_there_once(tmp_path: Path) -> None:
+    """A window of one token makes a new log, and drops the old one, at every second insert; so each kill is tried twice."""
+    home, begun = tmp_path / "clickhouse", 0
+    with MortalEngine(home) as engine:
+        engine.open()
+        engine.ask("CREATE TABLE default.few (a Int64) ENGINE = MergeTree ORDER BY a "
+                   "SETTINGS non_replicated_deduplication_window = 1")
+        folder = Path(engine.ask("SELECT data_paths[1] FROM system.tables WHERE name = 'few'").strip())
+
+    def begin(number: int) -> Call | None:
+        nonlocal begun
+        with MortalEngine(home) as engine:
+            engine.open()
+            if begun:
+                engine.insert("default.few", [{"a": begun}], str(begun))
+            assert engine.ask("SELECT a FROM default.few ORDER BY a").split() == [str(row) for row in range(1, begun + 1)]
+            begun += 1
+            return watched(engine, {"table": "default.few", "rows": [{"a": begun}], "token": str(begun)}, Nth(folder, number))
+
+    calls: list[Call] = []
+    number = 1
+    while killed := [call for call in (begin(number), begin(number)) if call is not None]:
+        calls += killed
+        number += 1
+    assert begin(0) is None
+    of_logs = {call.name for call in calls if "/deduplication_logs/" in call.path}
+    assert of_logs >= {"openat", "write", "unlink"}, of_logs
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_migrations_killed_at_ever_later_system_calls_are_finished_by_the_next_run(tmp_path: Path) -> None:
     """What was made stays, so that the calls counted begin with the statement that the run before was killed in."""
     home = tmp_path / "clickhouse"

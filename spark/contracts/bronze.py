@@ -220,7 +220,8 @@ def _changes(name: str, what: str, key: tuple[Column, ...], values: tuple[Column
             "A day is a UTC day of Kafka's own time of append: within a partition that time never goes back, so that one "
             "range of offsets is one day, cut by asking Kafka for the offset at midnight. received_ts has no such order.",
             "Appended by offset range, each range once; every snapshot says how far the archive has come. Records that "
-            "cannot be read or bring a row that the stream's rules refuse, and offsets that Kafka deleted before they were archived, are in silver.quarantine.",
+            "cannot be read or bring a row that the stream's rules refuse, and offsets that Kafka deleted before they were "
+            "archived, are in silver.quarantine.",
             "Of a deleted row only the key is told.",
         ),
         checks=(

@@ -172,17 +172,30 @@ class KafkaConnect:
         lsn = told[0]["offset"].get("lsn") if told and told[0]["offset"] else None
         return "" if lsn is None else f"the first change after LSN {lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
 
-    def wait_until_running(self, name: str, timeout_s: float = 60) -> ConnectorStatus:
-        """Wait until the connector and its tasks run. Raises ConnectorFailed, or ConnectorNotReady after `timeout_s`."""
+    def wait_until_running(self, name: str, timeout_s: float = 60, *, failed_for_s: float = 0) -> ConnectorStatus:
+        """Wait until the connector and its tasks run.
+
+        Raises ConnectorFailed when it has stood failed for `failed_for_s`, in which somebody may start it again, and
+        ConnectorNotReady after `timeout_s`.
+        """
+        import time
+
         from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+        failed_since_s: float | None = None
+
         def look() -> ConnectorStatus:
+            nonlocal failed_since_s
             try:
                 status = self.status(name)
             except ConnectorUnknown:
                 # A worker knows a new connector's configuration before its state.
                 status = ConnectorStatus(name, "UNASSIGNED", None, ())
-            if status.failure:
+            if not status.failure:
+                failed_since_s = None
+                return status
+            failed_since_s = failed_since_s or time.monotonic()
+            if time.monotonic() - failed_since_s >= failed_for_s:
                 raise ConnectorFailed(
                     f"connector {name} failed: {status.failure}; mend the cause, then restart it or run `finlake up`"
                 )

@@ -19,6 +19,7 @@ CONNECTOR = "finlake-ods"
 """The connector that captures the changes of the market's tables."""
 
 RUNNING_WITHIN_S = 240
+FAILED_FOR_S = 20
 STEADY_S = 5
 
 
@@ -56,7 +57,8 @@ def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ..
         had_failed = name in known and connect.status(name).failure is not None
         if had_failed:
             connect.restart_failed(name)
-        connect.wait_until_running(name, timeout_s=RUNNING_WITHIN_S)
+        # One that fails while others die around it is started again by its keeper.
+        connect.wait_until_running(name, timeout_s=RUNNING_WITHIN_S, failed_for_s=FAILED_FOR_S)
         if had_failed:
             connect.wait_until_steady(name, STEADY_S)
     return {name: settings for name, settings in changed.items() if settings}

@@ -224,3 +224,13 @@ def test_a_connector_that_fails_again_is_not_taken_for_one_that_runs(worker: Wor
     worker.task_states = ["FAILED"]
     with pytest.raises(ConnectorFailed, match="fails again: org.example.Broken"):
         connect.wait_until_steady(NAME, for_s=0.1)
+
+
+def test_a_failure_that_somebody_mends_in_time_is_waited_for(worker: Worker, connect: KafkaConnect) -> None:
+    worker.configs[NAME], worker.task_states = dict(CONFIG), ["FAILED"]
+    with pytest.raises(ConnectorFailed, match="the slot is gone"):
+        connect.wait_until_running(NAME, timeout_s=5, failed_for_s=0.1)
+    mended = threading.Timer(0.3, lambda: worker.task_states.__setitem__(0, "RUNNING"))
+    mended.start()
+    assert connect.wait_until_running(NAME, timeout_s=20, failed_for_s=20).is_running
+    mended.join()

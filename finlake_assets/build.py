@@ -34,7 +34,7 @@ from finlake_assets.silver import (
     trades,
 )
 from finlake_assets.speed import chain, health_job
-from finlake_assets.speed.rules import StreamLimits
+from finlake_assets.speed.rules import StreamLimits, hours_of
 from finlake_assets.upkeep import lake as lake_upkeep
 from finlake_resources.build import build_resources
 from finlake_resources.calendar import TradingCalendar
@@ -74,14 +74,14 @@ def timeline_for(settings: Settings) -> Timeline:
 
 def _build(settings: Settings, resource_overrides: dict[str, object]) -> dg.Definitions:
     timeline = timeline_for(settings)
-    limits, is_live = StreamLimits(), settings.sources == "live"
+    limits, hours = StreamLimits(), hours_of(settings.sources, is_watched=settings.runs_unattended)
     tables = [module.build(timeline) for module in TABLES]
     served = [module.build() for module in SERVED]
     if settings.runs_unattended:
         tables, served = automation.with_automation(tables), following.with_automation(served)
     fresh = freshness.build(timeline)
     about_now = [
-        *fresh, *stream_checks.build(limits, timeline.calendar, is_live=is_live), *serving_checks.build(),
+        *fresh, *stream_checks.build(limits, timeline.calendar, hours=hours), *serving_checks.build(),
         speed_against_batch.build(), *reconciled.build(),
     ]
     lake_jobs = jobs.build(apart=about_now)
@@ -92,7 +92,7 @@ def _build(settings: Settings, resource_overrides: dict[str, object]) -> dg.Defi
             *chain.build(is_watched=settings.runs_unattended), *lake_upkeep.build(),
         ],
         asset_checks=[*about_now, *across_tables.build(), *bars.build(), *row_counts.build(), *continuity.build()],
-        jobs=[*lake_jobs.values(), following.job(), health_job.build(limits, timeline.calendar, is_live=is_live)],
+        jobs=[*lake_jobs.values(), following.job(), health_job.build(limits, timeline.calendar, hours=hours)],
         schedules=unattended.schedules,
         sensors=unattended.sensors,
         resources={**build_resources(settings), **resource_overrides},

@@ -9,6 +9,7 @@ from typing import NoReturn
 import dagster as dg
 
 from finlake_assets.describe import asset_key, code_version, contract_of
+from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import report_metadata, samples_table, snapshot_metadata, table_report
 from finlake_resources.spark_jobs import SparkJobs
@@ -30,9 +31,17 @@ def publish(
     gives texts for the metadata of one partition key once the job is done. A failed audit is recorded as failed checks
     and then fails the step for good: nothing downstream runs.
     """
-    if not context.selected_asset_keys:
-        yield from _checks_alone(context, jobs)
-        return
+    with tried_again_after_outages():
+        if context.selected_asset_keys:
+            yield from _published(context, jobs, table, inputs, describe_day)
+        else:
+            yield from _checks_alone(context, jobs)
+
+
+def _published(
+    context: dg.AssetExecutionContext, jobs: SparkJobs, table: Table, inputs: Inputs | None,
+    describe_day: Callable[[str], Mapping[str, str]] | None,
+) -> StepEvents:
     window = dates_of(context.partition_key_range, table.window)
     try:
         report = jobs.run(
@@ -54,7 +63,7 @@ def provenance(context: dg.AssetExecutionContext, table: Table) -> Provenance:
     """Who writes, as every snapshot of this run will say."""
     keys = context.partition_key_range
     label = keys.start if keys.start == keys.end else f"{keys.start}...{keys.end}"
-    return Provenance(run_id=context.run.run_id, partition=label, code_version=code_version(table))
+    return Provenance(run_id=context.run.run_id, partition=label, code_version=code_version(table), step=table.address)
 
 
 def fail_for_good(message: str, metadata: Mapping[str, dg.MetadataValue] | None = None) -> NoReturn:

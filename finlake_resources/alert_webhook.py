@@ -36,6 +36,9 @@ class AlertWebhook(dg.ConfigurableResource):  # type: ignore[type-arg]
     def send(self, message: Mapping[str, object]) -> None:
         """POST one message; tried again when the webhook does not answer, is busy or fails.
 
+        An answer may be lost after the message was taken. Each attempt has the message's `id` in the header Idempotency-Key, so
+        that a receiver that looks can tell a repetition.
+
         Raises `AlertNotSent` when it was not taken.
         """
         import httpx
@@ -69,7 +72,8 @@ def _post(client: "httpx.Client", url: str, message: Mapping[str, object]) -> No
     import httpx
 
     try:
-        answer = client.post(url, json=dict(message))
+        key = {"Idempotency-Key": str(message["id"])} if "id" in message else {}
+        answer = client.post(url, json=dict(message), headers=key)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise AlertNotSent(f"the webhook's URL is none ({type(error).__name__}); write it into its file anew") from None
     except httpx.TransportError as error:

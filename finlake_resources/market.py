@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 
 from finlake_resources.service_errors import ServiceUnavailable
+from spark.contracts.stream_rows import VENDOR_COMPLAINS
 
 if TYPE_CHECKING:
     import psycopg
@@ -47,6 +48,14 @@ class FeedGaps:
 
     count: int
     total_s: float
+    newest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VendorComplaints:
+    """What the vendor complained of since some time: how often (1,000 at most), and its newest words."""
+
+    count: int
     newest: str
 
 
@@ -118,11 +127,21 @@ class Market(dg.ConfigurableResource):  # type: ignore[type-arg]
         return FeedGaps(count=len(rows), total_s=sum(lengths), newest=newest)
 
     def rejected_messages(self, since: datetime) -> int:
-        """Messages of the vendor that the feed could not read since then."""
+        """Messages of the vendor that the feed could not read since then; its complaints are none of them."""
         with self._connection() as connection:
             row = connection.execute(
-                "SELECT count(*) FROM ods.rejected_messages WHERE received_ts >= %s", [since]).fetchone()
+                "SELECT count(*) FROM ods.rejected_messages WHERE received_ts >= %s AND NOT starts_with(reason, %s)",
+                [since, VENDOR_COMPLAINS]).fetchone()
             return 0 if row is None else row[0]
+
+    def vendor_complaints(self, since: datetime) -> VendorComplaints:
+        """What the vendor said since then that was no trade and no ping, such as "Subscribing to too many symbols"."""
+        with self._connection() as connection:
+            rows = connection.execute(
+                "SELECT substr(reason, length(%s) + 1) FROM ods.rejected_messages "
+                "WHERE received_ts >= %s AND starts_with(reason, %s) ORDER BY received_ts DESC, message_seq DESC LIMIT 1000",
+                [VENDOR_COMPLAINS, since, VENDOR_COMPLAINS]).fetchall()
+        return VendorComplaints(count=len(rows), newest=rows[0][0] if rows else "")
 
     @contextmanager
     def _connection(self) -> "Iterator[psycopg.Connection[tuple[Any, ...]]]":

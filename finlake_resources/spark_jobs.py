@@ -4,15 +4,18 @@ Belongs here: which module carries out which job, and the questions assets ask t
 Does not belong here: computation or commits; pyspark and pyiceberg are imported when a verb runs.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import wraps
 from importlib import import_module
+from inspect import isfunction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import dagster as dg
 
+from finlake_resources.service_errors import ServiceUnavailable
 from spark.contracts import lake as contracts
 from spark.contracts import silver
 from spark.contracts.bronze import BAR_COLUMNS
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from pyiceberg.expressions import BooleanExpression
 
     from spark.storage import Lake
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 JOBS: dict[str, str] = {
     address: f"spark.jobs.{address}"
@@ -68,8 +74,45 @@ class PublishedSnapshot:
     inputs: Mapping[str, int]
 
 
+def _telling_outages(verb: "Callable[Concatenate[SparkJobs, P], R]") -> "Callable[Concatenate[SparkJobs, P], R]":
+    """The verb, which raises `ServiceUnavailable` when a server beneath the lake was away; its dead session is forgotten."""
+
+    @wraps(verb)
+    def asked(self: "SparkJobs", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return verb(self, *args, **kwargs)
+        except ServiceUnavailable:
+            raise
+        except Exception as error:
+            from spark.outages import SPARK, missing_server
+            from spark.session import forget
+
+            server = missing_server(error)
+            if server is None:
+                raise
+            if server == SPARK:
+                forget(self.spark_remote)
+            where = self.spark_remote if server == SPARK else self.catalog_uri
+            raise ServiceUnavailable(server, where, error) from error
+
+    return asked
+
+
+def _all_telling_outages(resource: "type[SparkJobs]") -> "type[SparkJobs]":
+    """The class with all of its public verbs telling outages, whichever are added."""
+    for name, verb in list(vars(resource).items()):
+        if isfunction(verb) and not name.startswith("_") and name != "lake":
+            setattr(resource, name, _telling_outages(verb))
+    return resource
+
+
+@_all_telling_outages
 class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """A lake and its jobs. Passwords and keys are read from files when the lake is opened."""
+    """A lake and its jobs. Passwords and keys are read from files when the lake is opened.
+
+    Every verb raises `ServiceUnavailable` when Spark or the catalog's Postgres is away, or goes away meanwhile: trying again
+    later is safe and makes a session anew.
+    """
 
     catalog_uri: str
     catalog_password_file: str

@@ -4,6 +4,7 @@ A condition is told once when it turns bad and once when it is well again. It co
 so that a hiccup is not told.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,13 +29,15 @@ class Finding(Protocol):
 class AlertPlan:
     """Conditions that have just been found bad, with their text; those well again; and the two cursors to choose from.
 
-    `cursor` records them as told; `untold_cursor` is for the case that telling failed.
+    `cursor` records them as told; `untold_cursor` is for the case that telling failed, or that nobody knows whether it did.
+    `number` counts what was told: news that are sent again have the number they had.
     """
 
     turned_bad: Mapping[str, str]
     turned_well: tuple[str, ...]
     cursor: str
     untold_cursor: str
+    number: int
 
     @property
     def is_news(self) -> bool:
@@ -44,11 +47,13 @@ class AlertPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """What earlier looks found: bad looks in a row and whether it was told, by condition; when was last reported."""
+    """What earlier looks found: bad looks in a row and whether it was told, by condition; when was last reported; how many
+    messages were sent."""
 
     bad_looks: Mapping[str, int]
     told: frozenset[str]
     reported_ts: datetime | None
+    sent_count: int = 0
 
 
 def remembered(cursor: str | None) -> Memory:
@@ -60,6 +65,7 @@ def remembered(cursor: str | None) -> Memory:
             bad_looks={str(name): int(count) for name, count in kept.get("bad_looks", {}).items()},
             told=frozenset(map(str, kept.get("told", []))),
             reported_ts=None if reported is None else datetime.fromisoformat(reported),
+            sent_count=int(kept.get("sent_count", 0)),
         )
     except (ValueError, TypeError, AttributeError):
         return Memory(bad_looks={}, told=frozenset(), reported_ts=None)
@@ -76,27 +82,37 @@ def plan_alerts(found: Sequence[Finding], memory: Memory, reported_ts: datetime 
     told = (memory.told | turned_bad.keys()) - set(turned_well)
     return AlertPlan(
         turned_bad=turned_bad, turned_well=turned_well,
-        cursor=_cursor(bad_looks, told, reported_ts), untold_cursor=_cursor(bad_looks, memory.told, reported_ts),
+        cursor=_cursor(bad_looks, told, reported_ts, memory.sent_count + bool(turned_bad or turned_well)),
+        untold_cursor=_cursor(bad_looks, memory.told, reported_ts, memory.sent_count), number=memory.sent_count + 1,
     )
 
 
-def _cursor(bad_looks: Mapping[str, int], told: frozenset[str], reported_ts: datetime | None) -> str:
+def _cursor(bad_looks: Mapping[str, int], told: frozenset[str], reported_ts: datetime | None, sent_count: int) -> str:
     return json.dumps({
         # More looks than needed change nothing, and a cursor that stays the same is easier to read.
         "bad_looks": {name: min(count, LOOKS_BEFORE_TOLD) for name, count in sorted(bad_looks.items())},
-        "told": sorted(told), "reported_ts": None if reported_ts is None else reported_ts.isoformat(),
+        "told": sorted(told), "reported_ts": None if reported_ts is None else reported_ts.isoformat(), "sent_count": sent_count,
     })
 
 
 def alert_message(plan: AlertPlan, place: str, now: datetime) -> dict[str, object]:
-    """One message for all news of a look: `text` for people, the rest for programs."""
+    """One message for all news of a look: `text` for people, the rest for programs.
+
+    Whoever gets a message of the same `id` again, after an answer that was lost, has it already.
+    """
     lines = [f"finlake ({place})"]
     lines += [f"BAD {name}: {text}" for name, text in plan.turned_bad.items()]
     lines += [f"well again: {name}" for name in plan.turned_well]
     return {
+        "id": message_id(place, plan.number, *sorted(plan.turned_bad), *plan.turned_well),
         "text": "\n".join(lines), "place": place, "observed_ts": now.isoformat(),
         "turned_bad": dict(plan.turned_bad), "turned_well": list(plan.turned_well),
     }
+
+
+def message_id(*parts: object) -> str:
+    """A name for a message that is the same whenever it is sent again, and of no other."""
+    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()[:16]
 
 
 def run_message(
@@ -108,6 +124,7 @@ def run_message(
     link = f"{url.rstrip('/')}/runs/{run_id}"
     return {
         "text": f"finlake ({place})\nBAD run of {job}{over} failed{steps}. See {link}",
+        "id": message_id(place, run_id),
         "place": place, "job": job, "run_id": run_id, "partitions": partitions, "failed_steps": list(failed_steps),
         "url": link,
     }

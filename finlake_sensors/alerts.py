@@ -8,7 +8,7 @@ import dagster as dg
 
 from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
 from finlake_assets.speed.reports import events, look
-from finlake_assets.speed.rules import StreamLimits, Verdict
+from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
 from finlake_resources.alert_webhook import AlertNotSent, AlertWebhook
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.change_capture import ChangeCapture
@@ -31,7 +31,7 @@ class Condition:
 
 
 def build_stream_health(
-    limits: StreamLimits, calendar: TradingCalendar, place: str, default_status: dg.DefaultSensorStatus, *, is_live: bool,
+    limits: StreamLimits, calendar: TradingCalendar, place: str, default_status: dg.DefaultSensorStatus, *, hours: Hours,
 ) -> dg.SensorDefinition:
     """The sensor over the stream; `place` names this installation in messages."""
 
@@ -46,7 +46,7 @@ def build_stream_health(
         now, memory = utc_now(), remembered(context.cursor)
         stream = Stream(
             market=market, topics=topics, capture=capture, clickhouse=clickhouse, limits=limits, calendar=calendar,
-            is_live=is_live, now=now)
+            hours=hours, now=now)
         given = answers(QUESTIONS, stream)
         is_due = memory.reported_ts is None or now - memory.reported_ts >= REPORTED_EVERY
         # A service that is silent would be waited for once more by every report.
@@ -86,7 +86,7 @@ def conditions(given: Sequence[tuple[Question, Verdict]]) -> list[Condition]:
     """The answers that are told when they are bad."""
     return [
         Condition(name=f"{question.asset.to_user_string()} {question.name}", is_bad=verdict.state != "well", text=verdict.text)
-        for question, verdict in given if question.is_alerted
+        for question, verdict in given
     ]
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 
 from finlake_assets.jobs import BY_MONTH, BY_SESSION
 from finlake_assets.partitions import Timeline
-from finlake_assets.speed.rules import StreamLimits
+from finlake_assets.speed.rules import StreamLimits, hours_of
 from finlake_resources.environment import EnvironmentName
 from finlake_resources.settings import Settings
 from finlake_sensors import alerts, arrivals, restatements, schedules, stream
@@ -65,7 +65,8 @@ def build(
         "months_follow_sessions": restatements.build_months(jobs[BY_SESSION], jobs[BY_MONTH], sensor_status),
         "stream_ranges": stream.build(sensor_status),
         "stream_health": alerts.build_stream_health(
-            limits, timeline.calendar, settings.environment, sensor_status, is_live=settings.sources == "live"),
+            limits, timeline.calendar, settings.environment, sensor_status,
+            hours=hours_of(settings.sources, is_watched=is_running)),
         "run_failures": alerts.build_run_failures(settings.environment, settings.dagster_url, sensor_status),
     }
     timed: dict[ScheduleName, dg.ScheduleDefinition] = {

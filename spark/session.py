@@ -34,6 +34,17 @@ def connect(remote: str, token_file: Path | None) -> SparkSession:
         return _sessions[remote]
 
 
+def forget(remote: str) -> None:
+    """Let the next `connect` make a session anew: the server has lost the one there is, by its death or by a restart."""
+    with _lock:
+        session = _sessions.pop(remote, None)
+    if session is not None:
+        client = _client(session)
+        # Not `close`, which waits for calls to a server that may be gone for ten minutes.
+        client._channel.close()
+        client._closed = True
+
+
 def new_session(remote: str, token_file: Path | None) -> SparkSession:
     """A session of the caller's own; see `connect`."""
     from pyspark.sql.connect.client import DefaultChannelBuilder

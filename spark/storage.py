@@ -5,6 +5,7 @@ A write replaces exactly the rows of its window. It lands on a branch of its own
 keep seeing what they saw. Rows equal to what `main` holds are not published again, so a repeated run changes nothing.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -322,14 +323,18 @@ class Lake:
         if unchanged is not None:
             return TableReport(address=contract.address, row_count=unchanged, snapshot_id=base, is_changed=False,
                                window=audited.window)
-        branch = f"audit_{provenance.run_id.replace('-', '')[:12]}_{uuid4().hex[:8]}"
+        prefix = _branches_of(provenance)
+        # Those of an attempt of this very step that could not drop them: its process died, or the catalog was away.
+        for left in [name for name in table.metadata.refs if provenance.step and name.startswith(prefix)]:
+            self._drop_branch(contract.address, left)
+        branch = f"{prefix}{uuid4().hex[:8]}"
         table.manage_snapshots().create_branch(base, branch).commit()
         try:
             stage(table, branch)
+            checks, content = self._audit(contract, audited, branch)
         except Exception:
             self._drop_branch(contract.address, branch)
             raise
-        checks, content = self._audit(contract, audited, branch)
         report = TableReport(
             address=contract.address, row_count=content.row_count, previous_snapshot_id=base, window=audited.window,
             row_count_by_date={str(day): count for day, (count, _) in sorted(content.by_date.items(), key=str) if day},
@@ -415,6 +420,12 @@ class Lake:
         except (TableAlreadyExistsError, IntegrityError, CommitFailedException):
             logger.debug("table %s was created by another writer", contract.address)
         return self.catalog.load_table(contract.address)
+
+
+def _branches_of(provenance: Provenance) -> str:
+    """What the names of a step's branches begin with."""
+    step = hashlib.sha256(provenance.step.encode()).hexdigest()[:4]
+    return f"audit_{provenance.run_id.replace('-', '')[:12]}_{step}_"
 
 
 def _carried(table: IcebergTable, progress: Progress | None) -> dict[str, str]:

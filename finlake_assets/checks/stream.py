@@ -3,7 +3,7 @@
 import dagster as dg
 
 from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
-from finlake_assets.speed.rules import StreamLimits, Verdict
+from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.change_capture import ChangeCapture
 from finlake_resources.clickhouse import ClickHouse
@@ -13,13 +13,13 @@ from finlake_resources.market import Market
 DETAIL_CHARACTERS = 4000
 
 
-def build(limits: StreamLimits, calendar: TradingCalendar, *, is_live: bool) -> list[dg.AssetChecksDefinition]:
-    """One check per question; `is_live` says whether the exchange's hours matter."""
-    return [_check(question, limits, calendar, is_live) for question in QUESTIONS]
+def build(limits: StreamLimits, calendar: TradingCalendar, *, hours: Hours) -> list[dg.AssetChecksDefinition]:
+    """One check per question; `hours` are those in which trades are expected."""
+    return [_check(question, limits, calendar, hours) for question in QUESTIONS]
 
 
 def _check(
-    question: Question, limits: StreamLimits, calendar: TradingCalendar, is_live: bool,
+    question: Question, limits: StreamLimits, calendar: TradingCalendar, hours: Hours,
 ) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=question.asset, name=question.name, description=question.about)
     def is_well(
@@ -28,7 +28,7 @@ def _check(
         """Warns where a service cannot be asked: nothing is known to be wrong, and nothing to be right."""
         stream = Stream(
             market=market, topics=topics, capture=capture, clickhouse=clickhouse, limits=limits, calendar=calendar,
-            is_live=is_live, now=utc_now())
+            hours=hours, now=utc_now())
         ((_, verdict),) = answers([question], stream)
         return result(question, verdict)
 

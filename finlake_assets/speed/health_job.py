@@ -4,7 +4,7 @@ import dagster as dg
 
 from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
 from finlake_assets.speed.reports import events, look
-from finlake_assets.speed.rules import StreamLimits, Verdict
+from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.change_capture import ChangeCapture
 from finlake_resources.clickhouse import ClickHouse
@@ -20,7 +20,7 @@ ANSWERS_SCHEMA = dg.TableSchema(columns=[
 ])
 
 
-def build(limits: StreamLimits, calendar: TradingCalendar, *, is_live: bool) -> dg.JobDefinition:
+def build(limits: StreamLimits, calendar: TradingCalendar, *, hours: Hours) -> dg.JobDefinition:
     """The job; it ends well whatever it finds, since it was asked to look and did."""
 
     @dg.op(name="look_at_stream", out=dg.Out(dg.Nothing))
@@ -30,7 +30,7 @@ def build(limits: StreamLimits, calendar: TradingCalendar, *, is_live: bool) -> 
     ) -> None:
         stream = Stream(
             market=market, topics=topics, capture=capture, clickhouse=clickhouse, limits=limits, calendar=calendar,
-            is_live=is_live, now=utc_now())
+            hours=hours, now=utc_now())
         given = answers(QUESTIONS, stream)
         reports, silent = look(stream)
         for event in events(reports, context.instance):

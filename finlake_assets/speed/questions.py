@@ -17,7 +17,7 @@ from finlake_assets.speed.chain import (
     ods_key,
     topic_key,
 )
-from finlake_assets.speed.rules import StreamLimits, Verdict
+from finlake_assets.speed.rules import Hours, StreamLimits, SymbolActivity, Verdict
 from finlake_resources import change_capture, clickhouse, kafka, market
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.change_capture import ChangeCapture
@@ -25,12 +25,13 @@ from finlake_resources.clickhouse import ClickHouse
 from finlake_resources.kafka import KafkaTopics, UnknownTopic
 from finlake_resources.market import Market
 from finlake_resources.service_errors import ServiceUnavailable
-from spark.contracts.clickhouse import SINK_GAPS
-from spark.contracts.speed import QUOTES_REALTIME, STOCK_REALTIME
+from spark.contracts.clickhouse import SINK_GAPS, STARTS_OF_WINDOWS
+from spark.contracts.speed import CANDLES_1M, QUOTES_REALTIME, STOCK_REALTIME
 from spark.contracts.table import Severity
 
 SINK_GROUP = "clickhouse_sink"
 GAPS_WITHIN = timedelta(hours=24)
+COMPLAINTS_WITHIN = timedelta(minutes=30)
 CAPTURED = frozenset({"finnhub_trades", "finnhub_quotes", "cdc_heartbeat"})
 FOLLOWED = {"finnhub_trades": STOCK_REALTIME.address, "finnhub_quotes": QUOTES_REALTIME.address}
 """By table of schema `ods`, the table of ClickHouse that its rows come to."""
@@ -38,7 +39,7 @@ FOLLOWED = {"finnhub_trades": STOCK_REALTIME.address, "finnhub_quotes": QUOTES_R
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """The services of the stream, and by what they are judged; `is_live` says whether the exchange's hours matter."""
+    """The services of the stream, and by what they are judged; `hours` are those in which trades are expected."""
 
     market: Market
     topics: KafkaTopics
@@ -46,16 +47,13 @@ class Stream:
     clickhouse: ClickHouse
     limits: StreamLimits
     calendar: TradingCalendar
-    is_live: bool
+    hours: Hours
     now: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One question about an asset of the stream, and the services it needs an answer of.
-
-    `is_alerted` says whether a bad answer is told at once.
-    """
+    """One question about an asset of the stream, and the services it needs an answer of. A bad answer is told at once."""
 
     name: str
     asset: dg.AssetKey
@@ -63,7 +61,6 @@ class Question:
     needs: frozenset[str]
     ask: Callable[[Stream], Verdict]
     severity: Severity = "error"
-    is_alerted: bool = True
 
 
 def answers(questions: Sequence[Question], stream: Stream) -> list[tuple[Question, Verdict]]:
@@ -114,10 +111,40 @@ def _progress(relation: str) -> Callable[[Stream], Verdict]:
 
 def _feed(stream: Stream) -> Verdict:
     newest = stream.market.newest_received("finnhub_trades")
-    if not stream.is_live:
-        return Verdict(state="well", text="sample sources have no hours; the last trade was received "
-                                          + ("never" if newest is None else f"at {newest:%Y-%m-%d %H:%M:%S} UTC"))
-    return rules.judge_feed(newest, stream.now, stream.calendar, stream.limits)
+    return rules.judge_feed(newest, stream.now, stream.hours, stream.calendar, stream.limits)
+
+
+def _symbols(stream: Stream) -> Verdict:
+    """Per symbol the minutes with a trade, counted where candles are merged from; the minute under way is left out."""
+    if stream.hours == "any":
+        return Verdict(state="well", text="no trade is expected")
+    table, minute = STARTS_OF_WINDOWS[CANDLES_1M.address]
+    until = rules.whole_minute(stream.now)
+    in_sessions = rules.open_spans(stream.hours, until - rules.USUAL_OVER, until, stream.calendar)
+    always = rules.open_spans("always", until - rules.USUAL_OVER, until, stream.calendar)
+
+    def within(spans: Sequence[rules.Span]) -> str:
+        """Bounds as whole seconds since 1970."""
+        named = " OR ".join(
+            f"({minute} >= toDateTime({start.timestamp():.0f}) AND {minute} < toDateTime({end.timestamp():.0f}))"
+            for start, end in spans)
+        return f"({named or 'false'})"
+
+    rows = stream.clickhouse.rows(
+        f"SELECT symbol, toInt64(uniqExact({minute})) AS active_minutes, toInt64(toUnixTimestamp(min({minute}))) AS first_s, "
+        f"toInt64(toUnixTimestamp(max({minute}))) AS newest_s FROM {table} "
+        f"WHERE if(position(symbol, ':') > 0, {within(always)}, {within(in_sessions)}) GROUP BY symbol ORDER BY symbol")
+    found = [
+        SymbolActivity(symbol=row["symbol"], active_minutes=row["active_minutes"],
+                       first_minute_ts=datetime.fromtimestamp(row["first_s"], UTC),
+                       newest_minute_ts=datetime.fromtimestamp(row["newest_s"], UTC))
+        for row in rows
+    ]
+    return rules.judge_symbols(found, in_sessions, always)
+
+
+def _complaints(stream: Stream) -> Verdict:
+    return rules.judge_complaints(stream.market.vendor_complaints(stream.now - COMPLAINTS_WITHIN), COMPLAINTS_WITHIN)
 
 
 def _gaps(stream: Stream) -> Verdict:
@@ -136,7 +163,15 @@ QUESTIONS: tuple[Question, ...] = (
         about="While the exchange is open, trades come in.",
     ),
     Question(
-        name="feed_is_unbroken", asset=ods_key("finnhub_trades"), needs=POSTGRES, ask=_gaps, severity="warn", is_alerted=False,
+        name="every_symbol_trades", asset=asset_key(STOCK_REALTIME.address), needs=CLICKHOUSE, ask=_symbols,
+        about="No symbol is silent for longer than it usually is, while others trade.",
+    ),
+    Question(
+        name="vendor_is_content", asset=ods_key("finnhub_trades"), needs=POSTGRES, ask=_complaints,
+        about="The vendor has not complained of late.",
+    ),
+    Question(
+        name="feed_is_unbroken", asset=ods_key("finnhub_trades"), needs=POSTGRES, ask=_gaps, severity="warn",
         about="No interruption of the feed and no unreadable message within a day.",
     ),
     Question(
@@ -163,7 +198,7 @@ QUESTIONS: tuple[Question, ...] = (
         about="The sink is not far behind in the topic of quotes.",
     ),
     Question(
-        name="no_dead_letters", asset=topic_key(DEAD_LETTERS_TOPIC), needs=KAFKA, severity="warn", is_alerted=False,
+        name="no_dead_letters", asset=topic_key(DEAD_LETTERS_TOPIC), needs=KAFKA, severity="warn",
         ask=lambda stream: rules.judge_dead_letters(stream.topics.watermarks(DEAD_LETTERS_TOPIC)),
         about="Every record could be read.",
     ),

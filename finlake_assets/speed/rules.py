@@ -2,18 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Literal
 
 from finlake_resources.calendar import NEW_YORK, TradingCalendar
 from finlake_resources.change_capture import ConnectorHealth
-from finlake_resources.market import FeedGaps, SlotHealth
+from finlake_resources.environment import SourcesName
+from finlake_resources.market import FeedGaps, SlotHealth, VendorComplaints
 
 State = Literal["well", "ill", "unknown"]
+Hours = Literal["exchange", "always", "any"]
+"""When trades are expected: while the exchange is open, at all times, or whenever they come (silence tells nothing)."""
+Span = tuple[datetime, datetime]
 Fact = str | int | float | bool
 
 MIB = 1024 * 1024
 OPENING = time(9, 30)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+USUAL_OVER = timedelta(days=5)
+"""What is usual of a symbol is seen over this time: some session lies in it, whatever the holidays."""
+KNOWN_AFTER_MINUTES = 30
+MOST_ACTIVE_SHARE = 0.995
+UNLIKELY = 1e-10
+"""The chance of a silence below which it is told: of 100 symbols looked at in each minute of a year, none by accident. A symbol
+that trades in every minute is told after five, one that trades in every tenth after 219."""
+NAMED_SYMBOLS = 10
 LOSING = ("unreserved", "lost")
 
 
@@ -25,6 +39,16 @@ class StreamLimits:
     retained_wal_bytes: int = 1024 * MIB
     behind_s: int = 30
     feed_silence_s: int = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class SymbolActivity:
+    """How a symbol has traded of late: minutes with a trade in its hours, the first and the newest of them (UTC)."""
+
+    symbol: str
+    active_minutes: int
+    first_minute_ts: datetime
+    newest_minute_ts: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,19 +153,93 @@ def judge_progress(address: str, newest_there: datetime | None, waiting_since: d
     return Verdict(state="well", facts=facts, text=f"{address} holds {newest} and nothing waits")
 
 
-def judge_feed(newest_received: datetime | None, now: datetime, calendar: TradingCalendar, limits: StreamLimits) -> Verdict:
-    """Whether trades come in while the exchange is open; outside of sessions silence is well."""
-    opened = session_opened(now, calendar)
+def judge_feed(newest_received: datetime | None, now: datetime, hours: Hours, calendar: TradingCalendar,
+               limits: StreamLimits) -> Verdict:
+    """Whether trades come in while they are expected; at other times silence is well."""
+    opened = session_opened(now, calendar) if hours == "exchange" else EPOCH
     newest = "never" if newest_received is None else f"at {newest_received:%Y-%m-%d %H:%M:%S} UTC"
     facts: dict[str, Fact] = {"newest_trade_received": newest, "limit_s": limits.feed_silence_s}
+    if hours == "any":
+        return Verdict(state="well", facts=facts, text=f"no trade is expected; the last was received {newest}")
     if opened is None:
         return Verdict(state="well", facts=facts, text=f"the exchange is closed; the last trade was received {newest}")
     silent_since = opened if newest_received is None else max(opened, newest_received)
     silent_s = (now - silent_since).total_seconds()
     if silent_s > limits.feed_silence_s:
-        return Verdict(state="ill", facts=facts, text=f"no trade for {silent_s:.0f} s while the exchange is open (the last "
+        how_long = f"no trade for {silent_s:.0f} s" if silent_since > EPOCH else "no trade at all"
+        return Verdict(state="ill", facts=facts, text=f"{how_long} while trades are expected (the last "
                                                       f"{newest}); see the log of trade_feed")
     return Verdict(state="well", facts=facts, text=f"the last trade was received {newest}")
+
+
+def judge_symbols(
+    found: Sequence[SymbolActivity], exchange_spans: Sequence[Span], always_spans: Sequence[Span],
+) -> Verdict:
+    """Whether a symbol is silent for longer than chance explains, while another of its hours trades.
+
+    Of a symbol with a trade in the share p of its open minutes, n minutes without one have the chance (1 - p)^n. A symbol of
+    which less than `KNOWN_AFTER_MINUTES` open minutes are known is not judged. When all are silent, `judge_feed` says so.
+    """
+    silent: list[str] = []
+    for own in found:
+        spans = always_spans if is_always_traded(own.symbol) else exchange_spans
+        others = [each.newest_minute_ts for each in found
+                  if each.symbol != own.symbol and is_always_traded(each.symbol) == is_always_traded(own.symbol)]
+        after = own.newest_minute_ts + MINUTE
+        known = open_minutes(spans, own.first_minute_ts, after)
+        quiet = open_minutes(spans, after, max(others, default=after))
+        # No symbol trades so surely that five minutes would not be waited for.
+        share = min(MOST_ACTIVE_SHARE, own.active_minutes / known) if known else 0.0
+        if known >= KNOWN_AFTER_MINUTES and quiet > 0 and (1 - share) ** quiet < UNLIKELY:
+            silent.append(f"{own.symbol} for {quiet} minutes (it trades in {share:.0%} of them)")
+    facts: dict[str, Fact] = {"symbols": len(found), "silent": len(silent)}
+    if silent:
+        return Verdict(state="ill", facts=facts, text=f"no trade of {', '.join(silent[:NAMED_SYMBOLS])} while others trade; see "
+                                                      "whether the vendor has dropped them, and the log of trade_feed")
+    return Verdict(state="well", facts=facts, text=f"each of {len(found)} symbols trades as it usually does")
+
+
+def judge_complaints(complaints: VendorComplaints, within: timedelta) -> Verdict:
+    """Whether the vendor has sent errors in place of trades."""
+    minutes = int(within.total_seconds() // 60)
+    facts: dict[str, Fact] = {"complaints": complaints.count}
+    if complaints.count:
+        return Verdict(state="ill", facts={**facts, "newest": complaints.newest},
+                       text=f"{complaints.count} complaints of the vendor in the last {minutes} minutes, the newest: "
+                            f"{complaints.newest}; see ods.rejected_messages, and FINLAKE_FINNHUB_SYMBOLS if it is about symbols")
+    return Verdict(state="well", facts=facts, text=f"no complaint of the vendor in the last {minutes} minutes")
+
+
+def is_always_traded(symbol: str) -> bool:
+    """Whether a symbol names its exchange, as coins and currencies do, which trade when the stock exchange is closed too."""
+    return ":" in symbol
+
+
+def whole_minute(moment: datetime) -> datetime:
+    """The start of the minute."""
+    return moment.replace(second=0, microsecond=0)
+
+
+def open_spans(hours: Literal["exchange", "always"], start: datetime, end: datetime,
+               calendar: TradingCalendar) -> list[Span]:
+    """The stretches between two moments in which trades are expected."""
+    if hours == "always":
+        return [(start, end)]
+    first, last = start.astimezone(NEW_YORK).date(), end.astimezone(NEW_YORK).date()
+    days = calendar.sessions(first, last)
+    sessions = ((datetime.combine(day, OPENING, tzinfo=NEW_YORK), calendar.close_ts(day)) for day in days)
+    cut = ((max(start, opened), min(end, closed)) for opened, closed in sessions)
+    return [(opened, closed) for opened, closed in cut if opened < closed]
+
+
+def open_minutes(spans: Sequence[Span], start: datetime, end: datetime) -> int:
+    """Whole minutes of the spans between two moments."""
+    return sum(max(0, int((min(end, closed) - max(start, opened)) // MINUTE)) for opened, closed in spans)
+
+
+def hours_of(sources: SourcesName, *, is_watched: bool) -> Hours:
+    """When trades are expected: in the exchange's sessions of live sources, always of samples that somebody watches over."""
+    return "exchange" if sources == "live" else "always" if is_watched else "any"
 
 
 def session_opened(now: datetime, calendar: TradingCalendar) -> datetime | None:

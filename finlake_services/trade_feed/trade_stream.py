@@ -32,6 +32,7 @@ from finlake_services.trade_feed.messages import (
 from finlake_services.trade_feed.metrics import FeedMetrics
 from finlake_services.trade_feed.pacing import limit_wait_s, reconnect_wait_s
 from finlake_services.trade_feed.rows import RejectedRow, Row
+from spark.contracts.stream_rows import VENDOR_COMPLAINS
 
 DEFAULT_SILENCE_LIMIT_S = 90.0
 """The vendor pings about once a minute: half a minute more tells a late ping from a dead connection."""
@@ -41,6 +42,7 @@ DEFAULT_REFUSED_WAIT_S = 300.0
 LARGEST_MESSAGE_BYTES = 4 * 1024 * 1024
 """A larger message ends its connection before it is read."""
 
+_LONGEST_COMPLAINT = 200
 _INVALID_KEY = "invalid api key"
 
 _log = structlog.get_logger()
@@ -187,6 +189,8 @@ class TradeStream:
             case VendorError():
                 self._metrics.messages_received.labels("error").inc()
                 self._note_vendor_error(message.message)
+                why = f"{VENDOR_COMPLAINS}{message.message[:_LONGEST_COMPLAINT]}"
+                await self._put([RejectedRow(received_us, connection.id, connection.message_seq, why, raw_text(raw))])
                 # A refusal is no sign that trades would come.
                 return
             case Malformed():

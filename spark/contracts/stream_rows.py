@@ -46,6 +46,9 @@ FLAW_FORMULA = (
     f"trade_ts > received_ts + {FUTURE_TOLERANCE_S} s"
 )
 
+VENDOR_COMPLAINS = "the vendor complains: "
+"""How the reason in ods.rejected_messages begins where a message is no trade but the vendor's complaint, in its words."""
+
 RECOGNISED_WITHIN = timedelta(days=1)
 """A time in another unit is recognised when it then lies this close to the moment of receipt: no coincidence does."""
 

@@ -45,11 +45,16 @@ Positions = Mapping[tuple[str, int], int]
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Who writes: the Dagster run and partition (or a label such as `bench`) and the code version, kept in every snapshot."""
+    """Who writes: the Dagster run and partition (or a label such as `bench`) and the code version, kept in every snapshot.
+
+    `step` tells the writers of one run apart: each is tried again on its own, and then tidies up after its last attempt. Empty:
+    there may be others of the same run beside it.
+    """
 
     run_id: str
     partition: str
     code_version: str
+    step: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,13 @@ from typing import Any
 import dagster as dg
 
 from finlake_assets.speed.questions import Stream
-from finlake_assets.speed.rules import StreamLimits
+from finlake_assets.speed.rules import Hours, StreamLimits
 from finlake_resources.alert_webhook import AlertNotSent, AlertWebhook
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.change_capture import ChangeCapture, ConnectorHealth
 from finlake_resources.clickhouse import ClickHouse, ClickHouseRefused
 from finlake_resources.kafka import KafkaTopics, Watermarks
-from finlake_resources.market import FeedGaps, Market, SlotHealth
+from finlake_resources.market import FeedGaps, Market, SlotHealth, VendorComplaints
 from finlake_resources.reconciliation.reconcile import Reconciliation
 from finlake_resources.reconciliation.report import ReconcileReport
 from finlake_resources.service_errors import ServiceUnavailable
@@ -38,6 +38,7 @@ class StreamLog:
     waiting_since: datetime | None = None
     gaps: FeedGaps = FeedGaps(count=0, total_s=0.0, newest="")
     rejected: int = 0
+    complaints: VendorComplaints = VendorComplaints(count=0, newest="")
     connector: ConnectorHealth | None = RUNNING
     lag: dict[int, int] = field(default_factory=lambda: {0: 1})
     ends: dict[str, int] = field(default_factory=dict)
@@ -86,6 +87,10 @@ def market_of(log: StreamLog) -> Market:
         def rejected_messages(self, since: datetime) -> int:
             log.ask("postgres")
             return log.rejected
+
+        def vendor_complaints(self, since: datetime) -> VendorComplaints:
+            log.ask("postgres")
+            return log.complaints
 
     return FakeMarket(uri="-", password_file="-")
 
@@ -164,11 +169,11 @@ def reconciliation_of(log: StreamLog) -> Reconciliation:
         clickhouse_url="", clickhouse_password_file="")
 
 
-def stream_of(log: StreamLog, *, is_live: bool = True, now: datetime = NOW) -> Stream:
+def stream_of(log: StreamLog, *, hours: Hours = "exchange", now: datetime = NOW) -> Stream:
     """The services as questions see them."""
     return Stream(
         market=market_of(log), topics=topics_of(log), capture=capture_of(log), clickhouse=clickhouse_of(log),
-        limits=StreamLimits(), calendar=TradingCalendar(), is_live=is_live, now=now)
+        limits=StreamLimits(), calendar=TradingCalendar(), hours=hours, now=now)
 
 
 def resources_of(log: StreamLog) -> dict[str, object]:

@@ -8,12 +8,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from finlake_assets import outages
 from finlake_assets.bronze.gdelt_gkg import DayNotOver, refuse_days_to_come
 from finlake_assets.build import build_defs
 from finlake_assets.describe import code_version
 from finlake_assets.jobs import range_tags
 from finlake_assets.publish import fail_for_good
 from finlake_resources.gdelt import GdeltFeed, GdeltSlot, expected_slots
+from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.source_errors import ChallengePage, NoData, SourceUnavailable
 from finlake_resources.stooq import StooqBatch, StooqFile, StooqPrices
 from spark.contracts import gold, lake
@@ -218,6 +220,37 @@ def test_a_failed_audit_is_recorded_and_stops_everything_downstream(bench: Bench
     assert "ticker=AAPL" in str(failure.user_failure_data.description)
     assert failure.user_failure_data.metadata["branch"].value == "audit_1234"
     assert events(result, "silver.prices_daily") == {}
+
+
+class Times(dict[str, Exception]):
+    """Failures that happen so many times each, and then no more."""
+
+    def __init__(self, times: int, job: str, error: Exception) -> None:
+        super().__init__({job: error})
+        self.left = times
+
+    def __contains__(self, job: object) -> bool:
+        if not super().__contains__(job) or self.left == 0:
+            return False
+        self.left -= 1
+        return True
+
+
+SPARK_AWAY = ServiceUnavailable("spark_connect", "sc://127.0.0.1:1", "Socket closed")
+
+
+@pytest.mark.parametrize(("times", "succeeds"), [(1, True), (3, True), (4, False)])
+def test_a_step_whose_engine_goes_away_is_tried_again_a_few_times_and_the_run_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, times: int, succeeds: bool,  # noqa: FBT001 - a value of the table
+) -> None:
+    monkeypatch.setattr(outages, "PAUSE_S", 0)
+    bench.log.failures = Times(times, "silver.prices_daily", SPARK_AWAY)
+    result = bench.run("lake_by_session", key="2018-03-27")
+    assert result.success is succeeds
+    calls = [call.job for call in bench.log.calls]
+    assert calls.count("silver.prices_daily") == min(times + 1, 4)
+    assert calls.count("gold.indicators") == int(succeeds)
+    assert calls.count("bronze.stooq_prices") == 1
 
 
 def test_what_would_fail_again_is_not_tried_again() -> None:

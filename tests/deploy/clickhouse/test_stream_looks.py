@@ -59,7 +59,7 @@ def stream(engine: ScratchEngine) -> Stream:
 
     return Stream(
         market=AnyMarket(uri="-", password_file="-"), topics=topics_of(log), capture=capture_of(log),
-        clickhouse=clickhouse_over(engine), limits=StreamLimits(), calendar=TradingCalendar(), is_live=True, now=NOW)
+        clickhouse=clickhouse_over(engine), limits=StreamLimits(), calendar=TradingCalendar(), hours="exchange", now=NOW)
 
 
 def test_every_table_and_view_of_the_contract_tells_how_far_it_has_come(stream: Stream) -> None:

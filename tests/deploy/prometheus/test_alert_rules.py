@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.ports import Ports
 from deploy.prometheus import checker
+from finlake_services.capture_keeper.metrics import KeeperMetrics
 from finlake_services.clickhouse_local.execution import Endpoint
 from finlake_services.clickhouse_local.metrics import Metrics as EndpointMetrics
 from finlake_services.clickhouse_sink.metrics import Metrics as SinkMetrics
@@ -61,7 +62,7 @@ def exported() -> set[str]:
         def registry(self) -> "Idle":
             return self
 
-    registries: list[CollectorRegistry] = [FeedMetrics().registry, SinkMetrics().registry]
+    registries: list[CollectorRegistry] = [FeedMetrics().registry, SinkMetrics().registry, KeeperMetrics().registry]
     families = [family for registry in registries for family in registry.collect()]
     families += text_string_to_metric_families(EndpointMetrics(cast(Endpoint, Idle())).text().decode())
     suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
@@ -109,7 +110,7 @@ def test_the_ports_scraped_are_those_of_the_stack() -> None:
         for job in read("prometheus.yml")["scrape_configs"] for static in job["static_configs"] for target in static["targets"]
     }
     ports = Ports()
-    assert scraped == {name: ports.of(name) for name in ("trade_feed", "clickhouse_sink", "clickhouse")}
+    assert scraped == {name: ports.of(name) for name in ("trade_feed", "capture_keeper", "clickhouse_sink", "clickhouse")}
 
 
 def test_the_checker_is_pinned_by_checksums() -> None:

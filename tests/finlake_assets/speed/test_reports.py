@@ -51,7 +51,7 @@ def test_a_silent_service_is_named_once_and_the_others_are_reported() -> None:
 def test_the_job_reports_and_answers_and_ends_well_whatever_it_finds() -> None:
     log = StreamLog(lag={0: 5000}, silent={"kafka_connect"})
     job = dg.Definitions(
-        jobs=[health_job.build(StreamLimits(), TradingCalendar(), is_live=False)], resources=resources_of(log),
+        jobs=[health_job.build(StreamLimits(), TradingCalendar(), hours="any")], resources=resources_of(log),
         assets=chain.build(is_watched=False),
     ).resolve_job_def("stream_health")
     result = job.execute_in_process()

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from finlake_assets.speed import rules
-from finlake_assets.speed.rules import StreamLimits
+from finlake_assets.speed.rules import StreamLimits, SymbolActivity, Verdict
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.change_capture import ConnectorHealth
-from finlake_resources.market import FeedGaps, SlotHealth
+from finlake_resources.market import FeedGaps, SlotHealth, VendorComplaints
 from tests.finlake_assets.stream_fakes import RUNNING, SLOT
 
 LIMITS = StreamLimits()
@@ -101,7 +101,67 @@ def test_silence_is_ill_only_while_the_exchange_is_open(now: str, newest: str | 
     def utc(text: str) -> datetime:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
-    assert rules.judge_feed(None if newest is None else utc(newest), utc(now), CALENDAR, LIMITS).state == state
+    assert rules.judge_feed(None if newest is None else utc(newest), utc(now), "exchange", CALENDAR, LIMITS).state == state
+
+
+def test_samples_that_somebody_watches_over_are_expected_to_trade_always_and_others_never() -> None:
+    on_saturday = datetime(2026, 11, 21, 17, tzinfo=UTC)
+    long_ago = on_saturday - timedelta(seconds=LIMITS.feed_silence_s + 1)
+    assert rules.judge_feed(long_ago, on_saturday, "always", CALENDAR, LIMITS).state == "ill"
+    assert rules.judge_feed(None, on_saturday, "always", CALENDAR, LIMITS).text.startswith("no trade at all")
+    assert rules.judge_feed(long_ago, on_saturday, "any", CALENDAR, LIMITS).state == "well"
+    assert [rules.hours_of("live", is_watched=True), rules.hours_of("sample", is_watched=True),
+            rules.hours_of("sample", is_watched=False)] == ["exchange", "always", "any"]
+
+
+def traded(symbol: str, share: float, *, silent_for: int, now: datetime = NOON) -> SymbolActivity:
+    """A symbol with a trade in this share of the open minutes of five days, and none for the last open minutes."""
+    spans = rules.open_spans("always" if ":" in symbol else "exchange", now - rules.USUAL_OVER, now, CALENDAR)
+    minutes = [opened + n * rules.MINUTE for opened, closed in spans for n in range(int((closed - opened) // rules.MINUTE))]
+    heard = minutes[:len(minutes) - silent_for]
+    return SymbolActivity(symbol=symbol, active_minutes=round(share * len(heard)), first_minute_ts=heard[0],
+                          newest_minute_ts=heard[-1])
+
+
+def judged(*found: SymbolActivity, now: datetime = NOON) -> Verdict:
+    spans = [rules.open_spans(hours, now - rules.USUAL_OVER, now, CALENDAR) for hours in ("exchange", "always")]
+    return rules.judge_symbols(found, *spans)
+
+
+@pytest.mark.parametrize(("share", "silent_for", "state"), [
+    (1.0, 4, "well"), (1.0, 6, "ill"), (0.5, 33, "well"), (0.5, 35, "ill"), (0.1, 200, "well"), (0.1, 225, "ill"),
+])
+def test_a_symbol_is_silent_when_its_own_usual_rate_says_so(share: float, silent_for: int, state: str) -> None:
+    found = judged(traded("AAPL", share, silent_for=silent_for), traded("MSFT", 1.0, silent_for=0))
+    assert found.state == state
+    assert ("AAPL for" in found.text) is (state == "ill")
+
+
+def test_silence_of_all_is_told_by_the_feeds_own_rule_and_a_closed_exchange_is_no_silence() -> None:
+    assert judged(traded("AAPL", 1.0, silent_for=60), traded("MSFT", 1.0, silent_for=60)).state == "well"
+    # The coin goes on at night and on Saturday; shares have their own hours.
+    on_saturday = datetime(2026, 11, 21, 17, tzinfo=UTC)
+    night = [traded("AAPL", 1.0, silent_for=0, now=on_saturday), traded("BINANCE:BTCUSDT", 1.0, silent_for=0, now=on_saturday)]
+    assert judged(*night, now=on_saturday).state == "well"
+    # 15:57 to the close of yesterday, and since the opening of today three minutes: six together.
+    opened = datetime(2026, 11, 20, 14, 33, tzinfo=UTC)
+    found = judged(traded("AAPL", 1.0, silent_for=6, now=opened), traded("MSFT", 1.0, silent_for=0, now=opened), now=opened)
+    assert "AAPL for 5 minutes" in found.text
+
+
+def test_a_symbol_that_is_hardly_known_is_not_judged() -> None:
+    new = SymbolActivity(symbol="AAPL", active_minutes=5, first_minute_ts=NOON - timedelta(minutes=50),
+                         newest_minute_ts=NOON - timedelta(minutes=30))
+    assert judged(new, traded("MSFT", 1.0, silent_for=0)).state == "well"
+    assert judged().state == "well"
+
+
+def test_a_complaint_of_the_vendor_is_told_in_its_words() -> None:
+    half_an_hour = timedelta(minutes=30)
+    assert rules.judge_complaints(VendorComplaints(count=0, newest=""), half_an_hour).state == "well"
+    found = rules.judge_complaints(VendorComplaints(count=2, newest="Subscribing to too many symbols"), half_an_hour)
+    assert found.state == "ill"
+    assert "2 complaints of the vendor in the last 30 minutes, the newest: Subscribing to too many symbols" in found.text
 
 
 def test_gaps_and_unreadable_messages_are_told_with_their_time() -> None:

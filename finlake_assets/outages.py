@@ -1,0 +1,24 @@
+"""What a step does when an engine beneath it goes away: it is tried again, a few times, once that engine may be back.
+
+Audits, bad rows and refusals are never tried again: the same would come of it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from finlake_resources.service_errors import ServiceUnavailable
+
+TRIES_MORE = 3
+PAUSE_S = 15
+"""A supervisor has started a killed engine again by then; Spark's client has waited for its server by itself before."""
+
+
+@contextmanager
+def tried_again_after_outages() -> Iterator[None]:
+    """Within a step: an engine that is away ends the attempt and not the step, which fails after the last try."""
+    try:
+        yield
+    except ServiceUnavailable as error:
+        raise dg.RetryRequested(max_retries=TRIES_MORE, seconds_to_wait=PAUSE_S) from error

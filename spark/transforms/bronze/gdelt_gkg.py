@@ -21,6 +21,8 @@ FIELD_COUNT = len(GKG_FIELD_NAMES)
 GENERATED_DOMAIN = "finlake.example"
 MAX_SLOT_LINES = 100_000
 """A slot has 1,000 records, in busy years 5,000."""
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+"""The longest records that were reported have some hundred kilobytes."""
 
 _RECORD_ID, _DATE = GKG_FIELD_NAMES.index("gkg_record_id"), GKG_FIELD_NAMES.index("gkg_date")
 _SOURCE, _DOCUMENT = GKG_FIELD_NAMES.index("source_common_name"), GKG_FIELD_NAMES.index("document_identifier")
@@ -28,7 +30,7 @@ _ORGANIZATIONS, _NAMES = GKG_FIELD_NAMES.index("organizations_v1"), GKG_FIELD_NA
 _EXTRAS = GKG_FIELD_NAMES.index("extras_xml")
 _LONGEST_CHARACTER_BYTES = 4
 _FIELD_END = b"\t"
-_REASONS = ("malformed_line", "label_mismatch", "duplicate_record")
+_REASONS = ("too_large", "malformed_line", "label_mismatch", "duplicate_record")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +55,10 @@ def parse(
 ) -> ParsedSlot:
     """Read one unzipped slot file. Never raises on content.
 
-    A line is rejected when it has another number of fields than 27, when its record id or date is not the slot's, and
-    when its record id already stands in the kept rows. `is_generated` marks every row as made by the sample sources;
-    rows from hosts under `finlake.example` are marked in any case. `slot_ts` must be aware.
+    A line is rejected when it is longer than `MAX_RECORD_BYTES` or has another number of fields than 27, when its record id
+    or date is not the slot's, and when its record id already stands in the kept rows; of a file with more than
+    `MAX_SLOT_LINES` all are. `is_generated` marks every row as made by the sample sources; rows from hosts under
+    `finlake.example` are marked in any case. `slot_ts` must be aware.
     """
     slot_ts = slot_ts.astimezone(UTC)
     label = slot_ts.strftime("%Y%m%d%H%M%S").encode()
@@ -166,6 +169,8 @@ class _BoundedRejections:
 
 def _fault(fields: list[bytes], raw: bytes, label: bytes, seen: set[bytes]) -> tuple[str, str] | None:
     """Reason and message when the fields are no record of this slot."""
+    if len(raw) > MAX_RECORD_BYTES:
+        return "too_large", f"the line has {len(raw):,} bytes, and no record more than {MAX_RECORD_BYTES:,}; load the slot again"
     if len(fields) != FIELD_COUNT:
         return "malformed_line", (
             f"the line has {raw.count(_FIELD_END) + 1} fields and a GKG 2.1 record {FIELD_COUNT}; load the slot again, "

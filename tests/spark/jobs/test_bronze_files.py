@@ -131,7 +131,7 @@ def test_a_slots_bytes_are_let_go_once_it_is_read() -> None:
     assert len(alive) == 6
     ledger = lake.written["bronze.gdelt_slots"].to_pylist()
     assert {(row["row_count"], row["quarantined_count"]) for row in ledger} == {(150, 150)}
-    assert report.quarantined_count == 6 * 33
+    assert report.quarantined_count == 6 * 25
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))

@@ -15,7 +15,7 @@ from spark.contracts.bronze import GDELT_GKG, GKG_FIELD_NAMES
 from spark.contracts.silver import QUARANTINE
 from spark.contracts.universe import parse_universe
 from spark.schemas import arrow_schema
-from spark.transforms.bronze.gdelt_gkg import MAX_SLOT_LINES, ParsedSlot, parse
+from spark.transforms.bronze.gdelt_gkg import MAX_RECORD_BYTES, MAX_SLOT_LINES, ParsedSlot, parse
 from spark.transforms.quarantine import MAX_REJECTED_ROWS
 from spark.transforms.silver.company_names import Article, Matcher
 
@@ -167,14 +167,21 @@ def test_a_truncated_last_line_is_rejected_not_lost(real_slot: bytes) -> None:
 
 
 def test_beyond_a_bound_rejected_lines_are_counted_by_their_reason() -> None:
-    content = line(1) + b"broken\n" * 5_000 + line(1) * 33 + b"\t" * 1_000 + b"\n" + line(2)
+    content = line(1) + b"broken\n" * 5_000 + line(1) * 25 + b"\t" * 1_000 + b"\n" + line(2)
     parsed = read(content)
-    assert (parsed.row_count, parsed.rows.num_rows, parsed.rejected_count, parsed.other_count) == (5_036, 2, 5_034, 0)
+    assert (parsed.row_count, parsed.rows.num_rows, parsed.rejected_count, parsed.other_count) == (5_028, 2, 5_026, 0)
     rejected = parsed.rejected.to_pylist()
-    assert len(rejected) == 33 + 33
+    assert len(rejected) == 25 + 25
     assert len({(row["reference"], row["reason"]) for row in rejected}) == len(rejected) <= MAX_REJECTED_ROWS
     (counted,) = [row for row in rejected if "more lines" in row["message"]]
-    assert counted["message"].startswith("4,969 more lines from line 34 to line 5035, such as: the line has 1 fields")
+    assert counted["message"].startswith("4,977 more lines from line 26 to line 5027, such as: the line has 1 fields")
+
+
+def test_a_record_longer_than_any_real_one_is_rejected_and_the_others_kept() -> None:
+    parsed = read(line(1) + line(2, gcam="x" * MAX_RECORD_BYTES) + line(3))
+    assert parsed.rows["line_number"].to_pylist() == [1, 3]
+    (rejected,) = parsed.rejected.to_pylist()
+    assert (rejected["reason"], rejected["reference"], len(rejected["raw_text"])) == ("too_large", "line 2", 4_000)
 
 
 def test_a_slot_of_more_lines_than_any_real_one_is_rejected_whole() -> None:

@@ -20,6 +20,7 @@ import re
 import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,7 +130,7 @@ class WrittenThrough:
     def extend(self) -> list[Path]:
         """See to the logs that came since the last call; returns those of them whose file system cannot do it."""
         with self._lock:
-            new = [path for table in _tables(self._data) for path in (table / LOGS, *_logs(table)) if path not in self._seen]
+            new = [path for path in _logs_and_their_folders(self._data) if path not in self._seen]
             refused = [path for path in new if not _write_through(path)]
             self._seen.update(new)
             return refused
@@ -142,9 +143,11 @@ def is_written_through(path: Path) -> bool:
 
 def _judged_logs(data: Path) -> Iterator[tuple[Path, Lines]]:
     for table in _tables(data):
-        held = Held(blocks for entry in os.scandir(table) if entry.is_dir() and (blocks := Blocks.of(entry.name)))
-        for log in _logs(table):
-            yield log, judged(log.read_bytes(), held)
+        # A running engine may drop a log, or a table, while it is looked at.
+        with suppress(FileNotFoundError):
+            held = Held(blocks for entry in os.scandir(table) if entry.is_dir() and (blocks := Blocks.of(entry.name)))
+            for log in _logs(table):
+                yield log, judged(log.read_bytes(), held)
 
 
 def _tables(data: Path) -> Iterator[Path]:
@@ -154,6 +157,12 @@ def _tables(data: Path) -> Iterator[Path]:
 
 def _logs(table: Path) -> list[Path]:
     return [path for path in sorted((table / LOGS).iterdir()) if _LOG_NAME.fullmatch(path.name)]
+
+
+def _logs_and_their_folders(data: Path) -> Iterator[Path]:
+    for table in _tables(data):
+        with suppress(FileNotFoundError):
+            yield from (table / LOGS, *_logs(table))
 
 
 def _replace(log: Path, text: bytes, new: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finlake_services.clickhouse_local import deduplication_logs
 from finlake_services.clickhouse_local.deduplication_logs import (
     Blocks,
     Held,
@@ -102,6 +103,16 @@ def test_of_two_logs_each_is_made_true_and_stays_so(table: Path, tmp_path: Path)
     assert list(_content(table)) == [line(1) + line(2), line(3) + line(4)]
     assert take_back(tmp_path / "data", tmp_path) == []
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_table_that_the_running_engine_drops_meanwhile_is_passed_over(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deduplication_logs, "_tables", lambda _: [tmp_path / "data/store/abc/gone", table])
+    log = table / "deduplication_logs/deduplication_log_1.txt"
+    log.write_bytes(line(5))
+    assert lines_without_part(tmp_path / "data") == {(log, line(5))}
+    WrittenThrough(tmp_path / "data").extend()
 
 
 def test_a_folder_that_is_not_there_yet_has_nothing_to_take_back(tmp_path: Path) -> None:

@@ -115,7 +115,11 @@ def _settings(connection: EngineConnection, sql: str) -> tuple[tuple[str, str], 
     """Settings in a statement's text, which EXPLAIN AST does not name. One that is set to its default has the value "DEFAULT"."""
     told = connection.query("SELECT parseQueryToJSON({text:String})", "TabSeparatedRaw", {"text": _escaped(sql)}).output
     found: list[tuple[str, str]] = []
-    waiting: list[object] = [json.loads(told)]
+    statement = json.loads(told)
+    if statement["type"] == "ExplainQuery":
+        # Its options, which have the form of settings.
+        statement.pop("settings", None)
+    waiting: list[object] = [statement]
     while waiting:
         part = waiting.pop()
         if isinstance(part, list):

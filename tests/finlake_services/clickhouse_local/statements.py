@@ -224,7 +224,7 @@ ALLOWED = [
     "SHOW FUNCTIONS", "SHOW SETTINGS LIKE 'max_threads'",
     "DESCRIBE TABLE speed.ticks", "DESC speed.ticks", "EXISTS speed.ticks", "EXISTS DATABASE speed", "DESCRIBE (SELECT 1 AS a)",
     "EXPLAIN SELECT * FROM speed.ticks", "EXPLAIN indexes = 1 SELECT * FROM speed.ticks WHERE symbol = 'AAPL'",
-    "EXPLAIN AST SELECT 1",
+    "EXPLAIN AST SELECT 1", "EXPLAIN indexes = 1 SELECT 1 SETTINGS max_threads = 1",
     "EXPLAIN PIPELINE SELECT 1", "EXPLAIN ESTIMATE SELECT * FROM speed.ticks",
     "SELECT name, engine FROM system.databases", "SELECT database, name, engine, create_table_query FROM system.tables",
     "SELECT name, type, comment FROM system.columns WHERE database = 'speed'", "SELECT name FROM system.functions",

@@ -1,0 +1,41 @@
+"""docs/security.md says the limits that the code has."""
+
+from pathlib import Path
+
+import pytest
+
+from finlake_services.clickhouse_local import connections, execution, requests, server, sessions, statement_text, turns
+from finlake_services.clickhouse_local.users import limits_of
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/security.md").read_text()
+READER, WRITER = limits_of("reader", 3 << 30), limits_of("writer", 3 << 30)
+LIMITS = {
+    "URL and headers of a request": f"{connections.MOST_HEADER_BYTES >> 10} KiB, {connections.MOST_HEADERS} headers",
+    "parameters in a URL, parts of a form": f"{requests.MOST_FIELDS}",
+    "time until the headers have come": f"{connections.HEADERS_TIMEOUT_S:.0f} s",
+    "time until the body has come": f"{server.BODY_TIMEOUT_S} s",
+    "connections without a login": f"{connections.MOST_UNKNOWN_CONNECTIONS}",
+    "connections of a user": f"{connections.MOST_CONNECTIONS_OF_A_USER}",
+    "wrong logins": f"{turns.BEGINNING_AT_ONCE / server.REFUSED_LOGIN_S:.0f} a second",
+    "sessions of a user": f"{sessions.MOST_SESSIONS_OF_A_USER}",
+    "a body, also when it is unpacked": f"{READER.body_bytes >> 20} MiB for a reader, {WRITER.body_bytes >> 20} MiB for others",
+    "bodies of a user together": f"{turns.BODIES_PER_LIMIT} times that",
+    "statements of a user that begin at once": f"{turns.BEGINNING_AT_ONCE}",
+    "statements of a user that run": f"{READER.concurrent}",
+    "the text of a statement": f"{execution.LONGEST_TEXT_BYTES >> 10} KiB",
+    "what stands before the rows of an INSERT": f"{statement_text.LONGEST_HEAD_BYTES >> 10} KiB",
+    "brackets within each other": f"{statement_text.DEEPEST_BRACKETS}",
+    "elements of a statement": f"{statement_text.MOST_ELEMENTS:,}",
+    "a reader's statement": f"{READER.execution_s} s, {READER.result_rows:,} rows and {READER.result_bytes >> 20} MiB of result",
+    "a writer's statement": f"{WRITER.execution_s} s",
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_the_page_says_each_limit_as_the_code_has_it(limit: str) -> None:
+    assert f"| {limit} | {LIMITS[limit]} |" in PAGE
+
+
+def test_the_page_says_no_other_limit() -> None:
+    table = PAGE.partition("### Limits")[2].partition("|---|---|---|\n")[2].partition("\n\n")[0]
+    assert {line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()} == set(LIMITS)

@@ -52,7 +52,10 @@ class DagsterRequestError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """One evaluated asset check of a run. `sample` is the first row that failed it; empty when none is named."""
+    """One evaluated asset check of a run. `sample` is the first row that failed it; empty when none is named.
+
+    `judged_rows` is how many rows were looked at; None where the check does not say.
+    """
 
     asset: str
     name: str
@@ -61,6 +64,7 @@ class CheckResult:
     description: str
     failing_rows: int | None = None
     sample: Mapping[str, object] = field(default_factory=dict)
+    judged_rows: int | None = None
 
     @property
     def is_blocking(self) -> bool:
@@ -225,7 +229,8 @@ def _check_result(evaluation: Mapping[str, Any]) -> CheckResult:
     return CheckResult(
         asset="/".join(evaluation["assetKey"]["path"]), name=evaluation["checkName"], passed=evaluation["success"],
         severity=evaluation["severity"], description=evaluation["description"] or "",
-        failing_rows=entries.get("failing_rows", {}).get("intValue"), sample=json.loads(records[0]))
+        failing_rows=entries.get("failing_rows", {}).get("intValue"), sample=json.loads(records[0]),
+        judged_rows=entries.get("judged_rows", {}).get("intValue"))
 
 
 def _apply_materialization(progress: RunProgress, event: Mapping[str, object]) -> None:

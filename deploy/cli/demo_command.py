@@ -51,18 +51,22 @@ def demo(
 
     from deploy.cli.dagster_client import DagsterClient
     from deploy.cli.run_view import carry_out, summary
+    from deploy.cli.shortfall_view import Reckoning
 
     console = Console()
     open_stack(home).up(free_ports=free_ports, report=console.print)
     settings = stack_settings(home)
     dagster = DagsterClient(settings.dagster_url, settings.dagster_password_file)
-    console.print(summary(carry_out(dagster, DEMO_RUNS, console)))
     jobs = lake_jobs(home)
+    reckoning = Reckoning.begin(jobs.lake(), settings)
+    console.print(summary(carry_out(dagster, DEMO_RUNS, console)))
     console.print(Text.from_ansi(_chart(jobs.lake())))
     is_proven = _stream(settings, jobs, sample_sources_url(home), open_stack(home).layout.finnhub_token, dagster, console)
     console.print(f"Prices are real: Quandl WIKI, public domain, to {LAST_SESSION}. News of {NEWS_START} to {NEWS_END} is "
                   f"generated and labelled so; {REAL_NEWS_DAY} is one real slot of the GDELT Project (https://www.gdeltproject.org/)."
                   " Live trades and quotes are generated.")
+    reckoning.close(DEMO_RUNS, (), console)
+    console.print("Sample prices of FB, GOOG and IBM end on 2013-03-01; GDELT's day of 2023-07-02 is one slot of 96.")
     console.print(f"Assets, lineage and checks: {settings.dagster_url}/assets\nRuns: {settings.dagster_url}/runs\n"
                   f"User {USER}, password in {settings.dagster_password_file}")
     console.print('Ask it something: .venv/bin/finlake sql "select * from gold.monthly_summary where ticker = \'AAPL\'"')

@@ -49,14 +49,19 @@ def run(
     first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First session.")],
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last session.")],
     select: Annotated[list[str] | None, typer.Option(help="Only this table, like gold/indicators; may be repeated.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 when anything is rejected, quarantined, missing, late or not run.")
+    ] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Build the tables of a span of sessions, each kind of partition in one Dagster run."""
+    """Build the tables of a span of sessions, each kind of partition in one Dagster run, and tell what is not there."""
     from rich.console import Console
 
     from deploy.cli.dagster_client import DagsterClient
     from deploy.cli.planned_runs import Known, planned_runs
     from deploy.cli.run_view import carry_out, summary
+    from deploy.cli.shortfall_view import Reckoning
+    from finlake_resources.build import build_jobs
     from finlake_resources.calendar import TradingCalendar
 
     settings = stack_settings(home)
@@ -66,7 +71,11 @@ def run(
     console = Console()
     for line in plan.told:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(summary(carry_out(DagsterClient(settings.dagster_url, settings.dagster_password_file), plan.runs, console)))
+    dagster = DagsterClient(settings.dagster_url, settings.dagster_password_file)
+    reckoning = Reckoning.begin(build_jobs(settings).lake(), settings)
+    console.print(summary(carry_out(dagster, plan.runs, console)))
+    if not reckoning.close(plan.runs, plan.not_run, console) and strict:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -84,7 +93,9 @@ def check(
     progress = judge(DagsterClient(settings.dagster_url, settings.dagster_password_file), Console(), select or ())
     for line in failed_checks(progress.checks):
         typer.echo(line)
-    typer.echo(f"{sum(check.passed for check in progress.checks)} of {len(progress.checks)} checks passed")
+    over_nothing = sum(check.passed and check.judged_rows == 0 for check in progress.checks)
+    typer.echo(f"{sum(check.passed for check in progress.checks)} of {len(progress.checks)} checks passed"
+               + (f", {over_nothing} of them over no row: there was nothing to judge" if over_nothing else ""))
     if any(check.is_blocking and not check.passed for check in progress.checks):
         raise typer.Exit(1)
 

@@ -14,6 +14,7 @@ BY_SESSION = (
     "silver/completeness", "gold/news_daily", "gold/indicators", "gold/stock_analytics", "gold/ml_features", "gold/ml_labels",
 )
 BY_MONTH = ("gold/monthly_summary",)
+ASSETS_OF = {"lake_by_day": BY_DAY, "lake_by_session": BY_SESSION, "lake_by_month": BY_MONTH}
 ONE_DAY = timedelta(days=1)
 
 
@@ -121,7 +122,7 @@ def planned_runs(first: date, last: date, known: Known, select: Collection[str] 
     outside = _outside(first, last, known)
     sessions = known.calendar.sessions(max(first, known.history_start), min(last, known.last_closed))
     runs, not_run = [], list(outside)
-    for job, assets in _JOBS.items():
+    for job, assets in ASSETS_OF.items():
         wanted = tuple(asset for asset in assets if asset in select)
         if select and not wanted:
             continue
@@ -197,7 +198,6 @@ def _months(_first: date, _last: date, sessions: Sequence[date], known: Known) -
     return _Span(start=start, end=min(end, known.last_month), missed=(late,) if end > known.last_month else ())
 
 
-_JOBS = {"lake_by_day": BY_DAY, "lake_by_session": BY_SESSION, "lake_by_month": BY_MONTH}
 _SPANS = {"lake_by_day": _days, "lake_by_session": _sessions, "lake_by_month": _months}
 
 

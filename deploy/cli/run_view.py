@@ -94,7 +94,9 @@ def summary(finished: Sequence[FinishedRun]) -> Table:
             seconds = progress.step_seconds.get(address.replace("/", "__"))
             checks = [check for check in progress.checks if check.asset == address]
             passed = sum(check.passed for check in checks)
-            colour = "green" if passed == len(checks) else "yellow"
+            over_nothing = sum(check.passed and check.judged_rows == 0 for check in checks)
+            colour = "green" if passed == len(checks) and not over_nothing else "yellow"
+            told = f"{passed} of {len(checks)}" + (f", {over_nothing} over no row" if over_nothing else "")
             table.add_row(layer, name, f"{rows:,}", "" if seconds is None else f"{seconds:.1f}",
-                          f"[{colour}]{passed} of {len(checks)}[/{colour}]" if checks else "")
+                          f"[{colour}]{told}[/{colour}]" if checks else "")
     return table

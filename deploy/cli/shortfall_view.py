@@ -1,0 +1,111 @@
+"""What a person sees at the end of a run: one table of what falls short, with the reason, and how to see the rest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from deploy.cli.planned_runs import ASSETS_OF, NotRun, PlannedRun, dates
+from spark.jobs.report import Shortfall, Window
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from finlake_resources.settings import Settings
+    from spark.jobs.shortfalls import Asked, NotBuilt
+    from spark.storage import Lake
+
+MOST_LINES = 20
+# Lists all of it: where each kind can be asked for.
+QUERIES = {
+    "silver.completeness": "select * from silver.completeness where status in ('absent', 'unexpected')",
+    "silver.price_restatements": "select * from silver.price_restatements where verdict in ('rejected', 'partial')",
+    "bronze.gdelt_slots": "select * from bronze.gdelt_slots where status in ('absent', 'corrupt')",
+}
+QUARANTINE_QUERY = "select * from silver.quarantine"
+COLOURS = {"missing": "red", "rejected": "red", "not due": "dim", "not run": "dim"}
+
+
+@dataclass(frozen=True)
+class Reckoning:
+    """Made before runs begin, closed when they are done: what they were asked for against what is there."""
+
+    lake: "Lake"
+    settings: "Settings"
+    before: int
+
+    @classmethod
+    def begin(cls, lake: "Lake", settings: "Settings") -> "Reckoning":
+        """Remember which quarantined rows are there already."""
+        return cls(lake, settings, lake.snapshot_id("silver.quarantine"))
+
+    def close(self, runs: Sequence[PlannedRun], not_run: Sequence[NotRun], console: "Console") -> bool:
+        """Show what falls short, and hints; whether nothing does."""
+        from finlake_resources.universe_file import UniverseFile
+        from spark.jobs.shortfalls import not_built, shortfalls
+
+        asked = asked_of(runs, UniverseFile(path=str(self.settings.universe_path)).read().symbols, self.before)
+        found = shortfalls(self.lake, asked, datetime.now(UTC))
+        show(found, not_run, console)
+        for line in hints(not_built(self.lake, asked, self.settings.history_start)):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        return not found and not not_run
+
+
+def asked_of(runs: Sequence[PlannedRun], tickers: Sequence[str], before: int) -> "Asked":
+    """What runs were asked for."""
+    from spark.jobs.shortfalls import Asked
+
+    def span(job: str) -> Window | None:
+        keys: list[date] = [key for run in runs if run.job == job for key in (run.first_key, run.last_key) if key is not None]
+        return Window(start=min(keys), end=max(keys)) if keys else None
+
+    assets = {asset for run in runs for asset in (run.assets or ASSETS_OF.get(run.job, ()))}
+    return Asked(addresses=frozenset(asset.replace("/", ".") for asset in assets), sessions=span("lake_by_session"),
+                 days=span("lake_by_day"), tickers=tuple(tickers), before=before)
+
+
+def show(found: Sequence[Shortfall], not_run: Sequence[NotRun], console: "Console") -> None:
+    """The table, or one line that says that nothing falls short."""
+    if not found and not not_run:
+        console.print("nothing was rejected, quarantined, missing or late", style="green", highlight=False)
+        return
+    console.print(shortfalls_table(found, not_run))
+    for line in rest(found, not_run):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def shortfalls_table(found: Sequence[Shortfall], not_run: Sequence[NotRun] = ()) -> "Table":
+    """At most `MOST_LINES` lines; readable at 80 columns."""
+    from rich.table import Table
+    from rich.text import Text
+
+    view = Table("what", "of", "dates", "count", "why", title="What was asked for and is not there as it should be",
+                 title_justify="left", show_lines=True)
+    lines = [
+        *((each.kind.replace("_", " "), f"{each.subject}\n{each.address}", dates(each.first_date, each.last_date),
+           f"{each.count:,}", f"{each.reason}: {each.message}") for each in found),
+        *(("not run", "", dates(part.first, part.last), "", part.why) for part in not_run),
+    ]
+    for what, *cells in lines[:MOST_LINES]:
+        view.add_row(Text(what, style=COLOURS.get(what, "yellow")), *map(Text, cells))
+    return view
+
+
+def rest(found: Sequence[Shortfall], not_run: Sequence[NotRun] = ()) -> list[str]:
+    """How many lines were left out, and the queries that list everything."""
+    left = len(found) + len(not_run) - MOST_LINES
+    queries = dict.fromkeys(QUERIES.get(each.address, QUARANTINE_QUERY) if each.kind != "quarantined" else QUARANTINE_QUERY
+                            for each in found)
+    told = [f"and {left} more lines"] if left > 0 else []
+    return [*told, *(f'all of it: finlake sql "{query}"' for query in queries)]
+
+
+def hints(tickers: "Sequence[NotBuilt]") -> list[str]:
+    """What to run for tickers whose files go further back than what is built."""
+    return [
+        f"{each.ticker}: its files go back to {each.first_in_files}, its tables begin {each.first_built}; indicators count from "
+        f"there. For the whole history: finlake run --from {each.first_in_files} --to {each.first_built}"
+        for each in tickers
+    ]

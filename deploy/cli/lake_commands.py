@@ -1,25 +1,25 @@
 """Commands about the lake: run, check, sql."""
 
-import logging
+import sys
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.cli.query_view import AnswerFormat, format_for, whole_file
 from deploy.cli.stack_commands import DEFAULT_HOME, Home, running_stack
 
 if TYPE_CHECKING:
-    from pyspark.sql import Row
-
     from finlake_resources.settings import Settings
     from finlake_resources.spark_jobs import SparkJobs
 
 app = typer.Typer()
 
-
-class QueryRefusedError(Exception):
-    """Spark does not understand or cannot carry out a query; the message is the first line of its reason."""
+# On screen, unless more are asked for; a file for people has wide lines.
+SHOWN_ROWS = 50
+FILE_CHARACTERS = 400
 
 
 def stack_settings(home: Path) -> "Settings":
@@ -105,35 +105,34 @@ def sql(
     query: Annotated[str, typer.Argument(help="Spark SQL; tables are layer.table.")],
     snapshot: Annotated[int | None, typer.Option(help="Read the named tables at this Iceberg snapshot.")] = None,
     as_of: Annotated[datetime | None, typer.Option(help="Read the named tables as they were at this UTC time.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show at most so many rows.")] = 50,
+    form: Annotated[
+        AnswerFormat | None, typer.Option("--format", help="Default: what the name of --output says, else table.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write all rows to this file, which appears when it is whole.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many rows. Default: 50 on screen, else all.")] = None,
+    offset: Annotated[int, typer.Option(min=0, help="Leave out so many rows first: the next page.")] = 0,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Query the lake, now or as it was."""
     from rich.console import Console
-    from rich.table import Table
 
+    from deploy.cli.query import Query
     from deploy.cli.time_travel import at_version
 
     if snapshot is not None and as_of is not None:
         raise typer.BadParameter("give --snapshot or --as-of, not both")
-    columns, rows = answer(lake_jobs(home), at_version(query, snapshot_id=snapshot, as_of_ts=as_of), limit + 1)
-    view = Table(*columns)
-    for row in rows[:limit]:
-        view.add_row(*("" if value is None else str(value) for value in row))
-    Console().print(view)
-    if len(rows) > limit:
-        typer.echo(f"there are more than {limit} rows; raise --limit")
-
-
-def answer(jobs: "SparkJobs", query: str, limit: int) -> "tuple[list[str], list[Row]]":
-    """Columns and at most `limit` rows of a query; raises `QueryRefusedError` with what Spark says of it in one line."""
-    from pyspark.errors import PySparkException
-
-    # Spark's client logs the whole plan and the server's stack beside the error that it raises.
-    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
-    try:
-        frame = jobs.lake().spark.sql(query)
-        return frame.columns, frame.limit(limit).collect()
-    except PySparkException as error:
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise QueryRefusedError(said) from error
+    chosen = format_for(form, output)
+    asked = Query.of(lake_jobs(home), at_version(query, snapshot_id=snapshot, as_of_ts=as_of))
+    is_for_people = chosen in (AnswerFormat.TABLE, AnswerFormat.RECORDS)
+    if output is not None and is_for_people:
+        with whole_file(output) as sink, TextIOWrapper(sink, encoding="utf-8", write_through=True) as text:
+            asked.show(chosen, limit or SHOWN_ROWS, offset, Console(file=text, width=FILE_CHARACTERS))
+            text.detach()
+    elif is_for_people:
+        asked.show(chosen, limit or SHOWN_ROWS, offset, Console())
+    elif output is None:
+        asked.write(chosen, limit, offset, sys.stdout.buffer)
+        sys.stdout.flush()
+    else:
+        with whole_file(output) as sink:
+            count = asked.write(chosen, limit, offset, sink)
+        typer.echo(f"{count:,} rows in {output}")

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from deploy.cli.lake_commands import QueryRefusedError, answer
+from deploy.cli.query import Query, QueryRefusedError
 from deploy.cli.time_travel import at_version
 from finlake_resources.spark_jobs import SparkJobs
 from spark.jobs.report import Window
@@ -53,7 +53,7 @@ def test_a_query_that_spark_refuses_is_told_in_one_line_and_nothing_is_logged(
     lake_jobs: SparkJobs, empty_lake: Lake, capfd: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(QueryRefusedError) as refusal:
-        answer(lake_jobs, "select * from silver.price_daily", limit=1)
+        Query.of(lake_jobs, "select * from silver.price_daily").page(1).collect()
     assert "silver" in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert capfd.readouterr() == ("", "")

@@ -1,0 +1,76 @@
+"""A query asked of the lake: what Spark refuses is told in one line, and rows are read part by part."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from deploy.cli.query_view import WRITERS, AnswerFormat, say, show_records, show_table
+from spark.answers import answer_parts, answer_schema
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from rich.console import Console
+
+    from finlake_resources.spark_jobs import SparkJobs
+
+
+class QueryRefusedError(Exception):
+    """Spark does not understand or cannot carry out a query; the message is the first line of its reason."""
+
+
+@contextmanager
+def refusals_in_one_line() -> Iterator[None]:
+    """Raise `QueryRefusedError` for whatever Spark raises within."""
+    from pyspark.errors import PySparkException
+
+    # Spark's client logs the whole plan and the server's stack beside the error that it raises.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    except PySparkException as error:
+        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise QueryRefusedError(said) from error
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query that Spark has understood."""
+
+    frame: "DataFrame"
+
+    @classmethod
+    def of(cls, jobs: "SparkJobs", text: str) -> "Query":
+        """The query of a text; raises `QueryRefusedError` with what Spark says of it in one line."""
+        with refusals_in_one_line():
+            return cls(jobs.lake().spark.sql(text))
+
+    def page(self, limit: int | None, offset: int = 0) -> "DataFrame":
+        """At most `limit` rows from the `offset`th on."""
+        frame = self.frame.offset(offset) if offset else self.frame
+        return frame if limit is None else frame.limit(limit)
+
+    def show(self, form: AnswerFormat, limit: int, offset: int, console: "Console") -> None:
+        """Rows for people, and below them how many there are and how to see the others."""
+        with refusals_in_one_line():
+            page = self.page(limit + 1, offset)
+            columns = answer_schema(page).names
+            rows = [row for part in answer_parts(page) for row in zip(*(each.to_pylist() for each in part.columns), strict=True)]
+            has_more = len(rows) > limit
+            total = self.frame.count() if has_more else offset + len(rows)
+        if form is AnswerFormat.RECORDS:
+            show_records(columns, rows[:limit], console)
+        else:
+            show_table(columns, rows[:limit], console)
+        if has_more:
+            say(console, f"rows {offset + 1:,} to {offset + limit:,} of {total:,}; the next: --offset {offset + limit} (name an "
+                         "order in the query); all of them: --output FILE.csv")
+        elif not rows:
+            say(console, f"no row after the first {offset:,}" if offset else "no row")
+
+    def write(self, form: AnswerFormat, limit: int | None, offset: int, sink: IO[bytes]) -> int:
+        """All rows, or a page of them, into a file; returns how many."""
+        with refusals_in_one_line():
+            page = self.page(limit, offset)
+            return WRITERS[form](answer_parts(page), answer_schema(page), sink)

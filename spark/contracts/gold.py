@@ -45,7 +45,8 @@ INDICATORS = Table(
         _value("bb_upper_usd", "USD", "sma_20_usd + 2 sample sd of 20 closes (Bollinger)", *_CLOSE),
         _value("bb_lower_usd", "USD", "sma_20_usd - 2 sample sd of 20 closes", *_CLOSE),
         _value("bb_width_usd", "USD", "bb_upper_usd - bb_lower_usd", *_CLOSE),
-        _value("atr_14_usd", "USD", "mean of the last 14 true ranges; the first bar's true range is high - low", *_HLC),
+        _value("atr_14_usd", "USD", "simple mean of the last 14 true ranges; the first bar's true range is high - low", *_HLC,
+               note="Not Wilder's average, which is atr_wilder_14_usd: they differ by up to a half after a shock"),
         Column(name="obv_shares", type="double", unit="shares", note="State: continues the previous row",
                sources=(*_CLOSE, *_VOLUME), formula="cumulative sum of sign(C - previous C) * volume, from 0 (Granville)"),
         _value("obv_change_shares", "shares", "obv_shares - previous obv_shares", *_CLOSE, *_VOLUME),
@@ -62,6 +63,10 @@ INDICATORS = Table(
         Column(name="bar_number", type="long", unit="1-based", note="State: bars of this ticker up to this row"),
         _value("rsi_avg_gain_usd", "USD", "Wilder average gain", *_CLOSE, note="State of rsi_14"),
         _value("rsi_avg_loss_usd", "USD", "Wilder average loss", *_CLOSE, note="State of rsi_14"),
+        _value("atr_wilder_14_usd", "USD", "average true range (Wilder 1978): the mean of the first 14 true ranges, then "
+               "(13 * previous + true range) / 14", *_HLC,
+               note="State: continues the previous row. Null until the window is full, and in rows written before the column "
+                    "was there, until they are built again"),
     ),
     window="session", window_column="session_date", partitioning=_BY_SESSION, sort_order=("ticker", "session_date"),
     inputs=(_PRICES,), freshness=Freshness(due_hours=9),
@@ -71,7 +76,9 @@ INDICATORS = Table(
         Check(name="bands_in_order", predicate="bb_lower_usd <= bb_upper_usd", why="a standard deviation is not negative"),
         Check(name="bars_numbered", predicate="bar_number >= 1", why="state must start at one"),
     ),
-    notes=("EMA, MACD and RSI follow the SMA-seeded convention; RSI on adjusted closes differs from RSI on raw ones.",),
+    notes=("EMA, MACD and RSI follow the SMA-seeded convention; RSI on adjusted closes differs from RSI on raw ones.",
+           "atr_14_usd kept its name and its meaning, and Wilder's average stands beside it: to rename a column would have "
+           "changed what stored queries and stored rows say. A ticker whose newest row lacks the new state is read from its first bar."),
 )
 
 _THEME_COUNTS = (

@@ -18,7 +18,8 @@ def run(lake: Lake, window: Window, provenance: Provenance) -> JobReport:
         return lake.frame(BARS, part, inputs[BARS])
 
     return run_recursive(lake, gold.INDICATORS, window, provenance, kernel=_kernel, bars=bars,
-                         lookback_bars=indicators.LOOKBACK_BARS, inputs={BARS: lake.snapshot_id(BARS)})
+                         lookback_bars=indicators.LOOKBACK_BARS, later_state=indicators.LATER_STATE,
+                         inputs={BARS: lake.snapshot_id(BARS)})
 
 
 def _kernel(bars: pl.DataFrame, state: pl.DataFrame | None, window: Window) -> pl.DataFrame:

@@ -6,7 +6,7 @@ When rows after the window stand on a history that the write has just changed, t
 whatever the order of pieces, the table ends up the same.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -40,30 +40,30 @@ class Start:
 
 
 def run_recursive(lake: Lake, table: Table, window: Window, provenance: Provenance, *, kernel: StatefulKernel,
-                  lookback_bars: int, bars: Bars, inputs: Mapping[str, int]) -> JobReport:
+                  lookback_bars: int, bars: Bars, inputs: Mapping[str, int], later_state: Sequence[str] = ()) -> JobReport:
     """Replace the window of `table`, and rows whose inputs have changed.
 
     `bars` gives the kernel's input rows for a window from the input snapshots; `kernel(rows of one ticker, its state or
-    None, window)` returns the rows of the window.
+    None, window)` returns the rows of the window. `later_state` are columns that old rows may lack: such a row is no state.
     """
     window = followed(lake, table, window, inputs)
-    computed = _computed(lake, table, window, kernel, lookback_bars, bars, inputs)
+    computed = _computed(lake, table, window, kernel, lookback_bars, bars, inputs, later_state)
     newest = lake.newest(table.address)
     notes: tuple[str, ...] = ()
     if newest is not None and newest > window.end and content_of(computed, table) != lake.content(table.address, window):
         notes = (f"rows after {window.end} stood on the history that changed; recomputed to {newest}",)
         # One write for both, so that a run that dies leaves no row on a history that is gone.
         window = Window(start=window.start, end=newest)
-        computed = _computed(lake, table, window, kernel, lookback_bars, bars, inputs)
+        computed = _computed(lake, table, window, kernel, lookback_bars, bars, inputs, later_state)
     report = lake.replace_window(table.address, computed, window=window, provenance=provenance, input_snapshots=inputs)
     return JobReport(tables=(report,), input_snapshots=inputs, notes=notes)
 
 
 def _computed(lake: Lake, table: Table, window: Window, kernel: StatefulKernel, lookback_bars: int, bars: Bars,
-              inputs: Mapping[str, int]) -> DataFrame:
+              inputs: Mapping[str, int], later_state: Sequence[str]) -> DataFrame:
     """The table's rows of the window, not yet written."""
     lookback = Window(start=window.start - timedelta(days=LOOKBACK_DAYS), end=window.end)
-    start = _start(lake, table, window, lookback, lookback_bars, inputs[BARS])
+    start = _start(lake, table, window, lookback, lookback_bars, inputs[BARS], later_state)
     rows = bars(lookback, inputs).where(~F.col("ticker").isin(list(start.rebuilt)))
     if start.rebuilt:
         whole = bars(None, inputs).where(F.col("ticker").isin(list(start.rebuilt)) & (F.col("session_date") <= window.end))
@@ -77,7 +77,8 @@ def _computed(lake: Lake, table: Table, window: Window, kernel: StatefulKernel, 
     return map_by_ticker(rows, one_ticker, table, ("session_date",))
 
 
-def _start(lake: Lake, table: Table, window: Window, lookback: Window, lookback_bars: int, bars_snapshot: int) -> Start:
+def _start(lake: Lake, table: Table, window: Window, lookback: Window, lookback_bars: int, bars_snapshot: int,
+           later_state: Sequence[str]) -> Start:
     """Each ticker's state where it stands on the very bar before the window; the tickers that have none."""
     keys = _polars(lake.rows(BARS, between("session_date", lookback), ("ticker", "session_date", "close_usd"), bars_snapshot))
     before = keys.sort("session_date").filter(pl.col("session_date") < window.start).group_by("ticker").agg(
@@ -90,7 +91,10 @@ def _start(lake: Lake, table: Table, window: Window, lookback: Window, lookback_
         candidates.join(before, on="ticker")
         .filter((pl.col("session_date") == pl.col("previous_date")) & (pl.col("close_usd") == pl.col("previous_close_usd"))
                 & (pl.col("bar_count") <= pl.col("bar_number"))
-                & (pl.col("bar_count") >= pl.min_horizontal("bar_number", pl.lit(lookback_bars))))
+                & (pl.col("bar_count") >= pl.min_horizontal("bar_number", pl.lit(lookback_bars)))
+                # A young ticker's seeds are computed from its first bar, so that its row need not carry them.
+                & ((pl.col("bar_number") <= lookback_bars)
+                   | pl.all_horizontal(pl.lit(value=True), *(pl.col(name).is_not_null() for name in later_state))))
         .drop("previous_date", "previous_close_usd", "bar_count")
     )
     return Start(states=states, rebuilt=tuple(sorted(set(keys["ticker"]) - set(states["ticker"]))))

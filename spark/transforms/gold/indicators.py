@@ -40,6 +40,9 @@ _MACD_FIRST_POSITION = 25
 _SIGNAL_BARS = 9
 _WILDER_BARS = 14
 
+LATER_STATE = ("atr_wilder_14_usd",)
+"""State that came after the first rows were stored: where the row before lacks it, a ticker is read from its first bar."""
+
 
 def compute(bars: pl.DataFrame, state: pl.DataFrame | None) -> pl.DataFrame:
     """Rows of gold.indicators for all bars after the state's, or for all bars when `state` is None.
@@ -88,7 +91,11 @@ def _columns(bars: pl.DataFrame, start: Start) -> dict[str, Floats]:
     columns |= _stochastic(high, low, close)
     columns |= _bollinger(close, columns["sma_20_usd"])
     columns |= _volume(high, low, close, volume, change, start)
-    columns["atr_14_usd"] = window_mean(_true_range(high, low, previous), 14)
+    true_range = _true_range(high, low, previous)
+    columns["atr_14_usd"] = window_mean(true_range, 14)
+    columns["atr_wilder_14_usd"] = (
+        seeded_exponential(true_range, 1 / _WILDER_BARS, _WILDER_BARS, 0) if start.carried is None
+        else exponential(true_range, 1 / _WILDER_BARS, start.first - 1, start.number("atr_wilder_14_usd")))
     return columns
 
 

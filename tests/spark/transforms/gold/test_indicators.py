@@ -65,6 +65,7 @@ def naive(bars: pl.DataFrame) -> list[dict[str, float | None]]:
     percent_k: list[float | None] = []
     true_range: list[float] = []
     obv = 0.0
+    wilder: float | None = None
     for t in range(len(close)):
         row: dict[str, float | None] = dict.fromkeys((
             "return_1d", "log_return_1d", "price_change_usd", "price_change_pct", "obv_change_shares", "bb_upper_usd",
@@ -90,6 +91,12 @@ def naive(bars: pl.DataFrame) -> list[dict[str, float | None]]:
                     "price_change_usd": close[t] - previous, "price_change_pct": (close[t] / previous - 1) * 100,
                     "obv_change_shares": step * volume[t]}
         row["obv_shares"] = obv
+        if t <= 13:
+            wilder = statistics.fmean(true_range) if t == 13 else None
+        else:
+            assert wilder is not None
+            wilder = (wilder * 13 + true_range[t]) / 14
+        row["atr_wilder_14_usd"] = wilder
         row["atr_14_usd"] = statistics.fmean(true_range[t - 13:]) if t >= 13 else None
         row["roc_12_pct"] = (close[t] / close[t - 12] - 1) * 100 if t >= 12 else None
         k = None

@@ -78,7 +78,8 @@ INDICATORS = Table(
     ),
     notes=("EMA, MACD and RSI follow the SMA-seeded convention; RSI on adjusted closes differs from RSI on raw ones.",
            "atr_14_usd kept its name and its meaning, and Wilder's average stands beside it: to rename a column would have "
-           "changed what stored queries and stored rows say. A ticker whose newest row lacks the new state is read from its first bar."),
+           "changed what stored queries and stored rows say. "
+           "A ticker whose newest row lacks the new state is read from its first bar."),
 )
 
 _THEME_COUNTS = (

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from spark.storage import Lake
 
 MOST_LINES = 20
+# Named in a line for all that fell short alike.
+MOST_SUBJECTS = 5
 # Lists all of it: where each kind can be asked for.
 QUERIES = {
     "silver.completeness": "select * from silver.completeness where status in ('absent', 'unexpected')",
@@ -76,27 +78,43 @@ def show(found: Sequence[Shortfall], not_run: Sequence[NotRun], console: "Consol
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
+def folded(found: Sequence[Shortfall]) -> list[tuple[str, str, int]]:
+    """Lines of (what, of what and why, how many): those alike but for their subject are one line."""
+    alike: dict[tuple[object, ...], list[Shortfall]] = {}
+    for each in found:
+        alike.setdefault((each.kind, each.address, each.reason, each.first_date, each.last_date), []).append(each)
+    lines = []
+    for group in alike.values():
+        first, subjects = group[0], list(dict.fromkeys(each.subject for each in group))
+        named = ", ".join(subjects[:MOST_SUBJECTS]) + (
+            f" and {len(subjects) - MOST_SUBJECTS} more" if len(subjects) > MOST_SUBJECTS else "")
+        told = f"{named}, {dates(first.first_date, first.last_date)} ({first.address})\n{first.reason}: {first.message}"
+        lines.append((first.kind.replace("_", " "), told, sum(each.count for each in group)))
+    return lines
+
+
 def shortfalls_table(found: Sequence[Shortfall], not_run: Sequence[NotRun] = ()) -> "Table":
     """At most `MOST_LINES` lines; readable at 80 columns."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    view = Table("what", "of", "dates", "count", "why", title="What was asked for and is not there as it should be",
-                 title_justify="left", show_lines=True)
-    lines = [
-        *((each.kind.replace("_", " "), f"{each.subject}\n{each.address}", dates(each.first_date, each.last_date),
-           f"{each.count:,}", f"{each.reason}: {each.message}") for each in found),
-        *(("not run", "", dates(part.first, part.last), "", part.why) for part in not_run),
-    ]
-    for what, *cells in lines[:MOST_LINES]:
-        view.add_row(Text(what, style=COLOURS.get(what, "yellow")), *map(Text, cells))
+    view = Table(title="What was asked for and is not there as it should be", title_justify="left", box=box.SIMPLE_HEAD,
+                 pad_edge=False)
+    view.add_column("what", no_wrap=True)
+    view.add_column("count", justify="right", no_wrap=True)
+    view.add_column("of what, and why", overflow="fold")
+    lines = [*((what, f"{count:,}", told) for what, told, count in folded(found)),
+             *(("not run", "", str(part)) for part in not_run)]
+    for what, count, told in lines[:MOST_LINES]:
+        view.add_row(Text(what, style=COLOURS.get(what, "yellow")), count, Text(told))
     return view
 
 
 def rest(found: Sequence[Shortfall], not_run: Sequence[NotRun] = ()) -> list[str]:
     """How many lines were left out, and the queries that list everything."""
-    left = len(found) + len(not_run) - MOST_LINES
-    queries = dict.fromkeys(QUERIES.get(each.address, QUARANTINE_QUERY) if each.kind != "quarantined" else QUARANTINE_QUERY
+    left = len(folded(found)) + len(not_run) - MOST_LINES
+    queries = dict.fromkeys(QUARANTINE_QUERY if each.kind == "quarantined" else QUERIES.get(each.address, QUARANTINE_QUERY)
                             for each in found)
     told = [f"and {left} more lines"] if left > 0 else []
     return [*told, *(f'all of it: finlake sql "{query}"' for query in queries)]

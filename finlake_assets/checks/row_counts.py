@@ -90,7 +90,7 @@ def _result(found: list[UnusualDay], judged_count: int) -> dg.AssetCheckResult:
         text = f"{judged_count} days are as usual" if judged_count else (
             f"no day was judged: none has {LEAST_WEEKS} of the {TRAILING_WEEKS} weeks before it")
     metadata: dict[str, dg.MetadataValue] = {
-        "failing_rows": dg.IntMetadataValue(len(found)), "judged_rows": dg.IntMetadataValue(judged_count)}
+        "failing_rows": dg.IntMetadataValue(len(found)), "judged_days": dg.IntMetadataValue(judged_count)}
     if found:
         metadata["offending_rows"] = samples_table([
             {"day": str(each.day), "found": str(each.found), "usual": f"{each.usual:g}"} for each in found])

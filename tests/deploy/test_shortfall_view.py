@@ -7,15 +7,15 @@ import pytest
 from rich.console import Console
 
 from deploy.cli.planned_runs import NotRun, PlannedRun
-from deploy.cli.shortfall_view import MOST_LINES, asked_of, hints, rest, show
+from deploy.cli.shortfall_view import MOST_LINES, asked_of, folded, hints, rest, show
 from spark.jobs.report import Shortfall, Window
 from spark.jobs.shortfalls import NotBuilt
 
 MONDAY, FRIDAY = date(2018, 4, 2), date(2018, 4, 6)
 
 
-def shortfall(kind: str, subject: str = "KO", address: str = "silver.completeness") -> Shortfall:
-    return Shortfall(kind=kind, address=address, subject=subject, first_date=MONDAY, last_date=FRIDAY, count=5, reason="no_bar",
+def shortfall(kind: str, subject: str = "KO", address: str = "silver.completeness", reason: str = "no_bar") -> Shortfall:
+    return Shortfall(kind=kind, address=address, subject=subject, first_date=MONDAY, last_date=FRIDAY, count=5, reason=reason,
                      message="no download has a bar for this session: drop a newer file")
 
 
@@ -40,12 +40,20 @@ def test_a_line_has_what_of_which_when_how_many_and_why_within_80_columns() -> N
 
 
 def test_the_table_is_bounded_and_says_how_many_more_there_are_and_what_lists_them() -> None:
-    many = [shortfall("missing", f"T{n}") for n in range(MOST_LINES + 7)]
+    many = [shortfall("missing", reason=f"reason_{n}") for n in range(MOST_LINES + 7)]
     text = shown(many)
-    assert f"T{MOST_LINES - 1}\n" not in text
+    assert f"reason_{MOST_LINES - 1}:" in text
+    assert f"reason_{MOST_LINES}:" not in text
     assert text.count("missing") - text.count("nothing") == MOST_LINES
     assert "and 7 more lines" in text
     assert "finlake sql \"select * from silver.completeness where status in ('absent', 'unexpected')\"" in text
+
+
+def test_tickers_that_fell_short_alike_are_one_line_that_adds_them_up() -> None:
+    many = [shortfall("missing", f"T{n}") for n in range(500)]
+    ((what, told, count),) = folded(many)
+    assert (what, count) == ("missing", 2500)
+    assert told.startswith("T0, T1, T2, T3, T4 and 495 more, 2018-04-02 to 2018-04-06 (silver.completeness)\nno_bar: ")
 
 
 @pytest.mark.parametrize(("kind", "address", "query"), [

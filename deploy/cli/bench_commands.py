@@ -123,9 +123,9 @@ def rest(
     from rich.table import Table
 
     from deploy.bench.rest import measure
-    from deploy.cli.stack_commands import open_stack
+    from deploy.cli.stack_commands import running_stack
 
-    report = measure(open_stack(home), seconds)
+    report = measure(running_stack(home), seconds)
     table = Table("service", "cores", "MiB", box=None)
     for name, cores in sorted(report.cores.items(), key=lambda entry: -entry[1]):
         table.add_row(name, f"{cores:.3f}", f"{report.memory_mib.get(name, 0.0):.0f}")

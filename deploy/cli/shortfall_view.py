@@ -22,7 +22,7 @@ MOST_SUBJECTS = 5
 # Lists all of it: where each kind can be asked for.
 QUERIES = {
     "silver.completeness": "select * from silver.completeness where status in ('absent', 'unexpected')",
-    "silver.price_restatements": "select * from silver.price_restatements where verdict in ('rejected', 'partial')",
+    "silver.price_restatements": "select * from silver.price_restatements where verdict in ('partial', 'rejected')",
     "bronze.gdelt_slots": "select * from bronze.gdelt_slots where status in ('absent', 'corrupt')",
 }
 QUARANTINE_QUERY = "select * from silver.quarantine"

@@ -15,15 +15,13 @@ from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts import bronze, silver
 from spark.jobs.report import Shortfall, Window
+from spark.jobs.silver.price_restatements import REASONS
 from spark.storage import Lake, between
 from spark.transforms.silver.completeness import gaps
 
 # Groups of quarantined rows; a file of rubbish is one group, however many lines it has.
 MOST_GROUPS = 500
 MESSAGE_CHARACTERS = 400
-# Verdicts that somebody must be told of, and how they are called in silver.quarantine, where they stand too.
-UNUSED_VERDICTS = ("partial", "rejected")
-UNUSED_REASONS = ("partial_restatement", "inconsistent_download")
 _KINDS = {"missing": 0, "rejected": 1, "quarantined": 2, "unexpected": 3, "late": 4, "not_due": 5}
 
 
@@ -78,7 +76,7 @@ def _unused_downloads(lake: Lake, asked: Asked) -> Iterator[Shortfall]:
     newest = verdicts.filter(pl.col("verdict").is_in(silver.ACCEPTED_VERDICTS)).group_by("ticker").agg(
         accepted_ts=pl.col("fetched_ts").max())
     standing = (
-        verdicts.filter(pl.col("verdict").is_in(UNUSED_VERDICTS), pl.col("ticker").is_in(list(asked.tickers)))
+        verdicts.filter(pl.col("verdict").is_in(silver.UNUSED_VERDICTS), pl.col("ticker").is_in(list(asked.tickers)))
         .unique(["ticker", "file_sha256"]).join(newest, on="ticker", how="left")
         .filter(pl.col("accepted_ts").is_null() | (pl.col("fetched_ts") > pl.col("accepted_ts")))
         .join(ledger, on=["ticker", "file_sha256"], how="inner").drop_nulls("last_session_date")
@@ -93,7 +91,8 @@ def _quarantined(lake: Lake, asked: Asked) -> Iterator[Shortfall]:
     """Rejected rows of the runs' tables, by file or slot: those of the span's dates, and those that the runs added."""
     address, key = silver.QUARANTINE.address, list(silver.QUARANTINE.grain)
     rows = lake.frame(address).where(F.col("source_table").isin(sorted(asked.addresses)))
-    rows = rows.where(~F.col("reason").isin(*UNUSED_REASONS))
+    # Files that a verdict keeps out stand there too; they are told by their verdict.
+    rows = rows.where((F.col("source_table") != silver.PRICE_RESTATEMENTS.address) | ~F.col("reason").isin(*REASONS.values()))
     earlier = lake.frame(address, snapshot_id=asked.before).select(*key, F.lit(1).alias("is_earlier"))
     told = rows.join(earlier, key, "left").where(F.col("is_earlier").isNull() | _within(asked))
     # News come in 96 files a day: of them the day is named, not the file.

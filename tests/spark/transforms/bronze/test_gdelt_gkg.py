@@ -216,9 +216,9 @@ def test_reading_a_slot_takes_at_most_three_times_its_unzipping(real_slot: bytes
     def best_of_five(action: Callable[[], object]) -> float:
         times = []
         for _ in range(5):
-            started = time.perf_counter()
+            started = time.process_time()
             action()
-            times.append(time.perf_counter() - started)
+            times.append(time.process_time() - started)
         return min(times)
 
     unzip = best_of_five(lambda: member("20230702153000.gkg.csv.zip", "20230702153000.gkg.csv"))

@@ -9,7 +9,17 @@ import dagster as dg
 
 from finlake_assets import automation, jobs
 from finlake_assets.bronze import finnhub_quotes_cdc, finnhub_trades_cdc, gdelt_gkg, stooq_prices
-from finlake_assets.checks import across_tables, bars, continuity, freshness, reconciled, row_counts, speed_against_batch
+from finlake_assets.checks import (
+    across_tables,
+    bars,
+    continuity,
+    freshness,
+    price_jumps,
+    price_verdicts,
+    reconciled,
+    row_counts,
+    speed_against_batch,
+)
 from finlake_assets.checks import serving as serving_checks
 from finlake_assets.checks import stream as stream_checks
 from finlake_assets.gold import (
@@ -91,7 +101,10 @@ def _build(settings: Settings, resource_overrides: dict[str, object]) -> dg.Defi
             *tables, price_decisions.build(), quarantine.build(), *served,
             *chain.build(is_watched=settings.runs_unattended), *lake_upkeep.build(),
         ],
-        asset_checks=[*about_now, *across_tables.build(), *bars.build(), *row_counts.build(), *continuity.build()],
+        asset_checks=[
+            *about_now, *across_tables.build(), *bars.build(), *row_counts.build(), *continuity.build(),
+            *price_verdicts.build(), *price_jumps.build(),
+        ],
         jobs=[*lake_jobs.values(), following.job(), health_job.build(limits, timeline.calendar, hours=hours)],
         schedules=unattended.schedules,
         sensors=unattended.sensors,

@@ -12,6 +12,7 @@ from importlib import import_module
 from inspect import isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+from uuid import uuid4
 
 import dagster as dg
 
@@ -20,7 +21,7 @@ from spark.contracts import lake as contracts
 from spark.contracts import silver
 from spark.contracts.bronze import BAR_COLUMNS
 from spark.contracts.column_sums import TableSums, spark_sums, sums_of
-from spark.contracts.silver import ACCEPTED_VERDICTS
+from spark.contracts.silver import ACCEPTED_VERDICTS, PRICE_DECISIONS
 from spark.contracts.universe import Universe
 from spark.jobs.report import BarGap, CheckOutcome, JobReport, OffsetRange, Provenance, Window
 
@@ -58,6 +59,23 @@ class PendingRestatement:
     fetched_ts: datetime
     recompute_from_date: date
     needs_whole_history: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadVerdict:
+    """What was found of a download; `message` names the file, the reason and what can be done."""
+
+    ticker: str
+    file_sha256: str
+    fetched_ts: datetime
+    source_name: str
+    verdict: str
+    message: str
+
+    @property
+    def is_used(self) -> bool:
+        """Whether its bars speak."""
+        return self.verdict in ACCEPTED_VERDICTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +259,61 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Latest session any ingested file of a ticker reached; tickers without a file are absent."""
         return {ticker: last for ticker, (_, last) in self.known_spans(symbols).items()}
 
+    def price_verdicts(self) -> list[DownloadVerdict]:
+        """The verdict on every judged download, in the order in which they are judged."""
+        rows = self.lake().rows("silver.price_restatements", columns=(
+            "ticker", "fetched_ts", "file_sha256", "segment_number", "verdict", "message", "source_name")).to_pylist()
+        rows.sort(key=lambda row: (row["ticker"], row["fetched_ts"], row["file_sha256"], row["segment_number"]))
+        return [
+            DownloadVerdict(
+                ticker=row["ticker"], file_sha256=row["file_sha256"], fetched_ts=row["fetched_ts"],
+                source_name=row["source_name"] or row["file_sha256"], verdict=row["verdict"], message=row["message"])
+            for row in rows if row["segment_number"] == 0
+        ]
+
+    def downloads(self) -> list[dict[str, Any]]:
+        """The rows of bronze.stooq_downloads, oldest first."""
+        rows = self.lake().rows("bronze.stooq_downloads").to_pylist()
+        return sorted(rows, key=lambda row: (row["fetched_ts"], row["file_sha256"]))
+
+    def decide(self, *, ticker: str, file_sha256: str, source_name: str, decision: str, reason: str, decided_by: str,
+               decided_ts: datetime) -> None:
+        """Record what a person decided about a download; the next verdicts follow it. Raises `AuditFailed` for no reason."""
+        import pyarrow as pa
+        from pyiceberg.expressions import And, EqualTo
+
+        from spark.schemas import arrow_schema
+
+        row = {"ticker": ticker, "file_sha256": file_sha256, "decision": decision, "reason": reason, "decided_by": decided_by,
+               "decided_ts": decided_ts, "decided_date": decided_ts.date(), "source_name": source_name}
+        self.lake().replace_rows(
+            PRICE_DECISIONS.address, pa.Table.from_pylist([row], arrow_schema(PRICE_DECISIONS)),
+            replaced=And(EqualTo("ticker", ticker), EqualTo("file_sha256", file_sha256),
+                         EqualTo("decided_ts", decided_ts.isoformat())),
+            provenance=Provenance(run_id=uuid4().hex, partition="decision", code_version=""))
+
+    def shown_span(self, first: date, last: date) -> tuple[date, date]:
+        """The sessions to build again so that prices show a download of these dates: those that were built, or its own."""
+        built = self.lake().built("silver.prices_daily")
+        if built is None:
+            return first, last
+        return min(max(first, built.start), built.end), max(built.end, min(first, last))
+
+    def price_jumps(self, window: Window | None) -> list[dict[str, str]]:
+        """Stretches of published bars that leap and come back without the trading for it, with the name of their file."""
+        import polars as pl
+
+        from spark.storage import between
+        from spark.transforms.silver.price_jumps import unexplained_jumps
+
+        lake = self.lake()
+        columns = ("ticker", "session_date", *BAR_COLUMNS, "file_sha256")
+        rows = (lake.rows("silver.prices_daily", columns=columns) if window is None
+                else lake.rows("silver.prices_daily", between("session_date", window), columns))
+        jumps = unexplained_jumps(pl.DataFrame(pl.from_arrow(rows)))
+        names = {row["file_sha256"]: row["source_name"] for row in self.downloads()} if jumps else {}
+        return [{**each, "source_name": names.get(each["file_sha256"], each["file_sha256"])} for each in jumps]
+
     def pending_restatements(self) -> list[PendingRestatement]:
         """What the newest restatement of each ticker still asks for, oldest first."""
         lake = self.lake()
@@ -256,11 +329,12 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         built = lake.built("silver.prices_daily")
         unshown = [] if built is None else [
             (row, stale) for row in newest_change.values() if (stale := self._first_stale(row, built)) is not None]
+        unshown += self._still_shown([row for row in verdicts if row["verdict"] not in ACCEPTED_VERDICTS])
         pending = [
             PendingRestatement(
                 ticker=row["ticker"], file_sha256=row["file_sha256"], fetched_ts=row["fetched_ts"],
-                recompute_from_date=first, needs_whole_history=row["verdict"] == "partial")
-            for row, first in (*waiting, *unshown)
+                recompute_from_date=first, needs_whole_history=number < len(waiting))
+            for number, (row, first) in enumerate((*waiting, *unshown))
         ]
         return sorted(pending, key=lambda restatement: (restatement.fetched_ts, restatement.ticker))
 
@@ -274,7 +348,8 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         def bars(address: str, *also: "BooleanExpression") -> list[dict[str, Any]]:
             wanted = And(EqualTo("ticker", change["ticker"]), *also)
-            return list(self.lake().rows(address, wanted, ("session_date", "fetched_ts", *BAR_COLUMNS)).to_pylist())
+            flag = ("is_contested",) if address == "silver.prices_daily" else ()
+            return list(self.lake().rows(address, wanted, ("session_date", "fetched_ts", *BAR_COLUMNS, *flag)).to_pylist())
 
         since = max(change["recompute_from_date"], built.start).isoformat()
         # Nearly always the first bar is there, and the history after it need not be read.
@@ -283,10 +358,29 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         first = min(candidates, key=lambda bar: bar["session_date"], default=None)
         if first is None or first["fetched_ts"] >= change["fetched_ts"]:
             return None
+        contested = f"{change['carried_dates']},{change['corrected_dates']}".split(",")
+        if str(first["session_date"]) in contested:
+            return None if first["is_contested"] else first["session_date"]
         stated = bars("bronze.stooq_prices", EqualTo("file_sha256", change["file_sha256"]),
                       EqualTo("session_date", first["session_date"].isoformat()))
         is_changed = any(bar[name] != first[name] for bar in stated for name in BAR_COLUMNS)
         return first["session_date"] if is_changed else None
+
+    def _still_shown(self, unused: list[dict[str, Any]]) -> list[tuple[dict[str, Any], date]]:
+        """Downloads that no longer speak and the first session whose published bar is still theirs."""
+        from pyiceberg.expressions import In
+
+        if not unused:
+            return []
+        by_file = {(row["ticker"], row["file_sha256"]): row for row in unused}
+        shown = self.lake().rows("silver.prices_daily", In("file_sha256", sorted({sha256 for _, sha256 in by_file})),
+                                 ("ticker", "file_sha256", "session_date")).to_pylist()
+        first: dict[tuple[str, str], date] = {}
+        for bar in shown:
+            key = (bar["ticker"], bar["file_sha256"])
+            if key in by_file:
+                first[key] = min(bar["session_date"], first.get(key, date.max))
+        return [(by_file[key], day) for key, day in sorted(first.items())]
 
     def upkeep(self, action: UpkeepAction, address: str) -> Mapping[str, int]:
         """Tidy one table: `compact` small files, `expire` old snapshots, remove `orphans`, drop stale audit `branches`."""

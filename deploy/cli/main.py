@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli import bench_commands, demo_command, lake_commands, stack_commands, stream_commands
+from deploy.cli import bench_commands, demo_command, lake_commands, prices_commands, stack_commands, stream_commands
 
 
 class FinlakeCommand(typer.Typer):
@@ -58,6 +58,7 @@ def finlake(
 for commands in (stack_commands, lake_commands, stream_commands, demo_command):
     app.add_typer(commands.app)
 app.add_typer(bench_commands.app, name="bench")
+app.add_typer(prices_commands.app, name="prices")
 
 if __name__ == "__main__":
     app()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import cast
 
-from finlake_resources.spark_jobs import PendingRestatement, SparkJobs, UpkeepAction
+from finlake_resources.spark_jobs import DownloadVerdict, PendingRestatement, SparkJobs, UpkeepAction
 from spark.contracts import lake
 from spark.contracts.universe import Universe
 from spark.jobs.report import BarGap, CheckOutcome, JobReport, OffsetRange, Provenance, TableReport, Window
@@ -45,6 +45,8 @@ class LakeLog:
     read: list[tuple[str, Window | None]] = field(default_factory=list)
     positions: dict[str, dict[tuple[str, int], int]] = field(default_factory=dict)
     gaps: dict[str, list[OffsetRange]] = field(default_factory=dict)
+    verdicts: list[DownloadVerdict] = field(default_factory=list)
+    jumps: list[dict[str, str]] = field(default_factory=list)
     bar_gaps: list[BarGap] = field(default_factory=list)
     empty_sessions: list[date] = field(default_factory=list)
 
@@ -125,6 +127,13 @@ def recording_jobs(log: LakeLog) -> SparkJobs:
 
         def known_spans(self, symbols: Collection[str]) -> dict[str, tuple[date, date]]:
             return {ticker: (date.min, day) for ticker, day in log.known_sessions.items() if ticker in symbols}
+
+        def price_verdicts(self) -> list[DownloadVerdict]:
+            return log.verdicts
+
+        def price_jumps(self, window: Window | None) -> list[dict[str, str]]:
+            log.read.append(("silver.prices_daily", window))
+            return log.jumps
 
         def pending_restatements(self) -> list[PendingRestatement]:
             return log.pending

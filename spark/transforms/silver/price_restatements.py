@@ -196,8 +196,8 @@ def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
         return known
     steps = verdict.select("segment_start_date", "boundary_date", "ratio", "volume_ratio", "carried_dates",
                            "corrected_dates").rows(named=True)
-    left_aside = {date.fromisoformat(day) for step in steps for day in step["carried_dates"] or ()}
-    corrected = {date.fromisoformat(day) for step in steps for day in step["corrected_dates"] or ()}
+    left_aside = {day for step in steps for day in _dates(step["carried_dates"])}
+    corrected = {day for step in steps for day in _dates(step["corrected_dates"])}
     spoken = download.bars.filter(~pl.col("session_date").is_in(list(left_aside)))
     standing = known.bars.join(spoken, on="session_date", how="anti")
     by_date = {row[0]: row[1:] for row in standing.filter(pl.col("session_date").is_in(list(left_aside))).rows()}
@@ -217,6 +217,11 @@ def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
         known if known.span else replace(known, first_source=download.source_name, first_sha256=download.file_sha256),
         bars=bars, span=span, disputed=disputed,
         unfinished=frozenset((known.unfinished - said) | ({download.span[1]} & said)))
+
+
+def _dates(listed: str | None) -> list[date]:
+    """The dates of a comma-separated list."""
+    return [date.fromisoformat(day) for day in listed.split(",")] if listed else []
 
 
 def _factors(steps: Sequence[Mapping[str, object]], day: date) -> tuple[float, float | None]:
@@ -299,8 +304,8 @@ def _accepted(known: Known, download: Download, common: pl.DataFrame, found: Exp
             segment_number=number, kind=kind_of(segment, following), ratio=segment.ratio,
             volume_ratio=segment.volume_ratio, segment_start_date=dates[segment.begin],
             boundary_date=None if following is None else dates[following.begin], recompute_from_date=changed_from,
-            compared_count=segment.end - segment.begin, carried_dates=[str(day) for day in aside] or None,
-            corrected_dates=[str(day) for day in believed] or None))
+            compared_count=segment.end - segment.begin, carried_dates=",".join(map(str, aside)) or None,
+            corrected_dates=",".join(map(str, believed)) or None))
     return rows
 
 

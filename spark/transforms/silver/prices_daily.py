@@ -51,12 +51,12 @@ def exceptions(verdicts: pl.DataFrame) -> pl.DataFrame:
     accepted = verdicts.filter(pl.col("verdict").is_in(ACCEPTED_VERDICTS))
     parts = [
         accepted.select(
-            "ticker", "file_sha256", "fetched_ts", "ratio", "volume_ratio", session_date=pl.col(name),
+            "ticker", "file_sha256", "fetched_ts", "ratio", "volume_ratio", session_date=pl.col(name).str.split(","),
             is_carried=pl.lit(name == "carried_dates"),
         ).explode("session_date").drop_nulls("session_date")
         for name in ("carried_dates", "corrected_dates")
     ]
-    return pl.concat(parts).with_columns(pl.col("session_date").cast(pl.String).str.to_date())
+    return pl.concat(parts).with_columns(pl.col("session_date").str.to_date())
 
 
 def choose(

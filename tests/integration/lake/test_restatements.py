@@ -1,5 +1,7 @@
 """The vendor rewrites history: it is noticed, recorded, and everything from there on is as if it had always been so."""
 
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -7,7 +9,11 @@ from datetime import date
 import pyarrow as pa
 import pytest
 from pyiceberg.expressions import EqualTo
+from typer.testing import CliRunner
 
+from deploy.cli import prices_commands
+from deploy.cli.main import app
+from finlake_assets.sources import last_closed
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_services.sample_sources import prices
 from spark.contracts import silver
@@ -165,3 +171,59 @@ def assert_flagged(lake: Lake) -> None:
         (True, NEW[ticker].sha256)
         for ticker, bars in BARS.items() for bar in bars
     }
+
+
+def test_verdicts_and_prices_do_not_depend_on_window_or_order_and_the_printed_remedy_works(
+    empty_lake: Lake, lake_jobs: SparkJobs, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bars = BARS["AAPL"][-300:]
+    strange = BARS["GOOG"][-150:]
+    spoilt = [*bars[:150], *(replace(other, session_date=bar.session_date)
+                             for bar, other in zip(bars[150:], strange, strict=True))]
+    files = [
+        price_file("AAPL", bars[:260], date(2013, 1, 10)),
+        price_file("AAPL", spoilt, date(2013, 3, 2)),
+        price_file("AAPL", [replace(bar, high=bar.high * 1.02) if number == 40 else bar
+                            for number, bar in enumerate(prices.restated(bars[:290], "split"))], date(2013, 2, 20)),
+    ]
+    chain = Chain(lake_jobs, universe("AAPL"))
+    whole = Window(start=bars[0].session_date, end=bars[-1].session_date)
+    early = Window(start=bars[0].session_date, end=bars[30].session_date)
+    seen = []
+    for order in ((0, 1, 2), (2, 1, 0)):
+        empty(empty_lake)
+        for number in order:
+            file = files[number]
+            chain.run("bronze.stooq_prices", early, files=[file], problems=[], universe=chain.universe,
+                      last_closed=last_closed([file], chain.calendar))
+            # Bars of later sessions than the run's are judged all the same.
+            chain.build("silver.price_restatements", early)
+        chain.build("silver.prices_daily", early)
+        chain.build("silver.prices_daily", whole)
+        seen.append({address: published(empty_lake, address) for address in (
+            "silver.price_restatements", "silver.prices_daily")})
+    assert all(seen[0][address].equals(seen[1][address]) for address in seen[0])
+    told = {row["file_sha256"]: row for row in empty_lake.rows("silver.price_restatements").to_pylist()}
+    assert [told[file.sha256]["verdict"] for file in files] == ["first", "rejected", "restated"]
+    assert told[files[2].sha256]["carried_dates"] == str(bars[40].session_date)
+    shown = {row["session_date"]: row for row in empty_lake.rows("silver.prices_daily").to_pylist()}
+    assert [day for day, row in shown.items() if row["is_contested"]] == [bars[40].session_date]
+    assert shown[bars[40].session_date]["high_usd"] == pytest.approx(bars[40].high / 4, rel=1e-5)
+    assert lake_jobs.pending_restatements() == []
+
+    # The command of the message, to the letter.
+    command = re.search(r"finlake (prices accept \S+ --ticker AAPL --reason \"why\")", told[files[1].sha256]["message"])
+    assert command is not None
+    monkeypatch.setattr(prices_commands, "lake_jobs", lambda _: lake_jobs)
+    result = CliRunner().invoke(app, shlex.split(command.group(1)))
+    assert result.exit_code == 0, result.output
+    assert f"finlake run --from {whole.start} --to {whole.end} --select silver/price_restatements" in result.output
+    chain.build("silver.price_restatements", early)
+    (row,) = verdicts(empty_lake, "AAPL", files[1].sha256)
+    assert (row["verdict"], row["decided_ts"] is None) == ("accepted", False)
+    assert [each.file_sha256 for each in lake_jobs.pending_restatements()] == [files[1].sha256]
+    assert CliRunner().invoke(app, ["prices", "drop", files[1].sha256, "--ticker", "AAPL", "--reason", "r"]).exit_code == 0
+    chain.build("silver.price_restatements", early)
+    chain.build("silver.prices_daily", whole)
+    assert [each.verdict for each in lake_jobs.price_verdicts()] == ["first", "restated", "dropped"]
+    assert published(empty_lake, "silver.prices_daily").equals(seen[0]["silver.prices_daily"])

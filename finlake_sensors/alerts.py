@@ -65,7 +65,7 @@ def build_run_failures(
     """The sensor over failed runs of this code location."""
 
     @dg.run_failure_sensor(
-        name="run_failures", minimum_interval_seconds=30, default_status=default_status,
+        name="run_failures", minimum_interval_seconds=60, default_status=default_status,
         description="Tells the webhook of every run that failed, once.",
     )
     def run_failures(context: dg.RunFailureSensorContext, alerts: AlertWebhook) -> None:

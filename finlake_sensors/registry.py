@@ -85,7 +85,7 @@ def build(
 
 def _automation() -> dg.AutomationConditionSensorDefinition:
     return dg.AutomationConditionSensorDefinition(
-        AUTOMATION, target=dg.AssetSelection.all(), minimum_interval_seconds=30,
+        AUTOMATION, target=dg.AssetSelection.all(), minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Lets tables follow their inputs; see finlake_assets/automation.py.",
     )

@@ -57,7 +57,7 @@ def build_months(
     @dg.run_status_sensor(
         name="months_follow_sessions", run_status=dg.DagsterRunStatus.SUCCESS,
         monitored_jobs=[by_session], request_job=by_month,
-        minimum_interval_seconds=30, default_status=default_status,
+        minimum_interval_seconds=60, default_status=default_status,
         description="Requests the months whose daily analytics a run has just written.",
     )
     def months_follow_sessions(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:

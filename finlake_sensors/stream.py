@@ -25,7 +25,7 @@ def build(default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
     """The sensor over the topics of the stream."""
 
     @dg.sensor(
-        name="stream_ranges", job_name=STREAM_ARCHIVE, minimum_interval_seconds=30, default_status=default_status,
+        name="stream_ranges", job_name=STREAM_ARCHIVE, minimum_interval_seconds=60, default_status=default_status,
         description="Requests one run per topic for the offsets that Kafka holds and the archive does not.",
     )
     def stream_ranges(context: dg.SensorEvaluationContext, jobs: SparkJobs, kafka: KafkaTopics) -> dg.SensorResult:

@@ -13,6 +13,9 @@ from pyspark.sql import SparkSession
 if TYPE_CHECKING:
     from pyspark.sql.connect.client import SparkConnectClient
 
+LOOKS_FOR_A_SERVER, LONGEST_PAUSE_MS = 60, 4_000
+"""Four minutes: as long as the stack's supervisor lets a Spark server take to start."""
+
 logger = logging.getLogger(__name__)
 
 _sessions: dict[str, SparkSession] = {}
@@ -48,6 +51,7 @@ def forget(remote: str) -> None:
 def new_session(remote: str, token_file: Path | None) -> SparkSession:
     """A session of the caller's own; see `connect`."""
     from pyspark.sql.connect.client import DefaultChannelBuilder
+    from pyspark.sql.connect.client.retries import DefaultPolicy
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
     channel = DefaultChannelBuilder(remote)
@@ -55,9 +59,13 @@ def new_session(remote: str, token_file: Path | None) -> SparkSession:
         # As metadata of each call, because pyspark sends a token over TLS or to the name localhost only, which may be ::1,
         # where anybody's process may listen. In the address it would show up wherever the address does.
         channel.set("authorization", f"Bearer {token_file.read_text(encoding='utf-8').strip()}")
+    session = ConnectSession.builder.channelBuilder(channel).create()
+    # pyspark would look for a server that is gone after one minute and then after another; this sees it within seconds of its
+    # return, and gives up as a restart would have ended long ago.
+    session.client.set_retry_policies([DefaultPolicy(max_retries=LOOKS_FOR_A_SERVER, max_backoff=LONGEST_PAUSE_MS)])
     # What `builder.remote` does: functions of columns ask by this which kind of session there is.
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
-    return cast(SparkSession, ConnectSession.builder.channelBuilder(channel).create())
+    return cast(SparkSession, session)
 
 
 def _release(session: SparkSession) -> None:

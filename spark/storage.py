@@ -98,9 +98,9 @@ class Lake:
         """The Iceberg catalog."""
         return SqlCatalog(CATALOG, **{"warehouse": self.location.warehouse, **self.location.catalog_properties})
 
-    @cached_property
+    @property
     def spark(self) -> SparkSession:
-        """The Spark session."""
+        """The Spark session; another one after the server has lost it and `forget` was called."""
         return connect(self.location.spark_remote, self.location.spark_token_file)
 
     # Reading ---------------------------------------------------------------------------------------------------
@@ -323,7 +323,7 @@ class Lake:
         if unchanged is not None:
             return TableReport(address=contract.address, row_count=unchanged, snapshot_id=base, is_changed=False,
                                window=audited.window)
-        prefix = _branches_of(provenance)
+        prefix = branches_of(provenance)
         # Those of an attempt of this very step that could not drop them: its process died, or the catalog was away.
         for left in [name for name in table.metadata.refs if provenance.step and name.startswith(prefix)]:
             self._drop_branch(contract.address, left)
@@ -422,7 +422,7 @@ class Lake:
         return self.catalog.load_table(contract.address)
 
 
-def _branches_of(provenance: Provenance) -> str:
+def branches_of(provenance: Provenance) -> str:
     """What the names of a step's branches begin with."""
     step = hashlib.sha256(provenance.step.encode()).hexdigest()[:4]
     return f"audit_{provenance.run_id.replace('-', '')[:12]}_{step}_"

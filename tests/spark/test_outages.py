@@ -12,6 +12,7 @@ from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts.silver import PRICES_DAILY
 from spark.jobs.report import AuditFailed, PublishConflict, TableReport
 from spark.outages import POSTGRES, SPARK, missing_server
+from spark.session import connect, forget
 from spark.storage import Lake
 
 ANOTHER_SERVER = ("Received incorrect server side session identifier for request. Please create a new Spark Session to "
@@ -89,3 +90,18 @@ def test_every_verb_tells_an_outage_as_one_and_says_what_to_start(verb: str) -> 
     assert told.value.where == "sc://127.0.0.1:1"
     with pytest.raises(ValueError, match="a bad row"):
         getattr(jobs_that_raise(ValueError("a bad row")), verb)(*arguments)
+
+
+def test_a_session_that_its_server_has_lost_is_made_anew_and_the_old_one_is_of_no_use() -> None:
+    remote = "sc://127.0.0.1:1"
+    lost = connect(remote, None)
+    assert connect(remote, None) is lost
+    assert max(policy.max_backoff for policy in lost.client.get_retry_policies()) <= 5_000  # type: ignore[operator]
+    forget(remote)
+    try:
+        assert connect(remote, None) is not lost
+        with pytest.raises(PySparkException) as told:
+            lost.range(1).collect()
+        assert missing_server(told.value) == SPARK
+    finally:
+        forget(remote)

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import dagster as dg
 
 from finlake_assets.describe import asset_key
+from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import samples_table
 from finlake_resources.spark_jobs import SparkJobs
@@ -101,6 +102,7 @@ def _check(agreement: Agreement) -> dg.AssetChecksDefinition:
         additional_deps=[asset_key(agreement.expected.address)],
         description=f"Agrees with {agreement.expected.address} on every date: {agreement.why}.",
     )
+    @tried_again_after_outages()
     def agrees(context: dg.AssetCheckExecutionContext, jobs: SparkJobs) -> dg.AssetCheckResult:
         """A date on which the counts differ names both."""
         is_dated = context.has_partition_key or context.has_partition_key_range

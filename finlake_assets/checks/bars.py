@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from finlake_assets.describe import asset_key
+from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import samples_table
 from finlake_resources.spark_jobs import SparkJobs
@@ -32,6 +33,7 @@ def _complete(clock: Clock) -> dg.AssetChecksDefinition:
         asset=asset_key(ADDRESS), name=COMPLETE,
         description="Every ticker has a bar on every session on which it traded and whose bars are due, and on no other day.",
     )
+    @tried_again_after_outages()
     def bars_are_complete(context: dg.AssetCheckExecutionContext, jobs: SparkJobs) -> dg.AssetCheckResult:
         """A bar that is not due yet is told and raises no alarm."""
         return complete(jobs.bar_gaps(clock(), _window(context)))
@@ -44,6 +46,7 @@ def _not_empty(clock: Clock) -> dg.AssetChecksDefinition:
         asset=asset_key(ADDRESS), name=NOT_EMPTY,
         description="No session is without any bar once its bars are due.",
     )
+    @tried_again_after_outages()
     def no_session_is_empty(context: dg.AssetCheckExecutionContext, jobs: SparkJobs) -> dg.AssetCheckResult:
         """The exchange traded: a session without a single bar is a fault of the source, or of a run."""
         return not_empty(*jobs.empty_sessions(clock(), _window(context)))

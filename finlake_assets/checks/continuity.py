@@ -6,6 +6,7 @@ Judged by what the snapshots of a table say, not by its rows: offsets of a topic
 import dagster as dg
 
 from finlake_assets.describe import asset_key
+from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import samples_table
 from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts import bronze
@@ -24,6 +25,7 @@ def _check(address: str, topic: str) -> dg.AssetChecksDefinition:
         asset=asset_key(address), name=NAME,
         description=f"The archived ranges of {topic} follow upon one another, as far back as snapshots are kept.",
     )
+    @tried_again_after_outages()
     def is_continuous(jobs: SparkJobs) -> dg.AssetCheckResult:
         """A gap warns: what Kafka has deleted is gone, and the archive goes on; silver.quarantine keeps it for good."""
         gaps = jobs.offset_gaps(address)

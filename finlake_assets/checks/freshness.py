@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from finlake_assets.describe import asset_key
+from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import Timeline
 from finlake_resources.calendar import NEW_YORK
 from finlake_resources.spark_jobs import SparkJobs
@@ -46,6 +47,7 @@ def _check(table: Table, freshness: Freshness, timeline: Timeline, clock: Clock)
         asset=asset_key(table.address), name=NAME,
         description=f"The rows of a {table.window} are there {freshness.due_hours} hours after its end.",
     )
+    @tried_again_after_outages()
     def is_fresh(jobs: SparkJobs) -> dg.AssetCheckResult:
         """Late data warn; they stop nothing."""
         due, newest = last_due(table.window, freshness, clock(), timeline), jobs.newest(table.address)

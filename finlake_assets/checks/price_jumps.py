@@ -5,6 +5,7 @@ from datetime import timedelta
 import dagster as dg
 
 from finlake_assets.describe import asset_key
+from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import samples_table
 from finlake_resources.spark_jobs import SparkJobs
@@ -23,6 +24,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         asset=asset_key(silver.PRICES_DAILY.address), name=NAME, blocking=True,
         description="No stretch of bars leaps by x1.8 or more and comes back on days of ordinary range and volume.",
     )
+    @tried_again_after_outages()
     def no_unexplained_jump(context: dg.AssetCheckExecutionContext, jobs: SparkJobs) -> dg.AssetCheckResult:
         """A stretch names its file and the command that leaves it out."""
         is_dated = context.has_partition_key or context.has_partition_key_range

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from finlake_assets.describe import asset_key
+from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import samples_table
 from finlake_resources.spark_jobs import DownloadVerdict, SparkJobs
 from spark.contracts import silver
@@ -20,6 +21,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         description="No ticker waits: a download that was rejected, or that waits for the whole history, has been followed by "
                     "one that is used.",
     )
+    @tried_again_after_outages()
     def downloads_are_used(jobs: SparkJobs) -> dg.AssetCheckResult:
         """A warning: what is published stands; it does not move on until somebody acts or a good download comes."""
         waiting = unused(jobs.price_verdicts())

@@ -13,6 +13,7 @@ import dagster as dg
 
 from finlake_assets.checks.across_tables import Count
 from finlake_assets.describe import asset_key
+from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import samples_table
 from finlake_resources.spark_jobs import SparkJobs
@@ -68,6 +69,7 @@ def _check(count: Count) -> dg.AssetChecksDefinition:
         description=f"Between {LEAST_SHARE:g} and {MOST_SHARE:g} times the median of the same weekday in the {TRAILING_WEEKS} "
         "weeks before.",
     )
+    @tried_again_after_outages()
     def rows_as_usual(context: dg.AssetCheckExecutionContext, jobs: SparkJobs) -> dg.AssetCheckResult:
         """A warning: the world may have been unusual."""
         is_dated = context.has_partition_key or context.has_partition_key_range

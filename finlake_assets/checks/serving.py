@@ -3,6 +3,7 @@
 import dagster as dg
 
 from finlake_assets.describe import asset_key
+from finlake_assets.outages import tried_again_after_outages
 from finlake_resources.clickhouse import ClickHouse, ClickHouseRefused
 from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.spark_jobs import SparkJobs
@@ -24,6 +25,7 @@ def _loaded() -> dg.AssetChecksDefinition:
         asset=asset_key(GOLD_STOCK_ANALYTICS.address), name=NAME, additional_deps=[asset_key(STOCK_ANALYTICS.address)],
         description=f"Shows the newest snapshot of {STOCK_ANALYTICS.address}: rows and exact sums of every column are equal.",
     )
+    @tried_again_after_outages()
     def equals_lake(jobs: SparkJobs, clickhouse: ClickHouse) -> dg.AssetCheckResult:
         """An older snapshot warns; other rows than the snapshot's are an error."""
         newest = jobs.published(STOCK_ANALYTICS.address)
@@ -50,6 +52,7 @@ def _pointed() -> dg.AssetChecksDefinition:
         asset=asset_key(GOLD_ML_FEATURES.address), name=NAME, additional_deps=[asset_key(ML_FEATURES.address)],
         description=f"Reads the files of the newest snapshot of {ML_FEATURES.address}: as many rows as the lake says.",
     )
+    @tried_again_after_outages()
     def equals_lake(jobs: SparkJobs, clickhouse: ClickHouse) -> dg.AssetCheckResult:
         """A table whose files are gone is an error: readers get none."""
         expected = jobs.row_count(ML_FEATURES.address, jobs.published(ML_FEATURES.address).snapshot_id)

@@ -6,6 +6,7 @@ from datetime import timedelta
 import dagster as dg
 
 from finlake_assets.describe import asset_key
+from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import Metadata, samples_table
 from finlake_assets.speed.chain import TRADES_TOPIC
 from finlake_resources.clickhouse import ClickHouse, ClickHouseRefused
@@ -26,6 +27,7 @@ def build() -> dg.AssetChecksDefinition:
         description=f"Equal to {gold.CANDLES_1M.address} to the last bit, over its newest {COMPARED_DAYS} dates, in every minute "
         "whose trades are archived.",
     )
+    @tried_again_after_outages()
     def equals_batch(jobs: SparkJobs, clickhouse: ClickHouse) -> dg.AssetCheckResult:
         """A minute that differs is named."""
         newest = jobs.newest(gold.CANDLES_1M.address)

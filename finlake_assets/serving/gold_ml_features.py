@@ -3,6 +3,7 @@
 import dagster as dg
 
 from finlake_assets.clickhouse_tables import clickhouse_spec
+from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.publish import fail_for_good
 from finlake_assets.serving.following import pool_of, result
 from finlake_resources.clickhouse import ClickHouse, ServingRejected
@@ -16,6 +17,7 @@ def build() -> dg.AssetsDefinition:
     spec = clickhouse_spec(GOLD_ML_FEATURES, kinds=frozenset({"iceberg"}), statement="engine Iceberg")
 
     @dg.multi_asset(name="serving__gold_ml_features", specs=[spec], pool=pool_of(spec.key))
+    @tried_again_after_outages()
     def gold_ml_features(jobs: SparkJobs, clickhouse: ClickHouse) -> dg.MaterializeResult[None]:
         """The table is made anew for each snapshot: its columns and its files are fixed when it is made."""
         snapshot = jobs.published(ML_FEATURES.address)

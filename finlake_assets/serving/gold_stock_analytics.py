@@ -3,6 +3,7 @@
 import dagster as dg
 
 from finlake_assets.clickhouse_tables import clickhouse_spec
+from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.publish import fail_for_good
 from finlake_assets.serving.following import pool_of, result
 from finlake_resources.clickhouse import ClickHouse, ServingRejected
@@ -18,6 +19,7 @@ def build() -> dg.AssetsDefinition:
     spec = clickhouse_spec(GOLD_STOCK_ANALYTICS, kinds=frozenset({"table"}), statement=statement)
 
     @dg.multi_asset(name="serving__gold_stock_analytics", specs=[spec], pool=pool_of(spec.key))
+    @tried_again_after_outages()
     def gold_stock_analytics(jobs: SparkJobs, clickhouse: ClickHouse) -> dg.MaterializeResult[None]:
         """What ClickHouse read is compared with what the lake says before readers see it."""
         snapshot = jobs.published(STOCK_ANALYTICS.address)

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import Metadata
+from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.spark_jobs import SparkJobs, UpkeepAction
 from spark.contracts import lake
 
@@ -28,6 +30,7 @@ def _action(action: UpkeepAction, summary: str) -> dg.AssetsDefinition:
         description=f"{summary} Runs over all tables; one that fails does not keep the others from being tidied.",
         metadata={"dagster/column_schema": COUNTS_SCHEMA},
     )
+    @tried_again_after_outages()
     def tidy(context: dg.AssetExecutionContext, jobs: SparkJobs) -> dg.MaterializeResult[None]:
         """Every table is tried; then the step fails if any of them failed."""
         counts: dict[str, Mapping[str, int]] = {}
@@ -35,6 +38,9 @@ def _action(action: UpkeepAction, summary: str) -> dg.AssetsDefinition:
         for address in sorted(lake.TABLES):
             try:
                 counts[address] = jobs.upkeep(action, address)
+            except ServiceUnavailable:
+                # The others would find the same.
+                raise
             except Exception as error:
                 context.log.exception(f"{action} of {address} failed")
                 failures[address] = f"{type(error).__name__}: {error}"

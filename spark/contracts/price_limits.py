@@ -67,3 +67,10 @@ LONGEST_DISPUTED_STRETCH = 2
 
 UNFINISHED_MOVE = 0.1
 """How far a close may move from an unfinished last bar to the final one, as a fraction."""
+
+CONTINUATION_LEAP = 3.0
+"""How far, as a factor, the first bar after the known ones may leap on a day of ordinary range and volume.
+
+A crash or a squeeze of that size trades many times the usual volume; an unadjusted split multiplies it. What remains is
+another company's history, or a reverse split that the vendor has not applied yet: the file waits for the next one.
+"""

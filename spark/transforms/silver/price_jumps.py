@@ -11,6 +11,8 @@ from math import exp
 import numpy as np
 import polars as pl
 
+from spark.contracts import price_limits as limits
+
 LEAP = float(np.log(1.8))
 """A close to open move this far, as a logarithm, is looked at: half of × 2 and × 0.5 faults' room is left to real moves."""
 
@@ -40,6 +42,15 @@ def unexplained_jumps(bars: pl.DataFrame) -> list[Mapping[str, str]]:
     for one in bars.sort("ticker", "session_date").partition_by("ticker", maintain_order=True):
         found += _stretches(one)
     return found
+
+
+def leaps_quietly(bars: pl.DataFrame, position: int) -> bool:
+    """Whether one ticker's bars, in order, go on at another level from `position` on, without the trading for such a move."""
+    opened, close, high, low, volume = (
+        bars[name].to_numpy() for name in ("open_usd", "close_usd", "high_usd", "low_usd", "volume_shares"))
+    leap = abs(np.log(opened[position] / close[position - 1]))
+    # What follows is not yet known to be usual: only the sessions before say what is.
+    return bool(leap > np.log(limits.CONTINUATION_LEAP)) and _is_quiet(position, high, low, volume[:position + 1])
 
 
 def _stretches(bars: pl.DataFrame) -> list[Mapping[str, str]]:

@@ -29,6 +29,7 @@ from spark.transforms.silver.adjustments import (
     factor_intervals,
     kind_of,
 )
+from spark.transforms.silver.price_jumps import leaps_quietly
 from spark.transforms.silver.prices_daily import carried, is_possible
 
 Span = tuple[date, date]
@@ -194,6 +195,13 @@ def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
     """What is known once the download has its verdict."""
     if verdict["verdict"][0] not in ACCEPTED_VERDICTS:
         return known
+    span = download.span if known.span is None else (
+        min(known.span[0], download.span[0]), max(known.span[1], download.span[1]))
+    known = known if known.span else replace(
+        known, first_source=download.source_name, first_sha256=download.file_sha256)
+    if known.bars.is_empty() and download.bars.is_empty():
+        # Of a history of many files only those of the dates that are read matter.
+        return replace(known, span=span)
     steps = verdict.select("segment_start_date", "boundary_date", "ratio", "volume_ratio", "carried_dates",
                            "corrected_dates").rows(named=True)
     left_aside = {day for step in steps for day in _dates(step["carried_dates"])}
@@ -204,8 +212,6 @@ def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
     moved = [(day, *carried(by_date[day], *_factors(steps, day))) for day in sorted(left_aside & by_date.keys())]
     carried_rows = pl.DataFrame(moved, schema=known.bars.schema, orient="row")
     bars = pl.concat([standing.join(carried_rows, on="session_date", how="anti"), carried_rows, spoken]).sort("session_date")
-    span = download.span if known.span is None else (
-        min(known.span[0], download.span[0]), max(known.span[1], download.span[1]))
     said = set(spoken["session_date"])
     is_newest = known.span is None or download.span[1] >= known.span[1]
     disputed = {day: carried(numbers, *_factors(steps, day)) for day, numbers in known.disputed.items()
@@ -214,8 +220,7 @@ def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
         stated = download.bars.filter(pl.col("session_date").is_in(list(left_aside)))
         disputed |= {row[0]: row[1:] for row in stated.rows()}
     return replace(
-        known if known.span else replace(known, first_source=download.source_name, first_sha256=download.file_sha256),
-        bars=bars, span=span, disputed=disputed,
+        known, bars=bars, span=span, disputed=disputed,
         unfinished=frozenset((known.unfinished - said) | ({download.span[1]} & said)))
 
 
@@ -269,6 +274,10 @@ def _judged(known: Known, download: Download) -> list[dict[str, object]]:
                      compared_count=common.height)]
     if found is None:
         return [_row("rejected", f"{name}: {_wrong(common, ticker)}; {_remedy(known, download)}",
+                     compared_count=common.height)]
+    if found.segments[-1].is_unchanged and (leap := _other_level_from(stated, common)) is not None:
+        return [_row("rejected", f"{name}: from {leap} on, after the sessions known of {ticker}, it goes on at another price "
+                                 f"level on a day of ordinary range and volume; {_remedy(known, download)}",
                      compared_count=common.height)]
     missing = [] if len(found.segments) == 1 and found.segments[0].is_unchanged else _missing(known, download)
     if missing is None or len(missing) + len(found.disputed) > allowed(common.height):
@@ -362,6 +371,15 @@ def _moved_too_far(found: Explanation, common: pl.DataFrame) -> bool:
         return False
     ratio = common["close_usd_new"][newest] / common["close_usd"][newest] / found.segments[-1].ratio
     return not 1 - limits.UNFINISHED_MOVE <= ratio <= 1 + limits.UNFINISHED_MOVE
+
+
+def _other_level_from(stated: pl.DataFrame, common: pl.DataFrame) -> date | None:
+    """The first session after the common ones when the file leaps there as no market does; None when it goes on."""
+    position = int((stated["session_date"] <= common["session_date"][-1]).sum())
+    if position == stated.height or not leaps_quietly(stated, position):
+        return None
+    leap: date = stated["session_date"][position]
+    return leap
 
 
 def _older_by(common: pl.DataFrame) -> float | None:

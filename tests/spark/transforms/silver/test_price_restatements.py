@@ -535,3 +535,20 @@ def test_any_order_of_any_downloads_gives_the_same_verdicts_and_bits(
     bars = pl.concat([downloads[index] for index in order])
     for shown, wanted in zip(published(bars, verdicts), published(pl.concat(downloads), at_once), strict=True):
         assert shown.equals(wanted)
+
+
+@pytest.mark.parametrize(("factor", "volume", "verdict"), [
+    (10.0, 1.0, "rejected"), (0.1, 1.0, "rejected"), (0.25, 8.0, "consistent"), (2.0, 1.0, "consistent")])
+def test_bars_after_the_known_ones_that_go_on_at_another_level_need_the_trading_for_it(
+    factor: float, volume: float, verdict: str,
+) -> None:
+    later = pl.int_range(pl.len()) >= 580
+    bars = printed(BARS).with_columns(
+        *(pl.when(later).then(pl.col(name) * factor).otherwise(name) for name in PRICES),
+        volume_shares=pl.when(later).then(pl.col("volume_shares") * volume).otherwise("volume_shares")).with_columns(
+        # A quiet market, so that the multiple is far from the usual.
+        volume_shares=pl.when(~later).then(5e6).otherwise(5e6 * volume))
+    row, = judge(KNOWN.with_columns(volume_shares=pl.lit(5e6)), bars).iter_rows(named=True)
+    assert row["verdict"] == verdict
+    if verdict == "rejected":
+        assert f"from {SESSIONS[580]} on" in row["message"]

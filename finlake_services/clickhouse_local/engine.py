@@ -57,6 +57,14 @@ def quote_text(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+_RAISED = (RuntimeError, UnicodeDecodeError)
+"""What the library raises; the latter when the engine's words are no UTF-8, because a value of the statement in them is none."""
+
+
+def _engine_error(error: RuntimeError | UnicodeDecodeError) -> EngineError:
+    return EngineError(error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error))
+
+
 class _QueryClass(Protocol):
     name: str
 
@@ -104,18 +112,18 @@ class EngineConnection:
         self._after_failed_insert = after_failed_insert
         try:
             self._raw = _extension().connect(path)
-        except RuntimeError as error:
-            raise EngineError(str(error)) from None
+        except _RAISED as error:
+            raise _engine_error(error) from None
 
     def query(self, sql: str, output_format: str = "Null", params: Mapping[str, str] | None = None) -> Result:
         """Run a statement to its end."""
         try:
             result = self._raw.query(sql, output_format, params=dict(params or {}))
-        except RuntimeError as error:
+        except _RAISED as error:
             # The engine keeps what a failed statement had already written, and puts it before the next one's output.
-            with suppress(RuntimeError):
+            with suppress(*_RAISED):
                 self._raw.query("SELECT 1", "Null", params={})
-            raise EngineError(str(error)) from None
+            raise _engine_error(error) from None
         return Result(result.bytes(), result.storage_rows_read(), result.storage_bytes_read())
 
     def classify(self, sql: str) -> tuple[int, str]:
@@ -131,8 +139,8 @@ class EngineConnection:
         """Start a statement whose output is fetched block by block."""
         try:
             return Stream(self._raw, self._raw.send_query(sql, output_format, params=dict(params)))
-        except RuntimeError as error:
-            raise EngineError(str(error)) from None
+        except _RAISED as error:
+            raise _engine_error(error) from None
 
     def insert(self, sql: str, input_format: str, data: bytes) -> Result:
         """Insert `data`, which is in `input_format`, by a statement without FORMAT and data: all of it, or an error.
@@ -147,9 +155,9 @@ class EngineConnection:
                 rest = rest[os.write(file, rest):]
             written = self._raw.query(
                 f"{sql} FROM INFILE '/proc/self/fd/{file}' FORMAT {input_format}", "Null", params={})
-        except RuntimeError as error:
+        except _RAISED as error:
             self._after_failed_insert()
-            raise EngineError(str(error)) from None
+            raise _engine_error(error) from None
         finally:
             os.close(file)
         return Result(b"", rows_written=written.rows_written(), bytes_written=written.bytes_written())
@@ -175,9 +183,9 @@ class Stream:
             return None
         try:
             block = self._raw.streaming_fetch_result(self._handle)
-        except RuntimeError as error:
+        except _RAISED as error:
             self._ended = True
-            raise EngineError(str(error)) from None
+            raise _engine_error(error) from None
         if block is None or block.rows_read() == 0:
             self._ended = True
             return None
@@ -189,7 +197,7 @@ class Stream:
         """Stop the statement unless it has ended."""
         if not self._ended:
             self._ended = True
-            with suppress(RuntimeError):
+            with suppress(*_RAISED):
                 self._raw.streaming_cancel_query(self._handle)
 
 

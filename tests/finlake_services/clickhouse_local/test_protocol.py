@@ -80,7 +80,8 @@ def test_parameters_are_values_and_never_text(reader: httpx.Client) -> None:
 @pytest.mark.parametrize(("statement", "code", "status"), [
     ("SELEC 1", "62", 400), ("", "62", 400), ("SELECT * FROM speed.nothing", "60", 404), ("SELECT nothing", "47", 404),
     ("SELECT * FROM nothing.ticks", "81", 404), ("SELECT throwIf(1)", "395", 500), ("SELECT toUInt8('x')", "6", 400),
-    ("SELECT no_function(1)", "497", 403), ("SELECT 1 FORMAT Nothing", "73", 404),
+    ("SELECT no_function(1)", "497", 403), ("SELECT 1 FORMAT Nothing", "73", 404), ("SELECT toUInt8(unhex('e9'))", "6", 400),
+    ("SELECT throwIf(1, unhex('ff')) FORMAT JSON", "395", 500), ("SELECT 'x\\xff' AS `\\xff`, throwIf(1, `\\xff`)", "395", 500),
 ])
 def test_errors_have_the_code_status_and_text_of_the_engine(reader: httpx.Client, statement: str, code: str, status: int) -> None:
     answer = reader.post("/", content=statement)

@@ -9,12 +9,15 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
+
 from deploy.chaos.plan import Disk
 from deploy.local.host import is_root
 from deploy.local.layout import Layout
 
 SIZE_MB = 2048
 PAGE_BYTES = 4096
+LEFT_BYTES = 64 * 1024
 
 
 def folder_of(disk: Disk, layout: Layout) -> Path:
@@ -51,12 +54,18 @@ def small_disks(layout: Layout, disks: Collection[Disk]) -> Iterator[None]:
 @contextmanager
 def full(folder: Path) -> Iterator[None]:
     """A small disk without room, as long as the context lasts."""
-    used = _used_bytes(folder)
-    _run("mount", "-o", f"remount,size={used}", str(folder))
+    _shrink(folder)
     try:
         yield
     finally:
         _run("mount", "-o", f"remount,size={SIZE_MB}m", str(folder))
+
+
+@retry(retry=retry_if_exception_type(subprocess.CalledProcessError), stop=stop_after_attempt(20), wait=wait_fixed(0.1),
+       reraise=True)
+def _shrink(folder: Path) -> None:
+    """Leave next to no room; again when more was written between the look and the deed, which is then refused."""
+    _run("mount", "-o", f"remount,size={_used_bytes(folder) + LEFT_BYTES}", str(folder))
 
 
 def _used_bytes(folder: Path) -> int:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from deploy.cli import lake_commands
 from deploy.cli.main import app
+from deploy.cli.stack_commands import open_stack
 from deploy.repair.replay import ReplayError
 from finlake_resources.reconciliation import reconcile as reconciling
 from finlake_resources.reconciliation.comparison import Ids, RowDifferences
@@ -29,6 +31,12 @@ def report(*engines: EngineReport) -> ReconcileReport:
     return ReconcileReport(
         lsn=0x16_B374_D848, cut_ts=datetime(2026, 11, 21, 12, tzinfo=UTC), row_counts={"finnhub_trades": 7}, engines=engines,
         derived=(CANDLES,), days=(DayReport(relation="finnhub_trades", day=date(2026, 11, 20), row_count=5, is_dropped=True),))
+
+
+@pytest.fixture(autouse=True)
+def stack_that_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process of a stack runs here; whose listens on a port is looked at elsewhere."""
+    monkeypatch.setattr(lake_commands, "running_stack", open_stack)
 
 
 class Asked:

@@ -22,12 +22,14 @@ from confluent_kafka.admin import AdminClient
 from pyspark.sql.connect.proto import base_pb2, base_pb2_grpc
 
 HOST = "127.0.0.1"
+NOBODYS_PORT = 9
 RPC_REQUEST, RPC_FAILURE = 3, 5
 
 
 def main() -> None:
     question = json.load(sys.stdin)
     if question["user"] is not None:
+        rehearse()
         become(question["user"])
     ports = question["ports"]
     answers = {
@@ -43,6 +45,14 @@ def main() -> None:
     }
     json.dump({"answers": answers, "read": [file for file in question["files"] if can_read(file)], "uid": os.geteuid()},
               sys.stdout)
+
+
+def rehearse() -> None:
+    """Use each client once, at a port where nobody listens: a stranger may not read what Python loads at a first use."""
+    http(NOBODYS_PORT, "POST", "/graphql")
+    postgres(NOBODYS_PORT, "nobody")
+    spark(NOBODYS_PORT)
+    kafka(NOBODYS_PORT, kafka_logins()[1])
 
 
 def become(user: str) -> None:
@@ -134,10 +144,11 @@ def kafka(port: int, login: dict[str, str]) -> str:
         topics = client.list_topics(timeout=3).topics
     except KafkaException as refusal:
         client.poll(0)
-        return f"refused: {refusal} {said}"
+        return f"refused: {refusal} {said[:3]}"
     return f"topics {sorted(topics)}"
 
 
+BODIES: dict[str, object] = {"/graphql": {"query": "{ version }"}, "/connectors/finlake-ods/tasks": [{"task.class": "x"}]}
 CONNECT_REQUESTS = (
     ("GET", "/"), ("GET", "/connectors"), ("GET", "/connectors/finlake-ods/config"), ("PUT", "/connectors/finlake-ods/pause"),
     ("GET", "/connector-plugins"), ("GET", "/admin/loggers"), ("PUT", "/connectors/finlake-ods/fence"),
@@ -159,8 +170,11 @@ CLICKHOUSE_REQUESTS = (
 
 
 def http(port: int, method: str, path: str) -> tuple[int, str]:
-    body = {"json": {"query": "{ version }"}} if path == "/graphql" and method == "POST" else {}
-    answer = httpx.request(method, f"http://{HOST}:{port}{path}", timeout=20, trust_env=False, **body)  # type: ignore[arg-type]
+    body = {"json": BODIES[path]} if method == "POST" and path in BODIES else {}
+    try:
+        answer = httpx.request(method, f"http://{HOST}:{port}{path}", timeout=20, trust_env=False, **body)  # type: ignore[arg-type]
+    except httpx.TransportError as error:
+        return 0, str(error)
     return answer.status_code, answer.text[:200]
 
 

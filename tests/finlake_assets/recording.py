@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import cast
 
@@ -47,6 +47,7 @@ class LakeLog:
     gaps: dict[str, list[OffsetRange]] = field(default_factory=dict)
     verdicts: list[DownloadVerdict] = field(default_factory=list)
     jumps: list[dict[str, str]] = field(default_factory=list)
+    judged_count: int | None = None
     bar_gaps: list[BarGap] = field(default_factory=list)
     empty_sessions: list[date] = field(default_factory=list)
 
@@ -104,7 +105,8 @@ def recording_jobs(log: LakeLog) -> SparkJobs:
 
         def check(self, address: str, window: Window | None = None) -> tuple[CheckOutcome, ...]:
             log.checked.append((address, window))
-            return outcomes(address, log.failing_checks)
+            return tuple(
+                replace(outcome, judged_count=log.judged_count) for outcome in outcomes(address, log.failing_checks))
 
         def newest(self, address: str) -> date | None:
             return log.newest_dates.get(address)

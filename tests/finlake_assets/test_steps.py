@@ -288,6 +288,18 @@ def test_a_write_that_changed_nothing_is_judged_as_it_stands(bench: Bench) -> No
     assert events(result, "silver.price_restatements")["2018-03-27"]["published"] is False
 
 
+def test_checks_over_no_row_say_so(bench: Bench) -> None:
+    window = Window(start=END, end=END)
+    same = report_of("silver.prices_daily", window)
+    bench.log.reports["silver.prices_daily"] = JobReport(
+        tables=(type(same)(address=same.address, row_count=0, is_changed=False),))
+    bench.log.judged_count = 0
+    result = bench.run("lake_by_session", key="2018-03-27", select=["silver.prices_daily"])
+    of_contract = [each for each in result.get_asset_check_evaluations() if "judged_rows" in each.metadata]
+    assert len(of_contract) >= 6
+    assert [each.check_name for each in of_contract if not str(each.description).startswith("no row was judged: ")] == []
+
+
 def test_rejected_rows_are_reported_on_the_quarantine(bench: Bench) -> None:
     window = Window(start=END, end=END)
     bench.log.reports["silver.prices_daily"] = JobReport(

@@ -4,7 +4,6 @@ Each registered module holds a Typer app `app` whose commands become commands of
 heavier than Typer at its top.
 """
 
-import os
 import sys
 from typing import Annotated, Any
 
@@ -19,10 +18,6 @@ class FinlakeCommand(typer.Typer):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*args, **kwargs)
-        except BrokenPipeError:
-            # Whoever reads our output has read enough, like `head`; what is left in the buffer has nowhere to go.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
         # The outermost edge: whatever a command raised is told to the user here.
         except Exception as problem:  # noqa: BLE001
             if "--traceback" in sys.argv:

@@ -87,15 +87,15 @@ PRICE_RESTATEMENTS = Table(
                note="Earliest session this download changes; everything from here on is recomputed"),
         Column(name="compared_count", type="long", unit="sessions", note="Common sessions compared"),
         Column(name="message", type="string", note="The verdict in words, with the file's name and what can be done"),
-        Column(name="carried_dates", type="string", nullable=True, unit="dates, comma-separated",
-               note="Sessions of the segment for which the value known before stands, times the ratio: the file's own bar "
-                    "is in dispute or missing"),
-        Column(name="corrected_dates", type="string", nullable=True, unit="dates, comma-separated",
-               note="Sessions of the segment whose changed bar is believed: the last known bar was not finished, or an "
-                    "earlier download said the same"),
+        Column(name="carried_dates", type="string", nullable=True,
+               note="Comma-separated sessions of the segment for which the value known before stands, times the ratio: the "
+                    "file's own bar is in dispute or missing"),
+        Column(name="corrected_dates", type="string", nullable=True,
+               note="Comma-separated sessions of the segment whose changed bar is believed: the last known bar was not "
+                    "finished, or an earlier download said the same"),
         Column(name="source_name", type="string", nullable=True, note="File name, or URL without the key",
                sources=("bronze.stooq_downloads.source_name",)),
-        Column(name="rule_version", type="int", nullable=True,
+        Column(name="rule_version", type="int", unit="version number", nullable=True,
                note="Version of the rule that judged; another one judges anew"),
         Column(name="decided_ts", type="timestamp", unit="UTC", nullable=True,
                note="The person's decision about the file that was taken into account, if any",

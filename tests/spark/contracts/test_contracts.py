@@ -42,6 +42,8 @@ WRITTEN_WITH_OTHERS = {
     "bronze.stooq_downloads": "spark/jobs/bronze/stooq_prices.py",
     "bronze.gdelt_slots": "spark/jobs/bronze/gdelt_gkg.py",
     "silver.quarantine": "spark/jobs/quarantine.py",
+    # By people, through the resource's verb.
+    "silver.price_decisions": "finlake_resources/spark_jobs.py",
 }
 JOB_MODULES_OF_NO_TABLE = {"gold.recursion"}
 

@@ -9,7 +9,8 @@ from datetime import timedelta
 
 import dagster as dg
 
-from finlake_assets.describe import contract_of
+from finlake_assets.describe import asset_key, contract_of
+from spark.contracts import lake
 from spark.contracts.table import Table
 
 # How far back a late or corrected input still pulls its readers along; older history is a run over a range.
@@ -24,7 +25,9 @@ def when_inputs_complete() -> dg.AutomationCondition:  # type: ignore[type-arg]
     """
     condition = dg.AutomationCondition
     needed = condition.newly_missing() | condition.any_deps_updated()
-    ready = ~condition.any_deps_missing() & ~condition.any_deps_in_progress() & ~condition.in_progress()
+    # What people write now and then, or never, is no input to wait for.
+    by_hand = dg.AssetSelection.assets(*(asset_key(name) for name, table in lake.TABLES.items() if table.window == "none"))
+    ready = ~condition.any_deps_missing().ignore(by_hand) & ~condition.any_deps_in_progress() & ~condition.in_progress()
     return (
         condition.in_latest_time_window(REACH)
         & needed.since_last_handled()

@@ -8,7 +8,7 @@ import pytest
 from finlake_assets.automation import with_automation
 from finlake_assets.gold import indicators, ml_labels, news_daily, stock_analytics
 from finlake_assets.partitions import Timeline
-from finlake_assets.silver import news_mentions, prices_daily
+from finlake_assets.silver import news_mentions, price_decisions, price_restatements, prices_daily
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.universe_file import UniverseFile
 from spark.contracts import lake
@@ -127,3 +127,21 @@ def test_a_failed_blocking_check_holds_readers_back(board: Board) -> None:
     board.instance.report_runless_asset_event(dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey(["silver", "prices_daily"]), check_name="prices_positive", passed=False, metadata={}))
     assert "gold.indicators" not in board.requests(SATURDAY)
+
+
+def test_verdicts_wait_for_downloads_and_not_for_decisions_that_nobody_made() -> None:
+    instance = dg.DagsterInstance.ephemeral()
+    bronze = [dg.AssetSpec(["bronze", name], partitions_def=TIMELINE.sessions) for name in ("stooq_prices", "stooq_downloads")]
+    defs = dg.Definitions(
+        assets=[*bronze, price_decisions.build(), *with_automation([price_restatements.build(TIMELINE)])],
+        resources={"jobs": recording_jobs(LakeLog())})
+    verdicts, before = dg.AssetKey(["silver", "price_restatements"]), None
+    asked: list[set[str]] = []
+    for keys in ([], SESSIONS[-1:]):
+        for spec in bronze:
+            for key in keys:
+                instance.report_runless_asset_event(dg.AssetMaterialization(spec.key, partition=key))
+        result = dg.evaluate_automation_conditions(defs, instance, evaluation_time=FRIDAY_EVENING, cursor=before)
+        before = result.cursor
+        asked.append({str(key) for key in result.get_requested_partitions(verdicts)})
+    assert asked == [set(), {SESSIONS[-1]}]

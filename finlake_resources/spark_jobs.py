@@ -293,11 +293,12 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
             provenance=Provenance(run_id=uuid4().hex, partition="decision", code_version=""))
 
     def shown_span(self, first: date, last: date) -> tuple[date, date]:
-        """The sessions to build again so that prices show a download of these dates: those that were built, or its own."""
+        """The sessions to build again so that prices show a download of these dates, up to the newest that is built or its own.
+
+        Nothing is built before the first session that was.
+        """
         built = self.lake().built("silver.prices_daily")
-        if built is None:
-            return first, last
-        return min(max(first, built.start), built.end), max(built.end, min(first, last))
+        return (first, last) if built is None else (max(first, built.start), max(last, built.end))
 
     def price_jumps(self, window: Window | None) -> list[dict[str, str]]:
         """Stretches of published bars that leap and come back without the trading for it, with the name of their file."""

@@ -176,15 +176,15 @@ def assert_flagged(lake: Lake) -> None:
 def test_verdicts_and_prices_do_not_depend_on_window_or_order_and_the_printed_remedy_works(
     empty_lake: Lake, lake_jobs: SparkJobs, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bars = BARS["AAPL"][-300:]
-    strange = BARS["GOOG"][-150:]
+    bars = BARS["AAPL"][-280:]
+    strange = BARS["GOOG"][-130:]
     spoilt = [*bars[:150], *(replace(other, session_date=bar.session_date)
                              for bar, other in zip(bars[150:], strange, strict=True))]
     files = [
-        price_file("AAPL", bars[:260], date(2013, 1, 10)),
+        price_file("AAPL", bars[:240], date(2013, 1, 10)),
         price_file("AAPL", spoilt, date(2013, 3, 2)),
         price_file("AAPL", [replace(bar, high=bar.high * 1.02) if number == 40 else bar
-                            for number, bar in enumerate(prices.restated(bars[:290], "split"))], date(2013, 2, 20)),
+                            for number, bar in enumerate(prices.restated(bars[:270], "split"))], date(2013, 2, 20)),
     ]
     chain = Chain(lake_jobs, universe("AAPL"))
     whole = Window(start=bars[0].session_date, end=bars[-1].session_date)

@@ -138,10 +138,9 @@ class Market(dg.ConfigurableResource):  # type: ignore[type-arg]
         """What the vendor said since then that was no trade and no ping, such as "Subscribing to too many symbols"."""
         with self._connection() as connection:
             rows = connection.execute(
-                "SELECT substr(reason, length(%s) + 1) FROM ods.rejected_messages "
-                "WHERE received_ts >= %s AND starts_with(reason, %s) ORDER BY received_ts DESC, message_seq DESC LIMIT 1000",
-                [VENDOR_COMPLAINS, since, VENDOR_COMPLAINS]).fetchall()
-        return VendorComplaints(count=len(rows), newest=rows[0][0] if rows else "")
+                "SELECT reason FROM ods.rejected_messages WHERE received_ts >= %s AND starts_with(reason, %s) "
+                "ORDER BY received_ts DESC, message_seq DESC LIMIT 1000", [since, VENDOR_COMPLAINS]).fetchall()
+        return VendorComplaints(count=len(rows), newest=rows[0][0].removeprefix(VENDOR_COMPLAINS) if rows else "")
 
     @contextmanager
     def _connection(self) -> "Iterator[psycopg.Connection[tuple[Any, ...]]]":

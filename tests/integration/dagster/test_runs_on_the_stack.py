@@ -5,11 +5,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
@@ -19,9 +19,11 @@ import pytest
 from deploy.cli.dagster_client import DagsterClient
 from deploy.local.layout import REPOSITORY
 from deploy.local.stack import LocalStack
+from deploy.local.supervision import Supervisor
 from finlake_services.sample_sources.drop import write_drop
 from finlake_services.sample_sources.finnhub import TOKEN_HEADER
 from spark.jobs.report import Window
+from spark.session import forget
 from tests.integration.dagster.webserver import Webserver, until
 from tests.integration.lake.chain import empty, jobs_of
 
@@ -157,6 +159,48 @@ def test_a_killed_run_launched_again_leaves_the_rows_of_an_undisturbed_one(
     assert seen == {address: [0, content.row_count] for address, content in undisturbed.items()}
 
 
+@pytest.mark.long
+def test_a_step_whose_spark_server_is_killed_is_tried_again_and_the_run_ends_well_by_itself(
+    webserver: Webserver, stack: LocalStack, lake: "Lake", span_run: str,
+) -> None:
+    undisturbed = {address: lake.content(address, WINDOW) for address in (PRICES, INDICATORS)}
+    for address in undisturbed:
+        lake.table(address).delete()
+
+    run_id = webserver.client.launch(
+        BY_SESSION, first_key=SPAN[0], last_key=SPAN[-1], assets=("silver/prices_daily", "gold/indicators"))
+    until_step(webserver, run_id, "gold__indicators")
+    psutil.Process(Supervisor(stack.layout).program("spark_connect").pid).kill()
+    ended = webserver.end_of(run_id)
+    # This process has a session on the server that died, too.
+    forget(lake.location.spark_remote)
+
+    assert ended.status == "SUCCESS", ended.errors
+    events = webserver.events(run_id)
+    tried_again = [event["stepKey"] for event in events if event["__typename"] == "ExecutionStepUpForRetryEvent"]
+    assert tried_again == ["gold__indicators"]
+    assert {address: lake.content(address, WINDOW) for address in undisturbed} == undisturbed
+    assert {address: set(lake.table(address).metadata.refs) for address in undisturbed} == {
+        address: {"main"} for address in undisturbed}
+
+
+@pytest.mark.long
+def test_what_runs_unattended_ticks_without_a_failure(webserver: Webserver, span_run: str) -> None:
+    with ExitStack() as on:
+        for sensor in ("stream_health", "run_failures", "stream_ranges", "price_restatements", "months_follow_sessions"):
+            on.enter_context(webserver.running_sensor(sensor))
+        ticks = until(webserver.ticks, lambda found: len(found) == 5 and all(
+            any(tick["status"] != "STARTED" for tick in several) for several in found.values()), timeout_s=120)
+        now = datetime.now(UTC).timestamp()
+        dry = {name: webserver.tick(name, now) for name in ("after_close", "news_of_the_day", "month_end")}
+
+    assert {name: tick["error"] for name, several in ticks.items() for tick in several if tick["status"] == "FAILURE"} == {}
+    # Every service could be asked everything.
+    assert "not judged" not in ticks["stream_health"][0]["skipReason"]
+    # The samples end years ago: what time brings says so, and is no failure.
+    assert {name: "the sources end on" in found["skipReason"] for name, found in dry.items()} == dict.fromkeys(dry, True)
+
+
 def test_a_dropped_file_starts_a_run_and_the_history_it_restates_is_built_again(
     webserver: Webserver, stack: LocalStack, lake: "Lake", span_run: str,
 ) -> None:
@@ -226,10 +270,15 @@ def finlake_check(stack: LocalStack, *selection: str) -> "subprocess.CompletedPr
     return subprocess.run(command, cwd=REPOSITORY, check=False, timeout=300, capture_output=True, text=True)
 
 
+def until_step(webserver: Webserver, run_id: str, step: str) -> list[dict[str, Any]]:
+    """The run's events once the step has begun."""
+    return list(until(lambda: webserver.events(run_id), lambda events: any(
+        event["__typename"] == "ExecutionStepStartEvent" and event["stepKey"] == step for event in events), timeout_s=120))
+
+
 def kill_in_step(webserver: Webserver, run_id: str, step: str) -> None:
     """Kill the run's process and those it has started, once the step has begun."""
-    events = until(lambda: webserver.events(run_id), lambda events: any(
-        event["__typename"] == "ExecutionStepStartEvent" and event["stepKey"] == step for event in events), timeout_s=120)
+    events = until_step(webserver, run_id, step)
     process_id, = {pid for event in events for pid in re.findall(r"process for run \(pid: (\d+)\)", event.get("message", ""))}
     worker = psutil.Process(int(process_id))
     for process in (worker, *worker.children(recursive=True)):

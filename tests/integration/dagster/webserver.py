@@ -39,6 +39,15 @@ mutation Tick($selector: ScheduleSelector!, $time: Float!) { scheduleDryRun(sele
   __typename ... on DryRunInstigationTick { evaluationResult { skipReason error { message }
     runRequests { jobName tags { key value } } } } ... on PythonError { message } } }
 """
+_TICKS = """
+query Ticks($selector: RepositorySelector!) { repositoryOrError(repositorySelector: $selector) { __typename
+  ... on PythonError { message }
+  ... on Repository {
+    sensors { name sensorState { ...State } }
+    schedules { name scheduleState { ...State } } } } }
+fragment State on InstigationState { status ticks(limit: 500) { status timestamp endTimestamp skipReason error { message } } }
+"""
+_STATUSES = "query Statuses { runsOrError { ... on Runs { results { runId jobName status } } } }"
 _LOGS = """
 query Logs($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events { __typename
   ... on MessageEvent { stepKey message } } } } }
@@ -88,6 +97,17 @@ class Webserver:
             yield
         finally:
             self._answer(_STOP_SENSOR, {"id": sensor_id})
+
+    def ticks(self) -> dict[str, list[dict[str, Any]]]:
+        """The newest ticks of every sensor and schedule that is on, by its name."""
+        found = self._answer(_TICKS, {"selector": {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY}})
+        states = {each["name"]: each["sensorState"] for each in found["sensors"]}
+        states |= {each["name"]: each["scheduleState"] for each in found["schedules"]}
+        return {name: state["ticks"] for name, state in states.items() if state["status"] == "RUNNING"}
+
+    def statuses(self) -> dict[str, str]:
+        """Status of every run by its job and id."""
+        return {f"{run['jobName']} {run['runId']}": run["status"] for run in self._answer(_STATUSES, {})["results"]}
 
     def run_of(self, sensor: str, cause: str) -> RunProgress:
         """The end of the one run that a sensor requests; the sensor is on until it has."""

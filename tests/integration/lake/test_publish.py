@@ -18,7 +18,7 @@ from spark.contracts import lake as contracts
 from spark.contracts import silver
 from spark.jobs.report import AuditFailed, TableReport, Window
 from spark.schemas import arrow_schema
-from spark.storage import Lake, between
+from spark.storage import Lake, between, branches_of
 from tests.integration.lake.bars import ADDRESS, bar, bars, days, frame
 from tests.integration.lake.chain import PROVENANCE, published
 
@@ -121,6 +121,24 @@ def test_the_next_good_write_of_the_window_is_published_after_a_failed_one(empty
         replace(empty_lake, WEEK, impossible(WEEK))
     replace(empty_lake, WEEK, bars(WEEK, 30.0))
     assert set(empty_lake.rows(ADDRESS)["close_usd"].to_pylist()) == {30.0}
+
+
+def test_a_step_that_is_tried_again_drops_what_its_last_attempt_has_left_and_nothing_else(empty_lake: Lake) -> None:
+    step = dataclasses.replace(PROVENANCE, run_id="aaaabbbb-cccc-dddd", step="silver.prices_daily")
+    others = (dataclasses.replace(step, step="gold.indicators"), dataclasses.replace(step, run_id="eeeeffff-0000-1111"))
+
+    def write(close: float) -> None:
+        empty_lake.replace_rows(ADDRESS, bars(WEEK, close), replaced=between("session_date", WEEK), provenance=step)
+
+    write(10.0)
+    table = empty_lake.table(ADDRESS)
+    left = {each: f"{branches_of(each)}00000000" for each in (step, *others)}
+    for name in left.values():
+        table.manage_snapshots().create_branch(empty_lake.snapshot_id(ADDRESS), name).commit()
+    write(11.0)
+
+    assert sorted(audit_branches(empty_lake)) == sorted(left[each] for each in others)
+    assert set(empty_lake.rows(ADDRESS)["close_usd"].to_pylist()) == {11.0}
 
 
 def test_a_key_that_stands_twice_and_a_missing_required_value_stop_the_window(empty_lake: Lake) -> None:

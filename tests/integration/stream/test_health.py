@@ -10,9 +10,10 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from deploy.local.stack import LocalStack
 from finlake_resources.change_capture import ChangeCapture
 from finlake_resources.kafka import UnknownTopic, topics_of
-from finlake_resources.market import Market
+from finlake_resources.market import Market, VendorComplaints
 from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.settings import PROJECT_ROOT, Settings
+from spark.contracts.stream_rows import VENDOR_COMPLAINS
 from tests.integration.lake.chain import settings_of
 from tests.integration.stream.market import as_role, as_superuser, insert_trades, new_id
 
@@ -79,6 +80,19 @@ def test_a_first_connection_is_no_gap(market: Market, trades: None) -> None:
     gaps = market.feed_gaps(FIRST_TS)
     assert (gaps.count, gaps.total_s) == (1, 90.0)
     assert gaps.newest.endswith("timeout")
+    assert market.rejected_messages(FIRST_TS) == 1
+
+
+def test_the_vendors_complaints_are_no_rejected_messages_and_are_told_in_its_words(
+    idle_stack: LocalStack, market: Market, trades: None,
+) -> None:
+    assert market.vendor_complaints(FIRST_TS) == VendorComplaints(count=0, newest="")
+    with as_role(idle_stack, "feed") as feed:
+        for number, words in enumerate(("Please wait 100 %", "Subscribing to too many symbols")):
+            feed.execute("INSERT INTO ods.rejected_messages VALUES (%s, %s, 7, %s, 'x')",
+                         [FIRST_TS + timedelta(seconds=number), new_id(), f"{VENDOR_COMPLAINS}{words}"])
+        feed.commit()
+    assert market.vendor_complaints(FIRST_TS) == VendorComplaints(count=2, newest="Subscribing to too many symbols")
     assert market.rejected_messages(FIRST_TS) == 1
 
 

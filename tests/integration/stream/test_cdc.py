@@ -167,7 +167,6 @@ def test_the_widest_row_of_postgres_passes(feed: psycopg.Connection, kafka: Kafk
     assert len(json.dumps(change.value)) < WIDEST_ROW_BYTES
 
 
-@pytest.mark.long
 def test_a_row_that_is_wider_than_the_constraints_allow_reaches_kafka_and_stops_nothing(
     stack: LocalStack, feed: psycopg.Connection, kafka: KafkaAccess,
 ) -> None:
@@ -271,7 +270,6 @@ def test_nothing_is_lost_and_nothing_doubled_when_connect_and_kafka_are_killed(
     assert written > 1000
 
 
-@pytest.mark.long
 def test_a_failed_connector_comes_back_by_itself_and_meanwhile_status_says_why(
     stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: KafkaAccess,
 ) -> None:

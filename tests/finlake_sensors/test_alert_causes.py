@@ -23,6 +23,8 @@ from finlake_sensors import alerts
 from tests.finlake_assets.stream_fakes import NOW, RUNNING, SLOT, StreamLog, resources_of
 from tests.finlake_resources.test_alert_webhook import Hook, webhook_at
 
+pytestmark = pytest.mark.slow
+
 MINUTE = timedelta(minutes=1)
 
 

@@ -67,6 +67,8 @@ _CONTENT_TYPES: Final = {
     "ArrowStream": "application/vnd.apache.arrow.stream", "Parquet": "application/vnd.apache.parquet",
 }
 _OK: Final = b"Ok.\n"
+_OVER_A_LIMIT: Final = frozenset({202, 241, 307})
+"""Codes of what a user has too much of: statements, sessions, connections, bytes."""
 
 
 class AnswerCut(ConnectionAbortedError):
@@ -156,6 +158,10 @@ class ClickHouseHttp:
                 answering.encoding = chosen_encoding(headers.get("accept-encoding", ""))
             await self._answer(execution, first, answering)
         except ClickHouseError as error:
+            if error.code in _OVER_A_LIMIT:
+                # At once, the client would ask again at once, and its refusals would keep the event loop busy.
+                async with self._turns.turn(f"{body_held.user}{REFUSED_LOGINS}"):
+                    await asyncio.sleep(REFUSED_LOGIN_S)
             await self._refuse(send, error, common)
         except OSError:
             # The client went away, or its answer was cut.
@@ -332,7 +338,7 @@ class _Body:
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
-        self._user = ""
+        self.user = ""
         self._size = 0
 
     async def read(self, receive: Receive, user: User) -> bytes | None:
@@ -340,7 +346,7 @@ class _Body:
 
         Raises `ClickHouseError` beyond the user's limit for one (307) or for all at once (241), or when it does not end (209).
         """
-        self._user = user.name
+        self.user = user.name
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 return await self._read(receive, user.limits.body_bytes)
@@ -356,7 +362,7 @@ class _Body:
             part: bytes = message.get("body", b"")
             if self._size + len(part) > limit:
                 raise ClickHouseError(307, "TOO_MANY_BYTES", f"Request body is larger than {limit} bytes; send it in parts")
-            self._turns.hold_body(self._user, len(part), BODIES_PER_LIMIT * limit)
+            self._turns.hold_body(self.user, len(part), BODIES_PER_LIMIT * limit)
             self._size += len(part)
             parts.append(part)
             if not message.get("more_body", False):
@@ -364,7 +370,7 @@ class _Body:
 
     def release(self) -> None:
         """The body is not needed any more."""
-        self._turns.hold_body(self._user, -self._size, 0)
+        self._turns.hold_body(self.user, -self._size, 0)
         self._size = 0
 
 

@@ -58,8 +58,8 @@ def test_gaps_are_found_in_any_order_and_told_at_the_end_of_a_run(empty_lake: La
 
     # Day by day, newest first, and one of them twice: the same rows.
     for session in reversed(chain.calendar.sessions(FIRST, LAST)):
-        build(chain, Window(start=session, end=session))
-    build(chain, Window(start=HOLE, end=HOLE))
+        chain.build(ADDRESS, Window(start=session, end=session))
+    chain.build(ADDRESS, Window(start=HOLE, end=HOLE))
     assert published(empty_lake, ADDRESS).equals(at_once)
 
     # After the end of the files nobody has a bar.

@@ -197,8 +197,8 @@ def test_what_runs_unattended_ticks_without_a_failure(webserver: Webserver, span
     assert {name: tick["error"] for name, several in ticks.items() for tick in several if tick["status"] == "FAILURE"} == {}
     # Every service could be asked everything.
     assert "not judged" not in ticks["stream_health"][0]["skipReason"]
-    # The samples end years ago: what time brings says so, and is no failure.
-    assert {name: "the sources end on" in found["skipReason"] for name, found in dry.items()} == dict.fromkeys(dry, True)
+    # The samples end years ago, and some days have no session: what time brings says why it does nothing, and is no failure.
+    assert {name: bool(found["skipReason"]) for name, found in dry.items()} == dict.fromkeys(dry, True)
 
 
 def test_a_dropped_file_starts_a_run_and_the_history_it_restates_is_built_again(

@@ -21,4 +21,6 @@ def tried_again_after_outages() -> Iterator[None]:
     try:
         yield
     except ServiceUnavailable as error:
+        if not error.passes:
+            raise
         raise dg.RetryRequested(max_retries=TRIES_MORE, seconds_to_wait=PAUSE_S) from error

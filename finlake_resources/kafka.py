@@ -33,6 +33,8 @@ class BrokerUnreachable(ServiceUnavailable):
 class UnknownTopic(ServiceUnavailable):
     """The broker knows no such topic; those of the stream are made when it is started."""
 
+    passes = False
+
 
 class RangeUnreadable(Exception):
     """A range that cannot be read as a whole: the range, the reason, the next step."""

@@ -3,9 +3,16 @@
 Does not belong here: what vendors answer (source_errors.py).
 """
 
+from typing import ClassVar
+
 
 class ServiceUnavailable(Exception):
-    """A service does not answer, or refuses us: which one, where, why. The message says how to start it."""
+    """A service does not answer, or refuses us: which one, where, why. The message says how to start it.
+
+    `passes` says whether it may be over by itself, so that asking again can help.
+    """
+
+    passes: ClassVar[bool] = True
 
     def __init__(self, service: str, where: str, reason: object) -> None:
         super().__init__(service, where, str(reason))

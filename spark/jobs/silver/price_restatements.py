@@ -49,8 +49,10 @@ def run(lake: Lake, window: Window, provenance: Provenance, *, sessions: list[da
         schema=dict.fromkeys(KEY, pl.String), orient="row"), on=KEY, how="semi")
     judged = _judge(lake, new, changes, ledger, verdicts, decisions, inputs, sessions)
     judged = judged.join(new, on=KEY, how="semi")
-    oldest = pl.concat([judged["fetched_ts"], gone["fetched_ts"]]).min()
     replaced = pl.concat([judged.select(KEY), gone.select(KEY)]).unique()
+    # A content that was read again has another time now than in the verdict that is replaced.
+    before = verdicts.join(replaced, on=KEY, how="semi")
+    oldest = pl.concat([judged["fetched_ts"], before["fetched_ts"]]).min()
     report = lake.replace_rows(
         TABLE.address, judged.to_arrow(), provenance=provenance, input_snapshots=inputs,
         replaced=And(GreaterThanOrEqual("fetched_ts", oldest), In("ticker", sorted(set(replaced["ticker"]))),

@@ -69,6 +69,17 @@ def member_bytes(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, *, max_bytes: int, next_step: str
 ) -> bytes:
     """A member unpacked; raises CorruptFile for a damaged one, TooLargeError for one above the bounds, not unpacked."""
+    require_bounded(member, name, max_bytes=max_bytes, next_step=next_step)
+    try:
+        with archive.open(member) as stream:
+            # Reads no further than the declared size, whatever the stream would unpack to.
+            return stream.read()
+    except BROKEN as error:
+        raise CorruptFile(name, f"the member cannot be unpacked ({error})", next_step) from error
+
+
+def require_bounded(member: zipfile.ZipInfo, name: str, *, max_bytes: int, next_step: str) -> None:
+    """Raise TooLargeError for a member above the bounds, CorruptFile for one packed in a way that is not read."""
     if member.file_size > max_bytes:
         raise TooLargeError(
             name, f"it would unpack to {member.file_size} bytes, above the bound of {max_bytes}", next_step)
@@ -77,12 +88,6 @@ def member_bytes(
             name, f"it would unpack from {member.compress_size} to {member.file_size} bytes, as no text does", next_step)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise CorruptFile(name, f"it is packed by method {member.compress_type}, not deflate", next_step)
-    try:
-        with archive.open(member) as stream:
-            # Reads no further than the declared size, whatever the stream would unpack to.
-            return stream.read()
-    except BROKEN as error:
-        raise CorruptFile(name, f"the member cannot be unpacked ({error})", next_step) from error
 
 
 def member_beginning(archive: zipfile.ZipFile, member: zipfile.ZipInfo, byte_count: int) -> bytes:

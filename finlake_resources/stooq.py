@@ -52,6 +52,7 @@ MAX_BATCH_BYTES = 1024**3
 """Of all files that one look at the drop location hands over: they are in memory together."""
 
 _PARTIAL_SUFFIXES = (".part", ".tmp", ".crdownload", ".partial")
+_AGAIN = "Download the archive again"
 _DATA_SUFFIXES = (".csv", ".txt", ".zip")
 _PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz")
 _CSV_NAME = re.compile(r"^(?P<code>.+?)_d(?: ?\(\d+\))?\.csv$")
@@ -173,7 +174,7 @@ def vendor_code_of(file_name: str) -> str | None:
 
 
 class ByteBudget:
-    """Bytes that may still be read; `take` raises TooLargeError when a thing needs more."""
+    """Bytes of usable files that one look may still keep in memory; `take` raises TooLargeError when a file needs more."""
 
     def __init__(self, byte_count: int = MAX_BATCH_BYTES) -> None:
         self._left = byte_count
@@ -207,6 +208,7 @@ def bulk_files(
     """
     wanted = {code.lower(): ticker for code, ticker in vendor_codes.items()}
     allowed = budget or ByteBudget()
+    unpacked_bytes = 0
     members: list[_Member] = []
     problems: list[SourceError] = []
     for info in archive.infolist():
@@ -217,10 +219,18 @@ def bulk_files(
             continue
         member_name = f"{name}!{shown(info.filename)}"
         try:
-            allowed.take(info.file_size, member_name)
-            content = _member_content(archive, info, member_name)
+            bounded_zip.require_bounded(info, member_name, max_bytes=MAX_FILE_BYTES, next_step=_AGAIN)
+            # What is unpacked in vain counts for this archive alone, so that it keeps no other file out.
+            unpacked_bytes += info.file_size
+            if unpacked_bytes > MAX_BATCH_BYTES:
+                raise TooLargeError(
+                    member_name, "the members of the archive for tickers of the universe are together larger than the bound "
+                    f"of {MAX_BATCH_BYTES:,} bytes", "Drop an archive with one member for each ticker",
+                )
+            content = bounded_zip.member_bytes(archive, info, member_name, max_bytes=MAX_FILE_BYTES, next_step=_AGAIN)
             kind: SourceKind = "bulk" if base_name.lower().endswith(".txt") else "drop"
             last_date = _prices_of(content, code, member_name, kind).last_date() or date.min
+            allowed.take(len(content), member_name)
         except SourceError as problem:
             problems.append(problem)
         else:
@@ -231,11 +241,6 @@ def bulk_files(
         problems.append(_nothing_wanted(archive, name))
     files, doubles = _one_of_each(members)
     return StooqBatch(files, [*problems, *doubles])
-
-
-def _member_content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
-    return bounded_zip.member_bytes(
-        archive, info, name, max_bytes=MAX_FILE_BYTES, next_step="Download the archive again")
 
 
 def _member_obtained(info: zipfile.ZipInfo, last_date: date) -> tuple[datetime, FetchedTsKind] | None:
@@ -480,7 +485,6 @@ class StooqPrices(ConfigurableResource[None]):
             )
         if (fault := too_large(entry.size)) is not None:
             raise TooLargeError(name, fault.reason, fault.next_step)
-        budget.take(entry.size, name)
         with self._opened(entry) as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
         kind: SourceKind = "bulk" if lowered.endswith(".txt") else "drop"
@@ -489,6 +493,7 @@ class StooqPrices(ConfigurableResource[None]):
             raise HalfWrittenFile(
                 name, "its last line has no end", "Wait for the rest, or end the last line if it is complete",
             )
+        budget.take(len(content), name)
         return StooqBatch([_file(ticker, content, kind, name, *_obtained(entry.mtime))], [])
 
     def _dropped_bulk(self, entry: DropEntry, vendor_codes: Mapping[str, str], budget: ByteBudget) -> StooqBatch:

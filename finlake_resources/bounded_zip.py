@@ -1,5 +1,6 @@
 """Zip archives of strangers, read within bounds that hold before anything is unpacked."""
 
+import os
 import struct
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ MAX_RATIO = 200
 """Unpacked to packed bytes of a member: text of prices and news comes to 3 to 10."""
 _MEMBER_HEADER_BYTES = 1024
 _SHOWN_CHARACTERS = 200
+_ENCRYPTED = 0x1
 
 BROKEN = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError,
@@ -42,7 +44,13 @@ class _BoundedReads:
         return self._stream.read(count)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._stream.seek(offset, whence)
+        try:
+            return self._stream.seek(offset, whence)
+        except ValueError as error:
+            if whence == os.SEEK_END:
+                # zipfile looks for a part before the start of a small archive, and expects a system file's error.
+                raise OSError(str(error)) from error
+            raise
 
     def tell(self) -> int:
         return self._stream.tell()
@@ -86,8 +94,17 @@ def require_bounded(member: zipfile.ZipInfo, name: str, *, max_bytes: int, next_
     if member.file_size > MAX_RATIO * (member.compress_size + _MEMBER_HEADER_BYTES):
         raise TooLargeError(
             name, f"it would unpack from {member.compress_size} to {member.file_size} bytes, as no text does", next_step)
+    if (fault := unread_packing(member)) is not None:
+        raise CorruptFile(name, fault, next_step)
+
+
+def unread_packing(member: zipfile.ZipInfo) -> str | None:
+    """Why a sound member is not unpacked here though another program may; None for one that is."""
+    if member.flag_bits & _ENCRYPTED:
+        return "it is encrypted"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise CorruptFile(name, f"it is packed by method {member.compress_type}, not deflate", next_step)
+        return f"it is packed by method {member.compress_type}, not deflate"
+    return None
 
 
 def member_beginning(archive: zipfile.ZipFile, member: zipfile.ZipInfo, byte_count: int) -> bytes:

@@ -114,7 +114,10 @@ def classify(body: bytes, name: str = "Stooq answer", kind: SourceKind = "http")
         opened = open_file(body)
     except UnreadableFileError as fault:
         error = TooLargeError if fault.code == "too_large" else NotData
-        raise _said_by_vendor(body, name) or error(name, fault.reason, fault.next_step) from None
+        said = _said_by_vendor(body, name)
+        if said is not None and kind != "http":
+            said = type(said)(name, said.reason, _STEPS_FOR_DROPPED.get(type(said), "Download it again in a browser"))
+        raise said or error(name, fault.reason, fault.next_step) from None
     form = _form(kind)
     if opened.layout.form != form:
         raise NotData(name, *_WRONG_PLACE[form])
@@ -132,6 +135,14 @@ _WRONG_PLACE: dict[Form, tuple[str, str]] = {
         "Name it <stooq code>_d.csv (aapl_us_d.csv)",
     ),
 }
+
+
+_STEPS_FOR_DROPPED: dict[type[SourceError], str] = {
+    LimitReached: "Download it again tomorrow, or from another address",
+    NoData: "Download it again with the right code, or move it away",
+    ApiKeyNeeded: "Download it again in a browser, with the key that Stooq gives there",
+}
+"""What to do with a refusal that was saved as a file; dropping files is what was done."""
 
 
 def _said_by_vendor(body: bytes, name: str) -> SourceError | None:
@@ -219,6 +230,8 @@ def bulk_files(
             continue
         member_name = f"{name}!{shown(info.filename)}"
         try:
+            if (fault := bounded_zip.unread_packing(info)) is not None:
+                raise NotData(member_name, fault, "Unpack the archive and drop the files that are in it")
             bounded_zip.require_bounded(info, member_name, max_bytes=MAX_FILE_BYTES, next_step=_AGAIN)
             # What is unpacked in vain counts for this archive alone, so that it keeps no other file out.
             unpacked_bytes += info.file_size
@@ -237,6 +250,8 @@ def bulk_files(
             obtained = _member_obtained(info, last_date) or (fetched_ts, fetched_ts_kind)
             file = _file(wanted[code], content, kind, member_name, *min(obtained, (fetched_ts, fetched_ts_kind)))
             members.append(_Member(file, last_date))
+    if (passed_over := _passed_over(archive, name, wanted)) is not None:
+        problems.append(passed_over)
     if not members and not problems:
         problems.append(_nothing_wanted(archive, name))
     files, doubles = _one_of_each(members)
@@ -249,6 +264,27 @@ def _member_obtained(info: zipfile.ZipInfo, last_date: date) -> tuple[datetime, 
     return None if written_ts is None or date(*info.date_time[:3]) < last_date else (written_ts, "member")
 
 
+def _passed_over(archive: zipfile.ZipFile, name: str, wanted: Collection[str]) -> SourceError | None:
+    """What an archive holds that may be the universe's prices in a form that is not read; None where there is nothing."""
+    found = []
+    for info in archive.infolist():
+        base_name = info.filename.replace("\\", "/").rsplit("/", 1)[-1].lower()
+        stem, _, ending = base_name.rpartition(".")
+        if base_name.startswith(".") or f".{ending}" in (".csv", ".txt"):
+            continue
+        is_packed = base_name.endswith((*_PACKED_SUFFIXES, ".zip"))
+        codes = {vendor_code_of(each) for each in (stem, f"{stem}.csv", f"{stem}.txt")}
+        if is_packed or not codes.isdisjoint(wanted):
+            found.append(shown(info.filename))
+    if not found:
+        return None
+    more = f" and {len(found) - _SHOWN_CODES:,} more" if len(found) > _SHOWN_CODES else ""
+    return NotData(
+        name, f"members that are no .csv or .txt were not read: {', '.join(found[:_SHOWN_CODES])}{more}",
+        "Unpack them and drop the CSVs that are in them; nothing need be done if they hold no prices",
+    )
+
+
 def _one_of_each(members: list[_Member]) -> tuple[list[StooqFile], list[SourceError]]:
     """One file for each ticker, in the order of the archive, and why the others were left out."""
     files: list[StooqFile] = []
@@ -258,6 +294,11 @@ def _one_of_each(members: list[_Member]) -> tuple[list[StooqFile], list[SourceEr
         contents = {member.file.sha256: member for member in reversed(list(group))}
         newest = max(member.last_date for member in contents.values())
         best = [member for member in contents.values() if member.last_date == newest]
+        if len(best) > 1 and len({open_file(member.file.content).bars_sha256() for member in best}) == 1:
+            # The same bars as a CSV and in the bulk form, or with other line ends.
+            for member in best[:-1]:
+                del contents[member.file.sha256]
+            best = best[-1:]
         if len(best) == 1:
             files.append(best[0].file)
             problems += [
@@ -418,8 +459,7 @@ class StooqPrices(ConfigurableResource[None]):
         problems: list[SourceError] = []
         for name, info in self._listed():
             if name is None:
-                problems.append(NotData(
-                    self.drop_location, "a name in the drop location is not UTF-8", "Rename it to <stooq code>_d.csv"))
+                problems.append(NotData(_escaped_name(info), "its name is not UTF-8", "Rename it to <stooq code>_d.csv"))
             elif info.type == FileType.Directory:
                 problems.append(NotData(
                     shown(name), "it is a folder, and folders are not looked into",
@@ -427,7 +467,21 @@ class StooqPrices(ConfigurableResource[None]):
                 ))
             elif info.type != FileType.File:
                 problems.append(NotData(shown(name), "it is no regular file", "Drop the file itself"))
-        return problems
+        return problems + self._broken_links()
+
+    def _broken_links(self) -> list[SourceError]:
+        """Links of a local drop location that lead nowhere: the listing leaves them out."""
+        from pyarrow.fs import LocalFileSystem
+
+        filesystem, root = self._drop()
+        if not isinstance(filesystem, LocalFileSystem):
+            return []
+        with os.scandir(root) as found:
+            names = sorted(
+                os.fsencode(entry.name).decode("utf-8", errors="backslashreplace") for entry in found
+                if not entry.name.startswith(".") and entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - False also for a link into a closed folder
+            )
+        return [NotData(shown(name), "it is a link that leads to no file", "Drop the file itself") for name in names]
 
     def download(
         self, ticker: str, vendor_code: str, start: date | None = None, end: date | None = None
@@ -472,7 +526,8 @@ class StooqPrices(ConfigurableResource[None]):
             is_packed = lowered.endswith(_PACKED_SUFFIXES)
             raise NotData(
                 name, f"its ending is none of {', '.join(_DATA_SUFFIXES)}, so it was not read",
-                "Unpack it and drop what is in it" if is_packed else "Name it <stooq code>_d.csv, or move it away",
+                "Unpack it and drop what is in it" if is_packed
+                else "Drop the CSV as it was downloaded, named <stooq code>_d.csv, and move this file away",
             )
         if lowered.endswith(".zip"):
             return self._dropped_bulk(entry, vendor_codes, budget)
@@ -578,6 +633,14 @@ def _base_name(info: "FileInfo") -> str | None:
         return str(info.base_name)
     except UnicodeDecodeError:
         return None
+
+
+def _escaped_name(info: "FileInfo") -> str:
+    """A name that is no UTF-8, its other bytes as `\\xff`."""
+    try:
+        return str(info.base_name)
+    except UnicodeDecodeError as error:
+        return shown(bytes(error.object).rsplit(b"/", 1)[-1].decode("utf-8", errors="backslashreplace"))
 
 
 def _mtime(mtime_ns: int | None) -> datetime:

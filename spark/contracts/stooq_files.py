@@ -5,6 +5,7 @@ Does not belong here: what a line means (spark/transforms/bronze) and what Stooq
 (finlake_resources/stooq.py).
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -18,7 +19,28 @@ MAX_LINES = 200_000
 """Lines of a file, the header and blank ones too: three times the sessions since 1789."""
 
 _UTF8_BOM = b"\xef\xbb\xbf"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_UTF32_MARKS = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_AS_DOWNLOADED = "Drop the file as it was downloaded from Stooq: a spreadsheet changes dates and digits too"
+_UNPACK = "Unpack it and drop the files that are in it"
+_IN_BROWSER = "Download it again in a browser"
+_SPREADSHEET_PARTS = (b"[Content_Types].xml", b"vnd.oasis.opendocument", b"vnd.sun.xml")
+# First bytes of files that are no text, what they are, and what to do.
+_BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
+    (b"PK\x03\x04", "a zip archive", _UNPACK),
+    (b"PK\x05\x06", "an empty zip archive", _IN_BROWSER),
+    (b"\x1f\x8b", "a gzip archive", _UNPACK),
+    (b"BZh", "a bzip2 archive", _UNPACK),
+    (b"\xfd7zXZ\x00", "an xz archive", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
+    (b"Rar!\x1a\x07", "a rar archive", _UNPACK),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet", _AS_DOWNLOADED),
+    (b"%PDF", "a PDF", _IN_BROWSER),
+    (b"\x89PNG\r\n\x1a\n", "a picture", _IN_BROWSER),
+    (b"\xff\xd8\xff", "a picture", _IN_BROWSER),
+    (b"GIF8", "a picture", _IN_BROWSER),
+)
 # Stooq's oldest series begins in 1789; bronze has a folder for each month.
 _YEAR = r"(?:1[789]|20)\d{2}"
 _HEAD_BYTES = 1024
@@ -105,6 +127,19 @@ class OpenedFile:
                 continue
         return None
 
+    def bars_sha256(self) -> str:
+        """The digest of dates, prices and volumes of the lines, whatever their form and order: equal where files agree."""
+        layout = self.layout
+        places = [layout.date, *range(layout.first_price, layout.first_price + 4)]
+        places += [] if layout.volume is None else [layout.volume]
+        said = set()
+        for _, line in self.lines:
+            fields = [field.strip() for field in line.split(",")]
+            if len(fields) == layout.width:
+                fields = [fields[layout.date].replace("-", ""), *(_number(fields[place]) for place in places[1:])]
+            said.add(",".join(fields))
+        return hashlib.sha256("\n".join(sorted(said)).encode(errors="surrogatepass")).hexdigest()
+
     def _dated(self) -> list[tuple[str, str]]:
         """What stands in the place of the date, and the line, of lines that have as many fields as the header."""
         place, commas = self.layout.date, self.layout.width - 1
@@ -162,14 +197,50 @@ def _require_within_bounds(content: bytes) -> None:
         )
 
 
+def _number(text: str) -> str:
+    """A number as one text, however many digits it is written with; another text as it is."""
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text
+
+
 def _decoded(content: bytes) -> str:
-    head = content[:_HEAD_BYTES]
-    if head.startswith(_UTF16_MARKS) or b"\x00" in head:
-        raise UnreadableFileError(
-            "wrong_encoding", "its encoding is UTF-16, as a spreadsheet's \"Unicode text\" is, and not UTF-8",
-            "Drop the file as it was downloaded, or save it as CSV UTF-8",
-        )
+    if (fault := _no_utf8_text(content)) is not None:
+        raise fault
     return content.removeprefix(_UTF8_BOM).decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _no_utf8_text(content: bytes) -> UnreadableFileError | None:
+    """What the bytes are instead of text in UTF-8, by their beginning; None for what may be such text."""
+    head = content[:_HEAD_BYTES]
+    for beginning, what, next_step in _BEGINNINGS:
+        if head.startswith(beginning):
+            if beginning.startswith(b"PK") and any(part in content for part in _SPREADSHEET_PARTS):
+                what, next_step = "a spreadsheet", _AS_DOWNLOADED
+            return UnreadableFileError("not_text", f"it is {what} by its first bytes, and no CSV", next_step)
+    if (encoding := _wide_encoding(head)) is not None:
+        return UnreadableFileError("wrong_encoding", f"its encoding is {encoding} and not UTF-8", _AS_DOWNLOADED)
+    if b"\x00" in head.rstrip(b"\x00"):
+        return UnreadableFileError("not_text", "it holds NUL bytes, as no text does", _IN_BROWSER)
+    if content.endswith(b"\x00"):
+        return UnreadableFileError("not_text", "it ends in NUL bytes, so it was not written to its end", _IN_BROWSER)
+    return None
+
+
+def _wide_encoding(head: bytes) -> str | None:
+    """UTF-32 or UTF-16, by its mark, or else by the NULs that stand beside each ASCII character."""
+    if head.startswith(_UTF32_MARKS):
+        return "UTF-32"
+    if head.startswith(_UTF16_MARKS):
+        return "UTF-16"
+    for encoding, width in (("UTF-32", 4), ("UTF-16", 2)):
+        whole = head[:len(head) // width * width]
+        for place in (0, width - 1):
+            characters = whole[place::width]
+            if characters and 0 not in characters and whole.count(0) == len(whole) - len(characters):
+                return encoding
+    return None
 
 
 def _header_fault(numbered: list[tuple[int, str]]) -> UnreadableFileError:
@@ -179,7 +250,7 @@ def _header_fault(numbered: list[tuple[int, str]]) -> UnreadableFileError:
         if first.replace(separator, ",") in _BY_HEADER:
             return UnreadableFileError(
                 "wrong_separator", f"its fields are separated by {name} and not by commas, as a spreadsheet saves them",
-                "Drop the file as it was downloaded: a spreadsheet changes dates and digits too",
+                _AS_DOWNLOADED,
             )
     if first.replace('"', "") in _BY_HEADER:
         return UnreadableFileError(

@@ -35,11 +35,14 @@ CSV = text(HEADER, *ROWS)
 MEMBER = text(BULK_HEADER, *bulk("KO.US"))
 
 
-def zipped(*members: tuple[str, bytes], written: tuple[int, int, int, int, int, int] = (2024, 3, 30, 0, 0, 0)) -> bytes:
+def zipped(
+    *members: tuple[str, bytes], written: tuple[int, int, int, int, int, int] = (2024, 3, 30, 0, 0, 0),
+    method: int = zipfile.ZIP_DEFLATED,
+) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members:
-            archive.writestr(zipfile.ZipInfo(name, written), content, zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(name, written), content, method)
     return buffer.getvalue()
 
 
@@ -77,8 +80,14 @@ def test_a_file_that_bronze_can_open_is_handed_over(tmp_path: Path, name: str, c
 
 
 @pytest.mark.parametrize(("name", "content", "said", "next_step"), [
-    ("ko_us_d.csv", CSV.decode().encode("utf-16"), "its encoding is UTF-16", "save it as CSV UTF-8"),
-    ("ko_us_d.csv", b"\xfe\xff" + CSV.decode().encode("utf-16-be"), "its encoding is UTF-16", "save it as CSV UTF-8"),
+    ("ko_us_d.csv", CSV.decode().encode("utf-16"), "its encoding is UTF-16", "as it was downloaded"),
+    ("ko_us_d.csv", b"\xfe\xff" + CSV.decode().encode("utf-16-be"), "its encoding is UTF-16", "as it was downloaded"),
+    ("ko_us_d.csv", zipped(("docProps/app.xml", b"x"), ("[Content_Types].xml", b"x")), "it is a spreadsheet",
+     "as it was downloaded"),
+    ("ko_us_d.csv", b"Exceeded the daily hits limit", "the daily limit", "Download it again tomorrow"),
+    ("ko_us_d.csv", b"Get your apikey:", "wants an API key", "Download it again in a browser, with the key"),
+    ("ko_us_d.csv", b"Access denied", "denies access", "Download it again in a browser"),
+    ("x.zip", zipped(), "it holds no ticker of the universe; its first members are none", "d_us_txt.zip"),
     ("ko_us_d.csv", CSV.replace(b",", b";"), "separated by semicolons", "as it was downloaded"),
     ("ko_us_d.csv", CSV.replace(b",", b"\t"), "separated by tabs", "as it was downloaded"),
     ("ko_us_d.csv", text(HEADER), "a header and no row", "Download it again"),
@@ -86,7 +95,7 @@ def test_a_file_that_bronze_can_open_is_handed_over(tmp_path: Path, name: str, c
     ("ko_us_d.csv", MEMBER, "it holds rows of the bulk archive", "Name it <stooq code>.txt"),
     ("ko.us.txt", CSV, "it holds a CSV of one ticker", "Name it <stooq code>_d.csv"),
     ("ko_us_d.csv.gz", CSV, "its ending is none of .csv, .txt, .zip", "Unpack it"),
-    ("ko_us_d.ods", CSV, "its ending is none of .csv, .txt, .zip", "Name it <stooq code>_d.csv"),
+    ("ko_us_d.ods", CSV, "its ending is none of .csv, .txt, .zip", "Drop the CSV as it was downloaded, named"),
     ("d_us_txt.zip", zipped(("data/us.txt", text(BULK_HEADER, *bulk("A.US"), *bulk("KO.US")))),
      "it holds rows of several tickers (A.US, KO.US), which is another layout", "one member for each ticker"),
     ("d_us_txt.zip", zipped(("ibm.us.txt", text(BULK_HEADER, *bulk("IBM.US")))),
@@ -123,8 +132,8 @@ def test_names_and_kinds_of_entries_keep_no_file_out(tmp_path: Path) -> None:
     batch = dropped(tmp_path, {"a_us_d.csv": CSV})
     assert [file.ticker for file in batch.files] == ["A"]
     assert sorted(problem.reason for problem in batch.problems) == [
-        "a name in the drop location is not UTF-8", *["it is named after no ticker of the universe"] * 2,
-        "it is no regular file"]
+        *["it is named after no ticker of the universe"] * 2, "it is no regular file", "its name is not UTF-8"]
+    assert r"\xff\xfe_us_d.csv" in {problem.thing for problem in batch.problems}
     assert all(str(problem).isprintable() for problem in batch.problems)
     assert [entry.name for entry in StooqPrices(drop_location=str(tmp_path)).list_drop()][0] == "a_us_d.csv"
 
@@ -158,6 +167,59 @@ def test_two_members_that_differ_up_to_the_same_session_are_both_left_out(tmp_pa
     assert [file.ticker for file in batch.files] == ["A"]
     assert {problem.thing for problem in batch.problems} == {f"d_us_txt.zip!{NYSE}", f"d_us_txt.zip!{NASDAQ}"}
     assert all("differ and end on 2024-03-08" in problem.reason for problem in batch.problems)
+
+
+def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ko_us_d.csv").symlink_to(tmp_path / "gone.csv")
+    (tmp_path / "loop_us_d.csv").symlink_to(tmp_path / "loop_us_d.csv")
+    batch = dropped(tmp_path, {"a_us_d.csv": CSV})
+    assert [file.ticker for file in batch.files] == ["A"]
+    assert [(problem.thing, problem.reason) for problem in batch.problems] == [
+        (name, "it is a link that leads to no file") for name in ("ko_us_d.csv", "loop_us_d.csv")]
+
+
+PACKED = {
+    "zip named csv": ("ko_us_d.csv", zipped(("ko_us_d.csv", CSV))),
+    "zip in a zip": ("x.zip", zipped(("ko.us.txt", zipped(("ko_us_d.csv", CSV))))),
+    "bzip2 member": ("x.zip", zipped(("ko_us_d.csv", CSV), method=zipfile.ZIP_BZIP2)),
+    "lzma member": ("x.zip", zipped(("ko_us_d.csv", CSV), method=zipfile.ZIP_LZMA)),
+    "zip beside another ticker": ("x.zip", zipped(("inner.zip", zipped(("ko_us_d.csv", CSV))), ("a_us_d.csv", CSV))),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), PACKED.values(), ids=PACKED)
+def test_what_is_packed_is_read_once_it_is_unpacked_as_the_message_says(tmp_path: Path, name: str, content: bytes) -> None:
+    (problem,) = dropped(tmp_path, {name: content}).problems
+    assert problem.next_step.startswith("Unpack")
+    (tmp_path / name).unlink()
+    unpacked = content
+    while unpacked.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(unpacked)) as archive:
+            unpacked = archive.read(archive.namelist()[0])
+    batch = dropped(tmp_path, {"ko_us_d.csv": unpacked})
+    assert (row_counts(batch), batch.problems) == ({"ko_us_d.csv": 5}, [])
+
+
+def test_an_encrypted_member_is_told_in_words(tmp_path: Path) -> None:
+    body = bytearray(zipped(("ko.us.txt", MEMBER)))
+    body[body.find(b"PK\1\2") + 8] |= 1
+    (problem,) = dropped(tmp_path, {"x.zip": bytes(body)}).problems
+    assert str(problem) == "x.zip!ko.us.txt: it is encrypted. Unpack the archive and drop the files that are in it."
+
+
+def test_members_in_a_form_that_is_not_read_are_told_beside_one_that_is(tmp_path: Path) -> None:
+    members = [(name, b"x") for name in ("ko_us_d.csv.gz", "ko_us_d.xlsx", "ko.us.xls", "readme.html", "__MACOSX/._a_us_d.csv")]
+    batch = dropped(tmp_path, {"x.zip": zipped(("a_us_d.csv", CSV), *members)})
+    assert [file.ticker for file in batch.files] == ["A"]
+    (problem,) = batch.problems
+    assert problem.reason == "members that are no .csv or .txt were not read: ko_us_d.csv.gz, ko_us_d.xlsx, ko.us.xls"
+
+
+@pytest.mark.parametrize("other", [MEMBER, CSV.replace(b".00,", b",").replace(b"\r\n", b"\n")])
+def test_equal_bars_in_two_forms_are_one_file(tmp_path: Path, other: bytes) -> None:
+    name = "ko.us.txt" if other is MEMBER else "b/ko_us_d.csv"
+    batch = dropped(tmp_path, {"x.zip": zipped(("a/ko_us_d.csv", CSV), (name, other))})
+    assert (row_counts(batch), batch.problems) == ({"x.zip!a/ko_us_d.csv": 5}, [])
 
 
 def test_two_equal_members_are_one(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ _EXCHANGE_ZONE = ZoneInfo("America/New_York")
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 _PRICES = BAR_COLUMNS[:4]
 _SHOWN_LINES = 5
+_FRIDAY = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +69,9 @@ def parse(
 
     `fetched_ts` must be aware. `stooq_code` is the code the rows of a bulk member must bear, by default the ticker in
     lower case, dots as dashes, with `.us`. `last_closed_date` is the newest session that had closed by `fetched_ts`: the
-    bar of one date after it is not final yet, and a file with more of them was not obtained when it says; None takes every
-    date. Volume is null where the file has no such column or leaves it empty.
+    bar of one date after it that can be a session is not final yet, and a file with more of them was not obtained when it
+    says; None takes every date. A day on which the exchange was closed, as currencies have, is a row. Volume is null where
+    the file has no such column or leaves it empty.
     """
     source = _Source(
         ticker=ticker,
@@ -88,7 +90,7 @@ def parse(
     if fault_of_file is not None:
         return _rejected_whole(source, content, *fault_of_file, rejected_count=lines.height)
     if last_closed_date is not None:
-        lines = lines.with_columns(_unfinished(last_closed_date))
+        lines = lines.with_columns(_unfinished_reason(last_closed_date, source.fetched_date))
     judged = _without_repeats(lines)
     kept = judged.filter(pl.col("reason").is_null()).select(
         pl.lit(file_sha256).alias("file_sha256"),
@@ -176,9 +178,19 @@ def _fields(raw: list[str], line_numbers: list[int], layout: Layout) -> pl.DataF
     )
 
 
-def _unfinished(last_closed_date: date) -> pl.Expr:
-    """`reason` with the good lines of later dates marked."""
-    is_later = pl.col("reason").is_null() & (pl.col("session_date") > last_closed_date)
+def _is_unfinished(last_closed_date: date, fetched_date: date) -> pl.Expr:
+    """Good lines of sessions that were not over: days after the last closed session and before the file are none, nor weekends.
+
+    `fetched_date` is the file's date in the exchange's zone.
+    """
+    day = pl.col("session_date")
+    return pl.col("reason").is_null() & (day > last_closed_date) & (day >= fetched_date) & (
+        day.dt.weekday() <= _FRIDAY)
+
+
+def _unfinished_reason(last_closed_date: date, fetched_date: date) -> pl.Expr:
+    """`reason` with the unfinished lines marked."""
+    is_later = _is_unfinished(last_closed_date, fetched_date)
     return pl.when(is_later).then(pl.lit("session_not_over")).otherwise(pl.col("reason")).alias("reason")
 
 
@@ -194,12 +206,14 @@ def _fault_of_file(
         )
     good = lines.filter(pl.col("reason").is_null())
     if last_closed_date is not None:
-        unfinished = good.filter(pl.col("session_date") > last_closed_date)["session_date"].unique().sort()
+        fetched_date = fetched_ts.astimezone(_EXCHANGE_ZONE).date()
+        unfinished = good.filter(_is_unfinished(last_closed_date, fetched_date))["session_date"].unique().sort()
         if unfinished.len() > 1:
             return (
                 "older_than_its_rows",
                 f"the file says it was obtained at {fetched_ts:%Y-%m-%d %H:%M}Z but has bars up to {unfinished[-1]}; "
-                "set its modification time to when it was downloaded (touch -d) and look at the drop location again",
+                "set its modification time to when it was downloaded (touch -d) and look at the drop location again; where that "
+                "time is right, the ticker trades at other hours than the New York Stock Exchange, and finlake follows none such",
             )
     contradicting = good.filter(pl.struct(BAR_COLUMNS).n_unique().over("session_date") > 1)
     if not contradicting.is_empty():

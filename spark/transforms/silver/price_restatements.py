@@ -40,7 +40,8 @@ Numbers = tuple[float, float, float, float, float]
 class Download:
     """A file of one ticker: its rows of bronze.stooq_prices on sessions, and what the ledger says of it.
 
-    `span` are its first and last date, needed where the rows are cut to a part of them.
+    `span` are its first and last date, needed where the rows are cut to a part of them. `has_volume` is false where no
+    row has one, so that none of them is complete.
     """
 
     ticker: str
@@ -49,6 +50,7 @@ class Download:
     source_name: str
     span: Span
     bars: pl.DataFrame
+    has_volume: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +135,8 @@ def judge_all(
     possible = usable.filter(is_possible()).select("file_sha256", "session_date", *BAR_COLUMNS).sort("session_date")
     bars_by_file = {key[0]: rows.drop("file_sha256")
                     for key, rows in possible.partition_by("file_sha256", as_dict=True).items()}
+    with_volume = set(usable.filter(pl.col("volume_shares").is_not_null())["file_sha256"])
+    with_rows = set(usable["file_sha256"])
     rows_by_file = {key[0]: rows for key, rows in verdicts_so_far.partition_by("file_sha256", as_dict=True).items()}
     named = files_of(downloads if ledger is None else ledger)
     by_file = standing_decisions(decisions)
@@ -141,7 +145,8 @@ def judge_all(
     for number, (fetched_ts, file_sha256, source_name, span) in enumerate(named):
         download = Download(
             ticker=tickers[0] if tickers else "", file_sha256=file_sha256, fetched_ts=fetched_ts, source_name=source_name,
-            span=span, bars=bars_by_file.get(file_sha256, NOTHING.bars))
+            span=span, bars=bars_by_file.get(file_sha256, NOTHING.bars),
+            has_volume=file_sha256 in with_volume or file_sha256 not in with_rows)
         if number < kept_count:
             verdict = conform(rows_by_file[file_sha256], PRICE_RESTATEMENTS)
         else:
@@ -255,6 +260,9 @@ def _decided(known: Known, download: Download, decision: Decision | None) -> lis
 def _judged(known: Known, download: Download) -> list[dict[str, object]]:
     """The rule's verdict as values of the contract's columns, without those that name the download."""
     name, ticker, stated = download.source_name, download.ticker, download.bars
+    if stated.is_empty() and not download.has_volume:
+        return [_row("rejected", f"{name}: its bars have no volume, and without it a split is not told from a dividend; drop a "
+                                 f"file of {ticker} that has volumes, as Stooq's files of shares have")]
     if stated.is_empty():
         return [_row("rejected", f"{name}: no complete, possible bar of {ticker} on a session; download it again")]
     if known.span is None:

@@ -1,5 +1,8 @@
 """Stooq files become bars as they were written, and every other line says why it is none."""
 
+import bz2
+import gzip
+import lzma
 import re
 import subprocess
 import sys
@@ -36,13 +39,14 @@ def read(
     source_name: str = "nvda_us_d.csv",
     stooq_code: str | None = None,
     last_closed_date: date | None = None,
+    fetched_ts: datetime = FETCHED_TS,
 ) -> Parsed:
     raw = content if isinstance(content, bytes) else content.encode()
     return parse(
         raw,
         ticker=ticker,
         file_sha256=file_sha256,
-        fetched_ts=FETCHED_TS,
+        fetched_ts=fetched_ts,
         source_name=source_name,
         stooq_code=stooq_code,
         last_closed_date=last_closed_date,
@@ -188,7 +192,7 @@ def test_two_downloads_of_one_name_reject_under_different_references() -> None:
 
 
 def test_the_bar_of_a_session_that_was_not_over_is_rejected_and_the_others_are_kept() -> None:
-    parsed = read(file_of(*BARS), last_closed_date=date(2024, 6, 6))
+    parsed = read(file_of(*BARS), last_closed_date=date(2024, 6, 6), fetched_ts=datetime(2024, 6, 7, 15, tzinfo=UTC))
     assert bars(parsed) == EXPECTED[:1]
     (rejected,) = parsed.rejected.to_pylist()
     assert (rejected["reason"], rejected["day_date"], rejected["raw_text"]) == ("session_not_over", date(2024, 6, 7), BARS[1])
@@ -196,12 +200,25 @@ def test_the_bar_of_a_session_that_was_not_over_is_rejected_and_the_others_are_k
 
 
 def test_a_file_that_says_it_is_older_than_its_rows_is_rejected_whole() -> None:
-    parsed = read(file_of(*BARS), last_closed_date=date(2024, 6, 5))
+    parsed = read(file_of(*BARS), last_closed_date=date(2024, 6, 5), fetched_ts=datetime(2024, 6, 6, 3, tzinfo=UTC))
     assert parsed.rows.num_rows == 0
     (rejected,) = parsed.rejected.to_pylist()
     assert rejected["reason"] == "older_than_its_rows"
-    assert "2026-02-28 03:00Z" in rejected["message"]
+    assert "2024-06-06 03:00Z" in rejected["message"]
     assert "2024-06-07" in rejected["message"]
+
+
+@pytest.mark.parametrize(("fetched_ts", "last_closed_date", "days", "kept"), [
+    # A coin on a Sunday, a currency on the Tuesday after a holiday.
+    (datetime(2024, 3, 10, 18, tzinfo=UTC), date(2024, 3, 8), ["2024-03-08", "2024-03-09", "2024-03-10"], 3),
+    (datetime(2024, 1, 16, 15, tzinfo=UTC), date(2024, 1, 12), ["2024-01-12", "2024-01-15", "2024-01-16"], 2),
+])
+def test_days_on_which_the_exchange_was_closed_do_not_make_a_file_older_than_its_rows(
+    fetched_ts: datetime, last_closed_date: date, days: list[str], kept: int
+) -> None:
+    parsed = read(file_of(*(f"{day},1,2,1,2,5" for day in days)), fetched_ts=fetched_ts, last_closed_date=last_closed_date)
+    assert [f"{day}" for day in parsed.rows["session_date"].to_pylist()] == days[:kept]
+    assert parsed.rejected["reason"].to_pylist() == ["session_not_over"] * (3 - kept)
 
 
 def test_an_equal_repetition_is_rejected_and_the_first_line_kept() -> None:
@@ -235,7 +252,19 @@ def test_rows_keep_the_order_of_the_file() -> None:
         (file_of(*BARS).encode("utf-16"), "wrong_encoding", "its encoding is UTF-16"),
         (file_of(*BARS).encode("utf-16-le"), "wrong_encoding", "its encoding is UTF-16"),
         (b"\xfe\xff" + file_of(*BARS).encode("utf-16-be"), "wrong_encoding", "its encoding is UTF-16"),
-        (file_of(*BARS).encode("utf-32"), "wrong_encoding", "its encoding is UTF-16"),
+        (file_of(*BARS).encode("utf-32"), "wrong_encoding", "its encoding is UTF-32"),
+        (file_of(*BARS).encode("utf-32-le"), "wrong_encoding", "its encoding is UTF-32"),
+        (file_of(*BARS).encode("utf-32-be"), "wrong_encoding", "its encoding is UTF-32"),
+        (file_of(*BARS).encode("utf-16-be"), "wrong_encoding", "its encoding is UTF-16"),
+        (file_of(*BARS).encode() + bytes(512), "not_text", "it ends in NUL bytes"),
+        (file_of(*BARS * 100).encode() + bytes(512), "not_text", "it ends in NUL bytes"),
+        (b"\x00\x05\x16\x07" * 30, "not_text", "it holds NUL bytes"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "not_text", "it is a picture"),
+        (b"%PDF-1.7\n", "not_text", "it is a PDF"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100), "not_text", "it is a spreadsheet"),
+        (gzip.compress(file_of(*BARS).encode()), "not_text", "it is a gzip archive"),
+        (bz2.compress(file_of(*BARS).encode()), "not_text", "it is a bzip2 archive"),
+        (lzma.compress(file_of(*BARS).encode()), "not_text", "it is an xz archive"),
         (file_of(*BARS).replace(",", ";").encode(), "wrong_separator", "semicolons"),
         (file_of(*BARS).replace(",", "\t").encode(), "wrong_separator", "tabs"),
         (file_of(header='"Date","Open","High","Low","Close","Volume"').encode(), "quoted_fields", "quotes"),
@@ -326,7 +355,7 @@ LINES = st.lists(PIECES, max_size=11).map(",".join)
 def test_every_line_of_a_price_file_is_a_bar_or_a_rejection(header: str, lines: list[str], end: str) -> None:
     content = end.join((header, *lines)).encode()
     parsed = read(content)
-    if {"wrong_ticker", "contradicting_rows", "wrong_encoding"} & set(parsed.rejected["reason"].to_pylist()):
+    if {"wrong_ticker", "contradicting_rows", "wrong_encoding", "not_text"} & set(parsed.rejected["reason"].to_pylist()):
         assert (parsed.rows.num_rows, parsed.rejected.num_rows) == (0, 1)
         return
     written = [line for line in re.split(r"\r\n|\r|\n", content.decode())[1:] if line.strip()]

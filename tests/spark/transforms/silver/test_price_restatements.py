@@ -269,6 +269,16 @@ def test_impossible_rows_take_no_part() -> None:
     assert judge(broken[200:202], KNOWN)["verdict"].to_list() == ["first"]
 
 
+def test_a_file_without_volumes_says_so_and_one_with_volumes_heals() -> None:
+    bars = raw_bars()
+    silent = download(bars.with_columns(volume_shares=pl.lit(None, pl.Float64)), 0, "silent")
+    verdicts = price_restatements.judge_all(pl.concat([silent, download(bars, 1, "with")]), NONE_YET)
+    assert verdicts["verdict"].to_list() == ["rejected", "first"]
+    assert "its bars have no volume" in verdicts["message"][0]
+    impossible = download(bars.with_columns(high_usd=pl.lit(0.01)), 0, "impossible")
+    assert "no complete, possible bar" in price_restatements.judge_all(impossible, NONE_YET)["message"][0]
+
+
 def download(bars: Frame, hours: int, name: str) -> Frame:
     return bars.with_columns(
         ticker=pl.lit("TEST"), file_sha256=pl.lit(sha256_of(name)),

@@ -138,7 +138,7 @@ _WRONG_PLACE: dict[Form, tuple[str, str]] = {
 
 
 _STEPS_FOR_DROPPED: dict[type[SourceError], str] = {
-    LimitReached: "Download it again tomorrow, or from another address",
+    LimitReached: "Download it again tomorrow",
     NoData: "Download it again with the right code, or move it away",
     ApiKeyNeeded: "Download it again in a browser, with the key that Stooq gives there",
 }
@@ -557,17 +557,17 @@ class StooqPrices(ConfigurableResource[None]):
             raise TooLargeError(
                 name, f"it has {entry.size:,} bytes, above the bound of {MAX_ARCHIVE_BYTES:,}", "Download it again")
         with self._opened(entry) as stream:
-            begins_as_zip = stream.read(2) in (b"PK", b"P", b"")
+            head = stream.read(_PEEKED_BYTES)
             stream.seek(0)
             try:
                 archive = bounded_zip.open_archive(stream, name)
             except bounded_zip.BROKEN as error:
-                if begins_as_zip:
+                if head[:2] in (b"PK", b"P", b""):
                     raise HalfWrittenFile(
                         name, "the end of the archive is not there",
                         "Wait for the rest; if its size no longer changes, download it again",
                     ) from error
-                raise CorruptFile(name, "it is no zip archive", "Download it again in a browser") from error
+                raise CorruptFile(name, *_instead_of_archive(head)) from error
             with archive:
                 fetched_ts, kind = _obtained(entry.mtime)
                 return bulk_files(archive, name, fetched_ts, vendor_codes, fetched_ts_kind=kind, budget=budget)
@@ -618,6 +618,18 @@ class StooqPrices(ConfigurableResource[None]):
         # Redirects are not followed: the next host would see the key.
         with httpx.Client(timeout=timeout, follow_redirects=False, headers=bounded_http.UNPACKED) as client:
             return retrying(_get_once, client, url, key)
+
+
+def _instead_of_archive(head: bytes) -> tuple[str, str]:
+    """What a file is that is named as a zip archive and begins as none, and what to do."""
+    try:
+        form = open_file(head).layout.form
+    except UnreadableFileError as fault:
+        # A page or another text is told as no archive: how a CSV would have to look says nothing about it.
+        return (fault.reason, fault.next_step) if fault.code == "not_text" else (
+            "it is no zip archive", "Download it again in a browser")
+    name = "<stooq code>_d.csv" if form == "csv" else "<stooq code>.txt"
+    return "it holds rows of prices and is named as a zip archive", f"Name it {name}"
 
 
 def _require_few(count: int, location: str) -> None:

@@ -24,7 +24,7 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _AS_DOWNLOADED = "Drop the file as it was downloaded from Stooq: a spreadsheet changes dates and digits too"
 _UNPACK = "Unpack it and drop the files that are in it"
 _IN_BROWSER = "Download it again in a browser"
-_SPREADSHEET_PARTS = (b"[Content_Types].xml", b"vnd.oasis.opendocument", b"vnd.sun.xml")
+_SPREADSHEET_PARTS = (b"[Content_Types].xml", b"xl/workbook.xml", b"vnd.oasis.opendocument", b"vnd.sun.xml")
 # First bytes of files that are no text, what they are, and what to do.
 _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"PK\x03\x04", "a zip archive", _UNPACK),
@@ -218,7 +218,7 @@ def _no_utf8_text(content: bytes) -> UnreadableFileError | None:
         if head.startswith(beginning):
             if beginning.startswith(b"PK") and any(part in content for part in _SPREADSHEET_PARTS):
                 what, next_step = "a spreadsheet", _AS_DOWNLOADED
-            return UnreadableFileError("not_text", f"it is {what} by its first bytes, and no CSV", next_step)
+            return UnreadableFileError("not_text", f"it is {what} by its first bytes, and no text", next_step)
     if (encoding := _wide_encoding(head)) is not None:
         return UnreadableFileError("wrong_encoding", f"its encoding is {encoding} and not UTF-8", _AS_DOWNLOADED)
     if b"\x00" in head.rstrip(b"\x00"):

@@ -1,5 +1,6 @@
 """Files as people really drop them: each is read, or told by one sentence that says what it is and what to do."""
 
+import gzip
 import io
 import os
 import zipfile
@@ -87,6 +88,10 @@ def test_a_file_that_bronze_can_open_is_handed_over(tmp_path: Path, name: str, c
     ("ko_us_d.csv", b"Exceeded the daily hits limit", "the daily limit", "Download it again tomorrow"),
     ("ko_us_d.csv", b"Get your apikey:", "wants an API key", "Download it again in a browser, with the key"),
     ("ko_us_d.csv", b"Access denied", "denies access", "Download it again in a browser"),
+    ("x.zip", CSV, "named as a zip archive", "Name it <stooq code>_d.csv"),
+    ("x.zip", MEMBER, "named as a zip archive", "Name it <stooq code>.txt"),
+    ("x.zip", gzip.compress(CSV), "it is a gzip archive", "Unpack it"),
+    ("x.zip", b"<html>", "it is no zip archive", "Download it again in a browser"),
     ("x.zip", zipped(), "it holds no ticker of the universe; its first members are none", "d_us_txt.zip"),
     ("ko_us_d.csv", CSV.replace(b",", b";"), "separated by semicolons", "as it was downloaded"),
     ("ko_us_d.csv", CSV.replace(b",", b"\t"), "separated by tabs", "as it was downloaded"),

@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -54,16 +54,18 @@ class Kind:
     late_dividends: tuple[int, int] = (0, 0)
     others: tuple[float, ...] = ()
     change: Fault | None = None
+    is_sequence: bool = False
     vendors: tuple[Vendor, ...] = (Vendor(), Vendor(scales_volume=False), Vendor(digits="four"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two downloads of one ticker, and the newer one as it would be without its fault."""
+    """Two downloads of one ticker, the newer one as it would be without its fault, and all bars as quoted on their days."""
 
     older: pl.DataFrame
     newer: pl.DataFrame
     truth: pl.DataFrame
+    quoted: pl.DataFrame
     is_fault: bool
 
 
@@ -90,7 +92,7 @@ def pair(kind: Kind, seed: int) -> Pair:
     count = int(random.integers(*kind.dividends, endpoint=True))
     late = int(random.integers(*kind.late_dividends, endpoint=True))
     gap = max(gap, count * QUARTER)
-    between = sorted(random.choice(np.arange(1, gap), count, replace=False).tolist())
+    between = sorted(random.choice(np.arange(gap * 3 // 4 if kind.is_sequence else 1, gap), count, replace=False).tolist())
     events = [(known_count + position, 1 - float(random.uniform(0.0005, 0.012))) for position in between]
     events += [(known_count + int(random.integers(1, gap)), factor) for factor in kind.others]
     unapplied = [(known_count - 5 - QUARTER * number, 1 - float(random.uniform(0.001, 0.012))) for number in range(late)]
@@ -99,7 +101,8 @@ def pair(kind: Kind, seed: int) -> Pair:
     truth = newer = _frame(_adjusted(bars, [*unapplied, *events], vendor, kind.others))
     if kind.change is not None:
         newer = kind.change(newer, known_count, random)
-    return Pair(older=older, newer=newer, truth=truth if kind.is_fault else newer, is_fault=kind.is_fault)
+    return Pair(older=older, newer=newer, truth=truth if kind.is_fault else newer, quoted=_frame(bars),
+                is_fault=kind.is_fault)
 
 
 def outcome(kind: Kind, pairs: int = PAIRS) -> Outcome:
@@ -115,9 +118,42 @@ def outcome(kind: Kind, pairs: int = PAIRS) -> Outcome:
     return found
 
 
+def healed(kind: Kind, sequences: int = PAIRS) -> list[int]:
+    """In how many sequences wrong prices are published after a faulty download, and after each of two good ones that follow.
+
+    The older download of the kind's pairs is followed by one whose new bars are faulty, and by two good ones of more bars.
+    """
+    wrong = [0, 0, 0]
+    for seed in range(sequences):
+        made = pair(replace(kind, change=None), seed)
+        random = np.random.default_rng(seed)
+        known_count, new_count = made.older.height, made.newer.height - made.older.height
+        ends = [known_count + new_count * part // 4 for part in (2, 3, 4)]
+        # Events lie in the last quarter only where the kind has them: what is before it is printed as it was.
+        before = pl.concat([made.older, made.quoted[known_count:]])
+        faulty = before[:ends[0]] if kind.change is None else kind.change(before[:ends[0]], known_count, random)
+        files = [made.older, faulty, before[:ends[1]], made.newer]
+        known = NOTHING
+        for number, bars in enumerate(files):
+            download = _download(bars, "abcd"[number], number)
+            known = learnt(known, download, judge(known, download))
+            if number:
+                # The last file's level is the truth for all where the file was used.
+                right = files[3] if number == 3 else before
+                wrong[number - 1] += _differs(known.bars, right)
+    return wrong
+
+
+def _differs(shown: pl.DataFrame, right: pl.DataFrame) -> bool:
+    both = shown.join(right, on="session_date", suffix="_right")
+    lowest, highest = factor_intervals(
+        both.select(f"{name}_right" for name in PRICES).to_numpy(), both.select(PRICES).to_numpy(), 10.0)
+    return bool(np.any((lowest > 1) | (highest < 1)))
+
+
 def _is_wrong(before: Known, after: Known, made: Pair) -> bool:
     """Whether a used file leads to a value that is not the true one; bars in dispute may also have the known value, moved."""
-    if after is before:
+    if after.bars is before.bars:
         return False
     both = after.bars.join(made.truth, on="session_date", suffix="_true").filter(
         pl.col("session_date") <= made.older["session_date"][-1])
@@ -226,6 +262,22 @@ def _unfinished(bars: pl.DataFrame, known_count: int, random: np.random.Generato
         volume_shares=pl.when(last).then(pl.col("volume_shares") * 3).otherwise("volume_shares"))
 
 
+def _new_bars(factor: float, where: str) -> Fault:
+    """Some of the new bars at another price level: the first, one within, the last, three within, or all from the third on."""
+    def change(bars: pl.DataFrame, known_count: int, random: np.random.Generator) -> pl.DataFrame:
+        within = int(random.integers(known_count + 1, bars.height - 4))
+        positions = {"the first": range(known_count, known_count + 1), "one within": range(within, within + 1),
+                     "the last": range(bars.height - 1, bars.height), "three within": range(within, within + 3),
+                     "all from the third on": range(known_count + 2, bars.height)}[where]
+        return multiplied(positions, factor)(bars)
+    return change
+
+
+def _another_company_after(bars: pl.DataFrame, known_count: int, random: np.random.Generator) -> pl.DataFrame:
+    other = pair(KINDS[0], int(random.integers(1_000, 2_000))).newer.head(bars.height - known_count)
+    return pl.concat([bars[:known_count], other.with_columns(bars["session_date"][known_count:known_count + other.height])])
+
+
 _SPLITS = (1 / 2, 1 / 3, 2 / 3, 1 / 4, 1 / 10, 1 / 20)
 
 KINDS: tuple[Kind, ...] = (
@@ -263,6 +315,18 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
+# Above 20 USD: what two printed units hide of a cheaper share is no fault of a file.
+SEQUENCES: tuple[Kind, ...] = tuple(
+    Kind(name=f"{name}{', then a dividend' if dividends else ''}", is_fault=True, is_sequence=True, change=change,
+         gap=(40, 120), level=(20.0, 500.0), dividends=(dividends, dividends), span=(250, 1_000))
+    for dividends in (0, 1)
+    for name, change in (
+        *((f"{where} of the new bars × {factor:g}", _new_bars(factor, where))
+          for where in ("the first", "one within", "the last", "three within", "all from the third on")
+          for factor in (100.0, 2.0, 0.5, 1.2, 0.85)),
+        ("another company's bars after the known ones", _another_company_after)))
+
+
 def document() -> str:
     """docs/restatements.md."""
     outcomes = {kind.name: outcome(kind) for kind in KINDS}
@@ -272,7 +336,12 @@ def document() -> str:
     for name, found in outcomes.items():
         counts = " | ".join(str(found.verdicts[verdict] or "") for verdict in shown)
         rows.append(f"| {name} | {counts} | {found.wrong or ''} |")
-    return "\n".join([_HEAD.format(pairs=PAIRS, kinds=len(KINDS), total=PAIRS * len(KINDS)), *rows, ""])
+    sequences = ["| faulty new bars | wrong after the faulty file | after one good file | after two |", "|---|---:|---:|---:|"]
+    for kind in SEQUENCES:
+        counts = " | ".join(str(count or "") for count in healed(kind))
+        sequences.append(f"| {kind.name} | {counts} |")
+    return "\n".join([_HEAD.format(pairs=PAIRS, kinds=len(KINDS), total=PAIRS * len(KINDS)), *rows,
+                      _SEQUENCES_HEAD.format(sequences=PAIRS), *sequences, ""])
 
 
 _HEAD = """# What becomes of a download
@@ -300,6 +369,12 @@ row is flagged `is_contested` and the file's own bar is in `silver.quarantine` (
 that says the same as the disputed bar decides for it. The last known bar is taken from the newer file at once when it is the
 old one after more trading: same open, a range as wide or wider, more volume.
 
+**Downloads are votes.** What only one download has ever said is not settled. A later one that agrees with the rest decides
+at once when the known bars leap by × 1.8 or more on days of ordinary range and volume and its own do not. Else it is rejected
+and remembered, and the next one that says the same decides with it; against bars that several used downloads have confirmed
+it takes three. Such bars are flagged `is_contested` (`corrected_dates`). A statement that leaps so where the known bars do not
+never prevails, however often it is made: that takes a person's `accept`.
+
 **What cannot be told.** A whole history times 0.9 to 1 without a later session is a dividend to any reader; so is a last bar
 that is lower than the rest by a dividend. In a file that was printed anew, a bar that is off by two printed units of both
 files is rounding: of a 5 USD stock quoted in cents that is 0.8 %, of a 200 USD stock 0.02 %.
@@ -318,6 +393,14 @@ times the usual volume or range; splits are in the prices already.
 
 {kinds} kinds, {pairs} pairs each: 250 to 10,000 bars, prices of six digits and of four decimals, volume scaled by dividends
 and not. For faults, a row is right when the file is rejected or when no wrong value is published.
+"""
+
+
+_SEQUENCES_HEAD = """
+## What later downloads heal
+
+{sequences} sequences of each kind: a good download, one whose new bars are faulty, and two good ones. A number is of how many
+sequences wrong prices are published then.
 """
 
 

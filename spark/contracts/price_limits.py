@@ -6,7 +6,7 @@ Volume moves the other way, at least for splits. Now and then a single bar is co
 before the close is not final.
 """
 
-RULE_VERSION = 2
+RULE_VERSION = 3
 """Raised whenever the rule of the verdicts changes: verdicts of another version are given anew."""
 
 TOLERANCE_UNITS = 2.0
@@ -67,6 +67,18 @@ LONGEST_DISPUTED_STRETCH = 2
 
 UNFINISHED_MOVE = 0.1
 """How far a close may move from an unfinished last bar to the final one, as a fraction."""
+
+QUIET_LEAP = 1.8
+"""A move from one session to the next by this factor, on a day of ordinary range and volume, speaks against a statement.
+
+Halved and doubled prices are seen with room for the day's own move.
+"""
+
+VOTES = 2
+"""So many downloads that agree with one another decide against the only one that said otherwise."""
+
+VOTES_AGAINST_CONFIRMED = 3
+"""So many decide against bars that several used downloads have said alike, however many these are."""
 
 CONTINUATION_LEAP = 3.0
 """How far, as a factor, the first bar after the known ones may leap on a day of ordinary range and volume.

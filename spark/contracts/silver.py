@@ -92,7 +92,8 @@ PRICE_RESTATEMENTS = Table(
                     "file's own bar is in dispute or missing"),
         Column(name="corrected_dates", type="string", nullable=True,
                note="Comma-separated sessions of the segment whose changed bar is believed: the last known bar was not "
-                    "finished, or an earlier download said the same"),
+                    "finished, enough other downloads said the same, or the known bars were one download's alone and leapt "
+                    "without trading"),
         Column(name="source_name", type="string", nullable=True, note="File name, or URL without the key",
                sources=("bronze.stooq_downloads.source_name",)),
         Column(name="rule_version", type="int", unit="version number", nullable=True,
@@ -113,7 +114,9 @@ PRICE_RESTATEMENTS = Table(
         f"dividend's factor is {limits.LOWEST_DIVIDEND_FACTOR:g} to 1; any other step needs volume to move inversely within "
         f"{limits.VOLUME_TOLERANCE:.0%}. At most {limits.DISPUTED_SHARE:.1%} of the compared bars, or "
         f"{limits.FEWEST_DISPUTED}, may disagree, and no more than {limits.LONGEST_DISPUTED_STRETCH} in a row: for these the "
-        "known value stands until a later download says the same. Every limit with its reason: spark/contracts/price_limits.py.",
+        "known value stands until a later download says the same. Rejected downloads count as votes: "
+        f"{limits.VOTES} that agree decide against bars that one used download alone has said, "
+        f"{limits.VOTES_AGAINST_CONFIRMED} against any. Every limit with its reason: spark/contracts/price_limits.py.",
     ),
     checks=(
         Check(name="verdict_is_known", predicate="verdict in (" + ", ".join(f"'{each}'" for each in VERDICTS) + ")",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.restated_prices import DOCUMENT, KINDS, Kind, document, outcome
+from deploy.restated_prices import DOCUMENT, KINDS, SEQUENCES, Kind, document, healed, outcome
 
 SHORT = [kind for kind in KINDS if kind.span[1] <= 2_000]
 
@@ -15,6 +15,11 @@ def test_a_kind_of_pair_has_the_verdict_of_its_kind(kind: Kind) -> None:
         assert set(found.verdicts) == {"consistent"}
     elif not kind.is_fault:
         assert set(found.verdicts) == {"restated"}
+
+
+@pytest.mark.parametrize("kind", SEQUENCES, ids=lambda kind: kind.name)
+def test_faulty_new_bars_are_healed_by_two_good_downloads(kind: Kind) -> None:
+    assert healed(kind, sequences=2)[-1] == 0
 
 
 @pytest.mark.long

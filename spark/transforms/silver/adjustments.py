@@ -5,7 +5,7 @@ reach back to the first bar, so the true runs form a staircase whose every step 
 the best such staircase is chosen by the number of bars it explains, and the bars beside it are in dispute.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, log
 
@@ -64,29 +64,6 @@ class _Bars:
     stated_volume: Floats
 
 
-def explain(common: pl.DataFrame, *, years_after: float) -> Explanation | None:
-    """The staircase of the common bars; None when no split or dividend explains enough of them.
-
-    `common` has a row per common session in order, the known bar's columns and the new one's with the suffix `_new`.
-    `years_after` is the time from the last known session to the last one of the file: adjustments of that time changed
-    every common bar alike, and rounded it as often.
-    """
-    bars = _Bars(
-        known=common.select(PRICES).to_numpy(), stated=common.select(f"{name}_new" for name in PRICES).to_numpy(),
-        known_volume=common["volume_shares"].to_numpy(), stated_volume=common["volume_shares_new"].to_numpy())
-    if bool(np.mean(np.all(bars.known == bars.stated, axis=1)) >= limits.UNCHANGED_SHARE):
-        found = _explained(bars, limits.UNCHANGED_TOLERANCE_UNITS, years_after)
-        if found is not None and is_small_share(found.disputed, common.height):
-            return found
-    adjustments = years_after * limits.ADJUSTMENTS_PER_YEAR
-    found = _explained(bars, _units(adjustments), years_after)
-    steps = 0 if found is None else len(found.segments) - 1
-    if steps:
-        finer = _explained(bars, _units(adjustments + steps), years_after)
-        found = finer or found
-    return found if found is not None and is_small_share(found.disputed, common.height) else None
-
-
 def is_small_share(disputed: Sequence[int], compared_count: int) -> bool:
     """Whether so many bars, none of them in a stretch, may be left aside; the newest two are never both among them."""
     if len(disputed) > allowed(compared_count):
@@ -96,6 +73,36 @@ def is_small_share(disputed: Sequence[int], compared_count: int) -> bool:
         stretch = stretch + 1 if number and disputed[number - 1] == position - 1 else 1
         longest = max(longest, stretch)
     return longest <= limits.LONGEST_DISPUTED_STRETCH and not {compared_count - 2, compared_count - 1} <= set(disputed)
+
+
+def is_minority(disputed: Sequence[int], compared_count: int) -> bool:
+    """Whether most bars are explained: what is left is a matter between downloads, if others speak for it."""
+    return 2 * len(disputed) < compared_count
+
+
+def explain(common: pl.DataFrame, *, years_after: float,
+            is_enough: Callable[[Sequence[int], int], bool] = is_small_share) -> Explanation | None:
+    """The staircase of the common bars; None when no split or dividend explains enough of them.
+
+    `common` has a row per common session in order, the known bar's columns and the new one's with the suffix `_new`.
+    `years_after` is the time from the last known session to the last one of the file: adjustments of that time changed
+    every common bar alike, and rounded it as often. `is_enough` says of the positions in dispute and the number of bars
+    whether the rest suffices.
+    """
+    bars = _Bars(
+        known=common.select(PRICES).to_numpy(), stated=common.select(f"{name}_new" for name in PRICES).to_numpy(),
+        known_volume=common["volume_shares"].to_numpy(), stated_volume=common["volume_shares_new"].to_numpy())
+    if bool(np.mean(np.all(bars.known == bars.stated, axis=1)) >= limits.UNCHANGED_SHARE):
+        found = _explained(bars, limits.UNCHANGED_TOLERANCE_UNITS, years_after)
+        if found is not None and is_enough(found.disputed, common.height):
+            return found
+    adjustments = years_after * limits.ADJUSTMENTS_PER_YEAR
+    found = _explained(bars, _units(adjustments), years_after)
+    steps = 0 if found is None else len(found.segments) - 1
+    if steps:
+        finer = _explained(bars, _units(adjustments + steps), years_after)
+        found = finer or found
+    return found if found is not None and is_enough(found.disputed, common.height) else None
 
 
 def allowed(compared_count: int) -> int:

@@ -13,7 +13,7 @@ import polars as pl
 
 from spark.contracts import price_limits as limits
 
-LEAP = float(np.log(1.8))
+LEAP = float(np.log(limits.QUIET_LEAP))
 """A close to open move this far, as a logarithm, is looked at: half of × 2 and × 0.5 faults' room is left to real moves."""
 
 RETURN_SESSIONS = 40
@@ -44,13 +44,16 @@ def unexplained_jumps(bars: pl.DataFrame) -> list[Mapping[str, str]]:
     return found
 
 
-def leaps_quietly(bars: pl.DataFrame, position: int) -> bool:
-    """Whether one ticker's bars, in order, go on at another level from `position` on, without the trading for such a move."""
+def leaps_quietly(bars: pl.DataFrame, position: int, least: float = limits.CONTINUATION_LEAP) -> bool:
+    """Whether one ticker's bars, in order, go on at another level from `position` on, without the trading for such a move.
+
+    `least` is the factor from which on a move is looked at.
+    """
     opened, close, high, low, volume = (
         bars[name].to_numpy() for name in ("open_usd", "close_usd", "high_usd", "low_usd", "volume_shares"))
     leap = abs(np.log(opened[position] / close[position - 1]))
     # What follows is not yet known to be usual: only the sessions before say what is.
-    return bool(leap > np.log(limits.CONTINUATION_LEAP)) and _is_quiet(position, high, low, volume[:position + 1])
+    return bool(leap > np.log(least)) and _is_quiet(position, high, low, volume[:position + 1])
 
 
 def _stretches(bars: pl.DataFrame) -> list[Mapping[str, str]]:

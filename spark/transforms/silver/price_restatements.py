@@ -3,13 +3,15 @@
 Stooq's prices are adjusted for splits and dividends, so it multiplies history by a factor before each ex-date, late and
 sometimes several at once. Between two downloads the ratio of the closes is therefore a staircase: constant up to each
 ex-date (`adjustments`). A staircase of splits and dividends is a restatement; single bars beside it are in dispute and
-the value that was known stands for them; anything else means that the file is not what it claims to be.
+the value that was known stands for them; anything else means that the file is not what it claims to be, or that the one
+before it was not. Which of them is told by the next downloads: they are votes, also those that were not used.
 
 A verdict follows from the downloads and the decisions of people alone: all bars of a file on sessions of the exchange,
 in the order (fetched_ts, file_sha256), whatever window a run has and whatever arrived first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
@@ -27,6 +29,8 @@ from spark.transforms.silver.adjustments import (
     allowed,
     explain,
     factor_intervals,
+    is_minority,
+    is_small_share,
     kind_of,
 )
 from spark.transforms.silver.price_jumps import leaps_quietly
@@ -34,6 +38,7 @@ from spark.transforms.silver.prices_daily import carried, is_possible
 
 Span = tuple[date, date]
 Numbers = tuple[float, float, float, float, float]
+Source = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +72,18 @@ class Known:
 
     `disputed` are statements of the newest download that did not prevail, at the present price level: said again by a
     later download, they do. `unfinished` are sessions whose bar was the last one of the file that said it.
+
+    `origins` is the file (name, hash) that said a session's bar first, `said_once` the sessions that no other used file
+    has said since. `refused` are the newest rejected downloads, which are votes about what they were rejected for.
     """
 
     bars: pl.DataFrame
     span: Span | None = None
-    first_source: str = ""
-    first_sha256: str = ""
     disputed: Mapping[date, Numbers] = field(default_factory=dict)
     unfinished: frozenset[date] = frozenset()
+    origins: Mapping[date, Source] = field(default_factory=dict)
+    said_once: frozenset[date] = frozenset()
+    refused: tuple[Download, ...] = ()
 
 
 NOTHING = Known(bars=pl.DataFrame(schema={"session_date": pl.Date, **dict.fromkeys(BAR_COLUMNS, pl.Float64)}))
@@ -97,7 +106,8 @@ def judge(known: Known, download: Download, decision: Decision | None = None) ->
 
     Of an accepted download, `carried_dates` are sessions for which the value known before stands, times the step's
     ratio: its own bar is in dispute, or missing from a restated file. `corrected_dates` are those whose changed bar is
-    believed though no adjustment explains it: the last known bar was not finished, or an earlier download said the same.
+    believed though no adjustment explains it: the last known bar was not finished, enough other downloads said the same,
+    or the known bars, said by one download alone, leap without trading where the file's do not.
 
     `recompute_from_date` is the earliest session up to the last known one whose bar this download changes by a single
     bit or inserts; null when there is none.
@@ -198,12 +208,12 @@ def kept(files: Sequence[File], verdicts: pl.DataFrame, decisions: Mapping[str, 
 
 def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
     """What is known once the download has its verdict."""
+    if verdict["verdict"][0] == "rejected" and known.span is not None:
+        return replace(known, refused=(*known.refused, download)[-limits.VOTES_AGAINST_CONFIRMED:])
     if verdict["verdict"][0] not in ACCEPTED_VERDICTS:
         return known
     span = download.span if known.span is None else (
         min(known.span[0], download.span[0]), max(known.span[1], download.span[1]))
-    known = known if known.span else replace(
-        known, first_source=download.source_name, first_sha256=download.file_sha256)
     if known.bars.is_empty() and download.bars.is_empty():
         # Of a history of many files only those of the dates that are read matter.
         return replace(known, span=span)
@@ -224,8 +234,14 @@ def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
     if is_newest:
         stated = download.bars.filter(pl.col("session_date").is_in(list(left_aside)))
         disputed |= {row[0]: row[1:] for row in stated.rows()}
+    is_decided = verdict["verdict"][0] == "accepted"
+    first_said = said if is_decided else (said - known.origins.keys()) | (corrected & said)
     return replace(
         known, bars=bars, span=span, disputed=disputed,
+        origins={**known.origins, **dict.fromkeys(first_said, (download.source_name, download.file_sha256))},
+        # What a person decided for counts as confirmed, and what was refused before it is settled.
+        said_once=(known.said_once - said) | (frozenset() if is_decided else first_said),
+        refused=() if is_decided else known.refused,
         unfinished=frozenset((known.unfinished - said) | ({download.span[1]} & said)))
 
 
@@ -273,36 +289,49 @@ def _judged(known: Known, download: Download) -> list[dict[str, object]]:
         return [_row("rejected", f"{name}: no session in common with the known prices of {ticker}, {known.span[0]} to "
                                  f"{known.span[1]}, so nothing can be compared; download from an earlier date")]
     is_newer = download.span[1] > known.span[1]
-    found = explain(common, years_after=max(0, (download.span[1] - known.span[1]).days) / 365.25)
-    if found is not None and _moved_too_far(found, common):
+    years_after = _years(known.span[1], download.span[1])
+    found = explain(common, years_after=years_after)
+    believed = frozenset() if found is None else _believed(known, download, common, found)
+    if found is not None and _lacks_footing(found, believed, common):
         found = None
     if not is_newer and (found is None or found.segments[0].ratio > 1) and (factor := _older_by(common)) is not None:
         return [_row("older", f"{name} was made before what is known of {ticker}: its prices are {factor:.6g} times the "
                               "known ones, without a later session; it is not used and nothing need be done",
                      compared_count=common.height)]
     if found is None:
-        return [_row("rejected", f"{name}: {_wrong(common, ticker)}; {_remedy(known, download)}",
+        found = explain(common, years_after=years_after, is_enough=is_minority)
+        believed = frozenset() if found is None else _believed(known, download, common, found)
+        if found is not None and _lacks_footing(found, believed, common):
+            found = None
+    if found is None:
+        days = _beside(common)[0] or common["session_date"].to_list()
+        return [_row("rejected", f"{name}: {_wrong(common, ticker)}; {_remedy(known, download, days)}",
                      compared_count=common.height)]
     if found.segments[-1].is_unchanged and (leap := _other_level_from(stated, common)) is not None:
         return [_row("rejected", f"{name}: from {leap} on, after the sessions known of {ticker}, it goes on at another price "
-                                 f"level on a day of ordinary range and volume; {_remedy(known, download)}",
+                                 "level on a day of ordinary range and volume; "
+                                 f"{_remedy(known, download, common['session_date'])}",
                      compared_count=common.height)]
     missing = [] if len(found.segments) == 1 and found.segments[0].is_unchanged else _missing(known, download)
-    if missing is None or len(missing) + len(found.disputed) > allowed(common.height):
+    if missing is None or len(missing) + len(set(found.disputed) - believed) > allowed(common.height):
         return [_row("partial", f"{name}: it restates prices of {ticker} (first factor {found.segments[0].ratio:.6g}) but "
                                 f"holds {stated.height} bars from {download.span[0]} to {download.span[1]} of "
                                 f"{known.span[0]} to {known.span[1]}; the rest would stay on the old price level. "
                                 f"Download the whole history of {ticker} and drop it",
                      compared_count=common.height)]
-    return _accepted(known, download, common, found, missing)
+    return _accepted(known, download, common, found, believed, missing)
 
 
-def _accepted(known: Known, download: Download, common: pl.DataFrame, found: Explanation, missing: list[date],
-              ) -> list[dict[str, object]]:
+def _years(earlier: date, later: date) -> float:
+    return max(0, (later - earlier).days) / 365.25
+
+
+def _accepted(known: Known, download: Download, common: pl.DataFrame, found: Explanation, believed: frozenset[int],
+              missing: list[date]) -> list[dict[str, object]]:
     """One row per step of a staircase; one row for unchanged prices."""
     dates: list[date] = common["session_date"].to_list()
     bounds = [dates[segment.begin] for segment in found.segments[1:]]
-    corrected = {dates[position] for position in found.disputed if _is_believed(known, download, common, found, position)}
+    corrected = {dates[position] for position in believed}
     left_aside = {dates[position] for position in found.disputed} - corrected | set(missing)
     factors = {day: next((segment for segment, bound in zip(found.segments, bounds, strict=False) if day < bound),
                          found.segments[-1]) for day in left_aside | corrected}
@@ -313,21 +342,21 @@ def _accepted(known: Known, download: Download, common: pl.DataFrame, found: Exp
     for number, segment in enumerate(found.segments):
         following = found.segments[number + 1] if number + 1 < len(found.segments) else None
         own = {day for day, other in factors.items() if other is segment}
-        aside, believed = sorted(own & left_aside), sorted(own & corrected)
+        aside, taken = sorted(own & left_aside), sorted(own & corrected)
         rows.append(_row(
             "consistent" if is_consistent else "restated",
             "; ".join(_said(segment, following, dates, is_consistent=is_consistent, changed_from=changed_from,
-                            aside=aside, believed=believed)),
+                            aside=aside, taken=taken)),
             segment_number=number, kind=kind_of(segment, following), ratio=segment.ratio,
             volume_ratio=segment.volume_ratio, segment_start_date=dates[segment.begin],
             boundary_date=None if following is None else dates[following.begin], recompute_from_date=changed_from,
             compared_count=segment.end - segment.begin, carried_dates=",".join(map(str, aside)) or None,
-            corrected_dates=",".join(map(str, believed)) or None))
+            corrected_dates=",".join(map(str, taken)) or None))
     return rows
 
 
 def _said(segment: Segment, following: Segment | None, dates: list[date], *, is_consistent: bool,
-          changed_from: date | None, aside: list[date], believed: list[date]) -> list[str]:
+          changed_from: date | None, aside: list[date], taken: list[date]) -> list[str]:
     """The verdict of one step in words."""
     if is_consistent:
         said = [f"{segment.end - segment.begin} common sessions agree within the vendor's rounding"]
@@ -338,8 +367,8 @@ def _said(segment: Segment, following: Segment | None, dates: list[date], *, is_
         said = [f"prices from {dates[segment.begin]} {until} {what}"]
     if aside:
         said.append(f"on {_listed(aside)} the value known before stands until a later download says the same")
-    if believed:
-        said.append(f"on {_listed(believed)} the bar was corrected")
+    if taken:
+        said.append(f"on {_listed(taken)} the bar was corrected")
     return said
 
 
@@ -347,10 +376,68 @@ def _listed(days: Sequence[date]) -> str:
     return ", ".join(str(day) for day in days[:5]) + (f" and {len(days) - 5} more" if len(days) > 5 else "")
 
 
-def _is_believed(known: Known, download: Download, common: pl.DataFrame, found: Explanation, position: int) -> bool:
-    """Whether a bar in dispute is believed: the known one was not finished, or an earlier download said the same."""
-    if download.span[1] < (known.span or download.span)[1]:
-        return False
+def _believed(known: Known, download: Download, common: pl.DataFrame, found: Explanation) -> frozenset[int]:
+    """Positions of the bars in dispute for which the file is believed.
+
+    The known bar was not finished, an earlier download said the same, enough refused downloads say the same, or one
+    download alone has said the known bars and they leap without trading where the file's do not. Of bars that leap so in
+    the file and not in what is known, votes convince nobody.
+    """
+    if not found.disputed or download.span[1] < (known.span or download.span)[1]:
+        return frozenset()
+    dates: list[date] = common["session_date"].to_list()
+    votes = _votes(known, download)
+    before = _within(known, download)
+    taken: set[int] = set()
+    for stretch in _stretches(found.disputed):
+        days = [dates[position] for position in stretch]
+        known_leaps, file_leaps = _leaps_around(before, days), _leaps_around(download.bars, days)
+        if file_leaps and not known_leaps:
+            continue
+        if known_leaps and not file_leaps and known.said_once.issuperset(days):
+            taken.update(stretch)
+            continue
+        taken.update(
+            position for position, day in zip(stretch, days, strict=True)
+            if votes[day] >= (limits.VOTES if day in known.said_once else limits.VOTES_AGAINST_CONFIRMED)
+            or _is_said_again(known, download, common, found, position))
+    return frozenset(taken)
+
+
+def _votes(known: Known, download: Download) -> Counter[date]:
+    """How many downloads say a session's bar as this one does: itself, and the refused ones that agree with it there."""
+    votes = Counter(download.bars["session_date"].to_list())
+    for refused in known.refused:
+        common = _common(replace(known, bars=refused.bars), download)
+        found = None if common.is_empty() else explain(
+            common, years_after=_years(refused.span[1], download.span[1]))
+        if found is not None:
+            aside = set(found.disputed)
+            votes.update(day for position, day in enumerate(common["session_date"].to_list()) if position not in aside)
+    return votes
+
+
+def _stretches(positions: Iterable[int]) -> list[list[int]]:
+    """Positions in order as stretches: a few bars between two of them agree by chance."""
+    stretches: list[list[int]] = []
+    for position in positions:
+        if stretches and position - stretches[-1][-1] <= limits.STEP_SESSIONS:
+            stretches[-1].append(position)
+        else:
+            stretches.append([position])
+    return stretches
+
+
+def _leaps_around(bars: pl.DataFrame, days: Sequence[date]) -> bool:
+    """Whether bars leap without trading into the stretch of days, within it, or out of it."""
+    begin = int((bars["session_date"] < days[0]).sum())
+    end = int((bars["session_date"] <= days[-1]).sum())
+    return any(leaps_quietly(bars, position, limits.QUIET_LEAP)
+               for position in range(max(begin, 1), min(end + 1, bars.height)))
+
+
+def _is_said_again(known: Known, download: Download, common: pl.DataFrame, found: Explanation, position: int) -> bool:
+    """Whether the known bar was not finished and this is its end, or an earlier used download said what this one says."""
     row, day = common.row(position, named=True), common["session_date"][position]
     segment = next(each for each in found.segments if position < each.end)
     stated = np.array([[row[f"{name}_new"] for name in PRICES]])
@@ -372,10 +459,13 @@ def _finishes(known: np.ndarray, stated: np.ndarray, segment: Segment, volume: f
     return bool(same_open and wider and stated_volume > volume * (segment.volume_ratio or 1.0))
 
 
-def _moved_too_far(found: Explanation, common: pl.DataFrame) -> bool:
-    """Whether the newest common bar is in dispute by more than a session's end moves it: what follows has no footing."""
+def _lacks_footing(found: Explanation, believed: frozenset[int], common: pl.DataFrame) -> bool:
+    """Whether too much stays in dispute, or the newest common bar by so much that what follows has no footing."""
+    open_ = [position for position in found.disputed if position not in believed]
+    if not is_small_share(open_, common.height):
+        return True
     newest = common.height - 1
-    if newest not in found.disputed:
+    if newest not in open_:
         return False
     ratio = common["close_usd_new"][newest] / common["close_usd"][newest] / found.segments[-1].ratio
     return not 1 - limits.UNFINISHED_MOVE <= ratio <= 1 + limits.UNFINISHED_MOVE
@@ -416,26 +506,36 @@ def _within(known: Known, download: Download) -> pl.DataFrame:
     return known.bars.filter(pl.col("session_date").is_between(*download.span))
 
 
-def _wrong(common: pl.DataFrame, ticker: str) -> str:
-    """What speaks against a file, in words: how many bars fit its usual factor, and where the first one does not."""
+def _beside(common: pl.DataFrame) -> tuple[list[date], float]:
+    """Common sessions whose prices do not have the file's usual factor, and the factor."""
     known, stated = common.select(PRICES).to_numpy(), common.select(f"{name}_new" for name in PRICES).to_numpy()
     lowest, highest = factor_intervals(known, stated, limits.TOLERANCE_UNITS)
     usual = float(np.median(stated[:, 3] / known[:, 3]))
-    beside = np.flatnonzero((lowest > usual) | (highest < usual))
-    if not beside.size:
+    return common.filter((lowest > usual) | (highest < usual))["session_date"].to_list(), usual
+
+
+def _wrong(common: pl.DataFrame, ticker: str) -> str:
+    """What speaks against a file, in words: how many bars fit its usual factor, and where the first one does not."""
+    beside, usual = _beside(common)
+    if not beside:
         return f"prices of {ticker} are {usual:.6g} times the known ones, which no split or dividend explains"
-    first = int(beside[0])
-    return (f"on {common['session_date'][first]} and {beside.size - 1} more of {common.height} common sessions prices of "
-            f"{ticker} changed in a way that no split or dividend explains (close {known[first, 3]:.6g} became "
-            f"{stated[first, 3]:.6g}, elsewhere times {usual:.6g})")
+    known, stated = (common.filter(session_date=beside[0])[name][0] for name in ("close_usd", "close_usd_new"))
+    return (f"on {beside[0]} and {len(beside) - 1} more of {common.height} common sessions prices of "
+            f"{ticker} changed in a way that no split or dividend explains (close {known:.6g} became "
+            f"{stated:.6g}, elsewhere times {usual:.6g})")
 
 
-def _remedy(known: Known, download: Download) -> str:
-    """What a person can do about a rejected file, as commands."""
+def _remedy(known: Known, download: Download, days: Iterable[date]) -> str:
+    """What a person can do about a rejected file, as commands; `days` are those about which it disagrees."""
+    origins = Counter(known.origins[day] for day in days if day in known.origins)
+    # The first of equals, by name and hash: the verdict is the same whatever arrived first.
+    name, sha256 = min(origins, key=lambda origin: (-origins[origin], origin), default=("", ""))
+    if not sha256:
+        return f"download the whole history of {download.ticker} again and drop it"
     return (f"a good later download is taken by itself: download the whole history of {download.ticker} again and drop it. "
             f"To use this file as it is: {_command('accept', download.source_name, download)}. If the earlier prices are "
-            f"the wrong ones ({known.first_source}): "
-            f"finlake prices drop {known.first_sha256[:12]} --ticker {download.ticker} --reason \"why\"")
+            f"the wrong ones ({name}): "
+            f"finlake prices drop {sha256[:12]} --ticker {download.ticker} --reason \"why\"")
 
 
 def _command(verb: str, name: str, download: Download) -> str:

@@ -562,3 +562,100 @@ def test_bars_after_the_known_ones_that_go_on_at_another_level_need_the_trading_
     assert row["verdict"] == verdict
     if verdict == "rejected":
         assert f"from {SESSIONS[580]} on" in row["message"]
+
+
+def verdicts_of(*files: Frame, decisions: Frame | None = None) -> tuple[list[str], Frame, Frame]:
+    """The verdict of each of some downloads one hour after the other, all verdict rows, and the published bars."""
+    downloads = pl.concat([download(bars, number, f"file {number}") for number, bars in enumerate(files)])
+    verdicts = price_restatements.judge_all(downloads, NONE_YET, decisions=decisions)
+    found = verdicts.group_by("file_sha256", maintain_order=True).first()["verdict"].to_list()
+    return found, verdicts, published(downloads, verdicts)[0]
+
+
+def shows(prices: Frame, right: Frame) -> bool:
+    """Whether the published prices are the right ones, but for the vendor's rounding."""
+    both = prices.join(right, on="session_date", suffix="_right")
+    shown, wanted = both.select(PRICES).to_numpy(), both.select(f"{name}_right" for name in PRICES).to_numpy()
+    return both.height == right.height and bool(np.allclose(shown, wanted, rtol=2e-5))
+
+
+def spoilt(bars: Frame, positions: range, factor: float) -> Frame:
+    here = pl.int_range(pl.len()).is_in(list(positions))
+    return bars.with_columns(pl.when(here).then(pl.col(name) * factor).otherwise(pl.col(name)) for name in PRICES)
+
+
+NEW_BARS = [range(580, 581), range(589, 590), range(584, 585), range(588, 590), range(582, 590), range(580, 590)]
+
+
+@pytest.mark.parametrize("step", [1.0, 0.99, 0.5])
+@pytest.mark.parametrize("wrong", NEW_BARS, ids=str)
+@pytest.mark.parametrize("factor", [100.0, 0.01, 2.0, 0.5, 1.2, 0.85])
+def test_wrong_new_bars_of_a_used_file_are_healed_by_later_good_downloads(factor: float, wrong: range, step: float) -> None:
+    events = () if step == 1 else ((595, step),)
+    good = [printed(BARS[:until], *events) for until in (596, 598, 600)]
+    found, _, prices = verdicts_of(KNOWN, spoilt(printed(BARS[:590]), wrong, factor), *good)
+    assert found[-1] in ("consistent", "restated")
+    assert shows(prices, good[-1])
+
+
+@pytest.mark.parametrize("factor", [100.0, 0.01, 2.0, 0.5, 1.2, 0.85])
+@pytest.mark.parametrize("wrong", [range(579, 580), range(570, 580), range(300, 320), range(3)], ids=str)
+def test_a_first_file_with_wrong_bars_is_outvoted_by_two_that_agree(wrong: range, factor: float) -> None:
+    good = [printed(BARS[:until]) for until in (585, 590, 600)]
+    found, verdicts, prices = verdicts_of(spoilt(KNOWN, wrong, factor), *good)
+    assert found[-1] == "consistent"
+    assert shows(prices, good[-1])
+
+
+@pytest.mark.parametrize("factor", [100.0, 0.01, 2.0, 0.5])
+@pytest.mark.parametrize("wrong", [range(300, 301), range(300, 320), range(585, 586), range(583, 590), range(589, 590)], ids=str)
+def test_a_fault_that_leaps_without_trading_convinces_however_often_it_is_said(wrong: range, factor: float) -> None:
+    faults = [spoilt(printed(BARS[:until]), wrong, factor) for until in (592, 594, 596)]
+    found, _, prices = verdicts_of(KNOWN, printed(BARS[:590]), *faults, printed(BARS))
+    assert found[-1] == "consistent"
+    assert shows(prices, printed(BARS))
+
+
+def test_the_message_names_the_file_that_said_the_bars_in_dispute_and_its_commands_heal() -> None:
+    files = [KNOWN, spoilt(printed(BARS[:590]), range(583, 590), 1.2), printed(BARS[:595])]
+    found, verdicts, _ = verdicts_of(*files)
+    assert found == ["first", "consistent", "rejected"]
+    assert verdicts["message"][-1].endswith(
+        f'finlake prices drop {sha256_of("file 1")[:12]} --ticker TEST --reason "why"')
+    dropped, _, prices = verdicts_of(*files, decisions=decided("file 1", "drop"))
+    assert dropped == ["first", "dropped", "consistent"]
+    assert shows(prices, files[-1])
+    accepted, _, prices = verdicts_of(*files, decisions=decided("file 2", "accept"))
+    assert accepted == ["first", "consistent", "accepted"]
+    assert shows(prices, files[-1])
+
+
+def test_two_downloads_do_not_outvote_bars_that_several_have_confirmed_and_three_do() -> None:
+    files = [spoilt(printed(BARS[:until]), range(300, 306), 1.03) for until in (590, 592, 594)]
+    found, verdicts, prices = verdicts_of(KNOWN, printed(BARS[:585]), *files)
+    assert found == ["first", "consistent", "rejected", "rejected", "consistent"]
+    assert verdicts["corrected_dates"][-1] == ",".join(map(str, SESSIONS[300:306]))
+    assert prices.filter("is_contested")["session_date"].to_list() == SESSIONS[300:306]
+    once, _, _ = verdicts_of(KNOWN, *files)
+    assert once == ["first", "rejected", "consistent", "consistent"]
+
+
+@pytest.mark.parametrize("move", [0.7, 0.85, 1.3])
+def test_an_unfinished_last_bar_may_move_as_far_as_a_crash_takes_it(move: float) -> None:
+    last = pl.int_range(pl.len()) == 579
+    opened = pl.col("open_usd")
+    morning = KNOWN.with_columns(
+        close_usd=pl.when(last).then(opened).otherwise("close_usd"),
+        high_usd=pl.when(last).then(opened * 1.0005).otherwise("high_usd"),
+        low_usd=pl.when(last).then(opened * 0.9995).otherwise("low_usd"),
+        volume_shares=pl.when(last).then(1e5).otherwise("volume_shares"))
+
+    def crashed(bars: Frame) -> Frame:
+        return bars.with_columns(
+            close_usd=pl.when(last).then(opened * move).otherwise("close_usd"),
+            high_usd=pl.when(last).then(opened * max(1.001, move)).otherwise("high_usd"),
+            low_usd=pl.when(last).then(opened * min(0.999, move)).otherwise("low_usd"))
+
+    found, verdicts, _ = verdicts_of(morning, crashed(printed(BARS[:581])), crashed(printed(BARS)))
+    assert found == ["first", "consistent", "consistent"]
+    assert verdicts["corrected_dates"].to_list() == [None, str(SESSIONS[579]), None]

@@ -340,6 +340,10 @@ class Engine:
         self.close()
 
 
+NO_STATES = {"aggregate_function_input_format": "value"}
+"""What is read as an aggregate function's state is a value for it, and not its memory as the client would have it."""
+
+
 def _confining_settings(user: User) -> dict[str, str]:
     limits = user.limits
     settings = {
@@ -352,6 +356,7 @@ def _confining_settings(user: User) -> dict[str, str]:
     if user.rights != "admin":
         # The rows of VALUES could call functions, and are not judged as text is.
         confined |= {"input_format_values_interpret_expressions": "0", "input_format_values_deduce_templates_of_expressions": "0"}
+        confined |= NO_STATES
     return confined
 
 

@@ -153,7 +153,7 @@ class Execution:
             raise ClickHouseError(36, "BAD_ARGUMENTS", "The text of a statement must be UTF-8") from error
         judged = sql if statement.input_format is None else f"{sql} FORMAT {statement.input_format}"
         tree = endpoint.parser.tree(judged, request.parameters)
-        endpoint.judge.check(request.user, first_word(statement.sql), tree)
+        endpoint.judge.check(request.user, first_word(statement.sql), tree, sql)
         if not request.may_change and not tree.root.startswith(_READING):
             raise not_in_readonly(request.user.name, "Cannot execute this statement by GET: use POST; GET runs")
         self.kind = "insert" if tree.root == "InsertQuery" else "select" if tree.root.startswith(_READING) else "other"

@@ -12,12 +12,14 @@ Refused although harmless: `* APPLY(f)`, whose function the tree does not show. 
 as those of the URL are (settings.py), by the engine's own reading of them.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from finlake_services.clickhouse_local.engine import Engine
 from finlake_services.clickhouse_local.errors import ClickHouseError, access_denied, not_in_readonly
 from finlake_services.clickhouse_local.settings import check_settings_of_text
+from finlake_services.clickhouse_local.statement_text import is_plain_show
 from finlake_services.clickhouse_local.syntax_tree import Node, SyntaxTree
 from finlake_services.clickhouse_local.users import User
 
@@ -44,7 +46,7 @@ _WITHOUT_LITERAL: Final = frozenset(root for roots in _FIRST_WORDS.values() for 
 _PARTS: Final = frozenset({
     "ArrayJoin", "Asterisk", "Collation", "ColumnsExceptTransformer", "ColumnsListMatcher", "ColumnsRegexpMatcher",
     "ColumnsReplaceTransformer", "ColumnsReplaceTransformer::Replacement", "ColumnsTransformerList", "ExpressionList",
-    "Function", "Identifier", "InterpolateElement", "Literal", "OrderByElement", "QualifiedAsterisk",
+    "Function", "Identifier", "Literal", "OrderByElement", "QualifiedAsterisk",
     "QualifiedColumnsListMatcher", "QualifiedColumnsRegexpMatcher", "SampleRatio", "SelectIntersectExceptQuery", "SelectQuery",
     "SelectWithUnionQuery", "Subquery", "TableExpression", "TableIdentifier", "TableJoin", "TablesInSelectQuery",
     "TablesInSelectQueryElement", "WindowDefinition", "WindowListElement", "WithElement",
@@ -75,8 +77,26 @@ _UNCATEGORISED: Final = frozenset({
 })
 
 _TABLE_FUNCTIONS: Final = frozenset({
-    "generateSeries", "generate_series", "null", "numbers", "numbers_mt", "values", "view", "zeros", "zeros_mt",
+    "generateSeries", "generate_series", "numbers", "numbers_mt", "values", "view", "zeros", "zeros_mt",
 })
+"""None takes the structure of its columns as a text (but `values`, see _check_rows): such a text is an expression that the tree
+does not show, because a column of it may be `ALIAS file('…')`."""
+
+_TYPE_TAKERS: Final = frozenset({
+    "_cast", "cast", "accuratecast", "accuratecastornull", "accuratecastordefault", "reinterpret", "jsonextract",
+    "jsonextractcaseinsensitive", "jsonextractkeysandvalues", "jsonextractkeysandvaluescaseinsensitive",
+    "defaultvalueoftypename",
+})
+"""Functions of which an argument names a type, in lower case."""
+_TYPE_ARGUMENT: Final = {"defaultvalueoftypename": 0, "jsonextract": -1, "jsonextractcaseinsensitive": -1,
+                         "jsonextractkeysandvalues": -1, "jsonextractkeysandvaluescaseinsensitive": -1}
+"""Which of their arguments that is, where it is not the second."""
+_PLAIN_TYPE: Final = re.compile(r"'(?:[^'\\`\"\u201c\u201d\x00-\x1f\x7f]|\\')*'")
+"""A type as a literal in which no name is quoted: a quoted one could be spelled in escapes."""
+_STATE_TYPE: Final = re.compile(r"(?<!simple)aggregatefunction", re.IGNORECASE)
+_ROW: Final = re.compile(r"(?:Tuple|Array|U?Int\d+|Float64|Bool)_.*", re.DOTALL)
+"""A literal that is no text."""
+_ROWS: Final = (("Function", "tuple"), ("Function", "array"))
 
 _SYSTEM_TABLES: Final = frozenset({
     "aggregate_function_combinators", "build_options", "codecs", "collations", "columns", "constraints",
@@ -123,7 +143,7 @@ class Judge:
         self._function_takers = frozenset(
             function.name.lower() for function in functions if function.name in takers or function.alias_to in takers)
 
-    def check(self, user: User, first_word: str, tree: SyntaxTree) -> None:
+    def check(self, user: User, first_word: str, tree: SyntaxTree, sql: str) -> None:
         """Raise `ClickHouseError` (497 or 164) unless every part of the statement is allowed to the user."""
         if user.rights == "admin":
             return
@@ -133,13 +153,20 @@ class Judge:
             raise not_in_readonly(user.name, "Cannot execute INSERT")
         if tree.query_class not in _CLASSES.get(tree.root, ("READ_ONLY",)):
             raise access_denied(user.name, "INTO OUTFILE would write a file of this machine")
+        if tree.root.startswith("Show") and not is_plain_show(sql):
+            raise access_denied(user.name, "SHOW takes FROM, LIKE and FORMAT, with plain names and a pattern without a "
+                                           "backslash; for conditions read system.tables, system.columns or system.functions")
         # The first part of an EXPLAIN may be its options, which are no settings.
         has_options = tree.root == "Explain" and len(tree.nodes) > 1 and tree.nodes[1].kind == "Set"
         nodes = tree.nodes[2 if has_options else 1:]
         self._check_settings(user, tree, sum(node.kind == "Set" for node in nodes))
         takes_functions = any(node.kind == "Function" and node.name.lower() in self._function_takers for node in nodes)
-        for node in nodes:
+        for at, node in enumerate(nodes):
             self._check_node(user, node, takes_functions)
+            if node.kind == "Function" and node.name.lower() == "values":
+                _check_rows(user, _arguments(nodes, at))
+            if node.kind == "Function" and node.name.lower() in _TYPE_TAKERS:
+                _check_type(user, node.name.lower(), _arguments(nodes, at))
 
     def _check_settings(self, user: User, tree: SyntaxTree, clauses: int) -> None:
         """Raise unless each of the text's settings, every time that it is set, is one that the user may send by URL."""
@@ -164,7 +191,8 @@ class Judge:
             if database.lower() == "system" and table and table.split(".")[0] not in _SYSTEM_TABLES:
                 raise access_denied(user.name, f"SELECT ON {node.name}")
         # A column may be called as a function is; but a higher-order function takes another by its bare name.
-        if takes_functions and node.kind == "Identifier" and node.name.lower() in self._scalar and not self._may_call(node.name):
+        if takes_functions and node.kind == "Identifier" and node.name.lower() in self._scalar and (
+                not self._may_call(node.name) or node.name.lower() in _TYPE_TAKERS):
             raise access_denied(user.name, f"function {node.name} is not allowed")
 
     def _may_call(self, name: str) -> bool:
@@ -173,6 +201,43 @@ class Judge:
     def _is_aggregate(self, name: str) -> bool:
         return (name in self._aggregates or name.lower() in self._aggregates
                 or any(name.endswith(suffix) and self._is_aggregate(name.removesuffix(suffix)) for suffix in self._combinators))
+
+
+def _arguments(nodes: Sequence[Node], at: int) -> list[Node]:
+    """The nodes of a function's arguments, without what is below them."""
+    arguments: list[Node] = []
+    depth = nodes[at].depth
+    for node in nodes[at + 1:]:
+        if node.depth <= depth or (node.depth == depth + 1 and arguments):
+            break
+        if node.depth == depth + 2:
+            arguments.append(node)
+    return arguments
+
+
+def _check_rows(user: User, arguments: Iterable[Node]) -> None:
+    """Raise unless each argument of `values` is a row: a text may be a structure, which is not judged."""
+    for node in arguments:
+        is_row = _ROW.fullmatch(node.name) if node.kind == "Literal" else (node.kind, node.name) in _ROWS
+        if not is_row:
+            raise access_denied(user.name, "values takes no structure of columns and no row but a tuple: "
+                                           "values((1, 'x'), (2, 'y')) names them c1, c2")
+
+
+def _check_type(user: User, function: str, arguments: Sequence[Node]) -> None:
+    """Raise unless the type that a function makes is a plain literal and no state of an aggregate function.
+
+    A state made of bytes is memory of the engine as the client wrote it: forged ones end the process, or read from it.
+    """
+    position = _TYPE_ARGUMENT.get(function, 1)
+    if not -len(arguments) <= position < len(arguments):
+        # Not called as it is to be; the engine says so.
+        return
+    node = arguments[position]
+    if node.kind != "Literal" or not _PLAIN_TYPE.fullmatch(node.name):
+        raise access_denied(user.name, f"the type that {function} takes must be written out, with no quoted names in it")
+    if _STATE_TYPE.search(node.name):
+        raise access_denied(user.name, "a state of an aggregate function is made by its -State, not out of a value")
 
 
 def _refused_statement(user: User, first_word: str, tree: SyntaxTree) -> ClickHouseError:
@@ -207,4 +272,4 @@ def used_database(nodes: Iterable[Node]) -> str:
 def _unquoted(literal: str) -> str:
     if len(literal) < 2 or not (literal[0] == literal[-1] == "'"):
         raise ClickHouseError(36, "BAD_ARGUMENTS", _KILL_USAGE)
-    return literal[1:-1].replace("\\'", "'").replace("\\\\", "\\")
+    return literal[1:-1].replace("\\'", "'").replace("\\", "\\")

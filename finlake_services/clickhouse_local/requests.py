@@ -125,7 +125,7 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
             raise ClickHouseError(36, "BAD_ARGUMENTS", f"A part of a form may have headers of {MOST_PART_HEADER_BYTES} bytes")
         if _parameter(head, "filename", "content-disposition"):
             raise ClickHouseError(48, "NOT_IMPLEMENTED", "External tables in a request are not supported; write their rows as "
-                                                         "values('a Int64, b String', (1, 'x')) in the statement")
+                                                         "values((1, 'x'), (2, 'y')) in the statement")
         if name := _parameter(head, "name", "content-disposition"):
             fields[name] = payload.removesuffix(b"\r\n").decode()
     return fields

@@ -16,6 +16,16 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 """What is opened and not closed goes on to the end, so that any text is read once."""
+_NAME = r"""(?:[A-Z_][A-Z0-9_]*|`[^`'"\\\n]*`|"[^`'"\\\n]*")"""
+_SHOWN_FROM = rf"(?: (?:FROM|IN) {_NAME}(?: \. {_NAME})?)"
+_LIKE = r"(?: (?:NOT )?I?LIKE '[^'\\\n]*')?"
+_PLAIN_SHOW = re.compile(
+    rf"SHOW (?:(?:FULL )?TABLES{_SHOWN_FROM}?{_LIKE}|DATABASES{_LIKE}|FUNCTIONS{_LIKE}|(?:CHANGED )?SETTINGS{_LIKE}"
+    rf"|(?:EXTENDED )?(?:FULL )?(?:COLUMNS|FIELDS){_SHOWN_FROM}{_SHOWN_FROM}?{_LIKE}"
+    rf"|(?:EXTENDED )?(?:INDEX|INDEXES|INDICES|KEYS){_SHOWN_FROM}{_SHOWN_FROM}?"
+    rf"|DICTIONARIES{_SHOWN_FROM}?{_LIKE}|CREATE (?:(?:TABLE|VIEW|DATABASE) )?{_NAME}(?: \. {_NAME})?|PROCESSLIST)"
+    r"(?: FORMAT [A-Z0-9_]+)?(?: ;)?", re.IGNORECASE | re.ASCII)
+"""Whole SHOW statements, a space between their tokens. Of WHERE and LIMIT, and what these hold, the engine's tree is silent."""
 _INSERT_FORMAT = re.compile(rb"\s*([A-Za-z0-9_]+)[ \t\f]*;?[ \t\f]*\r?\n?")
 _TAIL_FORMAT = re.compile(r"\bFORMAT\s+([A-Za-z0-9_]+)\s*(?:SETTINGS\s[^']*)?;?\s*$", re.IGNORECASE)
 _TAIL_LENGTH = 200
@@ -146,6 +156,13 @@ def first_word(text: bytes) -> str:
             return found.group().decode("latin-1").upper()
         position = found.end()
     return ""
+
+
+def is_plain_show(sql: str) -> bool:
+    """Whether a SHOW is one of the forms that hold names, a pattern and a format, and no expression."""
+    tokens = (found.group() for found in _TOKEN.finditer(sql.encode()))
+    spaced = b" ".join(token for token in tokens if not _is_space_or_comment(token))
+    return _PLAIN_SHOW.fullmatch(spaced.decode("latin-1")) is not None
 
 
 def tail_format(sql: str) -> str | None:

@@ -183,7 +183,58 @@ SEES_OTHERS = [
     "SHOW ENGINES INTO OUTFILE '/tmp/finlake_never'",
     "SELECT obfuscateQuery('x')", "SELECT addressToSymbol(1)", "SELECT __getScalar('x')", "SELECT sleepEachRow(3)",
 ]
-ALL_WAYS = (*READS_A_FILE, *SCALAR_FILE, *LEAVES_THE_MACHINE, *WRITES_A_FILE, *CHANGES_THE_SESSION, *CHANGES_THE_SERVER,
+HIDES_AN_EXPRESSION = [
+    "SELECT b FROM values('a UInt8, b String ALIAS file(\'/etc/passwd\')', (1))",
+    "SELECT * FROM values('a UInt8, b String DEFAULT file(\'/etc/passwd\')', (1))",
+    "SELECT b FROM values('a UInt8, b String' || ' ALIAS file(\'/etc/passwd\')', (1))",
+    "WITH 'a UInt8, b String ALIAS file(\'/etc/passwd\')' AS s SELECT b FROM values(s, (1))",
+    "SELECT b FROM VALUES('a UInt8, b String ALIAS getServerSetting(\'users_config\')', (1))",
+    "SELECT b FROM values('a UInt8, b Array(String) ALIAS defaultRoles()', (1))",
+    "SELECT b FROM null('a UInt8, b String ALIAS file(\'/etc/passwd\')')",
+    "SELECT b FROM generateRandom('a UInt8, b String ALIAS file(\'/etc/passwd\')') LIMIT 1",
+    "SELECT b FROM format(JSONEachRow, 'a UInt8, b String ALIAS file(\'/etc/passwd\')', '{}')",
+    "EXPLAIN SELECT b FROM values('a UInt8, b String ALIAS file(\'/etc/passwd\')', (1))",
+    "INSERT INTO speed.ticks SELECT b, now(), 1 FROM values('a UInt8, b String ALIAS file(\'/etc/passwd\')', (1))",
+    "SHOW TABLES FROM speed WHERE throwIf(1, file('/etc/passwd'))",
+    "SHOW TABLES FROM speed LIMIT length(file('/etc/passwd'))",
+    "SHOW FULL TABLES FROM speed WHERE throwIf(1, file('/etc/passwd'))",
+    "SHOW TEMPORARY TABLES WHERE throwIf(1, file('/etc/passwd'))",
+    "SHOW COLUMNS FROM ticks FROM speed WHERE throwIf(1, file('/etc/passwd'))",
+    "SHOW COLUMNS FROM ticks FROM speed WHERE throwIf(1, (SELECT groupArray(query)::String FROM system.query_log))",
+    "SHOW COLUMNS FROM ticks FROM speed WHERE 1 IN (SELECT 1 SETTINGS readonly = 0)",
+    "SHOW INDEX FROM ticks FROM speed WHERE throwIf(1, file('/etc/passwd'))",
+    "SHOW DICTIONARIES FROM speed WHERE throwIf(1, file('/etc/passwd'))",
+    "SHOW CLUSTERS LIMIT length(file('/etc/passwd'))", "SHOW MERGES LIMIT length(file('/etc/passwd'))",
+    "SHOW/**/COLUMNS/*x*/FROM `ticks` FROM speed -- LIKE 'x'\n WHERE throwIf(1, file('/etc/passwd'))",
+    "SHOW COLUMNS FROM ticks FROM speed LIKE 'x\\' OR throwIf(1, file(\\'/etc/passwd\\')) OR \\''",
+]
+"""Expressions in places of which the engine's tree tells nothing: structures of columns, and conditions of a SHOW."""
+_FORGED = "unhex('01133b3000000100006300020060eaffffffffffff')"
+FORGES_A_STATE = [
+    f"SELECT bitmapCardinality(CAST({_FORGED}, 'AggregateFunction(groupBitmap, UInt32)'))",
+    f"SELECT bitmapCardinality({_FORGED}::AggregateFunction(groupBitmap, UInt32))",
+    f"SELECT cast({_FORGED} AS AggregateFunction(groupBitmap, UInt32))",
+    f"SELECT CAST({_FORGED}, concat('Aggregate', 'Function(groupBitmap, UInt32)'))",
+    f"SELECT CAST({_FORGED}, toTypeName(groupBitmapState(toUInt32(1))))",
+    f"WITH 'AggregateFunction(groupBitmap, UInt32)' AS t SELECT CAST({_FORGED}, t)",
+    f"SELECT CAST({_FORGED}, '`Aggregate\\x46unction`(groupBitmap, UInt32)')",
+    f"SELECT CAST([{_FORGED}], 'Array(AggregateFunction(groupBitmap, UInt32))')",
+    f"SELECT CAST(tuple({_FORGED}), 'Tuple(a AggregateFunction(groupBitmap, UInt32))')",
+    f"SELECT CAST([tuple({_FORGED})], 'Nested(a AggregateFunction(groupBitmap, UInt32))')",
+    f"SELECT CAST({_FORGED}, 'Tuple(`a (alias ` AggregateFunction(groupBitmap, UInt32))')",
+    f"SELECT accurateCast({_FORGED}, 'AggregateFunction(groupBitmap, UInt32)')",
+    f"SELECT arrayMap(x -> CAST(x, 'AggregateFunction(groupBitmap, UInt32)'), [{_FORGED}])",
+    f"SELECT arrayMap(CAST, [{_FORGED}], ['AggregateFunction(groupBitmap, UInt32)'])",
+    "SELECT CAST('{\"a\": \"x\"}', 'JSON(a AggregateFunction(groupBitmap, UInt32))')",
+    "SELECT JSONExtract('{\"a\": \"x\"}', 'a', 'AggregateFunction(groupBitmap, UInt32)')",
+    "SELECT reinterpret('abcdefgh', 'AggregateFunction(sum, UInt64)')",
+    "SELECT sumMerge(s) FROM values('s AggregateFunction(sum, UInt64)', ('abcdefgh'))",
+    "SELECT n, finalizeAggregation(s) FROM (SELECT number AS n, sumState(toUInt64(1)) AS s FROM numbers(2) GROUP BY number "
+    "ORDER BY n WITH FILL TO 5 INTERPOLATE (s AS 'abcdefgh'))",
+]
+"""Bytes of a client that would become memory of the engine."""
+ALL_WAYS = (*HIDES_AN_EXPRESSION, *FORGES_A_STATE,
+            *READS_A_FILE, *SCALAR_FILE, *LEAVES_THE_MACHINE, *WRITES_A_FILE, *CHANGES_THE_SESSION, *CHANGES_THE_SERVER,
             *SEES_OTHERS)
 ALLOWED = [
     "SELECT 1",
@@ -221,6 +272,13 @@ ALLOWED = [
     "SELECT symbol AS file_name, 'file' AS x, 'INTO OUTFILE' AS y FROM speed.ticks",
     "SHOW DATABASES", "SHOW TABLES", "SHOW TABLES FROM speed LIKE '%'", "SHOW CREATE TABLE speed.ticks",
     "SHOW COLUMNS FROM speed.ticks",
+    "SHOW FULL COLUMNS FROM `ticks` FROM speed LIKE '%'", "SHOW INDEX FROM ticks FROM speed",
+    "SHOW FULL TABLES IN speed NOT LIKE 'x'",
+    "/* a */ SHOW TABLES -- b\n FORMAT JSON;", "SELECT c1, c2 FROM values((1, 'x'), (2, lower('Y')))",
+    "SELECT * FROM values(1, 2)",
+    "SELECT bitmapCardinality(groupBitmapState(toUInt32(1))), sumMerge(s) FROM (SELECT sumState(toUInt64(1)) AS s)",
+    "SELECT CAST('a' AS Enum8('a' = 1)), toDateTime('2026-01-05 00:00:00')::DateTime('UTC'), [1]::Array(UInt8), "
+    "JSONExtract('{\"a\": [1]}', 'a', 'Array(UInt8)')",
     "SHOW FUNCTIONS", "SHOW SETTINGS LIKE 'max_threads'",
     "DESCRIBE TABLE speed.ticks", "DESC speed.ticks", "EXISTS speed.ticks", "EXISTS DATABASE speed", "DESCRIBE (SELECT 1 AS a)",
     "EXPLAIN SELECT * FROM speed.ticks", "EXPLAIN indexes = 1 SELECT * FROM speed.ticks WHERE symbol = 'AAPL'",

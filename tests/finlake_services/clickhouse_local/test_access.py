@@ -154,3 +154,40 @@ def test_no_secret_is_in_the_log_or_the_engines_files(server: Server, reader: ht
     reader.post("/", content="SELECT 1", params={"user": "reader", "password": server.passwords["reader"]})
     written = [server.log().encode(), *(path.read_bytes() for path in server.home.iterdir() if path.is_file())]
     assert all(password.encode() not in text for password in server.passwords.values() for text in written)
+
+
+@pytest.mark.parametrize(("statement", "value"), [
+    ("SELECT b FROM values({p:String}, (1))", "a UInt8, b String ALIAS file('/etc/passwd')"),
+    ("SELECT CAST('abcdefgh', {p:String})", "AggregateFunction(sum, UInt64)"),
+    ("SELECT finalizeAggregation({p:AggregateFunction(sum, UInt64)})", "abcdefgh"),
+    (r"SELECT finalizeAggregation({p:`Aggregate\x46unction`(sum, UInt64)})", "abcdefgh"),
+])
+def test_a_structure_or_a_type_in_a_parameter_is_judged_too(clients: dict[str, httpx.Client], statement: str, value: str) -> None:
+    for user in ("reader", "sink"):
+        answer = clients[user].post("/", content=statement, params={"param_p": value})
+        assert "7523094288207667809" not in answer.text
+        assert "root:x:" not in answer.text
+        assert answer.status_code in REFUSALS, answer.text
+
+
+FORGED_SUM = b"abcdefgh"
+"""As the memory of a sum of UInt64 it would be 7523094288207667809."""
+
+
+@pytest.mark.parametrize(("statement", "rows"), [
+    ("INSERT INTO speed.states FORMAT TSV\n", FORGED_SUM),
+    ("INSERT INTO speed.states VALUES ", b"('abcdefgh')"),
+    ("INSERT INTO speed.states FORMAT JSONEachRow\n", b'{"state": "abcdefgh"}'),
+    ("INSERT INTO speed.states SELECT 'abcdefgh'", b""),
+])
+def test_rows_of_a_writer_never_become_a_state(admin: httpx.Client, writer: httpx.Client, statement: str, rows: bytes) -> None:
+    for table in ("states (state AggregateFunction(sum, UInt64))", "numbers (number UInt64)", "texts (text String)"):
+        admin.post("/", content=f"CREATE OR REPLACE TABLE speed.{table} ENGINE = MergeTree ORDER BY tuple()").raise_for_status()
+    writer.post("/", content=statement.encode() + rows)
+    forged = "SELECT count() FROM speed.states WHERE finalizeAggregation(state) = 7523094288207667809"
+    try:
+        assert admin.post("/", content=forged).text == "0\n"
+        assert admin.post("/", content="SELECT count() FROM speed.texts").text == "0\n"
+    finally:
+        for table in ("states", "numbers", "texts"):
+            admin.post("/", content=f"DROP TABLE speed.{table}").raise_for_status()

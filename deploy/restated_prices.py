@@ -383,8 +383,9 @@ files is rounding: of a 5 USD stock quoted in cents that is 0.8 %, of a 200 USD 
 later download is taken by itself. `finlake prices verdicts [--ticker T] [--unused]` lists verdicts, `finlake prices
 accept|drop|judge FILE_OR_HASH --ticker T --reason WHY` decides, and prints the run that shows it.
 
-**Jumps.** A file that agrees with what is known and then goes on at another level, by × 3 or more on a day of ordinary range
-and volume, is rejected: another company's history, or a reverse split that the vendor has not applied yet. The check
+**Jumps.** A file whose sessions after the known ones leap by × 1.8 or more on a day of ordinary range and volume is rejected
+until another download says the same; from × 3 on, always: another company's history, or a reverse split that the vendor has
+not applied yet. The check
 `no_unexplained_jump` looks at published prices before anything is computed from them: a stretch of at most 40 sessions that
 leaps by × 1.8 or more and comes back, on days of ordinary range and volume, stops the run. Crashes and squeezes trade many
 times the usual volume or range; splits are in the prices already.

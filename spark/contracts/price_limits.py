@@ -6,7 +6,7 @@ Volume moves the other way, at least for splits. Now and then a single bar is co
 before the close is not final.
 """
 
-RULE_VERSION = 3
+RULE_VERSION = 4
 """Raised whenever the rule of the verdicts changes: verdicts of another version are given anew."""
 
 TOLERANCE_UNITS = 2.0
@@ -81,7 +81,7 @@ VOTES_AGAINST_CONFIRMED = 3
 """So many decide against bars that several used downloads have said alike, however many these are."""
 
 CONTINUATION_LEAP = 3.0
-"""How far, as a factor, the first bar after the known ones may leap on a day of ordinary range and volume.
+"""How far, as a factor, a bar after the known ones may leap on a day of ordinary range and volume, whoever says so.
 
 A crash or a squeeze of that size trades many times the usual volume; an unadjusted split multiplies it. What remains is
 another company's history, or a reverse split that the vendor has not applied yet: the file waits for the next one.

@@ -44,16 +44,18 @@ def unexplained_jumps(bars: pl.DataFrame) -> list[Mapping[str, str]]:
     return found
 
 
-def leaps_quietly(bars: pl.DataFrame, position: int, least: float = limits.CONTINUATION_LEAP) -> bool:
-    """Whether one ticker's bars, in order, go on at another level from `position` on, without the trading for such a move.
+def quiet_leaps(bars: pl.DataFrame, begin: int, end: int, least: float) -> list[int]:
+    """Positions from `begin` until before `end` where bars go on at another level without the trading for such a move.
 
-    `least` is the factor from which on a move is looked at.
+    `bars` are one ticker's in order; `least` is the factor from which on a move is looked at.
     """
     opened, close, high, low, volume = (
         bars[name].to_numpy() for name in ("open_usd", "close_usd", "high_usd", "low_usd", "volume_shares"))
-    leap = abs(np.log(opened[position] / close[position - 1]))
+    begin, end = max(begin, 1), min(end, bars.height)
+    leaps = np.abs(np.log(opened[begin:end] / close[begin - 1:end - 1])) if begin < end else np.empty(0)
     # What follows is not yet known to be usual: only the sessions before say what is.
-    return bool(leap > np.log(least)) and _is_quiet(position, high, low, volume[:position + 1])
+    return [position for position in (np.flatnonzero(leaps > np.log(least)) + begin).tolist()
+            if _is_quiet(position, high, low, volume[:position + 1])]
 
 
 def _stretches(bars: pl.DataFrame) -> list[Mapping[str, str]]:

@@ -33,7 +33,7 @@ from spark.transforms.silver.adjustments import (
     is_small_share,
     kind_of,
 )
-from spark.transforms.silver.price_jumps import leaps_quietly
+from spark.transforms.silver.price_jumps import RETURN_TOLERANCE, quiet_leaps
 from spark.transforms.silver.prices_daily import carried, is_possible
 
 Span = tuple[date, date]
@@ -307,7 +307,7 @@ def _judged(known: Known, download: Download) -> list[dict[str, object]]:
         days = _beside(common)[0] or common["session_date"].to_list()
         return [_row("rejected", f"{name}: {_wrong(common, ticker)}; {_remedy(known, download, days)}",
                      compared_count=common.height)]
-    if found.segments[-1].is_unchanged and (leap := _other_level_from(stated, common)) is not None:
+    if (leap := _other_level_from(known, download, common, found.segments[-1].ratio)) is not None:
         return [_row("rejected", f"{name}: from {leap} on, after the sessions known of {ticker}, it goes on at another price "
                                  "level on a day of ordinary range and volume; "
                                  f"{_remedy(known, download, common['session_date'])}",
@@ -432,8 +432,7 @@ def _leaps_around(bars: pl.DataFrame, days: Sequence[date]) -> bool:
     """Whether bars leap without trading into the stretch of days, within it, or out of it."""
     begin = int((bars["session_date"] < days[0]).sum())
     end = int((bars["session_date"] <= days[-1]).sum())
-    return any(leaps_quietly(bars, position, limits.QUIET_LEAP)
-               for position in range(max(begin, 1), min(end + 1, bars.height)))
+    return bool(quiet_leaps(bars, begin, end + 1, limits.QUIET_LEAP))
 
 
 def _is_said_again(known: Known, download: Download, common: pl.DataFrame, found: Explanation, position: int) -> bool:
@@ -471,13 +470,23 @@ def _lacks_footing(found: Explanation, believed: frozenset[int], common: pl.Data
     return not 1 - limits.UNFINISHED_MOVE <= ratio <= 1 + limits.UNFINISHED_MOVE
 
 
-def _other_level_from(stated: pl.DataFrame, common: pl.DataFrame) -> date | None:
-    """The first session after the common ones when the file leaps there as no market does; None when it goes on."""
-    position = int((stated["session_date"] <= common["session_date"][-1]).sum())
-    if position == stated.height or not leaps_quietly(stated, position):
+def _other_level_from(known: Known, download: Download, common: pl.DataFrame, ratio: float) -> date | None:
+    """The first session after the common ones at which the file leaps as no market does; None when it goes on.
+
+    Another download that says the same speaks for a leap, unless it is too far for any vote. A leap that undoes the
+    file's own factor, `ratio`, is that of the split which it has applied.
+    """
+    stated = download.bars
+    begin = int((stated["session_date"] <= common["session_date"][-1]).sum())
+    opened, close = stated["open_usd"].to_numpy(), stated["close_usd"].to_numpy()
+    leaps = [position for position in quiet_leaps(stated, begin, stated.height, limits.QUIET_LEAP)
+             if abs(np.log(opened[position] / close[position - 1] * ratio)) > RETURN_TOLERANCE]
+    if not leaps:
         return None
-    leap: date = stated["session_date"][position]
-    return leap
+    too_far = quiet_leaps(stated, begin, stated.height, limits.CONTINUATION_LEAP)
+    votes = _votes(known, download)
+    days: list[date] = stated["session_date"].to_list()
+    return next((days[position] for position in leaps if position in too_far or votes[days[position]] < limits.VOTES), None)
 
 
 def _older_by(common: pl.DataFrame) -> float | None:

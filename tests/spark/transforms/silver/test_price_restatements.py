@@ -548,7 +548,8 @@ def test_any_order_of_any_downloads_gives_the_same_verdicts_and_bits(
 
 
 @pytest.mark.parametrize(("factor", "volume", "verdict"), [
-    (10.0, 1.0, "rejected"), (0.1, 1.0, "rejected"), (0.25, 8.0, "consistent"), (2.0, 1.0, "consistent")])
+    (10.0, 1.0, "rejected"), (0.1, 1.0, "rejected"), (0.25, 8.0, "consistent"), (2.0, 1.0, "rejected"),
+    (0.5, 1.0, "rejected"), (0.5, 4.0, "consistent"), (1.5, 1.0, "consistent")])
 def test_bars_after_the_known_ones_that_go_on_at_another_level_need_the_trading_for_it(
     factor: float, volume: float, verdict: str,
 ) -> None:
@@ -659,3 +660,67 @@ def test_an_unfinished_last_bar_may_move_as_far_as_a_crash_takes_it(move: float)
     found, verdicts, _ = verdicts_of(morning, crashed(printed(BARS[:581])), crashed(printed(BARS)))
     assert found == ["first", "consistent", "consistent"]
     assert verdicts["corrected_dates"].to_list() == [None, str(SESSIONS[579]), None]
+
+
+@pytest.mark.parametrize("step", [1.0, 0.99, 0.1])
+@pytest.mark.parametrize("wrong", [range(580, 600), range(582, 600), range(585, 586), range(599, 600)], ids=str)
+@pytest.mark.parametrize("factor", [100.0, 0.01, 2.2, 0.45])
+def test_new_bars_that_leap_without_trading_are_not_published(factor: float, wrong: range, step: float) -> None:
+    # A market of ordinary days: volume and range say nothing.
+    bars = BARS.with_columns(volume_shares=pl.lit(5e6))
+    events = () if step == 1 else ((590, step),)
+    known = printed(bars[:580])
+    found, verdicts, prices = verdicts_of(known, spoilt(printed(bars, *events), wrong, factor))
+    assert found == ["first", "rejected"]
+    assert f"from {SESSIONS[wrong[0]]} on" in verdicts["message"][-1]
+    assert shows(prices, known)
+    healed, _, prices = verdicts_of(known, spoilt(printed(bars, *events), wrong, factor), printed(bars, *events))
+    assert healed[-1] == ("consistent" if step == 1 else "restated")
+    assert shows(prices, printed(bars, *events))
+
+
+def test_a_true_leap_without_trading_waits_for_a_second_download() -> None:
+    bars = spoilt(BARS.with_columns(volume_shares=pl.lit(5e6)), range(585, 600), 0.45)
+    found, _, prices = verdicts_of(printed(bars[:580]), printed(bars[:590]), printed(bars[:592]), printed(bars))
+    assert found == ["first", "rejected", "consistent", "consistent"]
+    assert shows(prices, printed(bars))
+
+
+def contradictory() -> list[Frame]:
+    """Downloads that disagree about the same sessions, in stretches and alone, whole histories and windows."""
+    calm = BARS.with_columns(volume_shares=pl.lit(5e6))
+    return [
+        download(printed(calm[:560]), 0, "a"),
+        download(spoilt(printed(calm[:580]), range(565, 580), 1.2), 1, "wrong tail"),
+        download(printed(calm[:584])[500:], 2, "good window"),
+        download(spoilt(printed(calm[:586]), range(300, 310), 1.1), 3, "wrong stretch"),
+        download(printed(calm[:588]), 4, "good"),
+        download(spoilt(printed(calm[:590]), range(589, 590), 0.5), 5, "wrong last bar"),
+        download(printed(calm[:596], (594, 0.99)), 6, "dividend"),
+        download(spoilt(printed(calm[:598], (594, 0.99)), range(597, 598), 1.2)[520:], 7, "wrong window"),
+        download(printed(calm[:599], (594, 0.99)), 8, "good again"),
+        download(printed(calm, (594, 0.99)), 9, "whole"),
+    ]
+
+
+@settings(max_examples=25, deadline=None)
+@given(order=st.permutations(range(10)), cuts=st.sets(st.integers(1, 9), max_size=4))
+def test_votes_count_the_same_whatever_arrives_first(order: list[int], cuts: set[int]) -> None:
+    downloads, verdicts = contradictory(), NONE_YET
+    for until in [*sorted(cuts), 10]:
+        verdicts = price_restatements.judge_all(pl.concat([downloads[index] for index in order[:until]]), verdicts, SESSIONS)
+    at_once = price_restatements.judge_all(pl.concat(downloads), NONE_YET, SESSIONS)
+    assert verdicts.equals(at_once)
+    shown, _ = published(pl.concat(downloads), at_once)
+    assert shows(shown, downloads[-1])
+
+
+@pytest.mark.parametrize("count", range(1, 11))
+def test_votes_of_the_new_downloads_dates_suffice(count: int) -> None:
+    downloads = pl.concat(contradictory()[:count])
+    whole = price_restatements.judge_all(downloads, NONE_YET)
+    newest = pl.col("file_sha256") == whole["file_sha256"][-1]
+    dates = downloads.filter(newest)["session_date"]
+    cut = downloads.filter(pl.col("session_date").is_between(dates.min(), dates.max()))
+    assert price_restatements.judge_all(cut, whole.filter(~newest), ledger=ledger_of(downloads)).drop("message").equals(
+        whole.drop("message"))

@@ -331,7 +331,7 @@ def _accepted(known: Known, download: Download, common: pl.DataFrame, found: Exp
     """One row per step of a staircase; one row for unchanged prices."""
     dates: list[date] = common["session_date"].to_list()
     bounds = [dates[segment.begin] for segment in found.segments[1:]]
-    corrected = {dates[position] for position in believed}
+    corrected = {dates[position] for position in believed | _agreed(common, found)}
     left_aside = {dates[position] for position in found.disputed} - corrected | set(missing)
     factors = {day: next((segment for segment, bound in zip(found.segments, bounds, strict=False) if day < bound),
                          found.segments[-1]) for day in left_aside | corrected}
@@ -353,6 +353,14 @@ def _accepted(known: Known, download: Download, common: pl.DataFrame, found: Exp
             compared_count=segment.end - segment.begin, carried_dates=",".join(map(str, aside)) or None,
             corrected_dates=",".join(map(str, taken)) or None))
     return rows
+
+
+def _agreed(common: pl.DataFrame, found: Explanation) -> frozenset[int]:
+    """Positions in dispute where both say the same, beside a dividend's factor: no third value is put between them."""
+    known, stated = common.select(PRICES).to_numpy(), common.select(f"{name}_new" for name in PRICES).to_numpy()
+    return frozenset(
+        position for position in found.disputed if np.array_equal(known[position], stated[position])
+        and abs(next(each.ratio for each in found.segments if position < each.end) - 1) <= limits.LARGE_STEP)
 
 
 def _said(segment: Segment, following: Segment | None, dates: list[date], *, is_consistent: bool,

@@ -724,3 +724,12 @@ def test_votes_of_the_new_downloads_dates_suffice(count: int) -> None:
     cut = downloads.filter(pl.col("session_date").is_between(dates.min(), dates.max()))
     assert price_restatements.judge_all(cut, whole.filter(~newest), ledger=ledger_of(downloads)).drop("message").equals(
         whole.drop("message"))
+
+
+@pytest.mark.parametrize("position", [100, 300])
+def test_where_the_known_and_the_new_file_say_the_same_beside_a_dividend_no_third_value_is_published(position: int) -> None:
+    restated = printed(BARS, (590, 0.99))
+    later = pl.concat([restated[:position], KNOWN[position:position + 1], restated[position + 1:]])
+    _, verdicts, prices = verdicts_of(KNOWN, later)
+    assert verdicts["corrected_dates"][-1] == str(SESSIONS[position])
+    assert prices.select(PRICES).row(position) == KNOWN.select(PRICES).row(position)

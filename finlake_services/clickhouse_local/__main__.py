@@ -60,7 +60,7 @@ def main(
     # A statement that is taken apart by one thread lets the event loop, in which all others wait, have its turn soon.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # No access log: a URL may hold parameters of a statement.
-    uvicorn.run(ClickHouseHttp(engine, known_users), http=BoundedHttp, host=LOOPBACK, port=port,
+    uvicorn.run(ClickHouseHttp(engine, known_users), http=BoundedHttp, ws="none", host=LOOPBACK, port=port,
                 log_level="warning", access_log=False, server_header=False, date_header=False,
                 timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S)
 

@@ -123,6 +123,8 @@ class BoundedHttp(HttpToolsProtocol):
         """The headers are there."""
         self._is_between_bodies = False
         self._end_headers()
+        if self._get_upgrade() == b"websocket":
+            raise ValueError("no websockets here")
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from finlake_services.clickhouse_local.engine import Engine, EngineConnection, Result, Stream, quote_text
-from finlake_services.clickhouse_local.errors import ClickHouseError, not_in_readonly
+from finlake_services.clickhouse_local.errors import ClickHouseError, access_denied, not_in_readonly
 from finlake_services.clickhouse_local.judgement import Judge, killed_query_id, used_database
-from finlake_services.clickhouse_local.native_blocks import with_revision
-from finlake_services.clickhouse_local.requests import Request, check_database
+from finlake_services.clickhouse_local.native_blocks import names_state_type, with_revision
+from finlake_services.clickhouse_local.requests import Request, check_database, checked_format
 from finlake_services.clickhouse_local.sessions import Session, Sessions
-from finlake_services.clickhouse_local.statement_text import first_word, split_statement, tail_format
+from finlake_services.clickhouse_local.statement_text import StatementText, first_word, split_statement, tail_format
 from finlake_services.clickhouse_local.syntax_tree import Parser, SyntaxTree
 
 LONGEST_TEXT_BYTES: Final = 1 << 18
@@ -25,6 +25,8 @@ _STREAMED_FORMATS: Final = frozenset({
 })
 """Formats whose blocks can follow each other; of any other the engine gives the whole answer at once."""
 
+_FORMATS_WITH_TYPES: Final = ("native", "rowbinary")
+"""What the formats begin with whose rows may bring their own types along."""
 _READING: Final = ("Select", "Show", "Describe", "Exists", "Explain", "Check")
 _KEPT_BY_CONNECTION: Final = frozenset({"Set", "UseQuery", "SetRoleQuery", "TransactionControl"})
 _TEMPORARY: Final = re.compile(r"\bTEMP(ORARY)?\b", re.IGNORECASE)
@@ -158,6 +160,8 @@ class Execution:
             raise not_in_readonly(request.user.name, "Cannot execute this statement by GET: use POST; GET runs")
         self.kind = "insert" if tree.root == "InsertQuery" else "select" if tree.root.startswith(_READING) else "other"
         self._enter_session()
+        if tree.root == "InsertQuery" and request.user.rights != "admin":
+            self._check_target(tree, statement)
         if tree.root == "KillQueryQuery":
             return self._kill(tree)
         if tree.root == "ShowProcesslistQuery" and request.user.rights != "admin":
@@ -180,7 +184,7 @@ class Execution:
     def _choose_format(self, tree: SyntaxTree, sql: str) -> None:
         asked = tree.select_format if tree.root.startswith("Select") else tail_format(sql)
         if asked:
-            self.output_format = asked
+            self.output_format = checked_format(asked)
 
     def _enter_session(self) -> None:
         request = self._request
@@ -188,6 +192,23 @@ class Execution:
             self._session = self._endpoint.sessions.enter(request)
             self._database = self._database or self._session.database
         self._database = self._database or "default"
+
+    def _check_target(self, tree: SyntaxTree, statement: StatementText) -> None:
+        """Raise unless the rows bring no states of aggregate functions, and the table's columns hold none.
+
+        Of bytes the engine would make a state's memory. Views fill such columns, by the -State of what was inserted elsewhere.
+        """
+        user = self._request.user.name
+        if (statement.input_format or "").lower().startswith(_FORMATS_WITH_TYPES) and names_state_type(statement.data):
+            raise access_denied(user, "rows of a type AggregateFunction cannot be inserted")
+        *database, table = (node.name for node in tree.nodes if node.depth == 1 and node.kind == "Identifier")
+        columns = self._endpoint.engine.ask(
+            "SELECT count() FROM system.columns WHERE match(replaceAll(type, 'SimpleAggregateFunction', ''), "
+            f"'AggregateFunction|Dynamic|JSON|Object') AND table = {quote_text(table)} "
+            f"AND database = {quote_text(database[0] if database else self._database)}")
+        if columns.strip() != b"0":
+            raise access_denied(user, f"INSERT into {table}, which has columns of aggregate functions' states or of any type; "
+                                      "insert into the table from which a view fills it")
 
     def _take_connection(self, tree: SyntaxTree, sql: str) -> None:
         request, engine = self._request, self._endpoint.engine
@@ -222,7 +243,7 @@ class Execution:
 
     def _show_processes(self, sql: str) -> bytes:
         """The user's own statements; the engine, which knows one user, would show everybody's."""
-        self.output_format = tail_format(sql) or self.output_format
+        self.output_format = checked_format(tail_format(sql) or self.output_format)
         rows = ", ".join(f"({quote_text(each.user)}, {quote_text(each.query_id)}, {time.monotonic() - each.started})"
                          for each in self._endpoint.registry.of_user(self._request.user.name))
         self._connection = self._endpoint.engine.connection(self._request.user, self._database, self._request.settings)

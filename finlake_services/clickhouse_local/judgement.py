@@ -91,8 +91,8 @@ _TYPE_TAKERS: Final = frozenset({
 _TYPE_ARGUMENT: Final = {"defaultvalueoftypename": 0, "jsonextract": -1, "jsonextractcaseinsensitive": -1,
                          "jsonextractkeysandvalues": -1, "jsonextractkeysandvaluescaseinsensitive": -1}
 """Which of their arguments that is, where it is not the second."""
-_PLAIN_TYPE: Final = re.compile(r"'(?:[^'\\`\"\u201c\u201d\x00-\x1f\x7f]|\\')*'")
-"""A type as a literal in which no name is quoted: a quoted one could be spelled in escapes."""
+_PLAIN_TYPE: Final = re.compile(r"'(?:(?:[^'\\`\"\u201c]|\\.)*|(?:[^'\\]|\\')*)'")
+"""A type as a literal in which no quoted name holds an escape: it could be spelled by them."""
 _STATE_TYPE: Final = re.compile(r"(?<!simple)aggregatefunction", re.IGNORECASE)
 _ROW: Final = re.compile(r"(?:Tuple|Array|U?Int\d+|Float64|Bool)_.*", re.DOTALL)
 """A literal that is no text."""
@@ -147,6 +147,9 @@ class Judge:
         """Raise `ClickHouseError` (497 or 164) unless every part of the statement is allowed to the user."""
         if user.rights == "admin":
             return
+        if tree.may_be_forged:
+            raise access_denied(user.name, "a name, or a parameter beside one that is a name, may not hold control characters "
+                                           "or escapes of them")
         if tree.root not in _FIRST_WORDS.get(first_word, ()):
             raise _refused_statement(user, first_word, tree)
         if tree.root == "InsertQuery" and user.rights == "reader":
@@ -235,7 +238,7 @@ def _check_type(user: User, function: str, arguments: Sequence[Node]) -> None:
         return
     node = arguments[position]
     if node.kind != "Literal" or not _PLAIN_TYPE.fullmatch(node.name):
-        raise access_denied(user.name, f"the type that {function} takes must be written out, with no quoted names in it")
+        raise access_denied(user.name, f"the type that {function} takes must be written out, with no escapes in quoted names")
     if _STATE_TYPE.search(node.name):
         raise access_denied(user.name, "a state of an aggregate function is made by its -State, not out of a value")
 

@@ -8,6 +8,7 @@ Earlier revisions (block info only) are answered as revision 0, as behind a prox
 them tries it first, and its answers need not be taken apart.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import Final
@@ -33,30 +34,48 @@ _LOW_CARDINALITY_VERSION_BYTES: Final = 8
 _KEY_WIDTH_MASK: Final = 0xFF
 
 
+DEEPEST_TYPE: Final = 100
+_LONGEST_VARINT_BITS: Final = 64
+_STATE_TYPE: Final = re.compile(rb"(?<!Simple)" + b"".join(
+    rb"(?:\\N)*(?:%c|\\x%02x)" % (letter, letter) for letter in b"AggregateFunction"), re.IGNORECASE)
+"""The type's name as text, also as a quoted name that is spelled in escapes (`\\N` stands for nothing)."""
+
+
+def names_state_type(rows: bytes) -> bool:
+    """Whether rows that bring their types along may bring states of aggregate functions (a text that holds the word counts)."""
+    return _STATE_TYPE.search(rows) is not None
+
+
 class _Cursor:
-    """A position in the bytes of blocks."""
+    """A position in the bytes of blocks, which never goes back nor beyond their end."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.position = 0
 
+    def skip(self, size: int) -> None:
+        if not 0 <= size <= len(self.data) - self.position:
+            raise ValueError(f"{size} bytes of a value")
+        self.position += size
+
     def varint(self) -> int:
         value = shift = 0
-        while True:
+        while shift < _LONGEST_VARINT_BITS:
             byte = self.data[self.position]
             self.position += 1
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return value
             shift += 7
+        raise ValueError("a number without an end")
 
     def text(self) -> str:
         length = self.varint()
-        self.position += length
+        self.skip(length)
         return self.data[self.position - length:self.position].decode(errors="replace")
 
     def uint64(self) -> int:
-        self.position += 8
+        self.skip(8)
         value: int = struct.unpack_from("<Q", self.data, self.position - 8)[0]
         return value
 
@@ -70,7 +89,7 @@ class _Cursor:
                 length = self.varint()
                 position = self.position
             position += length
-        self.position = position
+        self.skip(position - self.position)
 
 
 def with_revision(blocks: bytes, revision: int) -> bytes:
@@ -95,6 +114,8 @@ def _framed(blocks: bytes) -> Iterator[bytes]:
             start = cursor.position
             cursor.text()
             column_type = cursor.text()
+            if column_type.count("(") > DEEPEST_TYPE:
+                raise ValueError(f"a type with more than {DEEPEST_TYPE} brackets")
             yield blocks[start:cursor.position]
             yield _DEFAULT_SERIALIZATION
             start = cursor.position
@@ -152,7 +173,7 @@ def _skip_prefix(cursor: _Cursor, column_type: str) -> None:
     """Pass what stands before a column's values: a version for each dictionary within the type."""
     name, arguments = _split_type(column_type)
     if name == "LowCardinality":
-        cursor.position += _LOW_CARDINALITY_VERSION_BYTES
+        cursor.skip(_LOW_CARDINALITY_VERSION_BYTES)
     for child in _children(name, arguments):
         _skip_prefix(cursor, child)
 
@@ -164,10 +185,10 @@ def _skip_values(cursor: _Cursor, column_type: str, rows: int) -> None:
     if name == "String":
         cursor.skip_strings(rows)
     elif name == "Nullable":
-        cursor.position += rows
+        cursor.skip(rows)
         _skip_values(cursor, arguments[0], rows)
     elif name in ("Array", "Map", "Nested"):
-        cursor.position += 8 * (rows - 1)
+        cursor.skip(8 * (rows - 1))
         values = cursor.uint64()
         for child in _children(name, arguments):
             _skip_values(cursor, child, values)
@@ -179,7 +200,7 @@ def _skip_values(cursor: _Cursor, column_type: str, rows: int) -> None:
     elif name == "LowCardinality":
         _skip_low_cardinality(cursor, arguments[0])
     else:
-        cursor.position += rows * _width(column_type, name, arguments)
+        cursor.skip(rows * _width(column_type, name, arguments))
 
 
 def _skip_low_cardinality(cursor: _Cursor, value_type: str) -> None:
@@ -188,7 +209,7 @@ def _skip_low_cardinality(cursor: _Cursor, value_type: str) -> None:
     # A dictionary of nullable values holds plain ones; null is its first key.
     _skip_values(cursor, arguments[0] if name == "Nullable" else value_type, cursor.uint64())
     keys = cursor.uint64()
-    cursor.position += keys * key_width
+    cursor.skip(keys * key_width)
 
 
 def _width(column_type: str, name: str, arguments: list[str]) -> int:

@@ -18,7 +18,9 @@ from finlake_services.clickhouse_local.users import User, authenticate
 LONGEST_SESSION_S = 3600
 MOST_FIELDS = 1000
 """Parameters in a URL, or parts of a form."""
-MOST_PART_HEADER_BYTES = 4096
+MOST_PART_HEADER_BYTES = 1024
+"""Also of a form's Content-Type; what takes MIME headers apart needs time with the square of what is in them."""
+MOST_HEADER_PARAMETERS = 8
 _QUERY_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
 _FORMAT = re.compile(r"[A-Za-z0-9_]{1,64}")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
@@ -110,6 +112,7 @@ def _read_request(
 
 def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
     """Fields of a form. Raises `ClickHouseError` for one with too many parts or too long heads (36), and for a file (48)."""
+    _check_part_head(content_type.encode("latin-1"))
     boundary = _parameter(f"Content-Type: {content_type}".encode("latin-1"), "boundary")
     if not boundary:
         raise ClickHouseError(36, "BAD_ARGUMENTS", "multipart/form-data must name its boundary")
@@ -121,14 +124,19 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
         head, _, payload = part.partition(b"\r\n\r\n")
         if head.startswith(b"--"):
             break
-        if len(head) > MOST_PART_HEADER_BYTES:
-            raise ClickHouseError(36, "BAD_ARGUMENTS", f"A part of a form may have headers of {MOST_PART_HEADER_BYTES} bytes")
+        _check_part_head(head)
         if _parameter(head, "filename", "content-disposition"):
             raise ClickHouseError(48, "NOT_IMPLEMENTED", "External tables in a request are not supported; write their rows as "
                                                          "values((1, 'x'), (2, 'y')) in the statement")
         if name := _parameter(head, "name", "content-disposition"):
             fields[name] = payload.removesuffix(b"\r\n").decode()
     return fields
+
+
+def _check_part_head(head: bytes) -> None:
+    if len(head) > MOST_PART_HEADER_BYTES or head.count(b";") > MOST_HEADER_PARAMETERS or b"=?" in head:
+        raise ClickHouseError(36, "BAD_ARGUMENTS", f"A form and each of its parts may have headers of {MOST_PART_HEADER_BYTES} "
+                                                   f"bytes with {MOST_HEADER_PARAMETERS} parameters, and no encoded words")
 
 
 def _parameter(head: bytes, name: str, header: str = "content-type") -> str:
@@ -147,9 +155,13 @@ def _query_id(query: Mapping[str, str]) -> str:
 
 def _default_format(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
     named = headers.get("x-clickhouse-format") or query.get("default_format") or "TabSeparated"
-    # It goes into a header of the answer.
+    return checked_format(named)
+
+
+def checked_format(named: str) -> str:
+    """A format as a client names it, which goes into a header of the answer. Raises `ClickHouseError` (73) for no name."""
     if not _FORMAT.fullmatch(named):
-        raise ClickHouseError(73, "UNKNOWN_FORMAT", f"Unknown format {named!r}")
+        raise ClickHouseError(73, "UNKNOWN_FORMAT", f"Unknown format {named[:64]!r}")
     return named
 
 

@@ -50,6 +50,8 @@ REFUSED_LOGIN_S: Final = 0.1
 """So long a wrong login waits for its answer, two at a time: who tries passwords tries twenty a second."""
 SEND_TIMEOUT_S: Final = 300
 """A client that takes none of its answer for so long is given up."""
+UNKNOWN_SEND_TIMEOUT_S: Final = 10
+"""So long one who has not logged in may take none of an answer; the line of those is not held meanwhile."""
 SESSIONS_EXPIRE_EVERY_S: Final = 10
 QUICKLY_READ_BYTES: Final = 1 << 14
 """A plain body up to this size is read in no time; a longer one is left to a worker."""
@@ -95,18 +97,17 @@ class ClickHouseHttp:
             return
         path, method = scope["path"], scope["method"]
         if path in ("/ping", "/replicas_status"):
-            async with self._turns.turn(UNKNOWN):
-                await _reply(send, 200, _OK, [])
+            await _reply_unknown(scope, send, 200, _OK, [])
         elif path == "/metrics":
             async with self._turns.turn(UNKNOWN):
                 text = await asyncio.to_thread(self._metrics.text)
-            await _reply(send, 200, text, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")])
+            await _reply_unknown(scope, send, 200, text, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")])
         elif path not in ("/", "/query"):
-            await _reply(send, 404, f"There is no handle {path}\n".encode(), [])
+            await _reply_unknown(scope, send, 404, f"There is no handle {path}\n".encode(), [])
         elif method not in ("GET", "HEAD", "POST"):
-            await _reply(send, 405, f"Method {method} is not supported\n".encode(), [])
+            await _reply_unknown(scope, send, 405, f"Method {method} is not supported\n".encode(), [])
         elif method in ("GET", "HEAD") and not scope["query_string"]:
-            await _reply(send, 200, _OK, [])
+            await _reply_unknown(scope, send, 200, _OK, [])
         else:
             await self._statement(scope, receive, send)
 
@@ -331,6 +332,18 @@ async def _reply(send: Send, status: int, body: bytes, headers: Headers, *, head
     await send({"type": "http.response.start", "status": status,
                 "headers": [*headers, (b"content-length", str(len(body)).encode())]})
     await send({"type": "http.response.body", "body": b"" if head_only else body})
+
+
+async def _reply_unknown(scope: Scope, send: Send, status: int, body: bytes, headers: Headers) -> None:
+    """Answer who has not logged in; one who does not read the answers loses the connection."""
+    try:
+        async with asyncio.timeout(UNKNOWN_SEND_TIMEOUT_S):
+            await _reply(send, status, body, headers)
+    except TimeoutError:
+        if connection := connection_of(scope):
+            connection.transport.abort()
+            while not connection.cycle.disconnected:
+                await asyncio.sleep(0)
 
 
 class _Body:

@@ -28,8 +28,9 @@ _FREE_PREFIXES: Final = ("output_format_json_", "output_format_csv_", "output_fo
                          "output_format_parquet_", "output_format_pretty_", "output_format_binary_",
                          "output_format_decimal_", "input_format_json_", "input_format_csv_", "input_format_tsv_",
                          "input_format_arrow_", "input_format_parquet_", "input_format_null_",
-                         "input_format_skip_unknown_", "input_format_with_", "input_format_defaults_", "input_format_binary_")
-"""Prefixes without a setting that names a file (output_format_schema and input_format_record_errors_file_path do)."""
+                         "input_format_skip_unknown_", "input_format_with_", "input_format_defaults_")
+"""Prefixes without a setting that names a file (output_format_schema and input_format_record_errors_file_path do), or that
+lets rows say their types in bytes (input_format_binary_decode_types_in_binary_format)."""
 
 _CAPPED: Final = ("max_execution_time", "max_result_rows", "max_result_bytes", "max_memory_usage")
 

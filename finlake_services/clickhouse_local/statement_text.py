@@ -5,6 +5,7 @@ here: the engine's parser says that (syntax_tree.py), of exactly the text that i
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from finlake_services.clickhouse_local.errors import ClickHouseError
@@ -37,11 +38,40 @@ MOST_ELEMENTS = 100_000
 _ELEMENT = re.compile(
     r"--[^\n]*|\#[ !][^\n]*|/\*(?:.*?\*/|.*)"
     r"|(?P<quoted>'(?:[^'\\]|\\.)*+(?:'|\Z)|\"(?:[^\"\\]|\\.)*+(?:\"|\Z)|`(?:[^`\\]|\\.)*+(?:`|\Z)"
-    r"|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"
-    r"|(?P<word>[^\W\d]\w*)|(?P<opening>[(\[{])|(?P<closing>[)\]}])|(?P<comma>,)|(?P<end>;)|\s+|\w+|.",
+    r"|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d)"
+    r"|(?P<heredoc>\$\w*\$)|(?P<word>[^\W\d][\w$]*)|(?P<opening>[(\[{])|(?P<closing>[)\]}])|(?P<comma>,)|(?P<end>;)|\s+|\w+|.",
     re.DOTALL,
 )
-"""One element of the engine's lexer: its comments, its quotes and heredocs, a word, a bracket, a sign."""
+"""One element of the engine's lexer: its comments, its quotes, how a heredoc begins, a word, a bracket, a sign."""
+MOST_HEREDOCS = 100
+"""The end of each is looked for to the end of the text."""
+_UNPLAIN_NAME = re.compile(r"[\x00-\x1f\x7f]|\\[^\"'`\\x]|\\x(?![2-9a-fA-F][0-9a-fA-F])|\\x7[fF]")
+"""A control character, or an escape that may stand for one."""
+
+
+def _elements(sql: str) -> Iterator[tuple[str, str]]:
+    """Kind and text of each element that is no space or comment ("" for a sign). Raises `ClickHouseError` (62)."""
+    position = heredocs = 0
+    while found := _ELEMENT.match(sql, position):
+        kind, text, position = found.lastgroup, found.group(), found.end()
+        if kind == "heredoc":
+            heredocs += 1
+            if heredocs > MOST_HEREDOCS:
+                raise ClickHouseError(62, "SYNTAX_ERROR", f"Syntax error: more than {MOST_HEREDOCS} heredocs")
+            end = sql.find(text, position)
+            if end < 0:
+                # The engine reads a lone sign here.
+                position = found.start() + 1
+                continue
+            position = end + len(text)
+            text = sql[found.start():position]
+        if kind is not None:
+            yield kind, text
+
+
+def has_unplain_name(sql: str) -> bool:
+    """Whether a quoted name holds a control character: the engine tells names raw, and one with a line break would be two."""
+    return any(kind == "quoted" and text[0] in '"`\u201c' and _UNPLAIN_NAME.search(text) for kind, text in _elements(sql))
 
 
 class _Bracket:
@@ -66,17 +96,14 @@ def check_size(sql: str) -> None:
     """
     brackets = [_Bracket()]
     ended = False
-    for found in _ELEMENT.finditer(sql):
-        kind = found.lastgroup
-        if kind is None:
-            continue
+    for kind, text in _elements(sql):
         here = brackets[-1]
         if kind == "end":
             ended = True
             continue
         if ended:
             raise ClickHouseError(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")
-        word = found.group().upper() if kind == "word" else ""
+        word = text.upper() if kind == "word" else ""
         if kind == "opening" or word == "CASE":
             brackets.append(_Bracket())
             if len(brackets) > DEEPEST_BRACKETS:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from finlake_services.clickhouse_local.engine import NO_STATES, Engine, EngineConnection
 from finlake_services.clickhouse_local.errors import ClickHouseError, EngineError
-from finlake_services.clickhouse_local.statement_text import check_size
+from finlake_services.clickhouse_local.statement_text import check_size, has_unplain_name
 
 REMEMBERED_TEXTS = 1024
 REMEMBERED_LENGTH = 8192
@@ -17,6 +17,9 @@ _SETTINGS = {"max_ast_depth": "300", "max_parser_backtracks": "50000", **NO_STAT
 """A tree is told with an indentation of its depth, so that a deep and broad one is longer than its text a thousandfold; and
 twenty `COLUMNS('a') APPLY` one behind the other keep a parser busy for ten seconds that may turn back a million times."""
 
+_NAME_QUOTE = re.compile("[`\"\u201c]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_OR_ESCAPE = re.compile(r"[\x00-\x1f\x7f\\]")
 _END_OF_NAME = re.compile(r" \((?:alias |children \d)")
 
 
@@ -38,6 +41,8 @@ class SyntaxTree:
     nodes: tuple[Node, ...]
     settings: tuple[tuple[str, str], ...] = ()
     """What the SETTINGS of its text say, in the order of the text."""
+    may_be_forged: bool = False
+    """A name holds a control character: some of the nodes may be made up by it."""
 
     @property
     def root(self) -> str:
@@ -106,9 +111,10 @@ class Parser:
             explained = connection.query(f"EXPLAIN AST {sql}", "TabSeparatedRaw", parameters).output
             nodes = parse_nodes(explained.decode(errors="replace"))
             settings = _settings(connection, sql) if any(node.kind == "Set" for node in nodes) else ()
+            forged = _may_be_forged(connection, sql, parameters)
         finally:
             self._engine.release(connection, None, "default", _SETTINGS)
-        return SyntaxTree(query_class, nodes, settings)
+        return SyntaxTree(query_class, nodes, settings, forged)
 
 
 def _settings(connection: EngineConnection, sql: str) -> tuple[tuple[str, str], ...]:
@@ -130,6 +136,31 @@ def _settings(connection: EngineConnection, sql: str) -> tuple[tuple[str, str], 
                 found += [(name, "DEFAULT") for name in part.get("default_settings", ())]
             waiting.extend(reversed(list(part.values())))
     return tuple(found)
+
+
+def _may_be_forged(connection: EngineConnection, sql: str, parameters: Mapping[str, str]) -> bool:
+    """Whether a name in the text, or a parameter where one is a name, holds a control character, raw or escaped."""
+    if "identifier" in sql.lower() and any(_CONTROL_OR_ESCAPE.search(value) for value in parameters.values()):
+        return True
+    if not (_NAME_QUOTE.search(sql) and _CONTROL_OR_ESCAPE.search(sql)):
+        return False
+    if has_unplain_name(sql):
+        return True
+    try:
+        told = connection.query("SELECT parseQueryToJSON({text:String})", "TabSeparatedRaw", {"text": _escaped(sql)}).output
+    except EngineError:
+        # It knows no JSON of this kind of statement.
+        return False
+    waiting: list[object] = [json.loads(told.decode(errors="replace"))]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting.extend(part)
+        elif isinstance(part, dict) and "field_type" not in part:
+            waiting.extend(part.values())
+        elif isinstance(part, str) and _CONTROL.search(part):
+            return True
+    return False
 
 
 def _syntax_error(connection: EngineConnection, sql: str) -> ClickHouseError:

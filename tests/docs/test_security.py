@@ -13,6 +13,10 @@ LIMITS = {
     "URL and headers of a request": f"{connections.MOST_HEADER_BYTES >> 10} KiB, {connections.MOST_HEADERS} headers",
     "parameters in a URL, parts of a form": f"{requests.MOST_FIELDS}",
     "time until the headers have come": f"{connections.HEADERS_TIMEOUT_S:.0f} s",
+    "headers of a form and of each of its parts":
+        f"{requests.MOST_PART_HEADER_BYTES} bytes, {requests.MOST_HEADER_PARAMETERS} parameters",
+    "time in which one without a login takes nothing of an answer": f"{server.UNKNOWN_SEND_TIMEOUT_S} s",
+    "heredocs in a statement": f"{statement_text.MOST_HEREDOCS}",
     "time until the body has come": f"{server.BODY_TIMEOUT_S} s",
     "connections without a login": f"{connections.MOST_UNKNOWN_CONNECTIONS}",
     "connections of a user": f"{connections.MOST_CONNECTIONS_OF_A_USER}",

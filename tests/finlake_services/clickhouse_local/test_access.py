@@ -1,6 +1,7 @@
 """Each way out of a reader's or writer's rights, tried against the running endpoint."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -176,6 +177,11 @@ FORGED_SUM = b"abcdefgh"
 
 @pytest.mark.parametrize(("statement", "rows"), [
     ("INSERT INTO speed.states FORMAT TSV\n", FORGED_SUM),
+    ("INSERT INTO speed.states FORMAT RowBinary\n", FORGED_SUM),
+    ("INSERT INTO speed.states FORMAT Native\n", b"\x01\x01\x05state\x1eAggregateFunction(sum, UInt64)" + FORGED_SUM),
+    ("INSERT INTO speed.states FORMAT Native\n", b"\x01\x01\x05state\x06String\x08" + FORGED_SUM),
+    ("INSERT INTO speed.numbers FORMAT Native\n", b"\x01\x01\x06number\x1eAggregateFunction(sum, UInt64)" + FORGED_SUM),
+    ("INSERT INTO speed.texts FORMAT Native\n", b"\x01\x01\x04text\x1eAggregateFunction(sum, UInt64)" + FORGED_SUM),
     ("INSERT INTO speed.states VALUES ", b"('abcdefgh')"),
     ("INSERT INTO speed.states FORMAT JSONEachRow\n", b'{"state": "abcdefgh"}'),
     ("INSERT INTO speed.states SELECT 'abcdefgh'", b""),
@@ -191,3 +197,32 @@ def test_rows_of_a_writer_never_become_a_state(admin: httpx.Client, writer: http
     finally:
         for table in ("states", "numbers", "texts"):
             admin.post("/", content=f"DROP TABLE speed.{table}").raise_for_status()
+
+
+@pytest.mark.parametrize("sent", [
+    {"content": "SELECT unhex('010100104669786564537472696e67282d323029') AS `x\n Identifier Native (alias z` FORMAT RawBLOB"},
+    {"content": r"SELECT 1 AS `x\n Identifier Native (alias z` FORMAT RawBLOB"},
+    {"content": r'SELECT 1 AS "x\x0a Identifier Native (alias z" FORMAT RawBLOB'},
+    {"content": "SELECT 1 AS \u201cx\n Identifier Native (alias z\u201d FORMAT RawBLOB"},
+    {"content": "SELECT 1 AS a$b$, 2 AS `x\n Identifier Native (alias z`, 3 AS a$b$ FORMAT RawBLOB"},
+    {"content": "SELECT 1 AS `x\n Identifier JSON\rX-Evil: 1`, 2 FORMAT TSV"},
+    {"content": "SELECT 1 AS {p:Identifier} FORMAT RawBLOB", "params": {"param_p": "x\n Identifier Native (alias z"}},
+    {"content": "SELECT 1 AS {p:Identifier} FORMAT RawBLOB", "params": {"param_p": r"x\n Identifier Native (alias z"}},
+    {"content": "DESCRIBE (SELECT 1 AS `x\n Identifier JSON`)"},
+])
+def test_a_name_cannot_forge_a_part_of_a_statement(clients: dict[str, httpx.Client], sent: dict[str, Any]) -> None:
+    for user in ("reader", "sink"):
+        answer = clients[user].post("/", **{**sent, "params": {**sent.get("params", {}), "client_protocol_version": "54500"}})
+        assert answer.headers["x-clickhouse-exception-code"] == "497", answer.text
+        assert "x-evil" not in answer.headers
+
+
+def test_names_and_texts_over_several_lines_are_allowed(reader: httpx.Client) -> None:
+    asked = "SELECT\n  `symbol`,\n\t'a\\nb' AS \"text\", {p:String} AS p\nFROM `speed`.`ticks`\nLIMIT 1\n"
+    assert reader.post("/", content=asked, params={"param_p": "a\\nb"}).text == "AAPL\ta\\nb\ta\\nb\n"
+    assert reader.post("/", content="DESCRIBE TABLE\n`speed`.`ticks`\n").status_code == 200
+
+
+def test_an_administrators_name_does_not_get_into_a_header(admin: httpx.Client) -> None:
+    answer = admin.post("/", content="SELECT 1 AS `x\n Identifier JSON\rX-Evil: 1`, 2 FORMAT TSV")
+    assert answer.headers["x-clickhouse-exception-code"] == "73"

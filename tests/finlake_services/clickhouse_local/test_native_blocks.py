@@ -1,5 +1,6 @@
 """Native blocks for clients that name their protocol version, and blocks with checksums: what Grafana's client speaks."""
 
+import contextlib
 import struct
 from collections.abc import Iterator
 
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finlake_services.clickhouse_local.native_blocks import with_revision
+from finlake_services.clickhouse_local.errors import ClickHouseError
+from finlake_services.clickhouse_local.native_blocks import DEEPEST_TYPE, with_revision
 
 REVISION = 54460
 BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
@@ -141,3 +143,22 @@ def test_answers_and_bodies_in_checked_blocks(reader: httpx.Client, writer: http
         broken = sent[:-1] + bytes([sent[-1] ^ 1])
         assert writer.post("/", params=insert, content=broken).headers["x-clickhouse-exception-code"] == "40"
         assert writer.post("/", params=insert, content=sent[:-1]).headers["x-clickhouse-exception-code"] == "33"
+
+
+@pytest.mark.parametrize("column_type", [
+    "FixedString(-20)", "FixedString(999999999999)", "Array(" * (DEEPEST_TYPE + 1), "Tuple(" * 3_000, "Array(FixedString(-9))",
+    "LowCardinality(FixedString(-3))",
+])
+def test_blocks_that_do_not_hold_what_they_say_are_refused(column_type: str) -> None:
+    for count in (1, 255):
+        values = bytes([count] * 64)
+        length = len(column_type)
+        block = b"\x01\x01\x01x" + bytes([length & 0x7F | 0x80, length >> 7]) + column_type.encode() + values
+        with pytest.raises(ClickHouseError):
+            with_revision(block, REVISION)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_to_an_end(blocks: bytes) -> None:
+    with contextlib.suppress(ClickHouseError):
+        assert len(with_revision(blocks, REVISION)) >= len(blocks)

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import gzip
 import json
+import socket
 import struct
 import threading
 import time
@@ -424,3 +425,50 @@ def test_metrics_count_statements_errors_rows_seconds_and_memory(
 def test_it_listens_on_loopback_only(server: Server) -> None:
     listening = psutil.Process(server.process.pid if server.process else 0).net_connections()
     assert {connection.laddr.ip for connection in listening if connection.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("content_type", [
+    "multipart/form-data" + ";" * 60_000, "multipart/form-data; boundary=b" + "; a=b" * 9,
+    "multipart/form-data; " + "boundary*0=x;" * 6_000, "multipart/form-data; boundary=" + "=?utf-8?q?a?= " * 4_000 + "b",
+    "multipart/form-data; boundary=" + "b" * 1024,
+])
+def test_a_form_whose_headers_would_take_long_to_read_is_refused_at_once(reader: httpx.Client, content_type: str) -> None:
+    answer = reader.post("/", content=b"--b\r\n", headers={"Content-Type": content_type})
+    assert answer.headers["x-clickhouse-exception-code"] == "36"
+    assert "parameters" in answer.text
+    part = b'--b\r\nContent-Disposition: form-data; name="query"%b\r\n\r\nSELECT 1\r\n--b--'
+    for more in (b";" * 900, b"; a=b" * 9, b"=?utf-8?q?a?= " * 9):
+        answer = reader.post("/", content=part % more, headers={"Content-Type": "multipart/form-data; boundary=b"})
+        assert "parameters" in answer.text
+
+
+@pytest.mark.parametrize("upgrade", [
+    b"GET /ping HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, upgrade\r\nUpgrade: WebSocket\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00", b"GET  HTTP/1.1\r\n\r\n",
+])
+def test_what_is_no_request_of_http_is_refused_without_a_traceback(server: Server, upgrade: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(upgrade)
+        assert connection.recv(100).startswith(b"HTTP/1.1 4")
+    assert "Traceback" not in server.log()
+
+
+def test_who_reads_no_answers_keeps_nobody_else_from_them(server: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        for path, times in ((b"/metrics", 310), (b"/ping", 20_000)):
+            request = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path
+            for _ in range(2):
+                silent = stack.enter_context(socket.socket())
+                silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                silent.connect(("127.0.0.1", server.port))
+                silent.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    rest = request * times
+                    while rest:
+                        rest = rest[silent.send(rest):]
+        for _ in range(3):
+            assert httpx.get(f"{server.url}/metrics", timeout=10).status_code == 200
+            assert httpx.get(f"{server.url}/ping", timeout=10).text == "Ok.\n"

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finlake_services.clickhouse_local.statement_text import StatementText, first_word, split_statement, tail_format
+from finlake_services.clickhouse_local.errors import ClickHouseError
+from finlake_services.clickhouse_local.statement_text import (
+    MOST_HEREDOCS,
+    StatementText,
+    check_size,
+    first_word,
+    has_unplain_name,
+    split_statement,
+    tail_format,
+)
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -59,3 +68,19 @@ def test_the_first_word_is_found_behind_comments(text: bytes, word: str) -> None
 ])
 def test_the_format_at_the_end_is_found(text: str, expected: str | None) -> None:
     assert tail_format(text) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("SELECT `a\nb`", True), ('SELECT "a\rb"', True), ("SELECT \u201ca\nb\u201d", True), (r"SELECT `a\nb`", True),
+    (r"SELECT `a\x0ab`", True), (r"SELECT `a\xZab`", True), ("SELECT a$b$, `x\n`, a$b$", True), ("SELECT $a$, `x\n`", True),
+    ("SELECT\n`a`,\n\"b\",\n'a\nb'", False), (r"SELECT `a\x41\`\\`", False), ("SELECT $a$ `x\n` $a$, $$`\n`$$", False),
+    ("SELECT 1 -- `\n, `b`", False), ("/* `\n */ SELECT `b`", False),
+])
+def test_a_name_with_a_control_character_is_found(text: str, expected: bool) -> None:
+    assert has_unplain_name(text) is expected
+
+
+def test_heredocs_without_an_end_are_few() -> None:
+    check_size(" ".join(f"$a{number}$" for number in range(MOST_HEREDOCS)))
+    with pytest.raises(ClickHouseError, match="heredocs"):
+        check_size(" ".join(f"$a{number}$" for number in range(50_000)))

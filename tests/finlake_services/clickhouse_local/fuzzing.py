@@ -266,6 +266,8 @@ class Attacker:
 
 
 _DEEPER = (
+    "SELECT unhex('010100104669786564537472696e67282d323029') AS `x\n Identifier Native (alias z` FORMAT RawBLOB",
+    "SELECT 1 AS `x\n Identifier JSON\rX-Evil: 1`, 2 FORMAT TSV", "SELECT $a0$ $a1$ $a2$ $a3$",
     "SELECT arrayMap(upper, ['/etc/passwd'])", "SELECT arrayMap(file, ['/etc/passwd'])", "SELECT * FROM system.processes",
     "SELECT count() FROM speed.ticks", "SELECT count() FROM hidden.salaries", "SELECT length(file('/etc/passwd'))",
     "SELECT arrayFilter(x -> length(file(x)) > 0, ['/etc/passwd'])", "WITH x -> file(x) AS upper SELECT upper('/etc/passwd')",

@@ -472,3 +472,8 @@ def test_who_reads_no_answers_keeps_nobody_else_from_them(server: Server) -> Non
         for _ in range(3):
             assert httpx.get(f"{server.url}/metrics", timeout=10).status_code == 200
             assert httpx.get(f"{server.url}/ping", timeout=10).text == "Ok.\n"
+
+
+def test_a_login_that_is_no_ascii_is_a_wrong_one(server: Server) -> None:
+    answer = httpx.post(server.url, content="SELECT 1", headers=[(b"Authorization", b"Basic \xff")])
+    assert answer.headers["x-clickhouse-exception-code"] == "516"

@@ -128,6 +128,23 @@ class Street:
                 sink.signal(signal.SIGCONT)
                 sink.stop()
 
+    def wait_for_rows(self, sink: SinkProcess, rows: int, flow: "Flow") -> None:
+        """Wait until a sink has inserted more than so many rows; a failure tells how far every partition and log is."""
+        def inserted() -> bool:
+            flow.check()
+            assert sink.process.poll() is None, f"the sink ended with {sink.process.returncode} (see {sink.log})"
+            return sink.metric("finlake_sink_rows_total") > rows
+
+        try:
+            wait_until(inserted, f"the sink to have inserted more than {rows} rows (see {sink.log})")
+        except AssertionError as error:
+            error.add_note(f"{len(flow.ticks)} trades are written; health: {sink.health()}")
+            for partition in range(3):
+                error.add_note(f"partition {partition}: end {self.end(partition)}, committed {self.committed(partition)}")
+            for log in sorted(self.logs.glob("*.log"), key=lambda log: log.stat().st_mtime)[-4:]:
+                error.add_note(f"{log.name}:\n" + "\n".join(log.read_text().splitlines()[-8:]))
+            raise
+
     # The stack's processes.
 
     def pid(self, service: str) -> int:
@@ -199,10 +216,11 @@ class Street:
         admin = AdminClient({**self.kafka.client_settings(), "log_level": 0})
         admin.delete_records([asked])[asked].result(30)
 
-    def add_partitions(self, count: int) -> None:
-        """Give the topic so many partitions in all."""
+    def ensure_partitions(self, count: int) -> None:
+        """The topic has at least so many partitions, whichever test asks first."""
         admin = AdminClient({**self.kafka.client_settings(), "log_level": 0})
-        admin.create_partitions([NewPartitions(TOPIC, count)])[TOPIC].result(30)
+        if len(admin.list_topics(TOPIC, timeout=10).topics[TOPIC].partitions) < count:
+            admin.create_partitions([NewPartitions(TOPIC, count)])[TOPIC].result(30)
 
     def end(self, partition: int = 0) -> int:
         return end_of(self.kafka, TOPIC, partition)
@@ -292,23 +310,33 @@ class Flow:
     ticks: list[Tick] = field(default_factory=list)
     _ended: Event = field(default_factory=Event)
     _thread: Thread | None = None
+    _error: BaseException | None = None
 
     def start(self, name: str, seed: int) -> None:
         chance = random.Random(seed)
 
         def write() -> None:
             turn = 0
-            while not self._ended.is_set():
-                self.ticks += self.street.produce(made_up(name, turn, 30), partition=turn % 3, aborts=chance)
-                turn += 1
+            try:
+                while not self._ended.is_set():
+                    self.ticks += self.street.produce(made_up(name, turn, 30), partition=turn % 3, aborts=chance)
+                    turn += 1
+            except BaseException as error:
+                self._error = error
 
         self._thread = Thread(target=write)
         self._thread.start()
+
+    def check(self) -> None:
+        """Raise what ended the flow before its time."""
+        if self._error is not None:
+            raise self._error
 
     def stop(self) -> None:
         self._ended.set()
         if self._thread is not None:
             self._thread.join(60)
+        self.check()
 
 
 @contextmanager

@@ -242,7 +242,7 @@ def test_a_member_whose_name_another_process_took_joins_anew(street: Street) -> 
 
 def test_two_sinks_share_partitions_and_hand_them_over_while_trades_flow(street: Street) -> None:
     partitions = range(3)
-    street.add_partitions(len(partitions))
+    street.ensure_partitions(len(partitions))
     written: list[Tick] = []
 
     def flow(seed: int) -> None:
@@ -270,18 +270,18 @@ def test_two_sinks_share_partitions_and_hand_them_over_while_trades_flow(street:
 def test_sinks_and_clickhouse_killed_at_random_lose_nothing_and_double_nothing(street: Street) -> None:
     chance = random.Random(20_260_302)
     replays = 0
+    street.ensure_partitions(3)
     with ExitStack() as running:
         sinks = {name: running.enter_context(street.sink(instance=name)) for name in ("a", "b")}
         written = running.enter_context(flowing(street, "chaos", chance.getrandbits(32)))
         for turn in range(5):
             name, rows = chance.choice(["a", "b"]), chance.randint(0, 200)
-            wait_until(lambda name=name, rows=rows: sinks[name].metric("finlake_sink_rows_total") > rows,  # type: ignore[misc]
-                       f"sink {name} to have inserted more than {rows} rows (see {sinks[name].log})")
+            street.wait_for_rows(sinks[name], rows, written)
             if turn % 2:
                 street.kill("clickhouse")
             sinks[name].kill()
             sinks[name] = running.enter_context(street.sink(instance=name))
-        wait_until(lambda: sinks[name].metric("finlake_sink_rows_total") > 0, "the last one to insert")
+        street.wait_for_rows(sinks[name], 0, written)
         written.stop()
         street.wait_until_done(range(3))
         replays = sum(bool(event.get("replays")) for log in street.logs.glob("*.log") for event in events_of(log))

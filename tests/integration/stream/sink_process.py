@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -309,34 +310,29 @@ class Flow:
     street: Street
     ticks: list[Tick] = field(default_factory=list)
     _ended: Event = field(default_factory=Event)
-    _thread: Thread | None = None
-    _error: BaseException | None = None
+    _writing: Future[None] = field(default_factory=Future)
 
     def start(self, name: str, seed: int) -> None:
         chance = random.Random(seed)
 
         def write() -> None:
             turn = 0
-            try:
-                while not self._ended.is_set():
-                    self.ticks += self.street.produce(made_up(name, turn, 30), partition=turn % 3, aborts=chance)
-                    turn += 1
-            except BaseException as error:
-                self._error = error
+            while not self._ended.is_set():
+                self.ticks += self.street.produce(made_up(name, turn, 30), partition=turn % 3, aborts=chance)
+                turn += 1
 
-        self._thread = Thread(target=write)
-        self._thread.start()
+        pool = ThreadPoolExecutor(1)
+        self._writing = pool.submit(write)
+        pool.shutdown(wait=False)
 
     def check(self) -> None:
         """Raise what ended the flow before its time."""
-        if self._error is not None:
-            raise self._error
+        if self._writing.done():
+            self._writing.result()
 
     def stop(self) -> None:
         self._ended.set()
-        if self._thread is not None:
-            self._thread.join(60)
-        self.check()
+        self._writing.result(60)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from finlake_resources.calendar import OutsideCalendar, TradingCalendar
-from finlake_resources.stooq import StooqFile
+from finlake_resources.stooq.prices_file import StooqFile
 from spark.contracts.stooq_files import UnreadableFileError, open_file
 from spark.contracts.universe import Universe
 from spark.jobs.report import Window

@@ -11,7 +11,7 @@ from finlake_resources.market import Market
 from finlake_resources.reconciliation.reconcile import build_reconciliation
 from finlake_resources.settings import PROJECT_ROOT, Settings
 from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.stooq import StooqPrices
+from finlake_resources.stooq.resource import StooqPrices
 from finlake_resources.universe_file import UniverseFile
 
 CONNECTOR_FILE = PROJECT_ROOT / "deploy" / "connectors" / "finlake-ods.json"

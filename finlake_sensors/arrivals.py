@@ -7,7 +7,8 @@ import dagster as dg
 from finlake_assets.jobs import BY_SESSION, range_tags
 from finlake_assets.partitions import Timeline
 from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.stooq import StooqPrices, vendor_code_of
+from finlake_resources.stooq.file_names import vendor_code_of
+from finlake_resources.stooq.resource import StooqPrices
 from finlake_resources.universe_file import UniverseFile
 from finlake_sensors.plans import arrival_span, plan_arrivals
 from spark.contracts.universe import Universe

@@ -18,7 +18,7 @@ from finlake_resources.calendar import TradingCalendar
 from finlake_resources.environment import RawEnvironment
 from finlake_resources.settings import settings_for
 from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.stooq import StooqFile
+from finlake_resources.stooq.prices_file import StooqFile
 from spark.contracts import bronze, gold, silver
 from spark.jobs.report import Provenance, Window
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import numpy as np
 import polars as pl
 
-from finlake_resources.stooq import StooqFile
+from finlake_resources.stooq.prices_file import StooqFile
 from spark.contracts.stooq_files import LAYOUTS
 from spark.contracts.universe import Ticker, Universe
 

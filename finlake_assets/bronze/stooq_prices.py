@@ -11,7 +11,8 @@ from finlake_assets.publish import StepEvents, fail_for_good, publish
 from finlake_assets.sources import Download, Span, known_with, last_closed, missing_downloads
 from finlake_resources.source_errors import CorruptFile, NoData, NotData, SourceError, SourceRefused, SourceUnavailable
 from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.stooq import StooqBatch, StooqPrices
+from finlake_resources.stooq.prices_file import StooqBatch
+from finlake_resources.stooq.resource import StooqPrices
 from finlake_resources.universe_file import UniverseFile
 from spark.contracts import bronze
 from spark.jobs.report import Window

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from finlake_resources import bounded_zip, stooq
+from finlake_resources import bounded_zip
+from finlake_resources.stooq import byte_budget, drop_location, dropped_files
 from spark.contracts import stooq_files
 from spark.transforms import quarantine
 
@@ -19,7 +20,7 @@ def test_the_bounds_on_the_page_are_those_in_force() -> None:
     told = [cell for line in bounds.splitlines() if line.startswith("| ") for cell in [line.split("|")[2].strip()]]
     assert told == [
         f"{stooq_files.MAX_FILE_BYTES:,}", f"{stooq_files.MAX_LINES:,}",
-        f"{bounded_zip.MAX_MEMBERS:,}; {bounded_zip.MAX_RATIO}", f"{stooq.MAX_ARCHIVE_BYTES:,}",
-        f"{stooq.MAX_BATCH_BYTES:,}", f"{stooq.MAX_DROPPED_FILES:,}",
+        f"{bounded_zip.MAX_MEMBERS:,}; {bounded_zip.MAX_RATIO}", f"{dropped_files.MAX_ARCHIVE_BYTES:,}",
+        f"{byte_budget.MAX_BATCH_BYTES:,}", f"{drop_location.MAX_DROPPED_FILES:,}",
     ]
     assert f"beyond {quarantine.MAX_REJECTED_ROWS} for a file" in PAGE

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from finlake_assets.sources import OVERLAP_SESSIONS, Span, known_with, last_closed, missing_downloads, newest_date
 from finlake_resources.calendar import TradingCalendar
-from finlake_resources.stooq import SourceKind, StooqFile
+from finlake_resources.stooq.prices_file import SourceKind, StooqFile
 from spark.contracts.universe import Ticker, Universe
 from spark.jobs.report import Window
 

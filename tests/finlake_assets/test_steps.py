@@ -17,7 +17,8 @@ from finlake_assets.publish import fail_for_good
 from finlake_resources.gdelt import GdeltFeed, GdeltSlot, expected_slots
 from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.source_errors import ChallengePage, NoData, SourceUnavailable
-from finlake_resources.stooq import StooqBatch, StooqFile, StooqPrices
+from finlake_resources.stooq.prices_file import StooqBatch, StooqFile
+from finlake_resources.stooq.resource import StooqPrices
 from spark.contracts import gold, lake
 from spark.jobs.report import AuditFailed, JobReport, Window
 from tests.conftest import SettingsOf
@@ -39,7 +40,7 @@ def scripted_stooq(
     dropped: list[StooqFile], asked: list[tuple[str, date | None, date | None]], answers: dict[str, Exception],
 ) -> StooqPrices:
     class ScriptedStooq(StooqPrices):
-        def dropped_files(self, vendor_codes: Any, names: Any = None) -> StooqBatch:
+        def dropped_files(self, vendor_codes: Any) -> StooqBatch:
             return StooqBatch(list(dropped), [])
 
         def download(

@@ -13,7 +13,7 @@ import pytest
 from finlake_resources import bounded_http
 from finlake_resources.gdelt import GdeltFeed
 from finlake_resources.source_errors import NotData, SourceUnavailable, TooLargeError
-from finlake_resources.stooq import StooqPrices
+from finlake_resources.stooq.resource import StooqPrices
 from spark.contracts.stooq_files import LAYOUTS, MAX_FILE_BYTES
 
 HEADER = LAYOUTS[0].header.encode() + b"\n"

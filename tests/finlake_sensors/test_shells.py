@@ -11,7 +11,9 @@ from finlake_assets.build import build_defs
 from finlake_assets.jobs import PRICES_CHAIN, RESTATED_CHAIN, range_tags
 from finlake_resources.gdelt import expected_slots
 from finlake_resources.spark_jobs import PendingRestatement
-from finlake_resources.stooq import DropEntry, StooqBatch, StooqFile, StooqPrices
+from finlake_resources.stooq.drop_location import DropEntry
+from finlake_resources.stooq.prices_file import StooqBatch, StooqFile
+from finlake_resources.stooq.resource import StooqPrices
 from spark.contracts import lake
 from spark.jobs.report import Window
 from tests.conftest import SettingsOf
@@ -29,7 +31,7 @@ def drop_of(entries: list[DropEntry], asked: list[tuple[str, date | None, date |
         def list_drop(self) -> list[DropEntry]:
             return entries
 
-        def dropped_files(self, vendor_codes: Any, names: Any = None) -> StooqBatch:
+        def dropped_files(self, vendor_codes: Any) -> StooqBatch:
             return StooqBatch([], [])
 
         def download(

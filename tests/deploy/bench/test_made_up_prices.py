@@ -9,7 +9,8 @@ import pytest
 from deploy.bench.lake_steps import History
 from deploy.bench.made_up_prices import random_walk, stooq_file, universe_of
 from finlake_resources.calendar import TradingCalendar
-from finlake_resources.stooq import StooqFile, classify
+from finlake_resources.stooq.content import classify
+from finlake_resources.stooq.prices_file import StooqFile
 from spark.transforms.bronze.stooq_prices import parse
 from spark.transforms.silver.prices_daily import is_possible
 

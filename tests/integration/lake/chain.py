@@ -18,7 +18,7 @@ from finlake_resources.environment import RawEnvironment
 from finlake_resources.gdelt import GdeltSlot
 from finlake_resources.settings import Settings, settings_for
 from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.stooq import StooqFile
+from finlake_resources.stooq.prices_file import StooqFile
 from finlake_services.sample_sources import archive, news, prices
 from spark.contracts import lake as contracts
 from spark.contracts.universe import Universe, parse_universe

@@ -13,7 +13,7 @@ from pyarrow.fs import FileSelector, FileType
 from finlake_resources.build import build_resources
 from finlake_resources.source_errors import HalfWrittenFile, SourceUnavailable
 from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.stooq import StooqPrices
+from finlake_resources.stooq.resource import StooqPrices
 from finlake_services.sample_sources import prices
 from spark.contracts import lake as contracts
 from spark.contracts import silver

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from finlake_resources.gdelt import GdeltSlot, expected_slots
 from finlake_resources.source_errors import AccessDenied, ChallengePage, CorruptFile, SourceError, TooLargeError
-from finlake_resources.stooq import StooqFile
+from finlake_resources.stooq.prices_file import StooqFile
 from spark.contracts.universe import Universe
 from spark.jobs.bronze import gdelt_gkg, stooq_prices
 from spark.jobs.bronze.stooq_prices import Known, new_contents, rejections_of

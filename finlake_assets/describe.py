@@ -16,6 +16,8 @@ from spark.contracts.table import Column, Table
 ENGINE_KIND = {"bronze": "python", "silver": "spark", "gold": "spark"}
 GRAIN_CHECK = "grain_is_unique"
 COLUMNS_CHECK = "required_columns_present"
+WAS_ASKED = "was_asked"
+"""Metadata of a check's evaluation: false where nobody was asked, so that it says nothing new."""
 
 
 class AssetArguments(TypedDict):

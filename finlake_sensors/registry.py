@@ -11,26 +11,29 @@ from finlake_assets.partitions import Timeline
 from finlake_assets.speed.rules import StreamLimits, hours_of
 from finlake_resources.environment import EnvironmentName
 from finlake_resources.settings import Settings
-from finlake_sensors import alerts, arrivals, restatements, schedules, stream
+from finlake_sensors import alerts, arrivals, failed_checks, restatements, schedules, stream
 
 if TYPE_CHECKING:
     from finlake_assets.jobs import AssetJob
 
 SensorName = Literal[
     "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health",
-    "run_failures",
+    "run_failures", "failed_checks",
 ]
 ScheduleName = Literal["after_close", "news_of_the_day", "month_end", "daily_checks", "weekly_upkeep"]
 
 SENSORS: dict[EnvironmentName, tuple[SensorName, ...]] = {
     "local": (
         "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health", "run_failures",
+        "failed_checks",
     ),
     "staging": (
         "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health", "run_failures",
+        "failed_checks",
     ),
     "production": (
         "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health", "run_failures",
+        "failed_checks",
     ),
 }
 SCHEDULES: dict[EnvironmentName, tuple[ScheduleName, ...]] = {
@@ -68,6 +71,7 @@ def build(
             limits, timeline.calendar, settings.environment, sensor_status,
             hours=hours_of(settings.sources, is_watched=is_running)),
         "run_failures": alerts.build_run_failures(settings.environment, settings.dagster_url, sensor_status),
+        "failed_checks": failed_checks.build(settings.environment, sensor_status),
     }
     timed: dict[ScheduleName, dg.ScheduleDefinition] = {
         "after_close": schedules.after_close(timeline, schedule_status),

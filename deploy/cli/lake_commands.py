@@ -50,7 +50,8 @@ def run(
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last session.")],
     select: Annotated[list[str] | None, typer.Option(help="Only this table, like gold/indicators; may be repeated.")] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit code 1 when anything is rejected, quarantined, missing, late or not run.")
+        bool, typer.Option("--strict", help="Exit code 1 when anything is rejected, quarantined, missing, late or not run, "
+                                            "or a check has found an error.")
     ] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -59,7 +60,7 @@ def run(
 
     from deploy.cli.dagster_client import DagsterClient
     from deploy.cli.planned_runs import Known, planned_runs
-    from deploy.cli.run_view import carry_out, summary
+    from deploy.cli.run_view import carry_out, errors_found, summary
     from deploy.cli.shortfall_view import Reckoning
     from finlake_resources.build import build_jobs
     from finlake_resources.calendar import TradingCalendar
@@ -73,8 +74,13 @@ def run(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     dagster = DagsterClient(settings.dagster_url, settings.dagster_password_file)
     reckoning = Reckoning.begin(build_jobs(settings).lake(), settings)
-    console.print(summary(carry_out(dagster, plan.runs, console)))
-    if not reckoning.close(plan.runs, plan.not_run, console) and strict:
+    finished = carry_out(dagster, plan.runs, console)
+    console.print(summary(finished))
+    errors = errors_found(finished)
+    for line in errors:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    is_whole = reckoning.close(plan.runs, plan.not_run, console)
+    if strict and (errors or not is_whole):
         raise typer.Exit(1)
 
 

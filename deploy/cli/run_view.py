@@ -84,6 +84,16 @@ def failed_checks(checks: Sequence[CheckResult]) -> list[str]:
     return lines
 
 
+def errors_found(finished: Sequence[FinishedRun]) -> list[str]:
+    """A line for each check that found an error in runs that ended well, such as a vendor's refusal beside dropped files."""
+    lines = []
+    for run in finished:
+        # A step that was tried again has judged twice.
+        newest = {(check.asset, check.name): check for check in run.progress.checks}
+        lines += failed_checks([check for check in newest.values() if check.severity == "ERROR"])
+    return lines
+
+
 def summary(finished: Sequence[FinishedRun]) -> Table:
     """Per table: layer, rows now in the windows, seconds of its step, checks passed of checks run."""
     table = Table("layer", "table", "rows", "seconds", "checks passed", title="What the runs made")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from finlake_assets.describe import asset_key, described_by
+from finlake_assets.describe import WAS_ASKED, asset_key, described_by
 from finlake_assets.partitions import Timeline
 from finlake_assets.publish import StepEvents, fail_for_good, publish
 from finlake_assets.sources import Download, Span, known_with, last_closed, missing_downloads
@@ -65,7 +65,7 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
                     wanted = missing_downloads(tickers, known, closed, timeline.calendar, config.whole_history)
             fetched = downloaded(stooq, wanted)
             files, problems = [*dropped.files, *fetched.batch.files], [*dropped.problems, *fetched.batch.problems]
-            obtained = Obtained(StooqBatch(files, problems), fetched.refusal)
+            obtained = Obtained(StooqBatch(files, problems), fetched.refusal, was_asked=bool(wanted))
             if obtained.refusal is not None and not files and not dropped.problems:
                 raise obtained.refusal
             return {"files": files, "problems": problems, "universe": tickers,
@@ -74,7 +74,7 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
         try:
             yield from publish(context, jobs, bronze.STOOQ_PRICES, inputs=gathered)
             if context.selected_asset_keys:
-                yield from _told(context, obtained.refusal)
+                yield from _told(context, obtained)
                 if obtained.refusal is not None and not (obtained.is_refused and obtained.batch.files):
                     raise obtained.refusal
         except SourceRefused as refusal:
@@ -83,14 +83,18 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
     return stooq_prices
 
 
-def _told(context: dg.AssetExecutionContext, refusal: SourceError | None) -> StepEvents:
+def _told(context: dg.AssetExecutionContext, obtained: "Obtained") -> StepEvents:
     """The vendor's answer as a check, where the step was asked for it."""
-    key = asset_key(bronze.STOOQ_PRICES.address)
+    key, refusal = asset_key(bronze.STOOQ_PRICES.address), obtained.refusal
     if dg.AssetCheckKey(key, VENDOR_CHECK) in context.selected_asset_check_keys:
+        well = "Stooq answered" if obtained.was_asked else "Stooq was not asked"
         yield dg.AssetCheckResult(
             check_name=VENDOR_CHECK, asset_key=key, passed=refusal is None, severity=dg.AssetCheckSeverity.ERROR,
-            description="Stooq was not asked, or answered" if refusal is None else str(refusal),
-            metadata={} if refusal is None else {"refusal": type(refusal).__name__, "next_step": refusal.next_step},
+            description=well if refusal is None else str(refusal),
+            metadata={
+                WAS_ASKED: obtained.was_asked,
+                **({} if refusal is None else {"refusal": type(refusal).__name__, "next_step": refusal.next_step}),
+            },
         )
 
 
@@ -100,6 +104,7 @@ class Obtained:
 
     batch: StooqBatch
     refusal: SourceError | None = None
+    was_asked: bool = False
 
     @property
     def is_refused(self) -> bool:

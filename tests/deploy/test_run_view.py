@@ -1,12 +1,13 @@
 """What a person sees when runs are done: a check over no row does not look like one that has judged something."""
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
 from deploy.cli.dagster_client import CheckResult, RunProgress
 from deploy.cli.planned_runs import PlannedRun
-from deploy.cli.run_view import FinishedRun, failed_checks, summary
+from deploy.cli.run_view import FinishedRun, errors_found, failed_checks, summary
 
 ASSET = "silver/prices_daily"
 
@@ -37,3 +38,13 @@ def test_checks_over_no_row_are_counted_apart() -> None:
 def test_a_failed_check_over_no_row_is_a_failed_check() -> None:
     assert "0 of 1 " in shown(check("a", passed=False, judged_rows=0))
     assert failed_checks([check("a", passed=False)]) == ["error: silver.prices_daily a: because of a"]
+
+
+def test_errors_of_runs_that_ended_well_are_told_and_warnings_and_what_was_judged_again_are_not() -> None:
+    found = [
+        check("refused", passed=False), replace(check("late", passed=False), severity="WARN"),
+        check("mended", passed=False), check("mended"),
+    ]
+    progress = RunProgress(run_id="a", status="SUCCESS", checks=found)
+    assert errors_found([FinishedRun(planned=PlannedRun(job="lake_by_session"), progress=progress)]) == [
+        "error: silver.prices_daily refused: because of refused"]

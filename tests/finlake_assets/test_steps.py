@@ -389,6 +389,7 @@ def test_a_refusing_vendor_keeps_no_dropped_file_out_and_is_told_by_a_failed_che
     (told,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "vendor_answered"]
     assert (told.passed, told.severity, told.description) == (False, dg.AssetCheckSeverity.ERROR, str(refusal))
     assert told.metadata["refusal"].value == "ChallengePage"
+    assert told.metadata["was_asked"].value is True
 
 
 def test_a_vendor_that_is_not_reached_fails_the_run_after_the_dropped_files_are_written(bench: Bench) -> None:
@@ -406,8 +407,11 @@ def test_a_vendor_that_is_not_reached_fails_the_run_after_the_dropped_files_are_
 def test_the_vendor_is_not_asked_when_a_run_says_so(bench: Bench) -> None:
     bench.dropped[:] = bench.dropped[:1]
     config = {"ops": {"bronze__stooq_prices": {"config": {"asks_vendor": False}}}}
-    assert bench.run("lake_by_session", key="2018-03-27", run_config=config).success
+    result = bench.run("lake_by_session", key="2018-03-27", run_config=config)
+    assert result.success
     assert bench.asked == []
+    (told,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "vendor_answered"]
+    assert (told.passed, told.metadata["was_asked"].value) == (True, False)
 
 
 def test_each_day_skips_loaded_slots_and_names_the_missing_ones(bench: Bench) -> None:

@@ -27,9 +27,10 @@ from tests.integration.dagster.webserver import Webserver, until
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 
 ATTENDED_BY_NOBODY_S = 600
+PATIENCE_S = 3 * ATTENDED_BY_NOBODY_S
 ALWAYS_ON = {
     "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health", "run_failures",
-    "automation", "after_close", "news_of_the_day", "month_end", "daily_checks", "weekly_upkeep",
+    "failed_checks", "automation", "after_close", "news_of_the_day", "month_end", "daily_checks", "weekly_upkeep",
 }
 
 
@@ -79,6 +80,7 @@ def unattended(hook: tuple[Hook, str]) -> Iterator[LocalStack]:
         shutil.rmtree(home)
 
 
+@pytest.mark.timeout(PATIENCE_S + 1200)
 def test_nothing_fails_and_an_alert_arrives_once_and_resolves(unattended: LocalStack, hook: tuple[Hook, str]) -> None:
     client = DagsterClient(unattended.environment()["FINLAKE_DAGSTER_URL"], unattended.layout.dagster_web_password)
     webserver, kept = Webserver(client), hook[0]
@@ -98,7 +100,7 @@ def test_nothing_fails_and_an_alert_arrives_once_and_resolves(unattended: LocalS
     until(lambda: kept.of("turned_well", name), bool, timeout_s=400)
 
     waiting = Retrying(retry=retry_if_result(lambda seen: seen < ATTENDED_BY_NOBODY_S), wait=wait_fixed(10),
-                       stop=stop_after_delay(3 * ATTENDED_BY_NOBODY_S))
+                       stop=stop_after_delay(PATIENCE_S))
     waiting(lambda: ticked_for_s(webserver.ticks()["stream_health"]))
 
     failed = {name: tick for name, several in webserver.ticks().items() for tick in several if tick["status"] == "FAILURE"}

@@ -43,7 +43,10 @@ class Vendor:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of pair. `gap` sessions lie between the downloads; events count sessions from the older one's end."""
+    """A kind of pair. `gap` sessions lie between the downloads; events count sessions from the older one's end.
+
+    `neighbours` are factors applied late on sessions of the older file that follow one another; None is some dividend.
+    """
 
     name: str
     is_fault: bool = False
@@ -53,6 +56,7 @@ class Kind:
     dividends: tuple[int, int] = (0, 0)
     late_dividends: tuple[int, int] = (0, 0)
     others: tuple[float, ...] = ()
+    neighbours: tuple[float | None, ...] = ()
     change: Fault | None = None
     is_sequence: bool = False
     vendors: tuple[Vendor, ...] = (Vendor(), Vendor(scales_volume=False), Vendor(digits="four"))
@@ -96,19 +100,25 @@ def pair(kind: Kind, seed: int) -> Pair:
     events = [(known_count + position, 1 - float(random.uniform(0.0005, 0.012))) for position in between]
     events += [(known_count + int(random.integers(1, gap)), factor) for factor in kind.others]
     unapplied = [(known_count - 5 - QUARTER * number, 1 - float(random.uniform(0.001, 0.012))) for number in range(late)]
-    bars = _as_traded(random, known_count + gap, float(np.exp(random.uniform(*np.log(kind.level)))), kind.others, events, vendor)
+    if kind.neighbours:
+        first = int(random.integers(30, known_count - len(kind.neighbours) - 3))
+        unapplied += [(first + number, factor or 1 - float(random.uniform(0.002, 0.012)))
+                      for number, factor in enumerate(kind.neighbours)]
+    splits = (*kind.others, *(factor for factor in kind.neighbours if factor is not None))
+    level = float(np.exp(random.uniform(*np.log(kind.level))))
+    bars = _as_traded(random, known_count + gap, level, splits, [*unapplied, *events], vendor)
     older = _frame(bars[:known_count])
-    truth = newer = _frame(_adjusted(bars, [*unapplied, *events], vendor, kind.others))
+    truth = newer = _frame(_adjusted(bars, [*unapplied, *events], vendor, splits))
     if kind.change is not None:
         newer = kind.change(newer, known_count, random)
     return Pair(older=older, newer=newer, truth=truth if kind.is_fault else newer, quoted=_frame(bars),
                 is_fault=kind.is_fault)
 
 
-def outcome(kind: Kind, pairs: int = PAIRS) -> Outcome:
+def outcome(kind: Kind, pairs: int = PAIRS, first_seed: int = 0) -> Outcome:
     """What the rule says of pairs of a kind."""
     found = Outcome()
-    for seed in range(pairs):
+    for seed in range(first_seed, first_seed + pairs):
         made = pair(kind, seed)
         first, second = _download(made.older, "a", 0), _download(made.newer, "b", 1)
         known = learnt(NOTHING, first, judge(NOTHING, first))
@@ -296,6 +306,15 @@ KINDS: tuple[Kind, ...] = (
     Kind(name="reverse split 1:10", others=(10.0,)),
     Kind(name="special dividend of 30 %", others=(0.7,)),
     Kind(name="dividends of a penny stock", level=(0.05, 0.9), dividends=(1, 4), vendors=(Vendor(),)),
+    Kind(name="dividends of 3 % below 0.1 USD", level=(0.02, 0.09), others=(0.97,), vendors=(Vendor(digits="four"),)),
+    Kind(name="splits and dividends below 0.1 USD, four decimals", level=(0.02, 0.09), dividends=(0, 2), others=(0.5,),
+         vendors=(Vendor(digits="four"),)),
+    Kind(name="two late dividends on neighbouring days", neighbours=(None, None), level=(4.0, 60.0)),
+    Kind(name="three late dividends on neighbouring days", neighbours=(None, None, None), level=(4.0, 60.0)),
+    *(Kind(name=f"late split {1 / factor:.3g}:1, a late dividend the day after", neighbours=(factor, None), level=(4.0, 60.0))
+      for factor in (1 / 2, 2 / 3, 1 / 10)),
+    Kind(name="late dividend, a late split 2:1 the day after", neighbours=(None, 1 / 2), level=(4.0, 60.0)),
+    Kind(name="4 late dividends of a share below 4 USD", late_dividends=(4, 4), level=(1.0, 4.0)),
     Kind(name="dividends at 400,000 USD", level=(300_000.0, 500_000.0), dividends=(1, 3)),
     Kind(name="dividends, one to two highs corrected", dividends=(1, 4), change=_corrected(1, 2)),
     Kind(name="dividends, one bar missing", dividends=(1, 4), change=_missing),

@@ -1,6 +1,7 @@
 """How exactly Stooq states a price: the resolution behind two files that say "the same" with different digits.
 
-Stooq prints four to six significant digits and drops trailing zeros; unadjusted quotes have two decimals.
+Stooq prints four to six significant digits, or four decimals, and drops trailing zeros; unadjusted quotes have two
+decimals, and four below one dollar.
 """
 
 import numpy as np
@@ -13,6 +14,10 @@ _POWERS = np.array([float(f"1e{exponent}") for exponent in range(_LOWEST_EXPONEN
 _MOST_DIGITS = 6
 _FEWEST_DIGITS = 4
 _CENT = 0.01
+_TICK = 0.0001
+# Below a cent four decimals state a price to a percent or worse: what such files say of a small change is not believed.
+_COARSEST_SHARE = 0.01
+_STRAY_SHARE = 0.005
 
 
 def resolution(prices: Floats) -> Floats:
@@ -32,6 +37,21 @@ def resolution(prices: Floats) -> Floats:
         unit = np.where(np.abs(steps - np.rint(steps)) < 1e-6, coarser, unit)
     coarsest = np.where(prices >= 1, _CENT, _power(exponents + 1 - _FEWEST_DIGITS))
     return np.maximum(finest, np.minimum(unit, coarsest))
+
+
+def resolution_of_file(prices: Floats) -> Floats:
+    """The last printed unit of each positive price of one file, USD: as `resolution`, but one price tells of another.
+
+    Where no price below one dollar has more than four decimals, but for a stray few that were moved to another level, the
+    file is printed with so many: 0.0523 is not known to four significant digits then, only to 0.0001.
+    """
+    own = resolution(prices)
+    cheap = prices < 1
+    ticks = prices / _TICK
+    has_four_decimals = np.abs(ticks - np.rint(ticks)) < 1e-6
+    if not np.any(cheap) or np.mean(~has_four_decimals[cheap]) > _STRAY_SHARE:
+        return own
+    return np.where(cheap & has_four_decimals, np.maximum(own, np.minimum(_TICK, prices * _COARSEST_SHARE)), own)
 
 
 def _power(exponents: NDArray[np.int64]) -> Floats:

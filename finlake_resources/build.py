@@ -11,6 +11,7 @@ from finlake_resources.market import Market
 from finlake_resources.reconciliation.reconcile import build_reconciliation
 from finlake_resources.settings import PROJECT_ROOT, Settings
 from finlake_resources.spark_jobs import SparkJobs
+from finlake_resources.state_folder import StateFolder
 from finlake_resources.stooq.resource import StooqPrices
 from finlake_resources.universe_file import UniverseFile
 
@@ -31,6 +32,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
         ),
         "gdelt": GdeltFeed(base_url=settings.gdelt_url, delay_seconds=0.0 if settings.sources == "sample" else 0.1),
         "universe": UniverseFile(path=str(settings.universe_path)),
+        "state_folder": StateFolder(path=str(settings.home)),
         **_stream_resources(settings),
     }
 

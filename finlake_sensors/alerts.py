@@ -15,6 +15,7 @@ from finlake_resources.change_capture import ChangeCapture
 from finlake_resources.clickhouse import ClickHouse
 from finlake_resources.kafka import KafkaTopics
 from finlake_resources.market import Market
+from finlake_resources.state_folder import StateFolder
 from finlake_sensors.alert_plans import AlertPlan, alert_message, plan_alerts, remembered, run_message
 
 REPORTED_EVERY = timedelta(minutes=15)
@@ -41,12 +42,12 @@ def build_stream_health(
     )
     def stream_health(
         context: dg.SensorEvaluationContext, market: Market, topics: KafkaTopics, capture: ChangeCapture,
-        clickhouse: ClickHouse, alerts: AlertWebhook,
+        clickhouse: ClickHouse, state_folder: StateFolder, alerts: AlertWebhook,
     ) -> dg.SensorResult:
         now, memory = utc_now(), remembered(context.cursor)
         stream = Stream(
-            market=market, topics=topics, capture=capture, clickhouse=clickhouse, limits=limits, calendar=calendar,
-            hours=hours, now=now)
+            market=market, topics=topics, capture=capture, clickhouse=clickhouse, state_folder=state_folder,
+            limits=limits, calendar=calendar, hours=hours, now=now)
         given = answers(QUESTIONS, stream)
         is_due = memory.reported_ts is None or now - memory.reported_ts >= REPORTED_EVERY
         # A service that is silent would be waited for once more by every report.

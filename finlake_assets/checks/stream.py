@@ -9,6 +9,7 @@ from finlake_resources.change_capture import ChangeCapture
 from finlake_resources.clickhouse import ClickHouse
 from finlake_resources.kafka import KafkaTopics
 from finlake_resources.market import Market
+from finlake_resources.state_folder import StateFolder
 
 DETAIL_CHARACTERS = 4000
 
@@ -24,11 +25,12 @@ def _check(
     @dg.asset_check(asset=question.asset, name=question.name, description=question.about)
     def is_well(
         market: Market, topics: KafkaTopics, capture: ChangeCapture, clickhouse: ClickHouse,
+        state_folder: StateFolder,
     ) -> dg.AssetCheckResult:
         """Warns where a service cannot be asked: nothing is known to be wrong, and nothing to be right."""
         stream = Stream(
-            market=market, topics=topics, capture=capture, clickhouse=clickhouse, limits=limits, calendar=calendar,
-            hours=hours, now=utc_now())
+            market=market, topics=topics, capture=capture, clickhouse=clickhouse, state_folder=state_folder,
+            limits=limits, calendar=calendar, hours=hours, now=utc_now())
         ((_, verdict),) = answers([question], stream)
         return result(question, verdict)
 

@@ -10,6 +10,7 @@ from finlake_resources.change_capture import ChangeCapture
 from finlake_resources.clickhouse import ClickHouse
 from finlake_resources.kafka import KafkaTopics
 from finlake_resources.market import Market
+from finlake_resources.state_folder import StateFolder
 
 NAME = "stream_health"
 ANSWERS_SCHEMA = dg.TableSchema(columns=[
@@ -26,11 +27,11 @@ def build(limits: StreamLimits, calendar: TradingCalendar, *, hours: Hours) -> d
     @dg.op(name="look_at_stream", out=dg.Out(dg.Nothing))
     def look_at_stream(
         context: dg.OpExecutionContext, market: Market, topics: KafkaTopics, capture: ChangeCapture,
-        clickhouse: ClickHouse,
+        clickhouse: ClickHouse, state_folder: StateFolder,
     ) -> None:
         stream = Stream(
-            market=market, topics=topics, capture=capture, clickhouse=clickhouse, limits=limits, calendar=calendar,
-            hours=hours, now=utc_now())
+            market=market, topics=topics, capture=capture, clickhouse=clickhouse, state_folder=state_folder,
+            limits=limits, calendar=calendar, hours=hours, now=utc_now())
         given = answers(QUESTIONS, stream)
         reports, silent = look(stream)
         for event in events(reports, context.instance):

@@ -25,6 +25,7 @@ from finlake_resources.clickhouse import ClickHouse
 from finlake_resources.kafka import KafkaTopics, UnknownTopic
 from finlake_resources.market import Market
 from finlake_resources.service_errors import ServiceUnavailable
+from finlake_resources.state_folder import StateFolder
 from spark.contracts.clickhouse import SINK_GAPS, STARTS_OF_WINDOWS
 from spark.contracts.speed import CANDLES_1M, QUOTES_REALTIME, STOCK_REALTIME
 from spark.contracts.table import Severity
@@ -39,12 +40,16 @@ FOLLOWED = {"finnhub_trades": STOCK_REALTIME.address, "finnhub_quotes": QUOTES_R
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """The services of the stream, and by what they are judged; `hours` are those in which trades are expected."""
+    """The services of the stream, where they keep what they have, and by what all is judged.
+
+    `hours` are those in which trades are expected.
+    """
 
     market: Market
     topics: KafkaTopics
     capture: ChangeCapture
     clickhouse: ClickHouse
+    state_folder: StateFolder
     limits: StreamLimits
     calendar: TradingCalendar
     hours: Hours
@@ -157,6 +162,23 @@ def _skipped(stream: Stream) -> Verdict:
         f"SELECT topic, kafka_partition, first_offset, last_offset FROM {SINK_GAPS} ORDER BY noticed_ts LIMIT 100"))
 
 
+def _room_of_state_folder(stream: Stream) -> Verdict:
+    return rules.judge_room(
+        "the state folder", stream.state_folder.free_bytes(),
+        "Postgres, Kafka and runs stop when it is full. Make room; job upkeep removes old snapshots and orphan files of the lake",
+        stream.limits)
+
+
+def _room_of_clickhouse(stream: Stream) -> Verdict:
+    """As `admin`: a reader is not told which disks there are. An object store claims more room than a signed number holds."""
+    (row,) = stream.clickhouse.read_lake(
+        "SELECT toInt64(least(min(free_space), 1000000000000000)) AS free_bytes FROM system.disks")
+    return rules.judge_room(
+        "ClickHouse", row["free_bytes"],
+        "inserts are refused when it is full, and records wait in Kafka. Make room; what waits comes by itself then",
+        stream.limits)
+
+
 QUESTIONS: tuple[Question, ...] = (
     Question(
         name="trades_are_received", asset=ods_key("finnhub_trades"), needs=POSTGRES, ask=_feed,
@@ -190,6 +212,10 @@ QUESTIONS: tuple[Question, ...] = (
         about="The connector and its tasks run, exactly once, as this checkout configures them.",
     ),
     Question(
+        name="state_folder_has_room", asset=CAPTURE, needs=frozenset(), ask=_room_of_state_folder,
+        about="The disk of the state folder, where Postgres, Kafka and the lake write, has room.",
+    ),
+    Question(
         name="sink_keeps_up", asset=topic_key(TRADES_TOPIC), needs=KAFKA, ask=_lag(TRADES_TOPIC),
         about="The sink is not far behind in the topic of trades.",
     ),
@@ -214,6 +240,10 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="nothing_was_skipped", asset=asset_key(STOCK_REALTIME.address), needs=CLICKHOUSE, ask=_skipped,
         about="Kafka deleted no record before the sink had read it.",
+    ),
+    Question(
+        name="disk_has_room", asset=asset_key(STOCK_REALTIME.address), needs=CLICKHOUSE, ask=_room_of_clickhouse,
+        about="ClickHouse's disk has room.",
     ),
 )
 

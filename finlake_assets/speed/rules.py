@@ -33,12 +33,13 @@ LOSING = ("unreserved", "lost")
 
 @dataclass(frozen=True, kw_only=True)
 class StreamLimits:
-    """What is still well. `feed_silence_s` counts within a session only."""
+    """What is still well. `feed_silence_s` counts within a session only; `free_disk_bytes` are the fewest."""
 
     consumer_lag_records: int = 1_000
     retained_wal_bytes: int = 1024 * MIB
     behind_s: int = 30
     feed_silence_s: int = 300
+    free_disk_bytes: int = 2048 * MIB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,16 @@ def judge_slot(slots: Sequence[SlotHealth], limits: StreamLimits) -> Verdict:
                                                       f"{allowed} MiB are allowed: the connector is slow")
     return Verdict(state="well", facts=facts,
                    text=f"{slot.name} is read and keeps {slot.retained_wal_bytes // MIB} MiB of log")
+
+
+def judge_room(place: str, free_bytes: int, next_step: str, limits: StreamLimits) -> Verdict:
+    """Whether a disk takes more for a while; `next_step` says what stops when it is full, and what to do."""
+    facts: dict[str, Fact] = {"free_bytes": free_bytes, "limit_bytes": limits.free_disk_bytes}
+    left = f"the disk of {place} has {free_bytes // MIB} MiB left"
+    if free_bytes < limits.free_disk_bytes:
+        return Verdict(state="ill", facts=facts,
+                       text=f"{left}, {limits.free_disk_bytes // MIB} MiB are wanted: {next_step}")
+    return Verdict(state="well", facts=facts, text=left)
 
 
 def judge_publication(published: frozenset[str], expected: frozenset[str]) -> Verdict:

@@ -12,6 +12,7 @@ from prometheus_client import start_http_server
 from finlake_resources.connect import KafkaConnect
 from finlake_resources.environment import read_environment
 from finlake_resources.settings import settings_for
+from finlake_resources.state_folder import StateFolder
 from finlake_services.capture_keeper.keeper import LOOK_S, Keeper
 from finlake_services.capture_keeper.metrics import KeeperMetrics
 
@@ -31,8 +32,9 @@ def main(
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    stream = settings_for(read_environment()).stream
-    metrics = KeeperMetrics()
+    settings = settings_for(read_environment())
+    stream, metrics = settings.stream, KeeperMetrics()
+    metrics.state_free_bytes.set_function(StateFolder(path=str(settings.home)).free_bytes)
     connect = KafkaConnect(stream.connect_url, stream.connect_password_file, patience_s=_PATIENCE_S)
     keeper = Keeper(connector, connect, metrics, time.monotonic)
     start_http_server(metrics_port, "127.0.0.1", metrics.registry)

@@ -13,3 +13,6 @@ class KeeperMetrics:
         self.failed_tasks = Gauge("finlake_capture_failed_tasks", "Tasks that have failed.", registry=self.registry)
         self.restarts = Counter(
             "finlake_capture_restarts", "Times that the connector was started again after a failure.", registry=self.registry)
+        # Told here because the log that Postgres keeps while nothing is captured fills this disk.
+        self.state_free_bytes = Gauge(
+            "finlake_state_disk_free_bytes", "Bytes that the disk of the state folder still takes.", registry=self.registry)

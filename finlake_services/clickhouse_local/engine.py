@@ -207,6 +207,7 @@ class Engine:
     def __init__(self, home: Path, users: Iterable[User], memory_bytes: int) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self._lock_file = _lock(home)
+        self.home = home
         self._path = str(home / "data")
         _take_back_tokens(home)
         self._logs = WrittenThrough(home / "data")

@@ -1,5 +1,6 @@
-"""What the endpoint counts, for Prometheus: statements, errors, rows, seconds, memory. No text of a statement, no secret."""
+"""What the endpoint counts, for Prometheus: statements, errors, rows, seconds, memory, room; no text of a statement."""
 
+import shutil
 from collections.abc import Iterator
 
 import psutil
@@ -24,6 +25,8 @@ class _Present(Collector):
                                 value=self._endpoint.registry.count())
         yield GaugeMetricFamily("finlake_clickhouse_resident_memory_bytes", "Resident memory of the endpoint and its engine",
                                 value=self._process.memory_info().rss)
+        yield GaugeMetricFamily("finlake_clickhouse_disk_free_bytes", "Bytes that the disk of the engine's folder still takes",
+                                value=shutil.disk_usage(self._endpoint.engine.home).free)
 
 
 class Metrics:

@@ -19,6 +19,7 @@ from finlake_resources.reconciliation.reconcile import Reconciliation
 from finlake_resources.reconciliation.report import ReconcileReport
 from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.spark_jobs import SparkJobs
+from finlake_resources.state_folder import StateFolder
 
 NOW = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)  # a Friday, 11:00 in New York
 SLOT = SlotHealth(
@@ -47,6 +48,8 @@ class StreamLog:
     refused: str = ""
     sent: list[Mapping[str, object]] = field(default_factory=list)
     webhook_fails: bool = False
+    state_free_bytes: int = 50 << 30
+    clickhouse_free_bytes: int = 50 << 30
 
     def ask(self, service: str) -> None:
         """Note that a service was asked; it may be silent."""
@@ -129,6 +132,8 @@ def clickhouse_of(log: StreamLog) -> ClickHouse:
     class FakeClickHouse(ClickHouse):
         def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
             log.ask("clickhouse")
+            if "system.disks" in sql:
+                return [{"free_bytes": log.clickhouse_free_bytes}]
             return next((rows for word, rows in log.answers.items() if word in sql), [])
 
         def read_lake(self, sql: str, **snapshots: Any) -> list[dict[str, Any]]:
@@ -141,6 +146,16 @@ def clickhouse_of(log: StreamLog) -> ClickHouse:
             return log.newest_there
 
     return FakeClickHouse(url="-", admin_password_file="-", reader_password_file="-")
+
+
+def state_folder_of(log: StreamLog) -> StateFolder:
+    """A state folder whose disk has the room that the log says."""
+
+    class FakeFolder(StateFolder):
+        def free_bytes(self) -> int:
+            return log.state_free_bytes
+
+    return FakeFolder(path="-")
 
 
 def webhook_of(log: StreamLog, url_file: str | None = "url") -> AlertWebhook:
@@ -173,13 +188,14 @@ def stream_of(log: StreamLog, *, hours: Hours = "exchange", now: datetime = NOW)
     """The services as questions see them."""
     return Stream(
         market=market_of(log), topics=topics_of(log), capture=capture_of(log), clickhouse=clickhouse_of(log),
-        limits=StreamLimits(), calendar=TradingCalendar(), hours=hours, now=now)
+        state_folder=state_folder_of(log), limits=StreamLimits(), calendar=TradingCalendar(), hours=hours, now=now)
 
 
 def resources_of(log: StreamLog) -> dict[str, object]:
     """The services as Dagster's resources."""
     return {
         "market": market_of(log), "topics": topics_of(log), "capture": capture_of(log), "clickhouse": clickhouse_of(log),
+        "state_folder": state_folder_of(log),
         "alerts": webhook_of(log), "reconciliation": reconciliation_of(log),
     }
 

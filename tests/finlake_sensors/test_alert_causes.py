@@ -97,6 +97,10 @@ CAUSES: Mapping[str, Cause] = {
         after(waiting_since=NOW - timedelta(minutes=5)), ARRIVING, "has waited for"),
     "Kafka deleted what the sink had not read": Cause(
         after(answers={"sink_gaps": [GAP]}), ("speed/stock_realtime nothing_was_skipped",), "offsets 5 to 9"),
+    "the disk of the state folder fills up": Cause(
+        after(state_free_bytes=1 << 30), ("cdc/market state_folder_has_room",), "1024 MiB left, 2048 MiB are wanted"),
+    "ClickHouse's disk fills up": Cause(
+        after(clickhouse_free_bytes=1 << 30), ("speed/stock_realtime disk_has_room",), "1024 MiB left, 2048 MiB are wanted"),
     "Postgres is away": Cause(
         after(silent={"postgres"}),
         ("cdc/market slot_is_read", "cdc/market tables_are_published", "ods/finnhub_trades feed_is_unbroken",
@@ -105,7 +109,8 @@ CAUSES: Mapping[str, Cause] = {
         after(silent={"kafka"}), ("kafka/dead_letters no_dead_letters", QUOTES, TRADES), "--service kafka"),
     "ClickHouse is away, or its disk is full": Cause(
         after(silent={"clickhouse"}),
-        (*ARRIVING, "speed/stock_realtime every_symbol_trades", "speed/stock_realtime nothing_was_skipped"),
+        (*ARRIVING, "speed/stock_realtime disk_has_room", "speed/stock_realtime every_symbol_trades",
+         "speed/stock_realtime nothing_was_skipped"),
         "--service clickhouse"),
 }
 

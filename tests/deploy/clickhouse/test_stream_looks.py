@@ -15,7 +15,7 @@ from finlake_assets.speed.rules import StreamLimits
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.clickhouse import ClickHouse
 from spark.contracts import speed
-from tests.finlake_assets.stream_fakes import NOW, StreamLog, capture_of, market_of, topics_of
+from tests.finlake_assets.stream_fakes import NOW, StreamLog, capture_of, market_of, state_folder_of, topics_of
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +45,9 @@ def clickhouse_over(engine: ScratchEngine) -> ClickHouse:
                 for row in engine.rows(sql)
             ]
 
+        def read_lake(self, sql: str, **snapshots: Any) -> list[dict[str, Any]]:
+            return self.rows(sql)
+
     return OverEngine(url="-", admin_password_file="-", reader_password_file="-")
 
 
@@ -59,7 +62,9 @@ def stream(engine: ScratchEngine) -> Stream:
 
     return Stream(
         market=AnyMarket(uri="-", password_file="-"), topics=topics_of(log), capture=capture_of(log),
-        clickhouse=clickhouse_over(engine), limits=StreamLimits(), calendar=TradingCalendar(), hours="exchange", now=NOW)
+        clickhouse=clickhouse_over(engine), state_folder=state_folder_of(log),
+        # The engine's disk is this machine's.
+        limits=StreamLimits(free_disk_bytes=1), calendar=TradingCalendar(), hours="exchange", now=NOW)
 
 
 def test_every_table_and_view_of_the_contract_tells_how_far_it_has_come(stream: Stream) -> None:

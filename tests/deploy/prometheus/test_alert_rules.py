@@ -62,6 +62,12 @@ def exported() -> set[str]:
         def registry(self) -> "Idle":
             return self
 
+        @property
+        def engine(self) -> "Idle":
+            return self
+
+        home = FOLDER
+
     registries: list[CollectorRegistry] = [FeedMetrics().registry, SinkMetrics().registry, KeeperMetrics().registry]
     families = [family for registry in registries for family in registry.collect()]
     families += text_string_to_metric_families(EndpointMetrics(cast(Endpoint, Idle())).text().decode())

@@ -340,19 +340,20 @@ def _view(table: Table, query: str) -> Statement:
     )
 
 
-# Up to which time of receipt everything is there. The newest times of Kafka's clock are known without reading rows, and an
+# The newest times of Kafka's clock are known without reading rows, and an
 # index finds times of receipt, so that an hour is looked through and not a month. A stream that is further behind than that
 # gives the older bound.
-_RECEIVED_UP_TO = f"""(
+RECEIVED_UP_TO = f"""(
         SELECT greatest(max(received_ts), (SELECT max(appended_ts) - toIntervalDay(1) FROM {STOCK_REALTIME.address}))
         FROM {STOCK_REALTIME.address}
         WHERE received_ts > (SELECT max(appended_ts) - toIntervalHour(1) FROM {STOCK_REALTIME.address})
     )"""
+"""SQL of the time of receipt up to which every trade is there."""
 
 
 def _is_final(start: str, seconds: int) -> str:
     """SQL of `is_final` of a window of `seconds`."""
-    return f"{start} + toIntervalSecond({seconds + FINAL_AFTER_S}) <= {_RECEIVED_UP_TO} AS is_final"
+    return f"{start} + toIntervalSecond({seconds + FINAL_AFTER_S}) <= {RECEIVED_UP_TO} AS is_final"
 
 
 _CANDLES = f"""SELECT

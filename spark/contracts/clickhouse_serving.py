@@ -10,9 +10,17 @@ from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 from spark.contracts.bronze import BAR_COLUMNS
-from spark.contracts.clickhouse import ONE_SERVER, column_ddl, exact_units, nearest_double, quoted, render_text
+from spark.contracts.clickhouse import (
+    ONE_SERVER,
+    RECEIVED_UP_TO,
+    column_ddl,
+    exact_units,
+    nearest_double,
+    quoted,
+    render_text,
+)
 from spark.contracts.serving import BATCH, GOLD_STOCK_ANALYTICS, PRICES_UNIFIED, SPEED
-from spark.contracts.speed import CANDLES_1M, UNITS_PER_ONE
+from spark.contracts.speed import CANDLES_1M, FINAL_AFTER_S, UNITS_PER_ONE
 from spark.contracts.table import Table
 
 LOADING = "_loading"
@@ -107,7 +115,7 @@ PRICES_UNIFIED_QUERY = f"""WITH (
         FROM {GOLD_STOCK_ANALYTICS.address} GROUP BY ticker
     )
 ) AS last_sessions
-SELECT ticker, session_date, {_BARS}, '{BATCH}' AS source
+SELECT ticker, session_date, {_BARS}, '{BATCH}' AS source, true AS is_final
 FROM {GOLD_STOCK_ANALYTICS.address}
 UNION ALL
 SELECT
@@ -118,7 +126,8 @@ SELECT
     min(candle.low_usd) AS low_usd,
     argMax(candle.close_usd, minute_ts) AS close_usd,
     {nearest_double(f"sum({exact_units('candle.volume_shares')})")} / {UNITS_PER_ONE} AS volume_shares,
-    '{SPEED}' AS source
+    '{SPEED}' AS source,
+    toDateTime64(session_date + 1, 6, 'America/New_York') + toIntervalSecond({FINAL_AFTER_S}) <= {RECEIVED_UP_TO} AS is_final
 FROM {CANDLES_1M.address} AS candle
 WHERE position(symbol, ':') = 0
 GROUP BY ticker, session_date

@@ -8,7 +8,7 @@ from dataclasses import replace
 from spark.contracts import gold
 from spark.contracts.bronze import SESSION_DATE, TICKER
 from spark.contracts.gold import ML_FEATURES, STOCK_ANALYTICS
-from spark.contracts.speed import CANDLES_1M
+from spark.contracts.speed import CANDLES_1M, FINAL_AFTER_S, STOCK_REALTIME
 from spark.contracts.table import Column, Table
 
 BATCH, SPEED = "batch", "speed"
@@ -58,9 +58,14 @@ PRICES_UNIFIED = Table(
         _bar("volume_shares", "shares", "Traded volume; of one venue only where source is speed",
              "speed: sum(rint(volume * 1e8)) / 1e8 over the day's minutes", "volume_shares"),
         Column(name="source", type="string", note=f"{BATCH} or {SPEED}"),
+        Column(name="is_final", type="boolean",
+               note="False while the day of a speed bar is not over: its numbers still change",
+               formula=f"batch: true; speed: a trade has come that was received {FINAL_AFTER_S} s after the end of the day in "
+                       "New York or later",
+               sources=(f"{STOCK_REALTIME.address}.received_ts",)),
     ),
     window="none", window_column="session_date", partitioning=None, sort_order=("ticker", "session_date"),
-    inputs=(GOLD_STOCK_ANALYTICS.address, CANDLES_1M.address),
+    inputs=(GOLD_STOCK_ANALYTICS.address, CANDLES_1M.address, STOCK_REALTIME.address),
     notes=(
         "No ticker has a day twice: a speed bar is there only after the ticker's last batch session.",
         "Volumes of the two sources are not comparable: the stream knows the trades of one venue (IEX), the batch all of them.",

@@ -196,6 +196,7 @@ def test_no_ticker_has_a_day_twice_and_the_stream_goes_on_where_the_batch_ends(
         ("UNIB", date(2018, 3, 23), "batch"), ("UNIB", date(2018, 3, 24), "batch"),
         ("UNINEW", date(2018, 3, 24), "speed"),
     ]
+    assert [row["is_final"] for row in rows if row["source"] == "batch"] == [True] * 4
     bar = {name: rows[2][name] for name in ("open_usd", "high_usd", "low_usd", "close_usd", "volume_shares")}
     assert bar == {"open_usd": 11.0, "high_usd": 13.0, "low_usd": 11.0, "close_usd": 12.0, "volume_shares": 4.75}
     load(shown, lake_jobs, publish(empty_lake, ANALYTICS, rows_of(

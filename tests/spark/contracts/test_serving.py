@@ -7,7 +7,7 @@ import pytest
 from spark.contracts import lake, serving
 from spark.contracts.clickhouse_serving import VIEWS, engine_over, loaded_table, origin_of, rows_of_snapshot
 from spark.contracts.column_sums import ColumnSum, TableSums, clickhouse_sums, spark_sums, sums_of
-from spark.contracts.speed import CANDLES_1M
+from spark.contracts.speed import CANDLES_1M, STOCK_REALTIME
 
 SERVED = serving.GOLD_STOCK_ANALYTICS
 
@@ -23,7 +23,7 @@ def test_a_served_table_has_the_columns_of_the_lakes_table_each_made_of_its_like
 
 
 def test_every_source_of_a_served_column_is_there() -> None:
-    known = {**lake.TABLES, **{table.address: table for table in serving.TABLES}, CANDLES_1M.address: CANDLES_1M}
+    known = {**lake.TABLES, **{table.address: table for table in (*serving.TABLES, CANDLES_1M, STOCK_REALTIME)}}
     for table in serving.TABLES:
         for column in table.columns:
             for source in column.sources:

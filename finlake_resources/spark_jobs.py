@@ -263,7 +263,10 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The verdict on every judged download, in the order in which they are judged."""
         rows = self.lake().rows("silver.price_restatements", columns=(
             "ticker", "fetched_ts", "file_sha256", "segment_number", "verdict", "message", "source_name")).to_pylist()
-        rows.sort(key=lambda row: (row["ticker"], row["fetched_ts"], row["file_sha256"], row["segment_number"]))
+        ends = {(row["ticker"], row["file_sha256"]): row["last_session_date"] or date.min for row in self.lake().rows(
+            "bronze.stooq_downloads", columns=("ticker", "file_sha256", "last_session_date")).to_pylist()}
+        rows.sort(key=lambda row: (row["ticker"], row["fetched_ts"], ends.get((row["ticker"], row["file_sha256"]), date.min),
+                                   row["file_sha256"], row["segment_number"]))
         return [
             DownloadVerdict(
                 ticker=row["ticker"], file_sha256=row["file_sha256"], fetched_ts=row["fetched_ts"],

@@ -106,8 +106,8 @@ PRICE_RESTATEMENTS = Table(
     inputs=("bronze.stooq_prices", "bronze.stooq_downloads", "silver.price_decisions"),
     notes=(
         "Appended by download; its partition of a session says that the downloads up to it were judged.",
-        "A verdict follows from the downloads of the ticker, in the order of fetched_ts and hash, and from the decisions of "
-        "people alone: all bars of a file, whatever the window of a run and whatever arrived first.",
+        "A verdict follows from the downloads of the ticker, in the order of fetched_ts, last date and hash, and from the "
+        "decisions of people alone: all bars of a file, whatever the window of a run and whatever arrived first.",
         "The rule: printed prices are multiplied and printed again at every split and dividend, back to the first bar. A "
         f"bar may miss its factor by {limits.TOLERANCE_UNITS:g} printed units of both prices, and by "
         f"{limits.TOLERANCE_UNITS_PER_ADJUSTMENT:g} for each further adjustment up to {limits.HIGHEST_TOLERANCE_UNITS:g}. A "

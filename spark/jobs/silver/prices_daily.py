@@ -26,10 +26,12 @@ def run(lake: Lake, window: Window, provenance: Provenance, *, sessions: list[da
         F.broadcast(judged), ["ticker", "file_sha256"])
     order = ("session_date", "fetched_ts", "file_sha256")
     excepted = _exceptions(lake, inputs["silver.price_restatements"])
-    chosen = map_by_ticker(bars, partial(_accepted, sessions=sessions, excepted=excepted), TABLE, order)
+    ledger = pl.DataFrame(pl.from_arrow(lake.rows(
+        "bronze.stooq_downloads", columns=("ticker", "file_sha256", "last_session_date"))))
+    chosen = map_by_ticker(bars, partial(_accepted, sessions=sessions, excepted=excepted, ledger=ledger), TABLE, order)
     report = lake.replace_window(TABLE.address, chosen, window=window, provenance=provenance, input_snapshots=inputs)
     rejected = map_by_ticker(
-        bars, partial(_rejected, sessions=sessions, excepted=excepted), silver.QUARANTINE, order).toArrow()
+        bars, partial(_rejected, sessions=sessions, excepted=excepted, ledger=ledger), silver.QUARANTINE, order).toArrow()
     kept_out = quarantine(lake, rejected, source_table=TABLE.address, replaced=between("day_date", window),
                           provenance=provenance)
     return JobReport(tables=(report, kept_out.report), quarantined_count=kept_out.count,
@@ -43,14 +45,21 @@ def _exceptions(lake: Lake, snapshot_id: int) -> pl.DataFrame:
     return exceptions(pl.DataFrame(pl.from_arrow(rows)))
 
 
-def _accepted(bars: pl.DataFrame, sessions: list[date], excepted: pl.DataFrame) -> pl.DataFrame:
-    return _choose(bars, sessions, excepted)[0]
+def _accepted(
+    bars: pl.DataFrame, sessions: list[date], excepted: pl.DataFrame, ledger: pl.DataFrame,
+) -> pl.DataFrame:
+    return _choose(bars, sessions, excepted, ledger)[0]
 
 
-def _rejected(bars: pl.DataFrame, sessions: list[date], excepted: pl.DataFrame) -> pl.DataFrame:
-    return _choose(bars, sessions, excepted)[1]
+def _rejected(
+    bars: pl.DataFrame, sessions: list[date], excepted: pl.DataFrame, ledger: pl.DataFrame,
+) -> pl.DataFrame:
+    return _choose(bars, sessions, excepted, ledger)[1]
 
 
-def _choose(bars: pl.DataFrame, sessions: list[date], excepted: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _choose(
+    bars: pl.DataFrame, sessions: list[date], excepted: pl.DataFrame, ledger: pl.DataFrame,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     verdicts = bars.select("ticker", "file_sha256", "verdict").unique(maintain_order=True)
-    return choose(bars, verdicts, sessions, excepted.filter(pl.col("ticker") == bars["ticker"][0]))
+    own = pl.col("ticker") == bars["ticker"][0]
+    return choose(bars, verdicts, sessions, excepted.filter(own), ledger.filter(own))

@@ -7,7 +7,7 @@ the value that was known stands for them; anything else means that the file is n
 before it was not. Which of them is told by the next downloads: they are votes, also those that were not used.
 
 A verdict follows from the downloads and the decisions of people alone: all bars of a file on sessions of the exchange,
-in the order (fetched_ts, file_sha256), whatever window a run has and whatever arrived first.
+in the order (fetched_ts, last_session_date, file_sha256), whatever window a run has and whatever arrived first.
 """
 
 from collections import Counter
@@ -128,10 +128,11 @@ def judge_all(
 ) -> pl.DataFrame:
     """All verdicts of one ticker, each download judged against the accepted ones before it.
 
-    Downloads are taken in the order (fetched_ts, file_sha256). Verdicts of `verdicts_so_far` are kept as far as they are
-    those of the first downloads, given by the present rule and under the present decisions; from the first other
-    download on all are judged (again). So a download that arrives late with an early time, a download that was withdrawn
-    and a decision give the verdicts that they would have given from the beginning.
+    Downloads are taken in the order (fetched_ts, last_session_date, file_sha256): of downloads of one time the one that
+    knows more sessions is the newer. Verdicts of `verdicts_so_far` are kept as far as they are those of the first
+    downloads, given by the present rule and under the present decisions; from the first other download on all are judged
+    (again). So a download that arrives late with an early time, a download that was withdrawn and a decision give the
+    verdicts that they would have given from the beginning.
 
     `downloads` are the ticker's bronze.stooq_prices rows: all of them, or those of the dates that the downloads to be
     judged span, together with `ledger`, the ticker's bronze.stooq_downloads rows, which tell what lies outside. Rows on
@@ -180,7 +181,7 @@ def files_of(rows: pl.DataFrame) -> list[File]:
     name = "source_name" if "source_name" in rows.columns else "file_sha256"
     files = rows.group_by("file_sha256").agg(
         pl.col("fetched_ts").min(), name=pl.col(name).first(), first=pl.col(first).min(), last=pl.col(last).max(),
-    ).drop_nulls("first").sort("fetched_ts", "file_sha256")
+    ).drop_nulls("first").sort("fetched_ts", "last", "file_sha256")
     return [(fetched_ts, file_sha256, name, (begin, end)) for fetched_ts, file_sha256, name, begin, end in
             files.select("fetched_ts", "file_sha256", "name", "first", "last").rows()]
 
@@ -195,8 +196,11 @@ def standing_decisions(decisions: pl.DataFrame | None) -> dict[str, Decision]:
 
 def kept(files: Sequence[File], verdicts: pl.DataFrame, decisions: Mapping[str, Decision]) -> int:
     """How many files, from the first on, have the verdict that the present rule and decisions give them."""
-    judged = verdicts.filter(pl.col("segment_number") == 0).sort("fetched_ts", "file_sha256").select(
+    ends = {file_sha256: span[1] for _, file_sha256, _, span in files}
+    judged = verdicts.filter(pl.col("segment_number") == 0).select(
         "fetched_ts", "file_sha256", "rule_version", "decided_ts").rows()
+    # A file that is no more stands before all others of its time: their verdicts may have followed from it.
+    judged.sort(key=lambda row: (row[0], ends.get(row[1], date.min), row[1]))
     count = 0
     for (fetched_ts, file_sha256, _, _), verdict in zip(files, judged, strict=False):
         decision = decisions.get(file_sha256)

@@ -14,7 +14,10 @@ from spark.transforms.silver.vendor_rounding import agree
 
 _REASONS = {"volume_not_negative": "negative_volume"}
 _BAR = ["ticker", "session_date"]
-_VERSION = ["ticker", "file_sha256", "session_date"]
+_FILE = ["ticker", "file_sha256"]
+_VERSION = [*_FILE, "session_date"]
+# Of files of one time the one that knows more sessions is the newer; the hash decides between files that know the same.
+_ORDER = ["fetched_ts", "last_session_date", "file_sha256"]
 _DISPUTED = ("the bar differs from the known one in a way that no split or dividend explains, so the known value stands; if a "
              "later download says the same, it is believed")
 _REMEDY = "wait for a corrected download, or correct the dropped file"
@@ -61,25 +64,30 @@ def exceptions(verdicts: pl.DataFrame) -> pl.DataFrame:
 
 def choose(
     downloads: pl.DataFrame, verdicts: pl.DataFrame, sessions: Sequence[date], excepted: pl.DataFrame | None = None,
+    ledger: pl.DataFrame | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The bars of a window and the rows that cannot be one: (silver.prices_daily rows, silver.quarantine rows).
 
     `downloads` are the bronze.stooq_prices rows of the window, of one or many tickers; `verdicts` the
     silver.price_restatements rows of these tickers (ticker, file_sha256, verdict); `excepted` their `exceptions`;
-    `sessions` the exchange's sessions of the window. Only accepted downloads take part; of their good rows the latest by
-    (fetched_ts, file_sha256) speaks for its ticker and session, so an impossible later row displaces nothing. A bar names
-    the file that first said it so, not a later one that repeats it: a table kept day by day is equal to one built at once.
+    `sessions` the exchange's sessions of the window; `ledger` the bronze.stooq_downloads rows of these tickers, needed
+    where `downloads` are not whole files. Only accepted downloads take part; of their good rows the latest by (fetched_ts,
+    last_session_date, file_sha256) speaks for its ticker and session, so an impossible later row displaces nothing. A bar
+    names the file that first said it so, not a later one that repeats it: a table kept day by day is equal to one built
+    at once.
 
     Quarantined rows name the file by its hash (bronze.stooq_downloads has its name) and the row by ticker and line.
     Reasons: incomplete_row, negative_volume, impossible_price, not_a_session, disputed_bar. A flat first bar without
     volume, as vendors set before a listing, is possible and kept.
     """
-    accepted = verdicts.filter(pl.col("verdict").is_in(ACCEPTED_VERDICTS)).select("ticker", "file_sha256").unique()
-    judged = downloads.join(accepted, on=["ticker", "file_sha256"], how="semi").with_columns(_fault(sessions))
+    accepted = verdicts.filter(pl.col("verdict").is_in(ACCEPTED_VERDICTS)).select(_FILE).unique()
+    ends = _ends(downloads) if ledger is None else ledger.select(*_FILE, "last_session_date")
+    judged = downloads.join(accepted, on=_FILE, how="semi").join(ends, on=_FILE, how="left", maintain_order="left")
+    judged = judged.with_columns(_fault(sessions))
     good, bad = judged.filter(pl.col("message").is_null()), judged.filter(pl.col("message").is_not_null())
     if excepted is not None and excepted.height:
         excepted = excepted.filter(pl.col("session_date").is_in(list(sessions)))
-        aside = excepted.filter("is_carried")
+        aside = excepted.filter("is_carried").join(ends, on=_FILE, how="left")
         disputed = good.join(aside, on=_VERSION, how="semi").with_columns(
             reason=pl.lit("disputed_bar"), message=pl.lit(_DISPUTED))
         bad = pl.concat([bad, disputed])
@@ -93,11 +101,16 @@ def choose(
     return conform(chosen.with_columns(pl.col("is_contested").fill_null(value=False)), PRICES_DAILY), _quarantined(bad)
 
 
+def _ends(downloads: pl.DataFrame) -> pl.DataFrame:
+    """The last date of each file (ticker, file_sha256, last_session_date)."""
+    return downloads.group_by(_FILE).agg(last_session_date=pl.col("session_date").max())
+
+
 def _with_carried(spoken: pl.DataFrame, aside: pl.DataFrame) -> pl.DataFrame:
     """The rows that speak, and for each session of `aside` a row with the value known before it, moved to its level."""
     touched = spoken.join(aside, on=_BAR, how="semi")
-    steps = pl.concat([touched, aside.select(*_VERSION, "fetched_ts", "ratio", "volume_ratio")], how="diagonal").sort(
-        *_BAR, "fetched_ts", "file_sha256")
+    steps = pl.concat([touched, aside.select(*_VERSION, *_ORDER[:2], "ratio", "volume_ratio")], how="diagonal").sort(
+        *_BAR, *_ORDER)
     rows: list[dict[str, object]] = []
     for row in steps.iter_rows(named=True):
         before = rows[-1] if rows and all(rows[-1][name] == row[name] for name in _BAR) else None
@@ -126,7 +139,7 @@ def _fault(sessions: Sequence[date]) -> list[pl.Expr]:
 
 def _latest(good: pl.DataFrame) -> pl.DataFrame:
     """One row per ticker and session: the latest version as first said, flagged when an earlier one had another close."""
-    versions = good.sort("ticker", "session_date", "fetched_ts", "file_sha256")
+    versions = good.sort(*_BAR, *_ORDER)
     bar = _BAR
     latest_close = versions.select(pl.col("close_usd").last().over(bar)).to_series().to_numpy()
     differs = ~agree(versions["close_usd"].to_numpy(), latest_close)
@@ -141,7 +154,7 @@ def _latest(good: pl.DataFrame) -> pl.DataFrame:
 def _quarantined(bad: pl.DataFrame) -> pl.DataFrame:
     """Rows of silver.quarantine for rows of bronze.stooq_prices that have a reason and a message."""
     return conform(
-        bad.sort("ticker", "session_date", "fetched_ts", "file_sha256").with_columns(
+        bad.sort(*_BAR, *_ORDER).with_columns(
             source_table=pl.lit(PRICES_DAILY.address),
             source_name=pl.col("file_sha256"),
             reference=pl.format("{} line {}", "ticker", "line_number"),

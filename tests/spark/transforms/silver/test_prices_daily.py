@@ -52,7 +52,7 @@ def test_the_latest_accepted_version_of_each_bar_speaks() -> None:
     assert rejected.schema == polars_schema(QUARANTINE)
 
 
-def test_of_two_downloads_of_one_moment_the_greater_hash_speaks() -> None:
+def test_of_two_downloads_of_one_moment_that_know_the_same_sessions_the_greater_hash_speaks() -> None:
     other = (10.0, 11.0, 9.0, 10.6, 1000.0)
     downloads = pl.concat([rows("b", {MONDAY: other}), rows("a", {MONDAY: GOOD})])
     prices, _ = prices_daily.choose(downloads, verdicts(a="first", b="consistent"), SESSIONS)

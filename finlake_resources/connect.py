@@ -266,7 +266,7 @@ class KafkaConnect:
         import httpx
         from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-        login = None if self.password_file is None else (USER, self.password_file.read_text(encoding="utf-8").strip())
+        login = self._login()
 
         def ask() -> Any:
             try:
@@ -285,6 +285,17 @@ class KafkaConnect:
             wait=wait_random_exponential(multiplier=0.2, max=3), reraise=True,
         )
         return attempts(ask)
+
+    def _login(self) -> tuple[str, str] | None:
+        if self.password_file is None:
+            return None
+        try:
+            return USER, self.password_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConnectRefused(
+                f"the password of Kafka Connect in {self.password_file} cannot be read ({type(error).__name__}); "
+                "see that FINLAKE_CONNECT_PASSWORD_FILE names the worker's"
+            ) from error
 
 
 def _path(name: str) -> str:

@@ -15,6 +15,7 @@ from deploy.local.webserver_door import USER
 LOCATION, REPOSITORY = "lake", "__repository__"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 ENDED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
+_SHOWN_CHARACTERS = 200
 
 _LAUNCH = """
 mutation Launch($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
@@ -108,7 +109,13 @@ class DagsterClient:
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             raise DagsterRequestError(f"Dagster at {self.url} refuses the password of {self._password_file}; run `finlake down`, "
                                       "then `finlake up`")
-        body = answer.json()
+        try:
+            body = answer.json()
+        except ValueError as error:
+            said = next(iter(answer.text.splitlines()), "nothing")[:_SHOWN_CHARACTERS]
+            raise DagsterRequestError(
+                f"Dagster at {self.url} answers HTTP {answer.status_code} and no JSON ({said}); see `finlake logs "
+                "dagster_webserver`") from error
         if "errors" in body:
             raise DagsterRequestError(f"Dagster refused a request: {body['errors'][0]['message']}")
         data: dict[str, object] = body["data"]

@@ -110,10 +110,7 @@ class DropLocation:
             if not infos and not is_local and filesystem.get_file_info(root.split("/")[0]).type == FileType.NotFound:
                 raise FileNotFoundError(f"bucket {root.split('/')[0]}")
         except OSError as error:
-            raise SourceUnavailable(
-                self.location, f"the drop location cannot be listed ({type(error).__name__})",
-                "Make the folder or bucket, or set FINLAKE_STOOQ_DROP to the one that is used",
-            ) from error
+            raise self._unlistable(error) from error
         _require_few(len(infos), self.location)
         named = [(_base_name(info), info) for info in infos]
         return [(name, info) for name, info in named if name is None or not name.startswith(".")]
@@ -125,12 +122,21 @@ class DropLocation:
         filesystem, root = self._filesystem()
         if not isinstance(filesystem, LocalFileSystem):
             return []
-        with os.scandir(root) as found:
-            names = sorted(
-                os.fsencode(entry.name).decode("utf-8", errors="backslashreplace") for entry in found
-                if not entry.name.startswith(".") and entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - False also for a link into a closed folder
-            )
+        try:
+            with os.scandir(root) as found:
+                names = sorted(
+                    os.fsencode(entry.name).decode("utf-8", errors="backslashreplace") for entry in found
+                    if not entry.name.startswith(".") and entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - False also for a link into a closed folder
+                )
+        except OSError as error:
+            raise self._unlistable(error) from error
         return [NotData(shown(name), "it is a link that leads to no file", "Drop the file itself") for name in names]
+
+    def _unlistable(self, error: OSError) -> SourceError:
+        return SourceUnavailable(
+            self.location, f"the drop location cannot be listed ({type(error).__name__})",
+            "Make the folder or bucket, or set FINLAKE_STOOQ_DROP to the one that is used",
+        )
 
     def _filesystem(self) -> "tuple[FileSystem, str]":
         """The file system and the path of the location in it."""
@@ -147,9 +153,18 @@ class DropLocation:
         if self.s3_region is not None:
             options["region"] = self.s3_region
         if self.s3_access_key_file is not None and self.s3_secret_key_file is not None:
-            options["access_key"] = Path(self.s3_access_key_file).read_text(encoding="utf-8").strip()
-            options["secret_key"] = Path(self.s3_secret_key_file).read_text(encoding="utf-8").strip()
+            options["access_key"], options["secret_key"] = _key(self.s3_access_key_file), _key(self.s3_secret_key_file)
         return S3FileSystem(**options), f"{parts.netloc}{parts.path}".rstrip("/")
+
+
+def _key(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SourceUnavailable(
+            file, f"the key of the object store cannot be read ({type(error).__name__})",
+            "Put the key into it, or set FINLAKE_S3_ACCESS_KEY_FILE and FINLAKE_S3_SECRET_KEY_FILE to the files that hold them",
+        ) from error
 
 
 def _require_few(count: int, location: str) -> None:

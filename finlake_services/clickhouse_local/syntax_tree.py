@@ -17,6 +17,7 @@ _SETTINGS = {"max_ast_depth": "300", "max_parser_backtracks": "50000", **NO_STAT
 """A tree is told with an indentation of its depth, so that a deep and broad one is longer than its text a thousandfold; and
 twenty `COLUMNS('a') APPLY` one behind the other keep a parser busy for ten seconds that may turn back a million times."""
 
+_BAD_ARGUMENTS = 36
 _NAME_QUOTE = re.compile("[`\"\u201c]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_OR_ESCAPE = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -111,7 +112,7 @@ class Parser:
             explained = connection.query(f"EXPLAIN AST {sql}", "TabSeparatedRaw", parameters).output
             nodes = parse_nodes(explained.decode(errors="replace"))
             settings = _settings(connection, sql) if any(node.kind == "Set" for node in nodes) else ()
-            forged = _may_be_forged(connection, sql, parameters)
+            forged = may_be_forged(connection, sql, parameters)
         finally:
             self._engine.release(connection, None, "default", _SETTINGS)
         return SyntaxTree(query_class, nodes, settings, forged)
@@ -138,7 +139,7 @@ def _settings(connection: EngineConnection, sql: str) -> tuple[tuple[str, str], 
     return tuple(found)
 
 
-def _may_be_forged(connection: EngineConnection, sql: str, parameters: Mapping[str, str]) -> bool:
+def may_be_forged(connection: EngineConnection, sql: str, parameters: Mapping[str, str]) -> bool:
     """Whether a name in the text, or a parameter where one is a name, holds a control character, raw or escaped."""
     if "identifier" in sql.lower() and any(_CONTROL_OR_ESCAPE.search(value) for value in parameters.values()):
         return True
@@ -148,7 +149,10 @@ def _may_be_forged(connection: EngineConnection, sql: str, parameters: Mapping[s
         return True
     try:
         told = connection.query("SELECT parseQueryToJSON({text:String})", "TabSeparatedRaw", {"text": _escaped(sql)}).output
-    except EngineError:
+    except EngineError as error:
+        if error.code != _BAD_ARGUMENTS:
+            # A statement of which no names are known, because it is too deep or memory is short, is not judged to be good.
+            raise
         # It knows no JSON of this kind of statement.
         return False
     waiting: list[object] = [json.loads(told.decode(errors="replace"))]

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,6 +137,12 @@ def test_an_error_that_no_repetition_cures_is_told_at_once(connect: KafkaConnect
 def test_a_worker_that_does_not_answer_is_named_with_its_address() -> None:
     with pytest.raises(ConnectUnavailable, match=r"http://127.0.0.1:9 does not answer .*see that its worker runs"):
         KafkaConnect("http://127.0.0.1:9", None, patience_s=0.1).names()
+
+
+def test_a_password_file_that_is_not_there_is_named_and_nobody_is_asked(tmp_path: Path) -> None:
+    missing = tmp_path / "connect.password"
+    with pytest.raises(ConnectRefused, match=f"{missing} cannot be read .*FINLAKE_CONNECT_PASSWORD_FILE"):
+        KafkaConnect("http://127.0.0.1:9", missing, patience_s=0.1).names()
 
 
 def test_a_refused_configuration_is_not_sent_again(connect: KafkaConnect, worker: Worker) -> None:

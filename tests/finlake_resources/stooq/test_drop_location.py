@@ -96,3 +96,12 @@ def test_a_drop_location_with_too_many_files_says_so(tmp_path: Path, monkeypatch
     dropped(tmp_path, {f"{number}.csv": CSV for number in range(3)})
     with pytest.raises(errors.TooLargeError, match="more than 3 files"):
         dropped(tmp_path, {"3.csv": CSV})
+
+
+def test_a_key_file_of_the_object_store_that_is_not_there_is_named(tmp_path: Path) -> None:
+    there, missing = tmp_path / "access", tmp_path / "secret"
+    there.write_text("key")
+    place = DropLocation(location="s3://bucket/drop", s3_access_key_file=str(there), s3_secret_key_file=str(missing))
+    with pytest.raises(errors.SourceUnavailable, match="FINLAKE_S3_SECRET_KEY_FILE") as raised:
+        place.entries()
+    assert raised.value.thing == str(missing)

@@ -4,7 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.restated_prices import DOCUMENT, KINDS, SEQUENCES, Kind, Vendor, document, healed, outcome
+from deploy.restated_prices.__main__ import DOCUMENT, document
+from deploy.restated_prices.kinds import KINDS, SEQUENCES
+from deploy.restated_prices.outcomes import healed, outcome
+from deploy.restated_prices.pairs import Kind
+from deploy.restated_prices.vendor import Vendor
 
 SHORT = [kind for kind in KINDS if kind.span[1] <= 2_000]
 

@@ -1,0 +1,105 @@
+"""`python -m deploy.restated_prices`: write docs/restatements.md; `--check` only compares, and takes as long."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from deploy.restated_prices.kinds import KINDS, SEQUENCES
+from deploy.restated_prices.outcomes import PAIRS, healed, outcome
+from spark.contracts.silver import VERDICTS
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "restatements.md"
+
+_HEAD = """# What becomes of a download
+
+Written by `python -m deploy.restated_prices`; change the rule or the generator, not this file.
+
+Every download of prices gets a verdict (`silver.price_restatements`). It follows from the ticker's downloads, in the order
+of the time at which they were obtained and, where that is one, of their last session, and from people's decisions
+(`silver.price_decisions`), never from the window of a run. The limits and their reasons are in `spark/contracts/price_limits.py`.
+
+| verdict | meaning | used |
+|---|---|---|
+| first | nothing was known | yes |
+| consistent | equal to what is known, within the vendor's rounding | yes |
+| restated | splits and dividends explain the change | yes |
+| accepted | a person said so | yes |
+| partial | restates, but lacks known sessions: the whole history is asked for | no |
+| older | made before what is known | no |
+| rejected | nothing explains the change | no |
+| dropped | a person said so | no |
+
+**Which value a bar in dispute has.** Of a used file a few bars (at most 0.5 %, or two, never three in a row nor the two
+newest) may disagree with what is known. For each of them the known value stands, times the factor of its restatement; the
+row is flagged `is_contested` and the file's own bar is in `silver.quarantine` (`disputed_bar`). The first later download
+that says the same as the disputed bar decides for it. The last known bar is taken from the newer file at once when it is the
+old one after more trading: same open, a range as wide or wider, more volume.
+
+**Downloads are votes.** What only one download has ever said is not settled. A later one that agrees with the rest decides
+at once when the known bars leap by × 1.8 or more on days of ordinary range and volume and its own do not. Else it is rejected
+and remembered, and the next one that says the same decides with it; against bars that several used downloads have confirmed
+it takes three. Such bars are flagged `is_contested` (`corrected_dates`). A statement that leaps so where the known bars do not
+never prevails, however often it is made: that takes a person's `accept`.
+
+**What cannot be told.** A whole history times 0.9 to 1 without a later session is a dividend to any reader; so is a last bar
+that is lower than the rest by a dividend. In a file that was printed anew, a bar that is off by two printed units of both
+files is rounding: of a 5 USD stock quoted in cents that is 0.8 %, of a 200 USD stock 0.02 %.
+
+**When a ticker stands still.** The check `downloads_are_used` names the ticker, the file, the reason and the commands; a good
+later download is taken by itself. `finlake prices verdicts [--ticker T] [--unused]` lists verdicts, `finlake prices
+accept|drop|judge FILE_OR_HASH --ticker T --reason WHY` decides, and prints the run that shows it.
+
+**Jumps.** A file whose sessions after the known ones leap by × 1.8 or more on a day of ordinary range and volume is rejected
+until another download says the same; from × 3 on, always: another company's history, or a reverse split that the vendor has
+not applied yet. The check
+`no_unexplained_jump` looks at published prices before anything is computed from them: a stretch of at most 40 sessions that
+leaps by × 1.8 or more and comes back, on days of ordinary range and volume, stops the run. Crashes and squeezes trade many
+times the usual volume or range; splits are in the prices already.
+
+## Verdicts on {total} pairs made by the vendor's rule
+
+{kinds} kinds, {pairs} pairs each: 250 to 10,000 bars, prices of six digits and of four decimals, volume scaled by dividends
+and not. For faults, a row is right when the file is rejected or when no wrong value is published.
+"""
+
+_SEQUENCES_HEAD = """
+## What later downloads heal
+
+{sequences} sequences of each kind: a good download, one whose new bars are faulty, and two good ones. A number is of how many
+sequences wrong prices are published then.
+"""
+
+
+def document() -> str:
+    """docs/restatements.md."""
+    outcomes = {kind.name: outcome(kind) for kind in KINDS}
+    shown = [verdict for verdict in VERDICTS if any(each.verdicts[verdict] for each in outcomes.values())]
+    rows = ["| pairs of | " + " | ".join(shown) + " | wrong value published |",
+            "|---|" + "---:|" * (len(shown) + 1)]
+    for name, found in outcomes.items():
+        counts = " | ".join(str(found.verdicts[verdict] or "") for verdict in shown)
+        rows.append(f"| {name} | {counts} | {found.wrong or ''} |")
+    sequences = ["| faulty new bars | wrong after the faulty file | after one good file | after two |", "|---|---:|---:|---:|"]
+    for kind in SEQUENCES:
+        counts = " | ".join(str(count or "") for count in healed(kind))
+        sequences.append(f"| {kind.name} | {counts} |")
+    return "\n".join([_HEAD.format(pairs=PAIRS, kinds=len(KINDS), total=PAIRS * len(KINDS)), *rows,
+                      _SEQUENCES_HEAD.format(sequences=PAIRS), *sequences, ""])
+
+
+def main(arguments: list[str]) -> int:
+    """Write the document, or with `--check` only compare; 1 when it is not current."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.restated_prices", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when the document is not current")
+    text = document()
+    if parser.parse_args(arguments).check:
+        is_current = DOCUMENT.is_file() and DOCUMENT.read_text(encoding="utf-8") == text
+        print("current" if is_current else f"{DOCUMENT.name} is not current; run python -m deploy.restated_prices")
+        return 0 if is_current else 1
+    DOCUMENT.write_text(text, encoding="utf-8")
+    print(f"{DOCUMENT.name} written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -13,16 +13,17 @@ import structlog
 import typer
 import uvicorn
 
+from finlake_services.clickhouse_local.answers import AnswerCut
 from finlake_services.clickhouse_local.connections import BoundedHttp
 from finlake_services.clickhouse_local.engine import Engine, FolderInUse
 from finlake_services.clickhouse_local.errors import EngineError
 from finlake_services.clickhouse_local.memory import DEFAULT_MEMORY_MB
-from finlake_services.clickhouse_local.server import AnswerCut, ClickHouseHttp
+from finlake_services.clickhouse_local.server import ClickHouseHttp
 from finlake_services.clickhouse_local.users import UsersFileError, read_users
 
 LOOPBACK = "127.0.0.1"
 GRACE_S = 2
-SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.0001
 
 
 def main(

@@ -352,6 +352,8 @@ def _confining_settings(user: User) -> dict[str, str]:
         "max_result_rows": limits.result_rows,
         "max_result_bytes": limits.result_bytes,
         "max_memory_usage": limits.memory_bytes,
+        "max_threads": limits.threads,
+        "max_block_size": limits.block_rows,
     }
     confined = {name: str(value) for name, value in settings.items() if value}
     if user.rights != "admin":

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from finlake_services.clickhouse_local.engine import Engine, EngineConnection, Result, Stream, quote_text
-from finlake_services.clickhouse_local.errors import ClickHouseError, access_denied, not_in_readonly
-from finlake_services.clickhouse_local.judgement import Judge, killed_query_id, used_database
+from finlake_services.clickhouse_local.errors import ClickHouseError, EngineError, access_denied, not_in_readonly
+from finlake_services.clickhouse_local.judgement import Judge, concealed, killed_query_id, used_database
 from finlake_services.clickhouse_local.native_blocks import names_state_type, with_revision
 from finlake_services.clickhouse_local.requests import Request, check_database, checked_format
 from finlake_services.clickhouse_local.sessions import Session, Sessions
 from finlake_services.clickhouse_local.statement_text import StatementText, first_word, split_statement, tail_format
 from finlake_services.clickhouse_local.syntax_tree import Parser, SyntaxTree
+from finlake_services.clickhouse_local.users import User
 
 LONGEST_TEXT_BYTES: Final = 1 << 18
 """A statement's text, without the rows of an INSERT: what the engine's parser takes at most (`max_query_size`)."""
@@ -48,7 +49,7 @@ class Registry:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._running: dict[str, Running] = {}
+        self._running: dict[tuple[str, str], Running] = {}
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
 
@@ -59,35 +60,40 @@ class Registry:
             if own >= request.user.limits.concurrent:
                 raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", f"Too many simultaneous queries for user "
                                       f"{request.user.name}. Current: {own}, maximum: {request.user.limits.concurrent}")
-            if request.query_id in self._running:
+            # An id of somebody else's statement is free: a refusal would tell of it.
+            key = request.user.name, request.query_id
+            if key in self._running:
                 raise ClickHouseError(216, "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
                                       f"Query with id = {request.query_id} is already running")
             # The engine gives its own ids; a comment of ours before the text finds a statement again.
             running = Running(request.user.name, request.query_id, f"/* finlake {next(self._numbers)} */")
-            self._running[request.query_id] = running
+            self._running[key] = running
             return running
 
     def leave(self, running: Running) -> None:
         """Forget a statement."""
         with self._lock:
-            self._running.pop(running.query_id, None)
+            self._running.pop((running.user, running.query_id), None)
 
-    def kill(self, query_id: str, user: str | None) -> Running | None:
-        """Cancel a statement of `user` (None: of anybody); None when there is none."""
-        with self._lock:
-            running = self._running.get(query_id)
-        if running is None or user not in (None, running.user):
-            return None
+    def cancel(self, running: Running) -> None:
+        """Cancel a statement."""
         running.killed = True
         self._engine.kill(running.marker)
-        return running
+
+    def kill(self, query_id: str, user: str | None) -> list[Running]:
+        """Cancel the statement with this id of `user`, or (None) those of all users; returns them."""
+        with self._lock:
+            found = [each for each in self._running.values() if each.query_id == query_id and user in (None, each.user)]
+        for running in found:
+            self.cancel(running)
+        return found
 
     def kill_all(self) -> None:
         """Cancel whatever still runs."""
         with self._lock:
-            running = list(self._running)
-        for query_id in running:
-            self.kill(query_id, None)
+            found = list(self._running.values())
+        for running in found:
+            self.cancel(running)
 
     def of_user(self, user: str) -> list[Running]:
         """A user's statements that run now."""
@@ -139,9 +145,11 @@ class Execution:
         """Judge and start the statement; returns the first part of its output."""
         try:
             return self._begin()
-        except BaseException:
+        except BaseException as error:
             self._keep = False
             self.close()
+            if isinstance(error, EngineError):
+                raise concealed(self._request.user, error) from None
             raise
 
     def _begin(self) -> bytes:
@@ -234,12 +242,13 @@ class Execution:
 
     def _kill(self, tree: SyntaxTree) -> bytes:
         user = self._request.user
-        running = self._endpoint.registry.kill(killed_query_id(tree), None if user.rights == "admin" else user.name)
-        query_id, owner = (running.query_id, running.user) if running else ("", "")
+        killed = self._endpoint.registry.kill(killed_query_id(tree), None if user.rights == "admin" else user.name)
+        rows = ", ".join(f"('waiting', {quote_text(each.query_id)}, {quote_text(each.user)}, '')" for each in killed)
         self._connection = self._endpoint.engine.connection(user, self._database, self._request.settings)
+        no_row = "('', '', '', '')"
+        columns = "kill_status String, query_id String, user String, query String"
         return self._finish(self._connection.query(
-            f"SELECT 'waiting' AS kill_status, {quote_text(query_id)} AS query_id, {quote_text(owner)} AS user, '' AS query "
-            f"WHERE {int(running is not None)}", self.output_format))
+            f"SELECT * FROM values({quote_text(columns)}, {rows or no_row}) WHERE {int(bool(killed))}", self.output_format))
 
     def _show_processes(self, sql: str) -> bytes:
         """The user's own statements; the engine, which knows one user, would show everybody's."""
@@ -278,6 +287,11 @@ class Execution:
         return None if part is None else self._framed(part)
 
     @property
+    def user(self) -> User:
+        """Who asked."""
+        return self._request.user
+
+    @property
     def elapsed_ns(self) -> int:
         """Time since the request was taken."""
         return int((time.perf_counter() - self._started) * 1e9)
@@ -286,7 +300,7 @@ class Execution:
         """Nobody waits for the answer: cancel the statement if it only reads. One that writes goes on to its end."""
         self._abandoned = True
         if self.kind == "select":
-            self._endpoint.registry.kill(self._request.query_id, None)
+            self._endpoint.registry.cancel(self._running)
 
     def close(self) -> None:
         """Stop what still runs and give everything back; may be called again."""

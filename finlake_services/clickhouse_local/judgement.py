@@ -17,9 +17,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from finlake_services.clickhouse_local.engine import Engine
-from finlake_services.clickhouse_local.errors import ClickHouseError, access_denied, not_in_readonly
+from finlake_services.clickhouse_local.errors import ClickHouseError, EngineError, access_denied, not_in_readonly
 from finlake_services.clickhouse_local.settings import check_settings_of_text
-from finlake_services.clickhouse_local.statement_text import is_plain_show
+from finlake_services.clickhouse_local.statement_text import has_word, is_plain_show, shown_database
 from finlake_services.clickhouse_local.syntax_tree import Node, SyntaxTree
 from finlake_services.clickhouse_local.users import User
 
@@ -107,13 +107,30 @@ _SYSTEM_TABLES: Final = frozenset({
 })
 """System tables without other users' statements and without secrets; the engine shows only rows about granted tables."""
 
+_COSTLY: Final = frozenset({
+    "arrayLevenshteinDistance", "arrayLevenshteinDistanceWeighted", "arraySimilarity", "damerauLevenshteinDistance",
+    "editDistance", "editDistanceUTF8",
+})
+"""Time with the product of their arguments' lengths: one call takes half a minute, in which the engine looks at no limit."""
+
 _REASONS: Final = {
+    **dict.fromkeys((*_COSTLY, "levenshteinDistance", "levenshteinDistanceUTF8"),
+                    "edit distances are not allowed: one of two long texts takes minutes in which no limit of time holds; "
+                    "ngramDistance and jaroWinklerSimilarity are"),
     "getServerSetting": "getServerSetting is not allowed: the server's configuration is for its administrator; settings of "
                         "statements are in system.settings",
     "defaultRoles": "defaultRoles is not allowed: it would name all users; currentRoles() tells your own",
 }
 
 _KILL_USAGE: Final = "KILL QUERY takes WHERE query_id = '…' and nothing else"
+
+
+_KNOWN_DATABASES: Final = ("system", "information_schema", "default")
+"""Databases of which everybody knows, in lower case."""
+_TELLING_CODES: Final = (47, 60, 81, 497)
+_NAMED_DATABASE: Final = re.compile(r"(?:the grant [A-Z ]+(?:\([^)]*\))? ON |table expression identifier [`']|Database |Table )`?"
+                                    r"(?P<database>[^`'.]+?)`?(?:\.| does not exist)")
+"""What the engine's refusals are about. A name in an IN may be a table's or a column's: the engine finds out."""
 
 
 class _Function(NamedTuple):
@@ -135,7 +152,8 @@ class Judge:
         scalar = [function for function in functions if function.is_aggregate == "0"]
         direct = {function.name for function in scalar if function.categories in _CATEGORIES} | _UNCATEGORISED
         self._functions = _TABLE_FUNCTIONS | _UNCATEGORISED | _spellings(
-            function for function in scalar if function.name in direct or function.alias_to in direct)
+            function for function in scalar if (function.name in direct or function.alias_to in direct)
+            and not _COSTLY.intersection((function.name, function.alias_to)))
         self._aggregates = _spellings(function for function in functions if function.is_aggregate == "1")
         self._combinators = tuple(engine.ask("SELECT name FROM system.aggregate_function_combinators").decode().split())
         self._scalar = frozenset(function.name.lower() for function in scalar)
@@ -155,10 +173,13 @@ class Judge:
         if tree.root == "InsertQuery" and user.rights == "reader":
             raise not_in_readonly(user.name, "Cannot execute INSERT")
         if tree.query_class not in _CLASSES.get(tree.root, ("READ_ONLY",)):
-            raise access_denied(user.name, "INTO OUTFILE would write a file of this machine")
+            raise access_denied(user.name, "INTO OUTFILE would write a file of this machine" if has_word(sql, "OUTFILE")
+                                else f"the engine takes this {first_word} for one that changes something")
         if tree.root.startswith("Show") and not is_plain_show(sql):
             raise access_denied(user.name, "SHOW takes FROM, LIKE and FORMAT, with plain names and a pattern without a "
                                            "backslash; for conditions read system.tables, system.columns or system.functions")
+        if tree.root.startswith("Show") and (database := shown_database(sql)):
+            _check_database(user, database)
         # The first part of an EXPLAIN may be its options, which are no settings.
         has_options = tree.root == "Explain" and len(tree.nodes) > 1 and tree.nodes[1].kind == "Set"
         nodes = tree.nodes[2 if has_options else 1:]
@@ -193,6 +214,8 @@ class Judge:
             database, _, table = node.name.partition(".")
             if database.lower() == "system" and table and table.split(".")[0] not in _SYSTEM_TABLES:
                 raise access_denied(user.name, f"SELECT ON {node.name}")
+            if node.kind == "TableIdentifier" and table:
+                _check_database(user, database)
         # A column may be called as a function is; but a higher-order function takes another by its bare name.
         if takes_functions and node.kind == "Identifier" and node.name.lower() in self._scalar and (
                 not self._may_call(node.name) or node.name.lower() in _TYPE_TAKERS):
@@ -204,6 +227,26 @@ class Judge:
     def _is_aggregate(self, name: str) -> bool:
         return (name in self._aggregates or name.lower() in self._aggregates
                 or any(name.endswith(suffix) and self._is_aggregate(name.removesuffix(suffix)) for suffix in self._combinators))
+
+
+def _check_database(user: User, database: str) -> None:
+    """Raise unless the database is one of which the user may know; whether any other is there is not looked at."""
+    if not _may_know(user, database):
+        raise _hidden(user, database)
+
+
+def concealed(user: User, error: EngineError) -> ClickHouseError:
+    """What the engine said, in the same words for what is not granted as for what is not there."""
+    found = _NAMED_DATABASE.search(str(error)) if error.code in _TELLING_CODES else None
+    return error if found is None or _may_know(user, found["database"]) else _hidden(user, found["database"])
+
+
+def _may_know(user: User, database: str) -> bool:
+    return user.rights == "admin" or database in user.databases or database.lower() in _KNOWN_DATABASES
+
+
+def _hidden(user: User, database: str) -> ClickHouseError:
+    return access_denied(user.name, f"database {database} is not there, or not granted")
 
 
 def _arguments(nodes: Sequence[Node], at: int) -> list[Node]:

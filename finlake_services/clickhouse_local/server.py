@@ -2,17 +2,27 @@
 
 import asyncio
 import json
-import secrets
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from finlake_services.clickhouse_local.compression import MINIMUM_BYTES, CheckedBlocks, Encoder, Plain, chosen_encoding, encoder
+from finlake_services.clickhouse_local.answers import (
+    AnswerCut,
+    Answering,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    content_type,
+    reply,
+    reply_unknown,
+)
+from finlake_services.clickhouse_local.bodies import Body, told_length
+from finlake_services.clickhouse_local.compression import CheckedBlocks, chosen_encoding
 from finlake_services.clickhouse_local.connections import connection_of
 from finlake_services.clickhouse_local.engine import Engine
 from finlake_services.clickhouse_local.errors import ClickHouseError, unexpected
@@ -22,36 +32,18 @@ from finlake_services.clickhouse_local.metrics import Metrics
 from finlake_services.clickhouse_local.requests import Request, authenticated, query_parameters, read_request
 from finlake_services.clickhouse_local.sessions import Sessions
 from finlake_services.clickhouse_local.syntax_tree import Parser
-from finlake_services.clickhouse_local.turns import (
-    BEGINNING_AT_ONCE,
-    BODIES_PER_LIMIT,
-    REFUSED_LOGINS,
-    UNKNOWN,
-    Turn,
-    Turns,
-)
+from finlake_services.clickhouse_local.turns import BEGINNING_AT_ONCE, REFUSED_LOGINS, UNKNOWN, Turn, Turns
 from finlake_services.clickhouse_local.users import User
-
-# ASGI's own definitions: its messages hold values of many types.
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 
 DISPLAY_NAME: Final = "finlake-local"
 SPARE_THREADS: Final = 8
 """Beside those that all users' statements can take."""
 PATIENCE_S: Final = 0.05
-"""A statement that takes longer is watched for its client going away, and lets its user's next one begin."""
-BODY_TIMEOUT_S: Final = 300
-"""A body that has not come within this time is given up."""
+"""A statement that takes longer is watched for its client going away, and needs a place among its user's lasting ones."""
+LONG_TEXT_BYTES: Final = 1 << 13
+"""A longer text needs such a place from the beginning: already to take it apart takes long."""
 REFUSED_LOGIN_S: Final = 0.1
-"""So long a wrong login waits for its answer, two at a time: who tries passwords tries twenty a second."""
-SEND_TIMEOUT_S: Final = 300
-"""A client that takes none of its answer for so long is given up."""
-UNKNOWN_SEND_TIMEOUT_S: Final = 10
-"""So long one who has not logged in may take none of an answer; the line of those is not held meanwhile."""
+"""So long a wrong login waits for its answer, in a line of all wrong ones: who tries passwords tries few a second."""
 SESSIONS_EXPIRE_EVERY_S: Final = 10
 QUICKLY_READ_BYTES: Final = 1 << 14
 """A plain body up to this size is read in no time; a longer one is left to a worker."""
@@ -59,22 +51,9 @@ TAKEN_APART: Final = frozenset({"content-encoding", "content-type", "decompress"
 """Headers and parameters with which a body may be many times as long as it came, or be in many parts."""
 DEEPEST_TRACE: Final = 8
 
-_CONTENT_TYPES: Final = {
-    "JSON": "application/json; charset=UTF-8", "JSONCompact": "application/json; charset=UTF-8",
-    "JSONEachRow": "application/x-ndjson; charset=UTF-8", "CSV": "text/csv; charset=UTF-8; header=absent",
-    "CSVWithNames": "text/csv; charset=UTF-8; header=present",
-    "TabSeparated": "text/tab-separated-values; charset=UTF-8", "TSV": "text/tab-separated-values; charset=UTF-8",
-    "Native": "application/octet-stream", "RowBinary": "application/octet-stream",
-    "RowBinaryWithNamesAndTypes": "application/octet-stream", "Arrow": "application/vnd.apache.arrow.file",
-    "ArrowStream": "application/vnd.apache.arrow.stream", "Parquet": "application/vnd.apache.parquet",
-}
 _OK: Final = b"Ok.\n"
 _OVER_A_LIMIT: Final = frozenset({202, 241, 307})
 """Codes of what a user has too much of: statements, sessions, connections, bytes."""
-
-
-class AnswerCut(ConnectionAbortedError):
-    """The answer had begun when its statement failed; the connection is closed without the answer's end, as a server does."""
 
 
 class ClickHouseHttp:
@@ -97,17 +76,17 @@ class ClickHouseHttp:
             return
         path, method = scope["path"], scope["method"]
         if path in ("/ping", "/replicas_status"):
-            await _reply_unknown(scope, send, 200, _OK, [])
+            await reply_unknown(scope, send, 200, _OK, [])
         elif path == "/metrics":
             async with self._turns.turn(UNKNOWN):
                 text = await asyncio.to_thread(self._metrics.text)
-            await _reply_unknown(scope, send, 200, text, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")])
+            await reply_unknown(scope, send, 200, text, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")])
         elif path not in ("/", "/query"):
-            await _reply_unknown(scope, send, 404, f"There is no handle {path}\n".encode(), [])
+            await reply_unknown(scope, send, 404, f"There is no handle {path}\n".encode(), [])
         elif method not in ("GET", "HEAD", "POST"):
-            await _reply_unknown(scope, send, 405, f"Method {method} is not supported\n".encode(), [])
+            await reply_unknown(scope, send, 405, f"Method {method} is not supported\n".encode(), [])
         elif method in ("GET", "HEAD") and not scope["query_string"]:
-            await _reply_unknown(scope, send, 200, _OK, [])
+            await reply_unknown(scope, send, 200, _OK, [])
         else:
             await self._statement(scope, receive, send)
 
@@ -136,23 +115,25 @@ class ClickHouseHttp:
     async def _statement(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         execution: Execution | None = None
-        answering: _Answering | None = None
-        body_held = _Body(self._turns)
+        answering: Answering | None = None
+        body_held = Body(self._turns)
         common = self._common_headers()
         try:
             query = query_parameters(scope["query_string"])
             user = await self._known_user(scope, headers, query)
-            body = await body_held.read(receive, user)
+            body = await body_held.read(receive, user, told_length(headers))
             if body is None:
                 return
             async with self._turns.turn(user.name) as turn:
                 request = await self._read(user, scope["method"], headers, query, body)
                 common.append((b"x-clickhouse-query-id", request.query_id.encode()))
+                if is_long_text(request):
+                    await turn.last()
                 execution = Execution(self._endpoint, request)
                 first = await self._begin(execution, receive, turn)
             if first is None:
                 return
-            answering = _Answering(send, receive, common, self._workers, head_only=scope["method"] == "HEAD")
+            answering = Answering(scope, send, receive, common, self._workers, self._turns, user.name)
             if query.get("compress") == "1":
                 answering.blocks = CheckedBlocks(query.get("network_compression_method", "LZ4"))
             elif query.get("enable_http_compression") == "1":
@@ -184,15 +165,16 @@ class ClickHouseHttp:
     async def _refuse(self, send: Send, error: ClickHouseError, common: Headers) -> None:
         self._metrics.errors.labels(str(error.code)).inc()
         code = str(error.code).encode()
-        await _reply(send, error.http_status, f"{error}\n".encode(errors="replace"), [
+        await reply(send, error.http_status, f"{error}\n".encode(errors="replace"), [
             (b"content-type", b"text/plain; charset=UTF-8"), (b"x-clickhouse-exception-code", code), *common])
 
     async def _read(self, user: User, method: str, headers: dict[str, str], query: dict[str, str], body: bytes) -> Request:
         """The request out of its parts; what takes time is done beside the event loop, in which everybody waits."""
         if len(body) <= QUICKLY_READ_BYTES and not TAKEN_APART.intersection((*headers, *query)):
             return read_request(user, method, headers, query, body)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._workers, read_request, user, method, headers, query, body)
+        async with self._turns.unpacking(user.name):
+            return await asyncio.get_running_loop().run_in_executor(
+                self._workers, read_request, user, method, headers, query, body)
 
     def _common_headers(self) -> Headers:
         return [(b"x-clickhouse-server-display-name", DISPLAY_NAME.encode()),
@@ -213,9 +195,10 @@ class ClickHouseHttp:
         """The first part of the answer; None when the client went away, and with it a statement that only reads."""
         starting = asyncio.get_running_loop().run_in_executor(self._workers, execution.begin)
         done, _ = await asyncio.wait({starting}, timeout=PATIENCE_S)
-        turn.end()
         if done:
+            turn.end()
             return await starting
+        lasting = asyncio.create_task(turn.last())
         leaving = asyncio.create_task(_client_left(receive))
         try:
             await _first_of(starting, leaving)
@@ -227,10 +210,13 @@ class ClickHouseHttp:
             return None
         finally:
             leaving.cancel()
+            lasting.cancel()
+            await asyncio.wait({lasting})
+            turn.end()
 
-    async def _answer(self, execution: Execution, first: bytes, answering: "_Answering") -> None:
+    async def _answer(self, execution: Execution, first: bytes, answering: Answering) -> None:
         headers = [
-            (b"content-type", _CONTENT_TYPES.get(execution.output_format, "text/plain; charset=UTF-8").encode()),
+            (b"content-type", content_type(execution.output_format)),
             (b"x-clickhouse-format", execution.output_format.encode()),
             (b"x-clickhouse-summary", _summary(execution)),
             *answering.common_headers,
@@ -256,135 +242,19 @@ class ClickHouseHttp:
         finally:
             leaving.cancel()
 
-
     async def _next_part(self, execution: Execution, leaving: "asyncio.Task[None]") -> bytes | None:
-        fetching = asyncio.get_running_loop().run_in_executor(self._workers, execution.next_part)
-        await _first_of(fetching, leaving)
-        if not fetching.done():
-            await asyncio.to_thread(execution.abandon)
-        return await fetching
+        async with self._turns.lasting(execution.user.name):
+            fetching = asyncio.get_running_loop().run_in_executor(self._workers, execution.next_part)
+            await _first_of(fetching, leaving)
+            if not fetching.done():
+                await asyncio.to_thread(execution.abandon)
+            return await fetching
 
 
-class _Answering:
-    """One answer on its way out: whole with its length, or in parts."""
-
-    def __init__(
-        self, send: Send, receive: Receive, common_headers: Headers, workers: Executor, *, head_only: bool,
-    ) -> None:
-        self._workers = workers
-        self.receive = receive
-        self.common_headers = common_headers
-        self.blocks: CheckedBlocks | None = None
-        self.started = False
-        self.encoding: str | None = None
-        self._send = send
-        self._head_only = head_only
-        self._encoder: Encoder = Plain()
-        self._tag = secrets.token_hex(8)
-
-    async def whole(self, body: bytes, headers: Headers) -> None:
-        """Send a finished answer."""
-        self.started = True
-        if self.blocks is not None:
-            body = await self._encoded(self.blocks.encode, body)
-        elif self.encoding and len(body) >= MINIMUM_BYTES:
-            whole = encoder(self.encoding)
-            body = await self._encoded(lambda part: whole.encode(part) + whole.finish(), body)
-            headers = [*headers, (b"content-encoding", self.encoding.encode())]
-        await _reply(self._send, 200, body, headers, head_only=self._head_only)
-
-    async def start(self, headers: Headers) -> None:
-        """Begin an answer in parts."""
-        self.started = True
-        headers = [*headers, (b"x-clickhouse-exception-tag", self._tag.encode())]
-        if self.encoding:
-            self._encoder = encoder(self.encoding)
-            headers.append((b"content-encoding", self.encoding.encode()))
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-
-    async def part(self, part: bytes) -> None:
-        """Send the next part."""
-        encode = self.blocks.encode if self.blocks else self._encoder.encode if self.encoding else None
-        await self._body(await self._encoded(encode, part) if encode else part, more=True)
-
-    async def _encoded(self, encode: Callable[[bytes], bytes], part: bytes) -> bytes:
-        """Compress beside the event loop what takes longer than going there."""
-        if len(part) <= QUICKLY_READ_BYTES:
-            return encode(part)
-        return await asyncio.get_running_loop().run_in_executor(self._workers, encode, part)
-
-    async def end(self) -> None:
-        """Send what is kept back, and the end."""
-        await self._body(self._encoder.finish(), more=False)
-
-    async def exception(self, text: str) -> None:
-        """Tell within the answer that it fails here, framed by the tag of the header so that no data can be taken for it."""
-        message = f"{text}\n{len(text.encode()) + 1} {self._tag}"
-        framed = f"\r\n__exception__\r\n{self._tag}\r\n{message}\r\n__exception__\r\n".encode()
-        await self._body(self._encoder.encode(framed) + self._encoder.finish(), more=True)
-
-    async def _body(self, body: bytes, *, more: bool) -> None:
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            await self._send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-async def _reply(send: Send, status: int, body: bytes, headers: Headers, *, head_only: bool = False) -> None:
-    await send({"type": "http.response.start", "status": status,
-                "headers": [*headers, (b"content-length", str(len(body)).encode())]})
-    await send({"type": "http.response.body", "body": b"" if head_only else body})
-
-
-async def _reply_unknown(scope: Scope, send: Send, status: int, body: bytes, headers: Headers) -> None:
-    """Answer who has not logged in; one who does not read the answers loses the connection."""
-    try:
-        async with asyncio.timeout(UNKNOWN_SEND_TIMEOUT_S):
-            await _reply(send, status, body, headers)
-    except TimeoutError:
-        if connection := connection_of(scope):
-            connection.transport.abort()
-            while not connection.cycle.disconnected:
-                await asyncio.sleep(0)
-
-
-class _Body:
-    """A request's body, counted for its user from its first byte until the request ends."""
-
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-        self.user = ""
-        self._size = 0
-
-    async def read(self, receive: Receive, user: User) -> bytes | None:
-        """The whole body; None when the client goes away before its end.
-
-        Raises `ClickHouseError` beyond the user's limit for one (307) or for all at once (241), or when it does not end (209).
-        """
-        self.user = user.name
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                return await self._read(receive, user.limits.body_bytes)
-        except TimeoutError as error:
-            raise ClickHouseError(209, "SOCKET_TIMEOUT", f"The request's body has not ended within {BODY_TIMEOUT_S} s") from error
-
-    async def _read(self, receive: Receive, limit: int) -> bytes | None:
-        parts: list[bytes] = []
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            part: bytes = message.get("body", b"")
-            if self._size + len(part) > limit:
-                raise ClickHouseError(307, "TOO_MANY_BYTES", f"Request body is larger than {limit} bytes; send it in parts")
-            self._turns.hold_body(self.user, len(part), BODIES_PER_LIMIT * limit)
-            self._size += len(part)
-            parts.append(part)
-            if not message.get("more_body", False):
-                return b"".join(parts)
-
-    def release(self) -> None:
-        """The body is not needed any more."""
-        self._turns.hold_body(self.user, -self._size, 0)
-        self._size = 0
+def is_long_text(request: Request) -> bool:
+    """Whether a text is long as such; of an INSERT, which a reader has none of, the rows may be."""
+    is_insert = request.user.rights != "reader" and request.text[:LONG_TEXT_BYTES].lstrip()[:6].upper() == b"INSERT"
+    return len(request.text) > LONG_TEXT_BYTES and not is_insert
 
 
 def _where(error: Exception) -> list[str]:

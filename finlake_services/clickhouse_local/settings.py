@@ -19,8 +19,8 @@ PROTOCOL_PARAMETERS: Final = frozenset({
 _FREE: Final = frozenset({
     "async_insert", "cast_string_to_dynamic_use_inference", "date_time_input_format", "date_time_output_format",
     "deduplicate_blocks_in_dependent_materialized_views", "extremes", "final", "insert_deduplicate",
-    "insert_deduplication_token", "join_use_nulls", "limit", "log_comment", "max_block_size", "max_bytes_to_read",
-    "max_insert_block_size", "max_insert_threads", "max_rows_to_read", "max_threads", "min_insert_block_size_bytes",
+    "insert_deduplication_token", "join_use_nulls", "limit", "log_comment", "max_bytes_to_read",
+    "max_insert_block_size", "max_insert_threads", "max_rows_to_read", "min_insert_block_size_bytes",
     "min_insert_block_size_rows", "offset", "output_format_json_quote_64bit_integers", "prefer_column_name_to_alias",
     "session_timezone", "use_query_condition_cache", "wait_for_async_insert",
 })
@@ -32,7 +32,8 @@ _FREE_PREFIXES: Final = ("output_format_json_", "output_format_csv_", "output_fo
 """Prefixes without a setting that names a file (output_format_schema and input_format_record_errors_file_path do), or that
 lets rows say their types in bytes (input_format_binary_decode_types_in_binary_format)."""
 
-_CAPPED: Final = ("max_execution_time", "max_result_rows", "max_result_bytes", "max_memory_usage")
+_CAPPED: Final = ("max_execution_time", "max_result_rows", "max_result_bytes", "max_memory_usage", "max_threads",
+                  "max_block_size")
 
 
 def check_settings_of_text(user: User, settings: Mapping[str, str]) -> None:
@@ -53,7 +54,8 @@ def engine_settings(user: User, parameters: Mapping[str, str]) -> dict[str, str]
     A limit asked for is taken down to the user's own. Raises `ClickHouseError` for a setting that the user may not change.
     """
     limits = user.limits
-    caps = dict(zip(_CAPPED, (limits.execution_s, limits.result_rows, limits.result_bytes, limits.memory_bytes), strict=True))
+    caps = dict(zip(_CAPPED, (limits.execution_s, limits.result_rows, limits.result_bytes, limits.memory_bytes, limits.threads,
+                              limits.block_rows), strict=True))
     settings: dict[str, str] = {}
     for name, value in parameters.items():
         if name in PROTOCOL_PARAMETERS or name.startswith("param_"):

@@ -28,13 +28,12 @@ _PLAIN_SHOW = re.compile(
     r"(?: FORMAT [A-Z0-9_]+)?(?: ;)?", re.IGNORECASE | re.ASCII)
 """Whole SHOW statements, a space between their tokens. Of WHERE and LIMIT, and what these hold, the engine's tree is silent."""
 _INSERT_FORMAT = re.compile(rb"\s*([A-Za-z0-9_]+)[ \t\f]*;?[ \t\f]*\r?\n?")
-_TAIL_FORMAT = re.compile(r"\bFORMAT\s+([A-Za-z0-9_]+)\s*(?:SETTINGS\s[^']*)?;?\s*$", re.IGNORECASE)
-_TAIL_LENGTH = 200
+_TAIL_FORMAT = re.compile(rb"FORMAT ([A-Za-z0-9_]+)(?: SETTINGS [^']*)?(?: ;)*", re.IGNORECASE)
 LONGEST_HEAD_BYTES = 1 << 16
 """What is read here word by word: comments before the first word, and of an INSERT what stands before its rows or its SELECT."""
 
 DEEPEST_BRACKETS = 200
-MOST_ELEMENTS = 100_000
+MOST_ELEMENTS = 50_000
 _ELEMENT = re.compile(
     r"--[^\n]*|\#[ !][^\n]*|/\*(?:.*?\*/|.*)"
     r"|(?P<quoted>'(?:[^'\\]|\\.)*+(?:'|\Z)|\"(?:[^\"\\]|\\.)*+(?:\"|\Z)|`(?:[^`\\]|\\.)*+(?:`|\Z)"
@@ -185,14 +184,34 @@ def first_word(text: bytes) -> str:
     return ""
 
 
+def _tokens(sql: str) -> Iterator[bytes]:
+    """A statement's tokens without its comments."""
+    found = (match.group() for match in _TOKEN.finditer(sql.encode()))
+    return (token for token in found if not _is_space_or_comment(token))
+
+
 def is_plain_show(sql: str) -> bool:
     """Whether a SHOW is one of the forms that hold names, a pattern and a format, and no expression."""
-    tokens = (found.group() for found in _TOKEN.finditer(sql.encode()))
-    spaced = b" ".join(token for token in tokens if not _is_space_or_comment(token))
-    return _PLAIN_SHOW.fullmatch(spaced.decode("latin-1")) is not None
+    return _PLAIN_SHOW.fullmatch(b" ".join(_tokens(sql)).decode("latin-1")) is not None
+
+
+def shown_database(sql: str) -> str:
+    """The database of which a plain SHOW tells, "" when it names none; SHOW CREATE is left to the engine."""
+    words = list(_tokens(sql))
+    names = [at + 1 for at, word in enumerate(words[:-1]) if word.upper() in (b"FROM", b"IN")]
+    of_databases = any(word.upper() in (b"TABLES", b"DICTIONARIES") for word in words[1:3])
+    is_qualified = bool(names) and words[names[-1] + 1:names[-1] + 2] == [b"."]
+    return words[names[-1]].strip(b'`"').decode() if names and (of_databases or is_qualified or len(names) > 1) else ""
+
+
+def has_word(sql: str, word: str) -> bool:
+    """Whether a word in capitals is one of the text's own, and not of a comment or within quotes."""
+    return any(kind == "word" and text.upper() == word for kind, text in _elements(sql))
 
 
 def tail_format(sql: str) -> str | None:
     """The format that `… FORMAT name` at the end of a statement asks for."""
-    found = _TAIL_FORMAT.search(sql[-_TAIL_LENGTH:])
-    return found.group(1) if found else None
+    tokens = b" ".join(_tokens(sql))
+    at = tokens.upper().rfind(b" FORMAT ")
+    found = _TAIL_FORMAT.fullmatch(tokens, at + 1) if at >= 0 else None
+    return found.group(1).decode() if found else None

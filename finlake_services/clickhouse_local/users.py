@@ -2,14 +2,17 @@
 
 import hmac
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 Rights = Literal["admin", "writer", "reader"]
+
+PROCESSORS: Final = os.cpu_count() or 1
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -28,13 +31,15 @@ class Limits:
     memory_bytes: int
     body_bytes: int
     concurrent: int
+    threads: int = 0
+    block_rows: int = 0
 
 
 def limits_of(rights: Rights, server_memory_bytes: int) -> Limits:
     """Limits by rights: readers cannot take the memory or the threads that inserts need."""
     if rights == "reader":
         return Limits(execution_s=30, result_rows=10_000_000, result_bytes=512 << 20, memory_bytes=server_memory_bytes // 3,
-                      body_bytes=4 << 20, concurrent=12)
+                      body_bytes=4 << 20, concurrent=12, threads=max(1, PROCESSORS // 4), block_rows=65_409)
     return Limits(execution_s=0 if rights == "admin" else 120, result_rows=0, result_bytes=0,
                   memory_bytes=server_memory_bytes * 3 // 4, body_bytes=512 << 20, concurrent=12)
 

@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from finlake_services.clickhouse_local import connections, execution, requests, server, sessions, statement_text, turns
+from finlake_services.clickhouse_local import (
+    answers,
+    bodies,
+    connections,
+    execution,
+    requests,
+    server,
+    sessions,
+    statement_text,
+    turns,
+)
 from finlake_services.clickhouse_local.users import limits_of
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/security.md").read_text()
@@ -15,16 +25,22 @@ LIMITS = {
     "time until the headers have come": f"{connections.HEADERS_TIMEOUT_S:.0f} s",
     "headers of a form and of each of its parts":
         f"{requests.MOST_PART_HEADER_BYTES} bytes, {requests.MOST_HEADER_PARAMETERS} parameters",
-    "time in which one without a login takes nothing of an answer": f"{server.UNKNOWN_SEND_TIMEOUT_S} s",
+    "time in which one without a login takes nothing of an answer": f"{answers.UNKNOWN_SEND_TIMEOUT_S} s",
     "heredocs in a statement": f"{statement_text.MOST_HEREDOCS}",
-    "time until the body has come": f"{server.BODY_TIMEOUT_S} s",
+    "time in which a client takes nothing of its answer": f"{answers.SEND_TIMEOUT_S} s",
+    "bytes of a user's answers that are not read yet": f"{turns.MOST_UNREAD_BYTES >> 20} MiB, "
+        f"{turns.MOST_UNREAD_BYTES_OF_ALL >> 20} MiB of all users'; a single one may be longer",
+    "long bodies of a user that are read at once": f"{turns.BODIES_AT_ONCE}",
+    "time until the body has come": f"{bodies.BODY_TIMEOUT_S} s",
     "connections without a login": f"{connections.MOST_UNKNOWN_CONNECTIONS}",
     "connections of a user": f"{connections.MOST_CONNECTIONS_OF_A_USER}",
-    "wrong logins": f"{turns.BEGINNING_AT_ONCE / server.REFUSED_LOGIN_S:.0f} a second",
+    "wrong logins": f"{1 / server.REFUSED_LOGIN_S:.0f} a second for every two processors",
     "sessions of a user": f"{sessions.MOST_SESSIONS_OF_A_USER}",
     "a body, also when it is unpacked": f"{READER.body_bytes >> 20} MiB for a reader, {WRITER.body_bytes >> 20} MiB for others",
     "bodies of a user together": f"{turns.BODIES_PER_LIMIT} times that",
-    "statements of a user that begin at once": f"{turns.BEGINNING_AT_ONCE}",
+    "statements of a user that begin at once, and that last": "1 each for every two processors",
+    "threads of a reader's statement": "1 for every four processors, 1 at least",
+    "rows of a block of a reader's statement": f"{READER.block_rows:,}",
     "statements of a user that run": f"{READER.concurrent}",
     "the text of a statement": f"{execution.LONGEST_TEXT_BYTES >> 10} KiB",
     "what stands before the rows of an INSERT": f"{statement_text.LONGEST_HEAD_BYTES >> 10} KiB",

@@ -51,6 +51,43 @@ def test_a_reader_sees_the_names_of_its_own_databases_only(clients: dict[str, ht
     assert refused.headers["x-clickhouse-exception-code"] == "497"
 
 
+@pytest.mark.parametrize("form", [
+    "SELECT * FROM {}", "SELECT nothing FROM {}", "SELECT 1 FROM speed.ticks, {}", "SELECT 1 IN ({})", "SELECT 1 IN {}",
+    "SELECT 1 NOT IN {}", "WITH x AS (SELECT * FROM {}) SELECT * FROM x", "DESCRIBE {}", "EXISTS {}", "SHOW CREATE TABLE {}",
+    "SHOW COLUMNS FROM {}", "SHOW INDEX FROM {}", "EXPLAIN SELECT * FROM {}", "EXPLAIN SYNTAX SELECT * FROM {}",
+    "INSERT INTO {} VALUES ('x')", "INSERT INTO {} SELECT 'x'",
+])
+def test_what_is_hidden_is_answered_as_what_is_not_there(clients: dict[str, httpx.Client], form: str) -> None:
+    for user in ("reader", "sink"):
+        told = set()
+        for table in ("hidden.salaries", "hidden.salarie", "hiden.salaries"):
+            answer = clients[user].post("/", content=form.format(table))
+            told.add((answer.status_code, answer.headers["x-clickhouse-exception-code"],
+                      answer.text.replace(table.partition(".")[0], "…")))
+        assert len(told) == 1, told
+
+
+@pytest.mark.parametrize("form", ["SHOW TABLES FROM {}", "EXISTS DATABASE {}", "SHOW CREATE DATABASE {}", "USE {}"])
+def test_a_hidden_database_is_answered_as_one_that_is_not_there(clients: dict[str, httpx.Client], form: str) -> None:
+    for user in ("reader", "sink"):
+        hidden, missing = (clients[user].post("/", content=form.format(name)) for name in ("hidden", "hiden"))
+        assert hidden.headers["x-clickhouse-exception-code"] == "497"
+        assert hidden.text.replace("hidden", "") == missing.text.replace("hiden", "")
+
+
+@pytest.mark.parametrize("call", [
+    "editDistance('a', 'b')", "levenshteinDistance('a', 'b')", "editDistanceUTF8('a', 'b')",
+    "damerauLevenshteinDistance('a', 'b')",
+    "arrayMap(editDistance, ['a'], ['b'])", "arraySimilarity(['a'], ['b'], [1.], [1.])", "arrayLevenshteinDistance(['a'], ['b'])",
+    "levenshteinDistanceUTF8('a', 'b')", "arrayLevenshteinDistanceWeighted(['a'], ['b'], [1.], [1.])",
+])
+def test_a_call_that_no_limit_of_time_would_end_is_refused(clients: dict[str, httpx.Client], call: str) -> None:
+    for user in ("reader", "sink"):
+        answer = clients[user].post("/", content=f"SELECT {call}")
+        assert answer.headers["x-clickhouse-exception-code"] == "497", answer.text
+    assert clients["admin"].post("/", content=f"SELECT {call}").status_code == 200
+
+
 def test_a_view_shows_no_more_than_its_reader_may_read(clients: dict[str, httpx.Client]) -> None:
     assert clients["reader"].post("/", content="SELECT sum(ticks) FROM serving.symbols").text == "10\n"
     assert clients["other_reader"].post("/", content="SELECT * FROM serving.symbols").status_code == 403

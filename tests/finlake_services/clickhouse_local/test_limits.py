@@ -6,13 +6,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finlake_services.clickhouse_local import connections
+from finlake_services.clickhouse_local import answers, connections
+from finlake_services.clickhouse_local import server as server_module
+from finlake_services.clickhouse_local.bodies import Body, told_length
 from finlake_services.clickhouse_local.connections import (
     HEADERS_TIMEOUT_S,
     MOST_CONNECTIONS_OF_A_USER,
@@ -21,9 +24,17 @@ from finlake_services.clickhouse_local.connections import (
     MOST_UNKNOWN_CONNECTIONS,
 )
 from finlake_services.clickhouse_local.errors import ClickHouseError
-from finlake_services.clickhouse_local.requests import MOST_FIELDS, query_parameters
-from finlake_services.clickhouse_local.statement_text import LONGEST_HEAD_BYTES, check_size, split_statement
-from finlake_services.clickhouse_local.turns import BEGINNING_AT_ONCE, Turns
+from finlake_services.clickhouse_local.requests import MOST_FIELDS, Request, query_parameters, read_request
+from finlake_services.clickhouse_local.statement_text import LONGEST_HEAD_BYTES, MOST_ELEMENTS, check_size, split_statement
+from finlake_services.clickhouse_local.turns import (
+    BEGINNING_AT_ONCE,
+    BODIES_AT_ONCE,
+    LASTING_AT_ONCE,
+    MOST_UNREAD_BYTES,
+    MOST_UNREAD_BYTES_OF_ALL,
+    Turns,
+)
+from finlake_services.clickhouse_local.users import Rights, User, limits_of
 from tests.finlake_services.clickhouse_local.endpoint import Server
 
 CHAIN = " BETWEEN 1 AND 2"
@@ -59,9 +70,9 @@ def test_a_text_whose_tree_would_be_too_large_is_refused_by_its_text(text: str, 
 @given(st.integers(0, 14), st.integers(0, 8))
 def test_the_estimate_is_no_less_than_what_betweens_make_of_a_text(chained: int, flat: int) -> None:
     text = "SELECT " + ", ".join(["1" + CHAIN * chained] * (flat + 1))
-    if (flat + 1) * 2 ** chained > 100_000:
+    if (flat + 1) * 2 ** chained > MOST_ELEMENTS:
         assert refusal(text) == 168
-    if (flat + 1) * 4 * 2 ** chained < 100_000:
+    if (flat + 1) * 4 * 2 ** chained < MOST_ELEMENTS:
         assert refusal(text) == 0
 
 
@@ -119,6 +130,161 @@ def test_a_turn_that_is_given_back_early_is_given_back_once() -> None:
                     pass
 
     asyncio.run(run())
+
+
+def test_what_lasts_gives_its_turn_away_only_when_there_is_a_place_for_it() -> None:
+    async def run() -> None:
+        turns = Turns()
+        async with contextlib.AsyncExitStack() as held:
+            begun = [await held.enter_async_context(turns.turn("one")) for _ in range(BEGINNING_AT_ONCE)]
+            for _ in range(LASTING_AT_ONCE - 1):
+                await turns.lasting("one").acquire()
+            await begun[0].last()
+            await begun[0].last()
+            third = await held.enter_async_context(turns.turn("one"))
+            waiting = asyncio.create_task(third.last())
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+            async with turns.turn("other") as other:
+                await other.last()
+            begun[0].end()
+            await waiting
+            begun[0].end()
+            assert turns.lasting("one").locked()
+
+    asyncio.run(run())
+
+
+def test_unread_answers_of_one_user_are_bounded_together_and_leave_others_alone() -> None:
+    turns = Turns()
+    with turns.unread("one", MOST_UNREAD_BYTES + 1):
+        with pytest.raises(ClickHouseError, match="MEMORY_LIMIT_EXCEEDED"), turns.unread("one", 1):
+            pass
+        with turns.unread("other", MOST_UNREAD_BYTES + 1):
+            pass
+    with (turns.unread("one", MOST_UNREAD_BYTES - 1), turns.unread("one", 1),
+          pytest.raises(ClickHouseError, match="MEMORY_LIMIT_EXCEEDED"), turns.unread("one", 1)):
+        pass
+
+
+def test_unread_answers_of_all_users_are_bounded_and_nobody_is_refused_a_first_one() -> None:
+    turns = Turns()
+    with (turns.unread("one", MOST_UNREAD_BYTES_OF_ALL), turns.unread("other", 1),
+          pytest.raises(ClickHouseError, match="MEMORY_LIMIT_EXCEEDED"), turns.unread("other", 1)):
+        pass
+
+
+def answering(turns: Turns, send: answers.Send) -> answers.Answering:
+    """An answer without a server."""
+
+    async def receive() -> answers.Message:
+        raise AssertionError("nothing is received")
+
+    return answers.Answering({"method": "POST"}, send, receive, [], ThreadPoolExecutor(1), turns, "one")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_answer_that_nobody_takes_is_cut_and_its_bytes_are_counted_until_then(
+    monkeypatch: pytest.MonkeyPatch, *, whole: bool,
+) -> None:
+    monkeypatch.setattr(answers, "SEND_TIMEOUT_S", 0.01)
+    turns = Turns()
+    taken = []
+
+    async def send(message: answers.Message) -> None:
+        taken.append(len(message.get("body", b"")))
+        if len(taken) == 3:
+            with pytest.raises(ClickHouseError, match="MEMORY_LIMIT_EXCEEDED"), turns.unread("one", MOST_UNREAD_BYTES):
+                pass
+            await asyncio.Event().wait()
+
+    async def run() -> None:
+        answer = answering(turns, send)
+        body = bytes(10 * answers.PIECE_BYTES)
+        if not whole:
+            await answer.start([])
+        with pytest.raises(answers.AnswerCut):
+            await (answer.whole(body, []) if whole else answer.part(body))
+
+    asyncio.run(run())
+    assert taken == [0, answers.PIECE_BYTES, answers.PIECE_BYTES]
+    with turns.unread("one", 1), turns.unread("one", MOST_UNREAD_BYTES - 1):
+        pass
+
+
+@given(st.integers(0, 5 * answers.PIECE_BYTES))
+def test_an_answer_is_handed_over_whole_in_short_pieces(size: int) -> None:
+    sent = bytearray()
+    body = bytes(number % 251 for number in range(size))
+
+    async def send(message: answers.Message) -> None:
+        if message["type"] == "http.response.body":
+            assert len(message["body"]) <= answers.PIECE_BYTES
+            sent.extend(message["body"])
+            assert message["more_body"] == (len(sent) < size)
+
+    asyncio.run(answering(Turns(), send).whole(body, []))
+    assert sent == body
+
+
+def test_long_bodies_of_one_user_are_read_a_few_at_a_time() -> None:
+    reader = User(name="one", rights="reader", databases=(), limits=limits_of("reader", 1 << 30), password_sha256=b"")
+
+    async def run() -> list[int]:
+        turns, begun, over = Turns(), [], asyncio.Event()
+
+        def receiving(number: int) -> answers.Receive:
+            async def receive() -> answers.Message:
+                begun.append(number)
+                if number < 5:
+                    await over.wait()
+                return {"type": "http.request", "body": b"x"}
+
+            return receive
+
+        reading = [asyncio.create_task(Body(turns).read(receiving(number), reader, length))
+                   for number, length in enumerate([None, 1 << 20, 1 << 20, None, None, 10])]
+        while 5 not in begun:
+            await asyncio.sleep(0)
+        first = list(begun)
+        over.set()
+        await asyncio.gather(*reading)
+        assert sorted(begun) == list(range(6))
+        return first
+
+    assert asyncio.run(run()) == [*range(BODIES_AT_ONCE), 5]
+
+
+def test_a_body_whose_length_is_beyond_the_limit_is_refused_before_it_is_read() -> None:
+    reader = User(name="one", rights="reader", databases=(), limits=limits_of("reader", 1 << 30), password_sha256=b"")
+
+    async def receive() -> answers.Message:
+        raise AssertionError("it is read")
+
+    with pytest.raises(ClickHouseError, match="TOO_MANY_BYTES"):
+        asyncio.run(Body(Turns()).read(receive, reader, reader.limits.body_bytes + 1))
+
+
+@pytest.mark.parametrize(("headers", "length"), [
+    ({}, 0), ({"content-length": "12"}, 12), ({"transfer-encoding": "chunked"}, None),
+    ({"transfer-encoding": "chunked", "content-length": "1"}, None), ({"content-length": "x"}, None),
+])
+def test_a_length_is_what_the_headers_tell(headers: dict[str, str], length: int | None) -> None:
+    assert told_length(headers) == length
+
+
+def test_a_long_text_is_told_from_an_inserts_rows() -> None:
+    def request(rights: Rights, text: bytes) -> Request:
+        user = User(name="one", rights=rights, databases=(), limits=limits_of(rights, 1 << 30), password_sha256=b"")
+        return read_request(user, "POST", {}, {}, text)
+
+    long = b"x" * server_module.LONG_TEXT_BYTES
+    assert server_module.is_long_text(request("reader", b"SELECT " + long))
+    assert server_module.is_long_text(request("reader", b"INSERT " + long))
+    assert server_module.is_long_text(request("writer", b"SELECT " + long))
+    assert not server_module.is_long_text(request("writer", b" insert " + long))
+    assert not server_module.is_long_text(request("reader", b"SELECT 1"))
 
 
 def test_bodies_of_one_user_are_bounded_together_and_leave_others_alone() -> None:

@@ -80,7 +80,7 @@ def test_parameters_are_values_and_never_text(reader: httpx.Client) -> None:
 
 @pytest.mark.parametrize(("statement", "code", "status"), [
     ("SELEC 1", "62", 400), ("", "62", 400), ("SELECT * FROM speed.nothing", "60", 404), ("SELECT nothing", "47", 404),
-    ("SELECT * FROM nothing.ticks", "81", 404), ("SELECT throwIf(1)", "395", 500), ("SELECT toUInt8('x')", "6", 400),
+    ("SELECT * FROM nothing.ticks", "497", 403), ("SELECT throwIf(1)", "395", 500), ("SELECT toUInt8('x')", "6", 400),
     ("SELECT no_function(1)", "497", 403), ("SELECT 1 FORMAT Nothing", "73", 404), ("SELECT toUInt8(unhex('e9'))", "6", 400),
     ("SELECT throwIf(1, unhex('ff')) FORMAT JSON", "395", 500), ("SELECT 'x\\xff' AS `\\xff`, throwIf(1, `\\xff`)", "395", 500),
 ])
@@ -230,6 +230,29 @@ def test_a_statement_is_killed_by_its_author_or_an_administrator_only(
         assert answers[0].headers["x-clickhouse-exception-code"] == "394"
 
 
+def test_an_id_of_somebody_elses_statement_is_as_good_as_any(server: Server, clients: dict[str, httpx.Client]) -> None:
+    def ask() -> None:
+        with server.http("reader") as asking:
+            asking.post("/", content=FOREVER, params={"query_id": "taken"})
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    until(lambda: processes(clients["admin"]) == 1, "the statement does not run")
+    for user in ("other_reader", "sink"):
+        assert clients[user].post("/", content="SELECT 1", params={"query_id": "taken"}).text == "1\n"
+    assert processes(clients["admin"]) == 1
+    assert clients["reader"].post("/", content="KILL QUERY WHERE query_id = 'taken'").text == "waiting\ttaken\treader\t\n"
+    thread.join(timeout=20)
+
+
+@pytest.mark.parametrize("comment", ["-- FORMAT Native", "# FORMAT Native", "/* FORMAT Native */"])
+def test_a_comment_asks_for_no_format(reader: httpx.Client, comment: str) -> None:
+    for statement in ("SHOW TABLES FROM speed LIKE 'ticks'", "SELECT 'ticks'", "EXISTS speed.ticks"):
+        plain, commented = (reader.post("/", content=text) for text in (statement, f"{statement} {comment}"))
+        assert commented.headers["x-clickhouse-format"] == "TabSeparated"
+        assert commented.text == plain.text
+
+
 def test_the_list_of_processes_shows_a_user_its_own(server: Server, clients: dict[str, httpx.Client]) -> None:
     def ask() -> None:
         with server.http("reader") as asking:
@@ -332,7 +355,7 @@ def test_an_administrators_session_keeps_settings_and_temporary_tables(admin: ht
 
 def test_settings_and_databases_of_one_statement_do_not_reach_the_next(admin: httpx.Client, reader: httpx.Client) -> None:
     asked = "SELECT getSetting('max_threads'), currentDatabase()"
-    for client in (admin, reader):
+    for client in (reader, admin):
         before = client.post("/", content=asked).text
         assert client.post("/", content=asked, params={"max_threads": "1", "database": "speed"}).text == "1\tspeed\n"
         assert client.post("/", content=asked).text == before

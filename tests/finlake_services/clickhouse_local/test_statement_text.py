@@ -11,6 +11,8 @@ from finlake_services.clickhouse_local.statement_text import (
     check_size,
     first_word,
     has_unplain_name,
+    has_word,
+    shown_database,
     split_statement,
     tail_format,
 )
@@ -64,10 +66,30 @@ def test_the_first_word_is_found_behind_comments(text: bytes, word: str) -> None
 
 @pytest.mark.parametrize(("text", "expected"), [
     ("SHOW TABLES FORMAT JSON", "JSON"), ("SHOW TABLES format JSON SETTINGS a = 1;", "JSON"), ("SHOW TABLES", None),
-    ("SHOW TABLES LIKE 'FORMAT JSON'", None),
+    ("SHOW TABLES LIKE 'FORMAT JSON'", None), ("SHOW TABLES -- FORMAT Native", None), ("SHOW TABLES # FORMAT Native", None),
+    ("SHOW TABLES /* FORMAT Native */", None), ("SHOW TABLES FORMAT/**/JSON -- FORMAT Native\n;", "JSON"),
+    ("SHOW TABLES FORMAT JSON /* x */ SETTINGS a = 1 -- '", "JSON"), ("EXISTS a.format", None),
 ])
 def test_the_format_at_the_end_is_found(text: str, expected: str | None) -> None:
     assert tail_format(text) == expected
+
+
+@pytest.mark.parametrize(("text", "database"), [
+    ("SHOW TABLES", ""), ("SHOW DATABASES", ""), ("SHOW TABLES FROM a", "a"), ("show full tables in `a b` like 'FROM c'", "a b"),
+    ("SHOW COLUMNS FROM t", ""), ("SHOW COLUMNS FROM a.t", "a"), ("SHOW COLUMNS/**/FROM t FROM `a`", "a"),
+    ("SHOW INDEX FROM t IN a", "a"), ("SHOW DICTIONARIES FROM a FORMAT JSON", "a"), ("SHOW CREATE TABLE a.t", ""),
+    ("SHOW TABLES -- FROM a", ""),
+])
+def test_the_database_of_a_show_is_found(text: str, database: str) -> None:
+    assert shown_database(text) == database
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("SELECT 1 INTO OUTFILE 'x'", True), ("SELECT 1 into/**/outfile 'x'", True), ("SELECT 'INTO OUTFILE'", False),
+    ("SELECT 1 -- INTO OUTFILE", False), ("SELECT `OUTFILE`, $$ OUTFILE $$, OUTFILES /* OUTFILE */", False),
+])
+def test_a_word_of_the_text_is_told_from_one_in_quotes_or_comments(text: str, expected: bool) -> None:
+    assert has_word(text, "OUTFILE") is expected
 
 
 @pytest.mark.parametrize(("text", "expected"), [

@@ -66,8 +66,15 @@ def _process_ids(stack: LocalStack) -> dict[str, int]:
 
 
 def _supervisor(stack: LocalStack) -> psutil.Process | None:
-    roots = [process for process in Supervisor(stack.layout).leftovers() if "supervisor.supervisord" in process.cmdline()]
-    return roots[0] if roots else None
+    return next((each for each in Supervisor(stack.layout).leftovers() if _is_supervisor(each)), None)
+
+
+def _is_supervisor(process: psutil.Process) -> bool:
+    try:
+        return "supervisor.supervisord" in process.cmdline()
+    except psutil.NoSuchProcess:
+        # A step of a run, for one, that has ended since.
+        return False
 
 
 def _memory_mib(process_id: int) -> float:

@@ -14,6 +14,9 @@ from deploy.local.webserver_door import USER
 
 LOCATION, REPOSITORY = "lake", "__repository__"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+# How Dagster begins the message of a run that only sums up what its steps have said.
+_STEPS_FAILED = "Execution of run for"
+_INTERRUPTED = "it was interrupted, as `finlake down` does; `finlake up` starts the stack again"
 ENDED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 _SHOWN_CHARACTERS = 200
 
@@ -96,7 +99,7 @@ class DagsterClient:
     """The webserver at `url` (loopback); `password_file` None: it asks for no login."""
 
     def __init__(self, url: str, password_file: Path | None) -> None:
-        self.url, self._password_file = url.rstrip("/"), password_file
+        self.url, self.password_file = url.rstrip("/"), password_file
 
     def query(self, text: str, variables: Mapping[str, object] | None = None) -> dict[str, object]:
         """The `data` of a GraphQL answer; raises `DagsterRequestError`."""
@@ -107,7 +110,7 @@ class DagsterClient:
             raise DagsterRequestError(
                 f"Dagster does not answer at {self.url} ({type(error).__name__}); run `finlake up`") from error
         if answer.status_code == httpx.codes.UNAUTHORIZED:
-            raise DagsterRequestError(f"Dagster at {self.url} refuses the password of {self._password_file}; run `finlake down`, "
+            raise DagsterRequestError(f"Dagster at {self.url} refuses the password of {self.password_file}; run `finlake down`, "
                                       "then `finlake up`")
         try:
             body = answer.json()
@@ -122,7 +125,7 @@ class DagsterClient:
         return data
 
     def _login(self) -> tuple[str, str] | None:
-        return None if self._password_file is None else (USER, self._password_file.read_text(encoding="utf-8").strip())
+        return None if self.password_file is None else (USER, self.password_file.read_text(encoding="utf-8").strip())
 
     def launch(self, job: str, *, first_key: str | None = None, last_key: str | None = None, assets: Sequence[str] = (),
                checks_of: Sequence[str] = (), tags: Mapping[str, str] | None = None) -> str:
@@ -222,12 +225,17 @@ def _apply_event(progress: RunProgress, event: Mapping[str, object]) -> None:
 
 
 def _reason(event: Mapping[str, Any]) -> str:
-    """Why a step or a run failed: what it said itself, else the error that Dagster has wrapped in one of its own."""
+    """Why a step or a run failed: what it said itself, else the error that Dagster has wrapped in one of its own.
+
+    A run that never began, because Dagster could not start it, has a message only; one whose steps failed repeats them.
+    """
     described = (event.get("failureMetadata") or {}).get("description")
     error = event.get("error")
     if described or error is None:
-        return str(described or "")
-    return str([*error["causes"], error][0]["message"]).strip()
+        is_repeated = event["__typename"] == "RunFailureEvent" and str(event.get("message") or "").startswith(_STEPS_FAILED)
+        return str(described or "") if is_repeated else str(described or event.get("message") or "")
+    said = str([*error["causes"], error][0]["message"]).strip()
+    return _INTERRUPTED if "DagsterExecutionInterruptedError" in said else said
 
 
 def _check_result(evaluation: Mapping[str, Any]) -> CheckResult:

@@ -109,7 +109,8 @@ def check(
 @app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="Spark SQL; tables are layer.table.")],
-    snapshot: Annotated[int | None, typer.Option(help="Read the named tables at this Iceberg snapshot.")] = None,
+    snapshot: Annotated[int | None, typer.Option(
+        help="Read the named tables at this Iceberg snapshot; `select * from TABLE.snapshots` lists them.")] = None,
     as_of: Annotated[datetime | None, typer.Option(help="Read the named tables as they were at this UTC time.")] = None,
     form: Annotated[
         AnswerFormat | None, typer.Option("--format", help="Default: what the name of --output says, else table.")] = None,
@@ -130,8 +131,10 @@ def sql(
     asked = Query.of(lake_jobs(home), at_version(query, snapshot_id=snapshot, as_of_ts=as_of))
     is_for_people = chosen in (AnswerFormat.TABLE, AnswerFormat.RECORDS)
     if output is not None and is_for_people:
-        with whole_file(output) as sink, TextIOWrapper(sink, encoding="utf-8", write_through=True) as text:
+        with whole_file(output) as sink:
+            text = TextIOWrapper(sink, encoding="utf-8", write_through=True)
             asked.show(chosen, limit or SHOWN_ROWS, offset, Console(file=text, width=FILE_CHARACTERS))
+            # Else the file is closed with its wrapper, before it is known to be whole on the disk.
             text.detach()
     elif is_for_people:
         asked.show(chosen, limit or SHOWN_ROWS, offset, Console())

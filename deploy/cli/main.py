@@ -40,6 +40,8 @@ app = FinlakeCommand(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # In 80 columns the boxes of the other form cut names of options.
+    rich_markup_mode=None,
 )
 
 

@@ -1,6 +1,6 @@
 """`finlake prices`: the verdicts on downloads of prices, and what a person decides about them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,7 +32,10 @@ def verdicts(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """List every judged download in the order in which they were judged, with its verdict and the reason."""
-    shown = [each for each in lake_jobs(home).price_verdicts() if ticker in (None, each.ticker)]
+    judged = lake_jobs(home).price_verdicts()
+    shown = [each for each in judged if ticker in (None, each.ticker)]
+    if ticker is not None and not shown:
+        raise UnknownDownloadError(_none_of(ticker, (each.ticker for each in judged)))
     if unused:
         shown = [each for each in shown if not each.is_used]
     for each in shown:
@@ -60,6 +63,12 @@ def judge(file: File, ticker: Ticker, reason: Reason, home: Home = DEFAULT_HOME)
     _decide("judge", file, ticker, reason, home)
 
 
+def _none_of(ticker: str, known: Iterable[str]) -> str:
+    """That a ticker has no download, and which have one: a dropped file is one when a run has read it."""
+    listed = ", ".join(sorted(set(known))) or "no ticker; a run reads what is dropped: `finlake run --from D --to D`"
+    return f"no download of {ticker} is known; there are downloads of {listed}"
+
+
 def found(downloads: Sequence[Mapping[str, Any]], named: str, ticker: str) -> Mapping[str, Any]:
     """The download of a ticker that is named by its file's name or the beginning of its hash.
 
@@ -71,11 +80,10 @@ def found(downloads: Sequence[Mapping[str, Any]], named: str, ticker: str) -> Ma
     if len(matching) == 1:
         return matching[0]
     if not own:
-        known = ", ".join(sorted({row["ticker"] for row in downloads})) or "none"
-        raise UnknownDownloadError(f"no download of {ticker} is known; there are downloads of {known}")
-    which = "several downloads" if matching else "no download"
+        raise UnknownDownloadError(_none_of(ticker, (row["ticker"] for row in downloads)))
+    problem = f"several downloads of {ticker} match" if matching else f"no download of {ticker} matches"
     listed = ", ".join(f"{row['source_name']} ({row['file_sha256'][:12]})" for row in (matching or own)[-10:])
-    raise UnknownDownloadError(f"{which} of {ticker} match {named}; give one of these by its hash: {listed}")
+    raise UnknownDownloadError(f"{problem} {named}; give one of these by its hash: {listed}")
 
 
 def _decide(decision: str, named: str, ticker: str, reason: str, home: Path) -> None:

@@ -1,6 +1,7 @@
 """A query asked of the lake: what Spark refuses is told in one line, and rows are read part by part."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,16 +9,21 @@ from typing import IO, TYPE_CHECKING
 
 from deploy.cli.query_view import WRITERS, AnswerFormat, say, show_records, show_table
 from spark.answers import answer_parts, answer_schema
+from spark.contracts import lake as contracts
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
     from rich.console import Console
 
     from finlake_resources.spark_jobs import SparkJobs
 
 
+# Statements that only tell, although they are no queries.
+_TELLING = re.compile(r"\s*(?:show|describe|desc|explain)\b", re.IGNORECASE)
+
+
 class QueryRefusedError(Exception):
-    """Spark does not understand or cannot carry out a query; the message is the first line of its reason."""
+    """Spark does not understand or cannot carry out a query, or it is none; the message is the first line of the reason."""
 
 
 @contextmanager
@@ -31,7 +37,25 @@ def refusals_in_one_line() -> Iterator[None]:
         yield
     except PySparkException as error:
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        if "TABLE_OR_VIEW_NOT_FOUND" in said:
+            said += f" Tables are {', '.join(sorted(contracts.TABLES))}"
         raise QueryRefusedError(said) from error
+
+
+def _assert_reads(spark: "SparkSession", text: str) -> None:
+    """Spark carries a command out as soon as it has understood it, `drop table` too. Within brackets only a query parses."""
+    from pyspark.errors import ParseException
+
+    try:
+        with refusals_in_one_line():
+            spark.sql(f"SELECT * FROM (\n{text}\n)").schema  # noqa: B018 - asks for the analysis
+    except QueryRefusedError as error:
+        if isinstance(error.__cause__, ParseException):
+            raise QueryRefusedError(
+                f"no query that Spark understands: {error}. Only queries, SHOW, DESCRIBE and EXPLAIN are carried out; "
+                "tables are written by `finlake run` alone",
+            ) from error
+        raise
 
 
 @dataclass(frozen=True)
@@ -42,9 +66,12 @@ class Query:
 
     @classmethod
     def of(cls, jobs: "SparkJobs", text: str) -> "Query":
-        """The query of a text; raises `QueryRefusedError` with what Spark says of it in one line."""
+        """The query of a text; raises `QueryRefusedError` with what Spark says of it in one line, also when it would write."""
+        spark = jobs.lake().spark
+        if not _TELLING.match(text):
+            _assert_reads(spark, text)
         with refusals_in_one_line():
-            return cls(jobs.lake().spark.sql(text))
+            return cls(spark.sql(text))
 
     def page(self, limit: int | None, offset: int = 0) -> "DataFrame":
         """At most `limit` rows from the `offset`th on."""

@@ -43,7 +43,9 @@ def derived_table(report: "ReconcileReport") -> "Table":
     """Candles and windows beside their recomputation."""
     from rich.table import Table
 
-    view = Table("made from trades", "windows", "different", "moving", "verdict")
+    view = Table()
+    for heading in ("made from trades", "windows", "different", "moving", "verdict"):
+        view.add_column(heading, no_wrap=heading != "verdict")
     for each in report.derived:
         verdict = "equal to a recomputation" if each.is_proven else "differs"
         view.add_row(each.table, f"{each.window_count}", f"{each.different_count}", f"{each.moving_count}",

@@ -1,15 +1,16 @@
 """What a person sees of runs: a progress bar while they work, a table when they are done."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from deploy.cli.dagster_client import CheckResult, DagsterClient, RunProgress
 from deploy.cli.planned_runs import PlannedRun
+from deploy.local.webserver_door import USER
 
 # The job over every check; finlake_assets names it.
 CHECKS_ONLY = "checks_only"
@@ -27,21 +28,42 @@ class FinishedRun:
     progress: RunProgress
 
 
+@dataclass
+class StepLines:
+    """A line for each step that has ended, where the output is no terminal and a bar would show nothing."""
+
+    title: str
+    console: Console
+    shown: set[str] = field(default_factory=set)
+
+    def show(self, progress: RunProgress) -> None:
+        """Tell the steps that have ended since."""
+        if self.console.is_terminal:
+            return
+        for step, seconds in progress.step_seconds.items():
+            if step not in self.shown:
+                self.shown.add(step)
+                self.console.print(f"{self.title}: {len(self.shown)} of {progress.step_count} steps, {step} {seconds:.0f} s",
+                                   highlight=False, markup=False, soft_wrap=True)
+
+
 def carry_out(client: DagsterClient, runs: Sequence[PlannedRun], console: Console) -> list[FinishedRun]:
     """Launch the runs one after the other and show each one's steps; raises `RunFailedError` at the first failure."""
     finished = []
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("[dim]{task.fields[step]}"))
-    with Progress(*columns, console=console) as bars:
+    # In 80 columns the steps that run are cut, not the time: it is the sign of life.
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(), BarColumn(10),
+               TextColumn("[dim]{task.fields[step]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)))
+    with Progress(*columns, console=console, expand=True, disable=not console.is_terminal) as bars:
         for planned in runs:
             bar = bars.add_task(planned.title, total=None, step="queued")
             run_id = client.launch(planned.job, first_key=_text(planned.first_key), last_key=_text(planned.last_key),
                                    assets=planned.assets)
-            progress = RunProgress(run_id=run_id)
+            progress, lines = RunProgress(run_id=run_id), StepLines(planned.title, console)
             for progress in client.follow(run_id):
                 running = [step for step in progress.started if step not in progress.step_seconds]
                 bars.update(bar, total=progress.step_count or None, completed=len(progress.step_seconds),
                             step=", ".join(running))
+                lines.show(progress)
             if progress.status != "SUCCESS":
                 raise _failure(client, planned.job, progress)
             bars.update(bar, step="done")
@@ -67,9 +89,10 @@ def judge(client: DagsterClient, console: Console, assets: Sequence[str] = ()) -
 
 
 def _failure(client: DagsterClient, job: str, progress: RunProgress) -> RunFailedError:
-    reasons = "; ".join(dict.fromkeys(progress.errors)) or "see its log"
-    return RunFailedError(f"run {progress.run_id} of {job} ended as {progress.status}: {reasons} "
-                          f"({client.url}/runs/{progress.run_id})")
+    reasons = "; ".join(dict.fromkeys(progress.errors)) or "Dagster gives no reason"
+    return RunFailedError(
+        f"run {progress.run_id} of {job} ended as {progress.status}: {reasons}. What it has built stays: give the same command "
+        f"again. Its log: {client.url}/runs/{progress.run_id} (user {USER}, the password is in {client.password_file})")
 
 
 def failed_checks(checks: Sequence[CheckResult]) -> list[str]:

@@ -207,7 +207,10 @@ def dagster_instance(layout: Layout, postgres_port: int) -> str:
         "run_coordinator": {
             "module": "dagster._core.run_coordinator",
             "class": "QueuedRunCoordinator",
-            "config": {"dequeue_interval_seconds": 1},
+            # A code server that is slow to answer, as on a busy machine, is asked again before the run counts as failed.
+            "config": {
+                "dequeue_interval_seconds": 1, "max_user_code_failure_retries": 5, "user_code_failure_retry_delay": 15,
+            },
         },
         "concurrency": {"pools": {"default_limit": 1, "granularity": "op"}, "runs": {"max_concurrent_runs": 2}},
         "run_monitoring": {

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 
 import psutil
 
@@ -54,7 +55,7 @@ def own_identity(layout: Layout) -> Identity:
         if layout.record.is_file():
             raise StackError(f"the stack of {layout.home} was started by an earlier version and has no identity yet; run "
                              "`finlake down`, then `finlake up`") from None
-        raise StackError(f"no stack was ever started in {layout.home}; run `finlake up --home {layout.home}`") from None
+        raise StackError(f"no stack was ever started in {layout.home}; run `finlake up{_of(layout)}`") from None
     return Identity(number, str(layout.home.resolve()))
 
 
@@ -77,7 +78,7 @@ def require_own(layout: Layout, ports: Ports) -> None:
     if strangers:
         raise _foreign(layout, ports, strangers[0])
     if not listeners:
-        raise StackError(f"the stack of {layout.home} is stopped; run `finlake up --home {layout.home}`")
+        raise StackError(f"the stack of {layout.home} is stopped; run `finlake up{_of(layout)}`")
 
 
 def listening(ports: Ports) -> Iterable[Listener]:
@@ -115,8 +116,13 @@ def _foreign(layout: Layout, ports: Ports, stranger: Listener) -> ForeignStackEr
         who = f"an earlier stack of {layout.home}, whose folder was made anew,"
     return ForeignStackError(
         f"port {stranger.port} ({names[stranger.port]}) belongs to {who} (pid {stranger.pid or 'unknown'}), not to the stack "
-        f"of {layout.home}; run `finlake up --free-ports --home {layout.home}`"
-        + (f", or give --home {stranger.identity.home} to speak to that one" if stranger.identity else ""))
+        f"of {layout.home}; run `finlake up --free-ports{_of(layout)}`"
+        + (f", or give --home {quote(stranger.identity.home)} to speak to that one" if stranger.identity else ""))
+
+
+def _of(layout: Layout) -> str:
+    """The option that names this stack, as a shell takes it."""
+    return f" --home {quote(str(layout.home))}"
 
 
 def _seen(listeners: list[Listener]) -> str:

@@ -23,3 +23,26 @@ def test_what_is_no_answer_is_told_with_what_was_said_instead(
     monkeypatch.setattr(httpx, "post", post)
     with pytest.raises(DagsterRequestError, match=said):
         DagsterClient("http://localhost:3000", None).query("query { version }")
+
+
+@pytest.mark.parametrize(("event", "said"), [
+    ({"__typename": "RunFailureEvent", "message": "User code server request timed out", "error": None},
+     ["User code server request timed out"]),
+    ({"__typename": "RunFailureEvent", "message": 'Execution of run for "lake" failed. Steps failed: [a].', "error": None}, []),
+    ({"__typename": "ExecutionStepFailureEvent", "stepKey": "a", "message": "STEP_FAILURE", "failureMetadata": None,
+      "error": {"message": "of Dagster's", "causes": [{"message": "no disk\n"}]}}, ["a: no disk"]),
+    ({"__typename": "ExecutionStepFailureEvent", "stepKey": "a", "message": "STEP_FAILURE", "failureMetadata": None,
+      "error": {"message": "dagster._core.errors.DagsterExecutionInterruptedError\n", "causes": []}},
+     ["a: it was interrupted, as `finlake down` does; `finlake up` starts the stack again"]),
+])
+def test_the_reason_of_a_failure_is_what_was_said_first_and_not_its_wrapping(
+    monkeypatch: pytest.MonkeyPatch, event: dict[str, Any], said: list[str],
+) -> None:
+    page = {"logsForRun": {"events": [event], "cursor": "1", "hasMore": False}, "runOrError": {"status": "FAILURE"}}
+
+    def query(_: DagsterClient, text: str, __: Any = None) -> dict[str, Any]:
+        return {"runOrError": {"executionPlan": {"steps": [{}]}}} if "executionPlan" in text else page
+
+    monkeypatch.setattr(DagsterClient, "query", query)
+    *_, progress = DagsterClient("http://localhost:3000", None).follow("a")
+    assert progress.errors == said

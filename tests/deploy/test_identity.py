@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -90,9 +91,12 @@ def test_a_stack_that_was_never_started_is_refused_with_the_next_step_and_the_ne
     assert f"the stack of {neighbour.layout.home} runs" in said
 
 
-def test_a_stopped_stack_is_refused(tmp_path: Path, ports: Ports) -> None:
-    with pytest.raises(StackError, match=r"is stopped; run `finlake up"):
-        started(tmp_path, ports).require_running()
+def test_a_stopped_stack_is_refused_with_a_command_that_a_shell_takes_as_it_is(tmp_path: Path, ports: Ports) -> None:
+    home = tmp_path / "a folder (mine)"
+    with pytest.raises(StackError, match="is stopped") as refusal:
+        started(home, ports).require_running()
+    command = str(refusal.value).split("`")[1]
+    assert shlex.split(command) == ["finlake", "up", "--home", str(home)]
 
 
 def test_a_stack_of_an_earlier_version_is_told_to_be_started_anew(tmp_path: Path, ports: Ports) -> None:

@@ -84,3 +84,9 @@ def test_a_download_is_found_by_its_name_or_the_beginning_of_its_hash() -> None:
                                 ("x.csv", "MSFT", "there are downloads of IBM, SYN")):
         with pytest.raises(UnknownDownloadError, match=said):
             found(DOWNLOADS, named, ticker)
+
+
+@pytest.mark.usefixtures("jobs")
+def test_verdicts_of_a_ticker_without_any_say_which_have_some() -> None:
+    with pytest.raises(UnknownDownloadError, match="no download of syn is known; there are downloads of IBM, SYN"):
+        CliRunner().invoke(app, ["--traceback", "prices", "verdicts", "--ticker", "syn"], catch_exceptions=False)

@@ -239,11 +239,6 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
                      In("status", ["loaded", "empty"]))
         return set(self.lake().rows("bronze.gdelt_slots", wanted, ("slot_ts",))["slot_ts"].to_pylist())
 
-    def known_downloads(self) -> set[tuple[str, str]]:
-        """Ticker and SHA-256 of every file ingested so far."""
-        rows = self.lake().rows("bronze.stooq_downloads", columns=("ticker", "file_sha256"))
-        return set(zip(rows["ticker"].to_pylist(), rows["file_sha256"].to_pylist(), strict=True))
-
     def known_spans(self, symbols: Collection[str]) -> dict[str, tuple[date, date]]:
         """First and last session in any ingested file of each ticker; tickers without a file are absent."""
         rows = self.lake().rows("bronze.stooq_downloads", columns=("ticker", "first_session_date", "last_session_date"))

@@ -3,6 +3,8 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -19,7 +21,7 @@ from finlake_services.trade_feed.ods_writer import DEFAULT_BATCH_ROWS, DEFAULT_B
 from finlake_services.trade_feed.quote_poller import DEFAULT_INTERVAL_S
 from finlake_services.trade_feed.service import DEFAULT_DRAIN_LIMIT_S, FeedConfig, RowsNotWritten, run_feed
 from finlake_services.trade_feed.trade_stream import DEFAULT_REFUSED_WAIT_S, DEFAULT_SILENCE_LIMIT_S, StreamLimits
-from spark.contracts.universe import parse_universe
+from spark.contracts.universe import UniverseError, parse_universe
 
 
 def main(
@@ -51,7 +53,7 @@ def main(
         config = FeedConfig(
             websocket_url=_websocket_url_of(settings), rest_url=settings.stream.finnhub_url, token=token,
             ods=OdsAccess(settings.stream.market_uri, "feed", settings.stream.market_feed_password_file),
-            symbols=_symbols_of(settings), looks_up_symbols=look_up,
+            symbols=symbols_of(settings.universe_path, settings.stream.finnhub_symbols), looks_up_symbols=look_up,
             quote_interval_s=quote_interval_s, batch_rows=batch_rows, buffer_rows=buffer_rows,
             limits=StreamLimits(silence_limit_s, refused_wait_s), drain_limit_s=drain_limit_s,
         )
@@ -86,9 +88,14 @@ def _token_of(settings: Settings) -> TokenFile:
     return TokenFile(settings.stream.finnhub_token_file)
 
 
-def _symbols_of(settings: Settings) -> tuple[str, ...]:
-    universe = parse_universe(settings.universe_path.read_text(encoding="utf-8"))
-    return tuple(dict.fromkeys((*universe.symbols, *settings.stream.finnhub_symbols)))
+def symbols_of(universe_file: Path, more: Sequence[str]) -> tuple[str, ...]:
+    """The universe's symbols and more, each once. Raises SettingsError for a file that is no universe."""
+    try:
+        universe = parse_universe(universe_file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, UniverseError) as error:
+        raise SettingsError(
+            f"the universe file {universe_file} cannot be used ({error}); mend it, or set FINLAKE_UNIVERSE to another") from error
+    return tuple(dict.fromkeys((*universe.symbols, *more)))
 
 
 if __name__ == "__main__":

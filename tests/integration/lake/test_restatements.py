@@ -95,7 +95,7 @@ def test_split_dividend_and_four_dividends_at_once_are_recorded_and_recomputed_a
     # The same files again are the files that are known.
     again = chain.load_prices(*NEW.values(), *OLD.values())
     assert [report.is_changed for report in again.tables] == [False, False, False]
-    assert len(lake_jobs.known_downloads()) == 8
+    assert len(lake_jobs.downloads()) == 8
     # A lake that has never known another version; of the broken file's ticker it knows the old one.
     empty(empty_lake)
     chain.load_prices(OLD["GOOG"], *(NEW[ticker] for ticker in RESTATEMENTS if ticker != "GOOG"))

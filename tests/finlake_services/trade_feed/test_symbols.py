@@ -1,0 +1,23 @@
+"""Which symbols the feed asks for: the universe's and more; a universe that cannot be read is a fault of the settings."""
+
+from pathlib import Path
+
+import pytest
+
+from finlake_resources.settings import PROJECT_ROOT, SettingsError
+from finlake_services.trade_feed.__main__ import symbols_of
+
+
+def test_the_symbols_of_the_universe_come_first_and_each_once() -> None:
+    universe = symbols_of(PROJECT_ROOT / "universe.toml", ())
+    assert universe
+    assert symbols_of(PROJECT_ROOT / "universe.toml", [universe[0], "BINANCE:BTCUSDT"]) == (*universe, "BINANCE:BTCUSDT")
+
+
+@pytest.mark.parametrize("content", [None, b"no toml at all [", b"\xff\xfe"])
+def test_a_file_that_is_no_universe_is_named_with_what_to_do(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "universe.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SettingsError, match=f"{file} cannot be used .*FINLAKE_UNIVERSE"):
+        symbols_of(file, ())

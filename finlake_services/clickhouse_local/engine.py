@@ -3,6 +3,7 @@
 import fcntl
 import importlib
 import os
+import shutil
 import threading
 import time
 from collections import OrderedDict
@@ -209,6 +210,7 @@ class Engine:
         self._lock_file = _lock(home)
         self.home = home
         self._path = str(home / "data")
+        _use_own_temporary_folder(home / "tmp")
         _take_back_tokens(home)
         self._logs = WrittenThrough(home / "data")
         configuration = write_configuration(home, users, memory_bytes)
@@ -365,6 +367,14 @@ def _confining_settings(user: User) -> dict[str, str]:
 
 def _pool_key(user: User | None, database: str, settings: Mapping[str, str]) -> tuple[object, ...]:
     return user.name if user else None, database, *sorted(settings.items())
+
+
+def _use_own_temporary_folder(folder: Path) -> None:
+    """Let the engine, which makes files of names that can be foretold, make them where no other account can place a link."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    # Of the process, where the engine looks; Python's own temporary files stay where they are.
+    os.putenv("TMPDIR", str(folder))
 
 
 def _lock(home: Path) -> TextIO:

@@ -161,6 +161,8 @@ class Execution:
             sql = statement.sql.decode()
         except UnicodeDecodeError as error:
             raise ClickHouseError(36, "BAD_ARGUMENTS", "The text of a statement must be UTF-8") from error
+        if statement.input_format is not None:
+            checked_format(request.user, statement.input_format)
         judged = sql if statement.input_format is None else f"{sql} FORMAT {statement.input_format}"
         tree = endpoint.parser.tree(judged, request.parameters)
         endpoint.judge.check(request.user, first_word(statement.sql), tree, sql)
@@ -192,7 +194,7 @@ class Execution:
     def _choose_format(self, tree: SyntaxTree, sql: str) -> None:
         asked = tree.select_format if tree.root.startswith("Select") else tail_format(sql)
         if asked:
-            self.output_format = checked_format(asked)
+            self.output_format = checked_format(self._request.user, asked)
 
     def _enter_session(self) -> None:
         request = self._request
@@ -252,7 +254,7 @@ class Execution:
 
     def _show_processes(self, sql: str) -> bytes:
         """The user's own statements; the engine, which knows one user, would show everybody's."""
-        self.output_format = checked_format(tail_format(sql) or self.output_format)
+        self.output_format = checked_format(self._request.user, tail_format(sql) or self.output_format)
         rows = ", ".join(f"({quote_text(each.user)}, {quote_text(each.query_id)}, {time.monotonic() - each.started})"
                          for each in self._endpoint.registry.of_user(self._request.user.name))
         self._connection = self._endpoint.engine.connection(self._request.user, self._database, self._request.settings)

@@ -18,8 +18,9 @@ from typing import Final, NamedTuple
 
 from finlake_services.clickhouse_local.engine import Engine
 from finlake_services.clickhouse_local.errors import ClickHouseError, EngineError, access_denied, not_in_readonly
+from finlake_services.clickhouse_local.formats import check_format, is_allowed
 from finlake_services.clickhouse_local.settings import check_settings_of_text
-from finlake_services.clickhouse_local.statement_text import has_word, is_plain_show, shown_database
+from finlake_services.clickhouse_local.statement_text import has_word, is_plain_show, named_formats, shown_database
 from finlake_services.clickhouse_local.syntax_tree import Node, SyntaxTree
 from finlake_services.clickhouse_local.users import User
 
@@ -91,6 +92,17 @@ _TYPE_TAKERS: Final = frozenset({
 _TYPE_ARGUMENT: Final = {"defaultvalueoftypename": 0, "jsonextract": -1, "jsonextractcaseinsensitive": -1,
                          "jsonextractkeysandvalues": -1, "jsonextractkeysandvaluescaseinsensitive": -1}
 """Which of their arguments that is, where it is not the second."""
+_ROW_FORMATTERS: Final = frozenset({"formatrow", "formatrownonewline"})
+"""Functions of which the first argument names a format, in lower case."""
+_BY_AGGREGATE_NAME: Final = frozenset({"arrayreduce", "arrayreduceinranges", "initializeaggregation"})
+"""Functions of which the first argument names an aggregate function, in lower case."""
+_NAME_TAKERS: Final = _TYPE_TAKERS | _ROW_FORMATTERS | _BY_AGGREGATE_NAME
+_NOT_AGGREGATES: Final = frozenset({"groupformat"})
+"""Aggregate functions that make a text in a format that they name, in lower case."""
+_FORMAT_PARENTS: Final = frozenset({"SelectWithUnionQuery", "DescribeQuery", "Explain"})
+"""Of what an identifier is a direct part only as its FORMAT."""
+_LIBRARY_FORMATS: Final = frozenset({"dataframe", "arrowtable"})
+"""Of chDB's Python wrapper, not of its engine."""
 _PLAIN_TYPE: Final = re.compile(r"'(?:(?:[^'\\`\"\u201c]|\\.)*|(?:[^'\\]|\\')*)'")
 """A type as a literal in which no quoted name holds an escape: it could be spelled by them."""
 _STATE_TYPE: Final = re.compile(r"(?<!simple)aggregatefunction", re.IGNORECASE)
@@ -154,7 +166,10 @@ class Judge:
         self._functions = _TABLE_FUNCTIONS | _UNCATEGORISED | _spellings(
             function for function in scalar if (function.name in direct or function.alias_to in direct)
             and not _COSTLY.intersection((function.name, function.alias_to)))
-        self._aggregates = _spellings(function for function in functions if function.is_aggregate == "1")
+        self._aggregates = _spellings(function for function in functions if function.is_aggregate == "1"
+                                      and function.name.lower() not in _NOT_AGGREGATES)
+        self._refused_formats = _LIBRARY_FORMATS | {name.lower() for name in engine.ask(
+            "SELECT name FROM system.formats").decode().split() if not is_allowed(name)}
         self._combinators = tuple(engine.ask("SELECT name FROM system.aggregate_function_combinators").decode().split())
         self._scalar = frozenset(function.name.lower() for function in scalar)
         takers = {function.name for function in functions if function.higher_order == "1"}
@@ -180,6 +195,7 @@ class Judge:
                                            "backslash; for conditions read system.tables, system.columns or system.functions")
         if tree.root.startswith("Show") and (database := shown_database(sql)):
             _check_database(user, database)
+        self._check_formats(tree, sql)
         # The first part of an EXPLAIN may be its options, which are no settings.
         has_options = tree.root == "Explain" and len(tree.nodes) > 1 and tree.nodes[1].kind == "Set"
         nodes = tree.nodes[2 if has_options else 1:]
@@ -189,8 +205,30 @@ class Judge:
             self._check_node(user, node, takes_functions)
             if node.kind == "Function" and node.name.lower() == "values":
                 _check_rows(user, _arguments(nodes, at))
-            if node.kind == "Function" and node.name.lower() in _TYPE_TAKERS:
-                _check_type(user, node.name.lower(), _arguments(nodes, at))
+            if node.kind == "Function" and node.name.lower() in _NAME_TAKERS:
+                self._check_name(user, node.name.lower(), _arguments(nodes, at))
+
+    def _check_formats(self, tree: SyntaxTree, sql: str) -> None:
+        """Raise for a FORMAT that is not allowed. Of some statements the tree does not tell it apart, so the text is read too."""
+        for node in tree.nodes:
+            if node.kind == "Identifier" and node.parent in _FORMAT_PARENTS:
+                check_format(node.name)
+        for named in named_formats(sql):
+            # A column may be called `format`: then any other word stands behind it.
+            if named.lower() in self._refused_formats or "\\" in named:
+                check_format(named)
+
+    def _check_name(self, user: User, function: str, arguments: Sequence[Node]) -> None:
+        """Raise unless the type, format or aggregate function that an argument names is written out and allowed."""
+        if function in _TYPE_TAKERS:
+            _check_type(user, function, arguments)
+        elif arguments:
+            named = arguments[0].name.strip("'") if arguments[0].kind == "Literal" else ""
+            if function in _ROW_FORMATTERS:
+                check_format(named)
+            elif not self._is_aggregate(named.partition("(")[0].strip()):
+                raise access_denied(user.name, f"{function} takes the name of an aggregate function, written out, as its first "
+                                               "argument")
 
     def _check_settings(self, user: User, tree: SyntaxTree, clauses: int) -> None:
         """Raise unless each of the text's settings, every time that it is set, is one that the user may send by URL."""
@@ -218,7 +256,7 @@ class Judge:
                 _check_database(user, database)
         # A column may be called as a function is; but a higher-order function takes another by its bare name.
         if takes_functions and node.kind == "Identifier" and node.name.lower() in self._scalar and (
-                not self._may_call(node.name) or node.name.lower() in _TYPE_TAKERS):
+                not self._may_call(node.name) or node.name.lower() in _NAME_TAKERS):
             raise access_denied(user.name, f"function {node.name} is not allowed")
 
     def _may_call(self, name: str) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from finlake_services.clickhouse_local.compression import decode_body, decode_checked_blocks
 from finlake_services.clickhouse_local.errors import ClickHouseError, access_denied
+from finlake_services.clickhouse_local.formats import canonical, check_format
 from finlake_services.clickhouse_local.settings import engine_settings
 from finlake_services.clickhouse_local.statement_text import LONGEST_HEAD_BYTES
 from finlake_services.clickhouse_local.users import User, authenticate
@@ -102,7 +103,7 @@ def _read_request(
         user=user, query_id=_query_id(query), text=text, database=_database(user, headers, query),
         settings=engine_settings(user, query),
         parameters={name.removeprefix("param_"): value for name, value in query.items() if name.startswith("param_")},
-        default_format=_default_format(headers, query),
+        default_format=_default_format(user, headers, query),
         may_change=method == "POST",
         session_id=query.get("session_id") or None,
         session_timeout_s=min(_whole_number(query, "session_timeout", 60), LONGEST_SESSION_S),
@@ -154,16 +155,21 @@ def _query_id(query: Mapping[str, str]) -> str:
     return query_id
 
 
-def _default_format(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+def _default_format(user: User, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
     named = headers.get("x-clickhouse-format") or query.get("default_format") or "TabSeparated"
-    return checked_format(named)
+    return checked_format(user, named)
 
 
-def checked_format(named: str) -> str:
-    """A format as a client names it, which goes into a header of the answer. Raises `ClickHouseError` (73) for no name."""
+def checked_format(user: User, named: str) -> str:
+    """A format as a client names it, which goes into a header of the answer.
+
+    Raises `ClickHouseError` (73) for what is no name, or not allowed to the user.
+    """
     if not _FORMAT.fullmatch(named):
         raise ClickHouseError(73, "UNKNOWN_FORMAT", f"Unknown format {named[:64]!r}")
-    return named
+    if user.rights != "admin":
+        check_format(named)
+    return canonical(named)
 
 
 def _database(user: User, headers: Mapping[str, str], query: Mapping[str, str]) -> str:

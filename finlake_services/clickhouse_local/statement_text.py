@@ -73,6 +73,17 @@ def has_unplain_name(sql: str) -> bool:
     return any(kind == "quoted" and text[0] in '"`\u201c' and _UNPLAIN_NAME.search(text) for kind, text in _elements(sql))
 
 
+def named_formats(sql: str) -> Iterator[str]:
+    """What stands behind each word FORMAT, without quotes: the statement's format, or else what follows a column of that name."""
+    previous = ""
+    for kind, text in _elements(sql):
+        if previous == "FORMAT" and kind == "word":
+            yield text
+        elif previous == "FORMAT" and kind == "quoted":
+            yield text[1:-1]
+        previous = text.upper() if kind == "word" else ""
+
+
 class _Bracket:
     """What stands within one pair of brackets: `operand` elements since the last comma, AND or OR, `total` before it."""
 

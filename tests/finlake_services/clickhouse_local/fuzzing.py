@@ -54,6 +54,8 @@ class Canaries:
     folder: Path
     token: str
     passwords: tuple[str, ...] = ()
+    temporary: Path = Path()
+    """Folder in which the engine's formats make files."""
     _needles: tuple[bytes, ...] = ()
 
     @property
@@ -69,6 +71,7 @@ class Canaries:
     def plant(self, server: Server) -> None:
         """Put them in their places."""
         self.never.mkdir()
+        self.temporary = server.home / "tmp"
         self.passwords = tuple(server.passwords[user] for user in ("admin", "sink", "other_reader", "reader"))
         line = f"{self.token}\n"
         self.file.write_text(line + "x" * (FILE_BYTES - len(line)))
@@ -165,7 +168,8 @@ class Attacker:
             for _ in range(draw.choice((0, 0, 0, 1, 1, 2))):
                 text = draw.choice((self._commented, self._cased, self._quoted, self._spaced, self._broken))(text)
             if draw.random() < 0.15:
-                text += draw.choice((" FORMAT JSON", " FORMAT Native", " FORMAT CSVWithNames", " FORMAT RawBLOB",
+                text += draw.choice((" FORMAT JSON", " FORMAT Native", " FORMAT Protobuf", " FORMAT CSVWithNames",
+                                     " FORMAT RawBLOB",
                                      " FORMAT Arrow", ";",
                                      " FORMAT Values", " SETTINGS max_threads = 1", " LIMIT 3", " -- x", " /* x",
                                      " INTO OUTFILE 'x'"))
@@ -285,9 +289,11 @@ _DEEPER = (
     "EXPLAIN QUERY TREE SELECT file('/etc/passwd')", "EXPLAIN PIPELINE SELECT * FROM file('/etc/passwd', 'LineAsString')",
     "SELECT * FROM format('LineAsString', 'x')", "SELECT * FROM input('x String')",
     "SELECT * FROM generateRandom('a Int8') LIMIT 1",
-    "SELECT * FROM fuzzJSON('x', 1)", "SELECT * FROM viewExplain('', '', (SELECT 1))", "SELECT getServerSetting('users_config')",
+    "SELECT * FROM fuzzJSON('x', 1)", "SELECT * FROM viewExplain('', '', (SELECT 1))",
+    "SELECT getServerSetting('users_config')",
     "SELECT * FROM viewIfPermitted(SELECT name FROM hidden.salaries ELSE null('name String'))", "SELECT currentRoles()",
-    "SELECT * FROM loop('hidden', 'salaries') LIMIT 1", "SELECT * FROM primes(3)", "SHOW PROCESSLIST", "SHOW SETTING max_threads",
+    "SELECT * FROM loop('hidden', 'salaries') LIMIT 1", "SELECT * FROM primes(3)", "SHOW PROCESSLIST",
+    "SHOW SETTING max_threads",
     "INSERT INTO speed.ticks (symbol) SELECT name FROM hidden.salaries", 
     "INSERT INTO speed.ticks SELECT file('/etc/passwd'), now(), 1",
     "INSERT INTO speed.ticks FORMAT CSV\n'A',2026-01-05 14:30:00,1\n",
@@ -298,7 +304,8 @@ _DEEPER = (
     "SELECT * FROM processes", "SELECT formatQuery('SELECT 1')", "SELECT * FROM executable('cat', 'LineAsString', 's String')",
     "SELECT 1 BETWEEN 1 AND 2 BETWEEN 1 AND 2 BETWEEN 1 AND 2", "SELECT COLUMNS('a') APPLY COLUMNS('b') APPLY file",
     "SELECT evalMLMethod(1, 2)", "SELECT catboostEvaluate('/etc/passwd', 1)", "SELECT getClientHTTPHeader('authorization')",
-    "SELECT queryString(1)", "SELECT initialQueryID(), queryID()", "SELECT tokenizeQuery('SELECT 1')", "SELECT showCertificate()",
+    "SELECT queryString(1)", "SELECT initialQueryID(), queryID()", "SELECT tokenizeQuery('SELECT 1')",
+    "SELECT showCertificate()",
     "SELECT symbol FROM speed.ticks WHERE symbol IN (SELECT name FROM hidden.salaries)", "SELECT * EXCEPT a APPLY file",
 )
 _WRAPPERS = (
@@ -306,11 +313,12 @@ _WRAPPERS = (
     "EXPLAIN PIPELINE …", "EXPLAIN ESTIMATE …", "SELECT * FROM (…)", "SELECT (…)", "WITH (…) AS a SELECT a",
     "WITH a AS (…) SELECT * FROM a",
     "SELECT 1 WHERE 1 IN (…)", "SELECT EXISTS (…)", "SELECT * FROM view(…)", "DESCRIBE (…)", "… UNION ALL …", "(…)", "…;…",
-    "… FORMAT JSON",
+    "… FORMAT JSON", "… FORMAT Protobuf", "… FORMAT/**/dataframe",
     "SELECT * FROM (…) AS a JOIN (…) AS b ON 1 = 1", "INSERT INTO speed.ticks (symbol) …", "SELECT * FROM (EXPLAIN …)",
     "FROM (…) SELECT *",
     "SELECT * FROM numbers(2) WHERE number > (…)", "SELECT arrayMap(x -> (…), [1])", "/* … */ SELECT 1", "SELECT '…'", "… -- …",
-    "SELECT * FROM viewExplain('EXPLAIN', '', (…))", "WITH RECURSIVE a AS (… UNION ALL SELECT * FROM a) SELECT * FROM a LIMIT 2",
+    "SELECT * FROM viewExplain('EXPLAIN', '', (…))",
+    "WITH RECURSIVE a AS (… UNION ALL SELECT * FROM a) SELECT * FROM a LIMIT 2",
     "CREATE VIEW speed.v AS …", "CREATE TEMPORARY TABLE t AS …", "PREPARE …", "EXECUTE AS admin …", "… PARALLEL WITH …",
 )
 _GAPS = ("", " ", "\n", "\t", " \r\n", "\u00a0", "\u3000", "/**/", "/* : */", "-- x\n", "# x\n", "#! x\n", "/* } */", "/*'*/",
@@ -326,7 +334,8 @@ _PROTOCOL = (
     ("session_id", "b"),
     ("session_timeout", "9" * 30), ("session_timeout", "-1"), ("session_check", "1"), ("default_format", "JSON"), ("role",
                                                                                                                    "user_admin"),
-    ("default_format", "Template"), ("default_format", "RawBLOB"), ("default_format", "Native"), ("client_protocol_version",
+    ("default_format", "Template"), ("default_format", "protobuf"), ("default_format", "DataFrame"), ("default_format",
+    "RawBLOB"), ("default_format", "Native"), ("client_protocol_version",
                                                                                                   "54465"),
     ("client_protocol_version", "9" * 5000), ("compress", "1"), ("enable_http_compression", "1"), ("query_id", "x"),
     ("query_id", "'"),
@@ -400,7 +409,7 @@ def ask(client: httpx.Client, canaries: Canaries, attempt: Attempt, findings: Fi
         outcome, fault = "timeout", f"no answer within {ANSWER_TIMEOUT_S:.0f} s"
     except httpx.TransportError as error:
         outcome = fault = f"no answer: {type(error).__name__}"
-    if not fault and any(canaries.never.iterdir()):
+    if not fault and any((*canaries.never.iterdir(), *canaries.temporary.iterdir())):
         fault = "a file was written"
     findings.note(attempt, outcome, fault, time.monotonic() - began)
 

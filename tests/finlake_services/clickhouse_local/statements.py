@@ -136,6 +136,30 @@ WRITES_A_FILE = [
     "WITH file('/etc/passwd') AS f INSERT INTO speed.ticks SELECT f, now(), 1",
     "BACKUP TABLE speed.ticks TO File('/tmp/finlake_never')",
 ]
+NAMES_A_FORMAT_WITH_FILES = [
+    "SELECT 1 FORMAT Protobuf", "SELECT formatRow('Protobuf', 1)", "SELECT 1 AS a FORMAT Protobuf",
+    "SELECT 1 AS a FORMAT protobufsingle", "SELECT 1 AS a FORMAT/**/ProtobufList;",
+    "SELECT 1 AS a FORMAT \"Protobuf\"", "SELECT 1 AS a FORMAT `Proto\\x62uf`",
+    "SELECT 1 AS a FORMAT Protobuf SETTINGS max_threads = 1",
+    "SELECT formatRow('Protobuf', 1 AS a)", "SELECT formatRowNoNewline('Protobuf', 1 AS a)", "SELECT formatRow('Template', 1)",
+    "SELECT formatRow(concat('Proto', 'buf'), 1 AS a)", "WITH 'Protobuf' AS f SELECT formatRow(f, 1 AS a)",
+    "SELECT arrayMap(formatRow, ['Protobuf'], [1])", "SELECT groupFormat('Protobuf')(number) FROM numbers(2)",
+    "SELECT groupFormatIf('Protobuf')(number, 1) FROM numbers(2)", "SELECT arrayReduce('groupFormat(\\'Protobuf\\')', [1])",
+    "SELECT arrayReduce('groupFormatIf(\\'Protobuf\\')', [1], [1])", "SELECT arrayReduce(concat('groupFormat', '(1)'), [1])",
+    "SELECT arrayReduceInRanges('groupFormat(\\'Protobuf\\')', [(1, 1)], [1])",
+    "SELECT initializeAggregation('groupFormat(\\'Protobuf\\')', 1)",
+    "SELECT initializeAggregation('\\x67roupFormat(\\'CSV\\')', 1)",
+    "DESCRIBE TABLE speed.ticks FORMAT Protobuf", "DESCRIBE TABLE speed.ticks FORMAT /* JSON */ Protobuf",
+    "SHOW TABLES FORMAT Protobuf",
+    "EXISTS speed.ticks FORMAT Protobuf", "EXISTS speed.ticks FORMAT -- x\n Protobuf", "EXPLAIN SELECT 1 FORMAT Protobuf",
+    "EXPLAIN AST SELECT 1 AS a FORMAT Protobuf", "SHOW CREATE TABLE speed.ticks FORMAT Protobuf",
+    "SHOW PROCESSLIST FORMAT Protobuf",
+    "SHOW COLUMNS FROM speed.ticks FORMAT Protobuf", "SELECT 1 FORMAT DataFrame", "SELECT 1 FORMAT ArrowTable",
+    "SHOW PROCESSLIST FORMAT DataFrame", "DESCRIBE TABLE speed.ticks FORMAT DataFrame", "EXPLAIN SELECT 1 FORMAT dataframe",
+    "INSERT INTO speed.ticks FORMAT Protobuf\n\0", "INSERT INTO speed.ticks FORMAT Template\n\0",
+    "INSERT INTO speed.ticks SELECT 'x', now(), 1 FORMAT Protobuf", "INSERT INTO speed.ticks FORMAT AvroConfluent\n\0",
+]
+"""Formats that read or write files of the machine, ask others, or are of the library and not of the engine."""
 CHANGES_THE_SESSION = [
     "SET readonly = 0", "SET readonly = 2", "SET max_result_rows = 0", "SET ROLE user_admin", "SET ROLE ALL", "SET ROLE engine",
     "SET ROLE NONE", "SET DEFAULT ROLE ALL TO default", "SET allow_introspection_functions = 1", "EXECUTE AS default SELECT 1",
@@ -233,7 +257,7 @@ FORGES_A_STATE = [
     "ORDER BY n WITH FILL TO 5 INTERPOLATE (s AS 'abcdefgh'))",
 ]
 """Bytes of a client that would become memory of the engine."""
-ALL_WAYS = (*HIDES_AN_EXPRESSION, *FORGES_A_STATE,
+ALL_WAYS = (*NAMES_A_FORMAT_WITH_FILES, *HIDES_AN_EXPRESSION, *FORGES_A_STATE,
             *READS_A_FILE, *SCALAR_FILE, *LEAVES_THE_MACHINE, *WRITES_A_FILE, *CHANGES_THE_SESSION, *CHANGES_THE_SERVER,
             *SEES_OTHERS)
 ALLOWED = [
@@ -291,7 +315,10 @@ ALLOWED = [
     "SELECT table_name FROM information_schema.tables WHERE table_schema = 'speed'",
     "SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS WHERE table_name = 'ticks'",
     "-- a comment\nSELECT 1 /* another */ # and\n", "(SELECT 1) UNION ALL (SELECT 2)", "FROM speed.ticks SELECT symbol",
-    "SELECT 1 FORMAT JSONCompact", "SELECT 1;", "USE speed", "SELECT 1 SETTINGS max_threads = 1, log_comment = 'a, b = 2'",
+    "SELECT 1 FORMAT JSONCompact", "SELECT 1 FORMAT native",
+    "SELECT format, format AS parquet, format('{}', 'a') FROM (SELECT 1 AS format)",
+    "SELECT formatRow('CSV', 1, 'x'), arrayReduce('quantiles(0.5, 0.9)', [1, 2]), initializeAggregation('sumState', 1)",
+    "SELECT 1;", "USE speed", "SELECT 1 SETTINGS max_threads = 1, log_comment = 'a, b = 2'",
     "SELECT 1 FROM (SELECT 1 SETTINGS max_block_size = 5) SETTINGS max_execution_time = 3 FORMAT JSON",
     "SELECT 1 SETTINGS limit = 1",
     "SELECT 1 FORMAT JSON SETTINGS output_format_json_quote_64bit_integers = 1", "SELECT currentRoles(), enabledRoles()",

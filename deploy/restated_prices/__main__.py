@@ -29,20 +29,31 @@ of the time at which they were obtained and, where that is one, of their last se
 | rejected | nothing explains the change | no |
 | dropped | a person said so | no |
 
-**Which value a bar in dispute has.** Of a used file a few bars (at most 0.5 %, or two, never three in a row nor the two
-newest) may disagree with what is known. For each of them the known value stands, times the factor of its restatement; the
-row is flagged `is_contested` and the file's own bar is in `silver.quarantine` (`disputed_bar`). The first later download
-that says the same as the disputed bar decides for it. The last known bar is taken from the newer file at once when it is the
+**Which value a bar in dispute has.** Of a used file some bars (at most 0.5 %, or two; so many stretches of up to 5 % in all where
+none leaps without trading; never the two newest) may disagree with what is known. For each of them the known value stands, times
+the factor of its restatement; the row is flagged `is_contested` and the file's own bar is in `silver.quarantine`
+(`disputed_bar`), while the rest of the file is used. The first later download that says the same as a disputed bar decides
+for it; of three and more in a row, downloads vote. The last known bar is taken from the newer file at once when it is the
 old one after more trading: same open, a range as wide or wider, more volume.
 
 **Downloads are votes.** What only one download has ever said is not settled. A later one that agrees with the rest decides
-at once when the known bars leap by × 1.8 or more on days of ordinary range and volume and its own do not. Else it is rejected
-and remembered, and the next one that says the same decides with it; against bars that several used downloads have confirmed
+at once when the known bars jump, by 5 % and by eight times the usual overnight move or more, on days of ordinary range and
+volume, and its own move less than half as far there. Else its bars are set aside, or all of it is rejected, and remembered,
+and the next one that says the same decides with it; against bars that several used downloads have confirmed
 it takes three. Such bars are flagged `is_contested` (`corrected_dates`). A statement that leaps so where the known bars do not
 never prevails, however often it is made: that takes a person's `accept`.
 
-**What cannot be told.** A whole history times 0.9 to 1 without a later session is a dividend to any reader; so is a last bar
-that is lower than the rest by a dividend. In a file that was printed anew, a bar that is off by two printed units of both
+**Late adjustments.** A late step of more than 5 % must take away a jump that the known prices make at its ex-date. A late
+step over the first 20 sessions of history alone, of any size, needs volume scaled by the same factor, or such a jump of
+eight times the usual overnight move; else these bars are in dispute. A split without volumes, because all are 0, is proven
+by that jump when it is late, else by a second download that says the same, up to 50:1.
+
+**What cannot be told.** A whole history times 0.6 to 1 is a dividend to any reader, without a later session as well (its limit
+does not depend on how long nobody downloaded, until 0.9 a year is less, after five years); so is a last bar
+that is lower than the rest by a dividend, and a factor of 0.95 to 1 over more than the first 20 sessions. A special dividend
+or spin-off of more than 40 % for which the vendor scales no volume looks like a fault of the unit: it takes a person's
+`accept`, which the verdict names. Where four decimals state a price below 0.01 USD, one unit is more than 1 % of it, and
+what moves a bar by less than 4 % is rounding. In a file that was printed anew, a bar that is off by two printed units of both
 files is rounding: of a 5 USD stock quoted in cents that is 0.8 %, of a 200 USD stock 0.02 %.
 
 **When a ticker stands still.** The check `downloads_are_used` names the ticker, the file, the reason and the commands; a good
@@ -51,7 +62,7 @@ accept|drop|judge FILE_OR_HASH --ticker T --reason WHY` decides, and prints the 
 
 **Jumps.** A file whose sessions after the known ones leap by × 1.8 or more on a day of ordinary range and volume is rejected
 until another download says the same; from × 3 on, always: another company's history, or a reverse split that the vendor has
-not applied yet. The check
+not applied yet. Where the leap undoes the file's own split, its restated bars are used and the later ones wait. The check
 `no_unexplained_jump` looks at published prices before anything is computed from them: a stretch of at most 40 sessions that
 leaps by × 1.8 or more and comes back, on days of ordinary range and volume, stops the run. Crashes and squeezes trade many
 times the usual volume or range; splits are in the prices already.

@@ -40,6 +40,13 @@ def stretch(factor: float, count: int) -> Fault:
     return change
 
 
+def first(factor: float) -> Fault:
+    """The earliest 3 to 20 bars at another level."""
+    def change(bars: pl.DataFrame, known_count: int, random: np.random.Generator) -> pl.DataFrame:
+        return multiplied(range(int(random.integers(3, 20, endpoint=True))), factor)(bars)
+    return change
+
+
 def missing(bars: pl.DataFrame, known_count: int, random: np.random.Generator) -> pl.DataFrame:
     lost = int(random.integers(1, known_count - 2))
     return bars.filter(pl.int_range(pl.len()) != lost)

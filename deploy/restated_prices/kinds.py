@@ -4,6 +4,7 @@ from deploy.restated_prices.faults import (
     another_company,
     another_company_after,
     corrected,
+    first,
     missing,
     new_bars,
     one_bar,
@@ -54,6 +55,9 @@ KINDS: tuple[Kind, ...] = (
          level=(50.0, 500.0)),
     *(Kind(name=f"fault: × {factor:g} over {count} bars", is_fault=True, change=stretch(factor, count))
       for factor in (100.0, 0.01, 2.0, 0.5) for count in (1, 3, 20)),
+    *(Kind(name=f"fault: × {factor:g} over the first 3 to 20 bars", is_fault=True, change=first(factor))
+      for factor in (0.97, 0.9)),
+    Kind(name="fault: × 1.03 over 3 bars in a restated file", is_fault=True, dividends=(1, 4), change=stretch(1.03, 3)),
     Kind(name="fault: × 100 over 3 bars in a restated file", is_fault=True, dividends=(1, 4), change=stretch(100.0, 3)),
     Kind(name="fault: days shifted by one", is_fault=True, change=shifted),
     Kind(name="fault: open and close swapped", is_fault=True, change=swapped),

@@ -6,7 +6,7 @@ Volume moves the other way, at least for splits. Now and then a single bar is co
 before the close is not final.
 """
 
-RULE_VERSION = 7
+RULE_VERSION = 8
 """Raised whenever the rule of the verdicts changes: verdicts of another version are given anew."""
 
 TOLERANCE_UNITS = 2.0
@@ -35,10 +35,36 @@ LOWEST_DIVIDEND_FACTOR = 0.6
 """A dividend takes at most 40 % of a price; larger ones are spin-offs, for which vendors scale volume as for a split."""
 
 LOWEST_YEARLY_FACTOR = 0.9
-"""Ordinary dividends of a whole year take at most 10 %: what the time between two downloads adds to one special dividend."""
+"""Ordinary dividends of a whole year take at most 10 %: what the time between two downloads may take in all.
+
+It counts from where it exceeds `LOWEST_DIVIDEND_FACTOR`, after almost five years: until then the verdict on a dividend does
+not depend on how long nobody downloaded.
+"""
 
 LARGE_STEP = 0.2
 """A step further from 1 needs proof: inverse volume, or a jump in the known prices at its ex-date that it takes away."""
+
+MODERATE_STEP = 0.05
+"""A late step within the known sessions that is further from 1 must take away a jump that the known prices make there."""
+
+EARLIEST_SESSIONS = 20
+"""A late step over so few sessions at the beginning of history needs proof, whatever its size.
+
+Nothing comes before them, so a fault of these bars looks like a dividend. Proof is volume scaled by the same factor, or a
+jump of the known prices that it takes away.
+"""
+
+USUAL_GAPS = 8.0
+"""So many times the usual overnight move make a jump that tells which of two statements is right.
+
+The usual move is the median, so this is more than five standard deviations of a calm night.
+"""
+
+FEWEST_GAPS = 20
+"""Nights that tell what is usual."""
+
+LARGEST_BARE_SPLIT = 50.0
+"""A split that no volume proves, because there is none, is believed up to 50:1: prices × 100 are a fault of the unit."""
 
 SPLIT_TOLERANCE = 0.01
 """How far a split may be from n:m, when kinds are named; dividends of the same time are merged into its factor."""
@@ -63,7 +89,16 @@ FEWEST_DISPUTED = 2
 """So many may disagree in any file, however short."""
 
 LONGEST_DISPUTED_STRETCH = 2
-"""Consecutive disputed sessions: a vendor corrects single bars, a longer stretch is a fault of the file."""
+"""Consecutive disputed sessions: a vendor corrects single bars; about a longer stretch downloads vote."""
+
+SET_ASIDE_SHARE = 0.05
+"""Share of the compared bars that may stay in dispute where they follow one another, but do not leap without trading.
+
+Their known values stand and the rest of the file is used. More of them, or such a leap, speak against the whole file.
+"""
+
+SMOOTHER = 2.0
+"""By this factor the jumps of the one statement must exceed all moves of the other for it to be the wrong one at once."""
 
 UNFINISHED_MOVE = 0.1
 """How far a close may move from an unfinished last bar to the final one, as a fraction."""

@@ -92,7 +92,7 @@ PRICE_RESTATEMENTS = Table(
                     "file's own bar is in dispute or missing"),
         Column(name="corrected_dates", type="string", nullable=True,
                note="Comma-separated sessions of the segment whose changed bar is believed: the last known bar was not "
-                    "finished, enough other downloads said the same, or the known bars were one download's alone and leapt "
+                    "finished, enough other downloads said the same, or the known bars were one download's alone and jumped "
                     "without trading"),
         Column(name="source_name", type="string", nullable=True, note="File name, or URL without the key",
                sources=("bronze.stooq_downloads.source_name",)),
@@ -111,10 +111,13 @@ PRICE_RESTATEMENTS = Table(
         "The rule: printed prices are multiplied and printed again at every split and dividend, back to the first bar. A "
         f"bar may miss its factor by {limits.TOLERANCE_UNITS:g} printed units of both prices, and by "
         f"{limits.TOLERANCE_UNITS_PER_ADJUSTMENT:g} for each further adjustment up to {limits.HIGHEST_TOLERANCE_UNITS:g}. A "
-        f"dividend's factor is {limits.LOWEST_DIVIDEND_FACTOR:g} to 1; any other step needs volume to move inversely within "
-        f"{limits.VOLUME_TOLERANCE:.0%}. At most {limits.DISPUTED_SHARE:.1%} of the compared bars, or "
-        f"{limits.FEWEST_DISPUTED}, may disagree, and no more than {limits.LONGEST_DISPUTED_STRETCH} in a row: for these the "
-        "known value stands until a later download says the same. Rejected downloads count as votes: "
+        f"dividend's factor is {limits.LOWEST_DIVIDEND_FACTOR:g} to 1, however long nobody downloaded (after "
+        f"five years {limits.LOWEST_YEARLY_FACTOR:g} to the power of the years); any other step needs volume to move inversely "
+        f"within {limits.VOLUME_TOLERANCE:.0%}, or a jump in the known prices that it takes away. So does any late step over the "
+        f"first {limits.EARLIEST_SESSIONS} sessions of history alone. At most {limits.DISPUTED_SHARE:.1%} of the compared bars, "
+        f"or {limits.FEWEST_DISPUTED}, may disagree, or {limits.SET_ASIDE_SHARE:.0%} in as many stretches that leap nowhere: "
+        "for these the known value stands until a later download says the same. Of more than "
+        f"{limits.LONGEST_DISPUTED_STRETCH} in a row, and of rejected downloads, statements count as votes: "
         f"{limits.VOTES} that agree decide against bars that one used download alone has said, "
         f"{limits.VOTES_AGAINST_CONFIRMED} against any. Every limit with its reason: spark/contracts/price_limits.py.",
     ),

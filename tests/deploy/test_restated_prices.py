@@ -39,8 +39,11 @@ def test_whatever_is_applied_late_on_neighbouring_days_is_a_restatement(
 
 
 @pytest.mark.parametrize("kind", SEQUENCES, ids=lambda kind: kind.name)
-def test_faulty_new_bars_are_healed_by_two_good_downloads(kind: Kind) -> None:
-    assert healed(kind, sequences=2)[-1] == 0
+def test_faulty_new_bars_are_healed_by_the_first_good_download(kind: Kind) -> None:
+    _, after_one, after_two = healed(kind, sequences=2)
+    assert after_two == 0
+    # Another company's bars may go on near the known level, so that nothing jumps.
+    assert after_one == 0 or kind.name.startswith("another company")
 
 
 @pytest.mark.long

@@ -24,6 +24,9 @@ PRICES = BAR_COLUMNS[:4]
 # Monthly dividends of forty years that are all applied late, and as many bars in dispute: more is no staircase.
 _MOST_RUNS = 1_000
 
+# How far volume may miss the inverse of a dividend's factor, as a part of the dividend: vendors that scale it do so exactly.
+_VOLUME_MISS = 0.25
+
 # Between a half and one: one strange bar is left out, one bar between two ex-dates is a stretch of its own.
 _STRETCH_COST = 0.75
 
@@ -66,12 +69,21 @@ class Explanation:
 
 @dataclass(frozen=True, kw_only=True)
 class _Bars:
-    """Common bars as arrays: known and new prices (n × 4), volumes (n)."""
+    """Common bars as arrays: known and new prices (n × 4), volumes (n); and what else an explanation stands on.
+
+    `earliest` first bars are the earliest of all, so that a step over them alone has nothing beside it that speaks for it.
+    `usual_gap` is the median overnight move of the known bars, as a logarithm. `is_repeated` when another download says
+    the same as this one; `intervals` are the factors that each bar allows.
+    """
 
     known: Floats
     stated: Floats
     known_volume: Floats
     stated_volume: Floats
+    earliest: int
+    usual_gap: float
+    is_repeated: bool
+    intervals: tuple[Floats, Floats] = (np.empty(0), np.empty(0))
 
 
 def is_small_share(disputed: Sequence[int], compared_count: int) -> bool:
@@ -90,16 +102,19 @@ def is_minority(disputed: Sequence[int], compared_count: int) -> bool:
     return 2 * len(disputed) < compared_count
 
 
-def explain(common: pl.DataFrame, *, years_after: float,
+def explain(common: pl.DataFrame, *, years_after: float, earliest: int = 0, is_repeated: bool = False,
             is_enough: Callable[[Sequence[int], int], bool] = is_small_share) -> Explanation | None:
     """The staircase of the common bars; None when no split or dividend explains enough of them.
 
     `common` has a row per common session in order, the known bar's columns and the new one's with the suffix `_new`.
     `years_after` is the time from the last known session to the last one of the file: adjustments of that time changed
-    every common bar alike, and rounded it as often. `is_enough` says of the positions in dispute and the number of bars
+    every common bar alike, and rounded it as often. `earliest` of the bars are the first ones of the whole history: a step
+    that ends within them needs proof. `is_repeated` when another download says the same, which proves a split without
+    volumes. `is_enough` says of the positions in dispute and the number of bars
     whether the rest suffices.
     """
     bars = _Bars(
+        earliest=earliest, usual_gap=usual_gap(common), is_repeated=is_repeated,
         known=common.select(PRICES).to_numpy(), stated=common.select(f"{name}_new" for name in PRICES).to_numpy(),
         known_volume=common["volume_shares"].to_numpy(), stated_volume=common["volume_shares_new"].to_numpy())
     if bool(np.mean(np.all(bars.known == bars.stated, axis=1)) >= limits.UNCHANGED_SHARE):
@@ -136,11 +151,23 @@ def kind_of(segment: Segment, following: Segment | None) -> str | None:
     if following is None and segment.is_unchanged:
         return None
     step, volume_step = _step(segment, following)
-    if abs(step - 1) <= limits.LARGE_STEP or volume_step is None:
-        return "dividend"
+    is_split = is_whole_split(step) and abs(step - 1) > limits.LARGE_STEP and (
+        step > 1 or step < limits.LOWEST_DIVIDEND_FACTOR if volume_step is None else _is_inverse(step, volume_step))
+    return "split" if is_split else "dividend"
+
+
+def is_whole_split(step: float) -> bool:
+    """Whether a factor is n:m, but for dividends of the same time."""
     multiples = max(step, 1 / step) * np.arange(1, limits.SPLIT_DENOMINATORS + 1)
-    is_whole = bool(np.any(np.abs(multiples / np.rint(multiples) - 1) <= limits.SPLIT_TOLERANCE))
-    return "split" if is_whole and _is_inverse(step, volume_step) else "dividend"
+    return bool(np.any(np.abs(multiples / np.rint(multiples) - 1) <= limits.SPLIT_TOLERANCE))
+
+
+def usual_gap(bars: pl.DataFrame) -> float:
+    """Median overnight move, close to open, of bars in order, as a logarithm; infinite of too few to tell."""
+    if bars.height <= limits.FEWEST_GAPS:
+        return inf
+    opened, close = bars["open_usd"].to_numpy(), bars["close_usd"].to_numpy()
+    return float(np.median(np.abs(np.log(opened[1:] / close[:-1]))))
 
 
 def _units(adjustments: float) -> float:
@@ -152,6 +179,7 @@ def _units(adjustments: float) -> float:
 def _explained(bars: _Bars, units: float, years_after: float) -> Explanation | None:
     lowest, highest = factor_intervals(bars.known, bars.stated, units)
     found = _runs(lowest, highest)
+    bars = replace(bars, intervals=(lowest, highest))
     if len(found) > _MOST_RUNS:
         return None
     chosen = _staircase([_segment(positions, low, high, bars) for positions, low, high in found], bars, years_after)
@@ -289,17 +317,54 @@ def _is_adjustment(segment: Segment, following: Segment | None, bars: _Bars, yea
     step, volume_step = _step(segment, following)
     if volume_step is not None and abs(step - 1) > limits.LARGE_STEP and _is_inverse(step, volume_step):
         return True
-    years = years_after if following is None else 0.0
-    if not limits.LOWEST_DIVIDEND_FACTOR * limits.LOWEST_YEARLY_FACTOR ** years <= step < 1:
+    if following is None:
+        # Ordinary dividends of so many years may take more than a single special one does.
+        lowest = min(limits.LOWEST_DIVIDEND_FACTOR, limits.LOWEST_YEARLY_FACTOR ** years_after)
+        return lowest <= step < 1 or (volume_step is None and bars.is_repeated and _is_plain_split(step))
+    if _explains_a_jump(segment, following, step, bars):
+        return step < 1 or (volume_step is None and _is_plain_split(step))
+    if not limits.LOWEST_DIVIDEND_FACTOR <= step < 1:
         return False
-    return 1 - step <= limits.LARGE_STEP or following is None or _takes_a_jump_away(segment, following, bars)
+    if segment.bars[-1] < bars.earliest:
+        return volume_step is not None and abs(volume_step * step - 1) < _VOLUME_MISS * (1 - step)
+    return 1 - step <= limits.MODERATE_STEP or _takes_a_jump_away(segment, following, bars)
+
+
+def _explains_a_jump(segment: Segment, following: Segment, step: float, bars: _Bars) -> bool:
+    """Whether the known prices jump by the step, far beyond a usual night, and most of the jump is gone in the new ones."""
+    size = abs(log(step))
+    if size < limits.USUAL_GAPS * bars.usual_gap:
+        return False
+    return any(abs(known) - abs(stated) >= size / 2 for known, stated in _gaps(segment, following, bars))
 
 
 def _takes_a_jump_away(segment: Segment, following: Segment, bars: _Bars) -> bool:
     """Whether the known prices jump where the new ones do not: a late adjustment mends a jump and makes none."""
-    before, after = segment.bars[-1], following.bars[0]
-    known = abs(log(bars.known[after, 3] / bars.known[before, 3]))
-    return known > abs(log(bars.stated[after, 3] / bars.stated[before, 3]))
+    return any(abs(known) > abs(stated) for known, stated in _gaps(segment, following, bars))
+
+
+def _gaps(segment: Segment, following: Segment, bars: _Bars) -> list[tuple[float, float]]:
+    """Overnight moves of the known and of the new prices, as logarithms, wherever the ex-date may be between segments.
+
+    Of cheap shares bars at the boundary may have either factor.
+    """
+    lowest, highest = bars.intervals
+    first, last = segment.bars[-1] + 1, following.bars[0]
+    while first > segment.begin + 1 and _overlaps(lowest[first - 1], highest[first - 1], following):
+        first -= 1
+    while last < following.end - 1 and _overlaps(lowest[last], highest[last], segment):
+        last += 1
+    return [(log(bars.known[after, 0] / bars.known[after - 1, 3]), log(bars.stated[after, 0] / bars.stated[after - 1, 3]))
+            for after in range(first, last + 1)]
+
+
+def _overlaps(lowest: float, highest: float, segment: Segment) -> bool:
+    return bool(max(lowest, segment.lowest) <= min(highest, segment.highest))
+
+
+def _is_plain_split(step: float) -> bool:
+    """Whether the factor alone can be that of a split, dividends of the same time included."""
+    return is_whole_split(step) and abs(step - 1) > limits.LARGE_STEP and max(step, 1 / step) <= limits.LARGEST_BARE_SPLIT
 
 
 def _step(segment: Segment, following: Segment | None) -> tuple[float, float | None]:

@@ -5,7 +5,8 @@ the price does not come back to the cent. A fault of a file multiplies a stretch
 sessions while volume and daily range stay as they were. Splits and dividends are taken out of the prices already.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 from math import exp
 
 import numpy as np
@@ -56,6 +57,39 @@ def quiet_leaps(bars: pl.DataFrame, begin: int, end: int, least: float) -> list[
     # What follows is not yet known to be usual: only the sessions before say what is.
     return [position for position in (np.flatnonzero(leaps > np.log(least)) + begin).tolist()
             if _is_quiet(position, high, low, volume[:position + 1])]
+
+
+def leaps_around(bars: pl.DataFrame, days: Sequence[date]) -> list[int]:
+    """Positions where bars leap without trading into the stretch of days, within it, or out of it."""
+    begin, end = _around(bars, days)
+    return quiet_leaps(bars, begin, end, limits.QUIET_LEAP)
+
+
+def is_smoother(stated: pl.DataFrame, known: pl.DataFrame, days: Sequence[date], usual: float) -> bool:
+    """Whether the known bars jump into, within or out of the days without trading, and the stated ones hardly move there.
+
+    Of two statements about the same days the one that makes such a jump is the wrong one. `usual` is the known bars' median
+    overnight move, as a logarithm; the bars are in order and at one price level.
+    """
+    least = max(limits.USUAL_GAPS * usual, float(np.log(1 + limits.MODERATE_STEP)))
+    jumps = [abs(_gap(known, position)) for position in quiet_leaps(known, *_around(known, days), float(np.exp(least)))]
+    begin, end = _around(known, days)
+    said = {known["session_date"][position]: _gap(known, position) for position in range(max(begin, 1), min(end, known.height))}
+    begin, end = _around(stated, days)
+    moves = {stated["session_date"][position]: _gap(stated, position)
+             for position in range(max(begin, 1), min(end, stated.height))}
+    # Where both move alike, the market did.
+    differing = [abs(move) for day, move in moves.items() if day not in said or abs(move - said[day]) > least / 2]
+    return bool(jumps) and max(differing, default=0.0) <= max(jumps) / limits.SMOOTHER
+
+
+def _around(bars: pl.DataFrame, days: Sequence[date]) -> tuple[int, int]:
+    """Positions of the days' first bar and of the one after their last one, exclusive."""
+    return int((bars["session_date"] < days[0]).sum()), int((bars["session_date"] <= days[-1]).sum()) + 1
+
+
+def _gap(bars: pl.DataFrame, position: int) -> float:
+    return float(np.log(bars["open_usd"][position] / bars["close_usd"][position - 1]))
 
 
 def _stretches(bars: pl.DataFrame) -> list[Mapping[str, str]]:

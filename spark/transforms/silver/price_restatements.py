@@ -11,7 +11,7 @@ in the order (fetched_ts, last_session_date, file_sha256), whatever window a run
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
@@ -32,8 +32,9 @@ from spark.transforms.silver.adjustments import (
     is_minority,
     is_small_share,
     kind_of,
+    usual_gap,
 )
-from spark.transforms.silver.price_jumps import RETURN_TOLERANCE, quiet_leaps
+from spark.transforms.silver.price_jumps import RETURN_TOLERANCE, is_smoother, leaps_around, quiet_leaps
 from spark.transforms.silver.prices_daily import carried, is_possible
 
 Span = tuple[date, date]
@@ -74,7 +75,8 @@ class Known:
     later download, they do. `unfinished` are sessions whose bar was the last one of the file that said it.
 
     `origins` is the file (name, hash) that said a session's bar first, `said_once` the sessions that no other used file
-    has said since. `refused` are the newest rejected downloads, which are votes about what they were rejected for.
+    has said since. `refused` are the newest downloads that were rejected, or of which a stretch was left aside: they are
+    votes about that.
     """
 
     bars: pl.DataFrame
@@ -213,7 +215,7 @@ def kept(files: Sequence[File], verdicts: pl.DataFrame, decisions: Mapping[str, 
 def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
     """What is known once the download has its verdict."""
     if verdict["verdict"][0] == "rejected" and known.span is not None:
-        return replace(known, refused=(*known.refused, download)[-limits.VOTES_AGAINST_CONFIRMED:])
+        return replace(known, refused=_with(known.refused, download))
     if verdict["verdict"][0] not in ACCEPTED_VERDICTS:
         return known
     span = download.span if known.span is None else (
@@ -245,8 +247,18 @@ def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
         origins={**known.origins, **dict.fromkeys(first_said, (download.source_name, download.file_sha256))},
         # What a person decided for counts as confirmed, and what was refused before it is settled.
         said_once=(known.said_once - said) | (frozenset() if is_decided else first_said),
-        refused=() if is_decided else known.refused,
+        refused=() if is_decided else _with(known.refused, download) if _has_stretch(left_aside, known) else known.refused,
         unfinished=frozenset((known.unfinished - said) | ({download.span[1]} & said)))
+
+
+def _with(refused: tuple[Download, ...], download: Download) -> tuple[Download, ...]:
+    return (*refused, download)[-limits.VOTES_AGAINST_CONFIRMED:]
+
+
+def _has_stretch(left_aside: set[date], known: Known) -> bool:
+    """Whether known sessions in dispute follow one another for longer than single corrections do."""
+    positions = np.flatnonzero(known.bars["session_date"].is_in(list(left_aside)).to_numpy()).tolist()
+    return any(len(stretch) > limits.LONGEST_DISPUTED_STRETCH for stretch in _stretches(positions))
 
 
 def _dates(listed: str | None) -> list[date]:
@@ -293,37 +305,57 @@ def _judged(known: Known, download: Download) -> list[dict[str, object]]:
         return [_row("rejected", f"{name}: no session in common with the known prices of {ticker}, {known.span[0]} to "
                                  f"{known.span[1]}, so nothing can be compared; download from an earlier date")]
     is_newer = download.span[1] > known.span[1]
-    years_after = _years(known.span[1], download.span[1])
-    found = explain(common, years_after=years_after)
-    believed = frozenset() if found is None else _believed(known, download, common, found)
-    if found is not None and _lacks_footing(found, believed, common):
-        found = None
+    found, believed = _explained(known, download, common, is_small_share)
     if not is_newer and (found is None or found.segments[0].ratio > 1) and (factor := _older_by(common)) is not None:
         return [_row("older", f"{name} was made before what is known of {ticker}: its prices are {factor:.6g} times the "
                               "known ones, without a later session; it is not used and nothing need be done",
                      compared_count=common.height)]
     if found is None:
-        found = explain(common, years_after=years_after, is_enough=is_minority)
-        believed = frozenset() if found is None else _believed(known, download, common, found)
-        if found is not None and _lacks_footing(found, believed, common):
-            found = None
+        found, believed = _explained(known, download, common, is_minority)
     if found is None:
         days = _beside(common)[0] or common["session_date"].to_list()
         return [_row("rejected", f"{name}: {_wrong(common, ticker)}; {_remedy(known, download, days)}",
                      compared_count=common.height)]
-    if (leap := _other_level_from(known, download, common, found.segments[-1].ratio)) is not None:
+    held_back = _left_at_the_old_level(known, download, common, found.segments[-1].ratio)
+    if not held_back and (leap := _other_level_from(known, download, common)) is not None:
         return [_row("rejected", f"{name}: from {leap} on, after the sessions known of {ticker}, it goes on at another price "
                                  "level on a day of ordinary range and volume; "
                                  f"{_remedy(known, download, common['session_date'])}",
                      compared_count=common.height)]
     missing = [] if len(found.segments) == 1 and found.segments[0].is_unchanged else _missing(known, download)
-    if missing is None or len(missing) + len(set(found.disputed) - believed) > allowed(common.height):
+    if missing is None or len(missing) > allowed(common.height):
         return [_row("partial", f"{name}: it restates prices of {ticker} (first factor {found.segments[0].ratio:.6g}) but "
                                 f"holds {stated.height} bars from {download.span[0]} to {download.span[1]} of "
                                 f"{known.span[0]} to {known.span[1]}; the rest would stay on the old price level. "
                                 f"Download the whole history of {ticker} and drop it",
                      compared_count=common.height)]
-    return _accepted(known, download, common, found, believed, missing)
+    return _accepted(known, download, common, found, believed, missing, held_back)
+
+
+def _explained(known: Known, download: Download, common: pl.DataFrame, is_enough: Callable[[Sequence[int], int], bool],
+               ) -> tuple[Explanation | None, frozenset[int]]:
+    """The staircase of a file that is used, and the bars beside it for which it is believed; None where too much is open."""
+    def found_by(*, is_repeated: bool) -> Explanation | None:
+        return explain(common, years_after=_years((known.span or download.span)[1], download.span[1]),
+                       earliest=_earliest(known, download), is_repeated=is_repeated, is_enough=is_enough)
+
+    found = found_by(is_repeated=False)
+    if found is None and not common.filter(pl.col("volume_shares") > 0, pl.col("volume_shares_new") > 0).height:
+        votes = _votes(known, download)
+        if all(votes[day] >= limits.VOTES for day in common["session_date"]):
+            found = found_by(is_repeated=True)
+    if found is None:
+        return None, frozenset()
+    believed = _believed(known, download, common, found)
+    return (None, frozenset()) if _lacks_footing(known, download, common, found, believed) else (found, believed)
+
+
+def _earliest(known: Known, download: Download) -> int:
+    """How many common sessions are the first of all history: none where the file does not reach back so far."""
+    if known.span is None or download.span[0] > known.span[0]:
+        return 0
+    days = download.bars["session_date"]
+    return max(0, limits.EARLIEST_SESSIONS - int((days < known.bars["session_date"][0]).sum()))
 
 
 def _years(earlier: date, later: date) -> float:
@@ -331,12 +363,12 @@ def _years(earlier: date, later: date) -> float:
 
 
 def _accepted(known: Known, download: Download, common: pl.DataFrame, found: Explanation, believed: frozenset[int],
-              missing: list[date]) -> list[dict[str, object]]:
+              missing: list[date], held_back: list[date]) -> list[dict[str, object]]:
     """One row per step of a staircase; one row for unchanged prices."""
     dates: list[date] = common["session_date"].to_list()
     bounds = [dates[segment.begin] for segment in found.segments[1:]]
     corrected = {dates[position] for position in believed | _agreed(common, found)}
-    left_aside = {dates[position] for position in found.disputed} - corrected | set(missing)
+    left_aside = {dates[position] for position in found.disputed} - corrected | set(missing) | set(held_back)
     factors = {day: next((segment for segment, bound in zip(found.segments, bounds, strict=False) if day < bound),
                          found.segments[-1]) for day in left_aside | corrected}
     changed_from = _first_change(
@@ -347,10 +379,13 @@ def _accepted(known: Known, download: Download, common: pl.DataFrame, found: Exp
         following = found.segments[number + 1] if number + 1 < len(found.segments) else None
         own = {day for day, other in factors.items() if other is segment}
         aside, taken = sorted(own & left_aside), sorted(own & corrected)
+        said = _said(segment, following, dates, is_consistent=is_consistent, changed_from=changed_from,
+                     aside=[day for day in aside if day not in held_back], taken=taken)
+        if following is None and held_back:
+            said.append(f"from {held_back[0]} on the file's bars are still at the level before a split, so they are not used: "
+                        f"download the whole history of {download.ticker} again later")
         rows.append(_row(
-            "consistent" if is_consistent else "restated",
-            "; ".join(_said(segment, following, dates, is_consistent=is_consistent, changed_from=changed_from,
-                            aside=aside, taken=taken)),
+            "consistent" if is_consistent else "restated", "; ".join(said),
             segment_number=number, kind=kind_of(segment, following), ratio=segment.ratio,
             volume_ratio=segment.volume_ratio, segment_start_date=dates[segment.begin],
             boundary_date=None if following is None else dates[following.begin], recompute_from_date=changed_from,
@@ -392,28 +427,39 @@ def _believed(known: Known, download: Download, common: pl.DataFrame, found: Exp
     """Positions of the bars in dispute for which the file is believed.
 
     The known bar was not finished, an earlier download said the same, enough refused downloads say the same, or one
-    download alone has said the known bars and they leap without trading where the file's do not. Of bars that leap so in
+    download alone has said the known bars and they jump without trading where the file's do not. Of bars that leap so in
     the file and not in what is known, votes convince nobody.
     """
     if not found.disputed or download.span[1] < (known.span or download.span)[1]:
         return frozenset()
     dates: list[date] = common["session_date"].to_list()
     votes = _votes(known, download)
-    before = _within(known, download)
+    before = _levelled(known, download, common, found)
+    usual = usual_gap(before)
     taken: set[int] = set()
     for stretch in _stretches(found.disputed):
         days = [dates[position] for position in stretch]
-        known_leaps, file_leaps = _leaps_around(before, days), _leaps_around(download.bars, days)
-        if file_leaps and not known_leaps:
+        if _leaps_falsely(before, download.bars, days):
             continue
-        if known_leaps and not file_leaps and known.said_once.issuperset(days):
+        if known.said_once.issuperset(days) and is_smoother(download.bars, before, days, usual):
             taken.update(stretch)
             continue
+        is_long = len(stretch) > limits.LONGEST_DISPUTED_STRETCH
         taken.update(
             position for position, day in zip(stretch, days, strict=True)
             if votes[day] >= (limits.VOTES if day in known.said_once else limits.VOTES_AGAINST_CONFIRMED)
-            or _is_said_again(known, download, common, found, position))
+            or _is_finished(known, common, found, position)
+            or (not is_long and _is_said_again(known, common, found, position)))
     return frozenset(taken)
+
+
+def _levelled(known: Known, download: Download, common: pl.DataFrame, found: Explanation) -> pl.DataFrame:
+    """The known bars on the file's dates, prices moved to the file's level by the staircase."""
+    bounds = [common["session_date"][segment.begin] for segment in found.segments[1:]]
+    bars = _within(known, download)
+    steps = np.searchsorted(np.array(bounds, dtype="datetime64[D]"), bars["session_date"].to_numpy(), side="right")
+    ratios = pl.Series(np.array([segment.ratio for segment in found.segments])[steps])
+    return bars.with_columns(pl.col(name) * ratios for name in PRICES)
 
 
 def _votes(known: Known, download: Download) -> Counter[date]:
@@ -440,25 +486,30 @@ def _stretches(positions: Iterable[int]) -> list[list[int]]:
     return stretches
 
 
-def _leaps_around(bars: pl.DataFrame, days: Sequence[date]) -> bool:
-    """Whether bars leap without trading into the stretch of days, within it, or out of it."""
-    begin = int((bars["session_date"] < days[0]).sum())
-    end = int((bars["session_date"] <= days[-1]).sum())
-    return bool(quiet_leaps(bars, begin, end + 1, limits.QUIET_LEAP))
+def _leaps_falsely(before: pl.DataFrame, stated: pl.DataFrame, days: Sequence[date]) -> bool:
+    """Whether the file's bars leap without trading into the days, within them, or out of them, where the known ones do not."""
+    return bool(leaps_around(stated, days)) and not leaps_around(before, days)
 
 
-def _is_said_again(known: Known, download: Download, common: pl.DataFrame, found: Explanation, position: int) -> bool:
-    """Whether the known bar was not finished and this is its end, or an earlier used download said what this one says."""
-    row, day = common.row(position, named=True), common["session_date"][position]
+def _is_said_again(known: Known, common: pl.DataFrame, found: Explanation, position: int) -> bool:
+    """Whether an earlier used download said what this one says."""
+    day = common["session_date"][position]
+    if day not in known.disputed:
+        return False
     segment = next(each for each in found.segments if position < each.end)
-    stated = np.array([[row[f"{name}_new"] for name in PRICES]])
-    if day in known.disputed:
-        before = np.array([known.disputed[day][:4]])
-        lowest, highest = factor_intervals(before, stated, limits.TOLERANCE_UNITS)
-        if max(lowest[0], segment.lowest) <= min(highest[0], segment.highest):
-            return True
-    return day in known.unfinished and _finishes(np.array([row[name] for name in PRICES]), stated[0], segment,
-                                                 row["volume_shares"], row["volume_shares_new"])
+    stated = common.select(f"{name}_new" for name in PRICES).to_numpy()[position:position + 1]
+    lowest, highest = factor_intervals(np.array([known.disputed[day][:4]]), stated, limits.TOLERANCE_UNITS)
+    return bool(max(lowest[0], segment.lowest) <= min(highest[0], segment.highest))
+
+
+def _is_finished(known: Known, common: pl.DataFrame, found: Explanation, position: int) -> bool:
+    """Whether the known bar was the last one of its file, and this is its end."""
+    row = common.row(position, named=True)
+    if row["session_date"] not in known.unfinished:
+        return False
+    segment = next(each for each in found.segments if position < each.end)
+    return _finishes(np.array([row[name] for name in PRICES]), np.array([row[f"{name}_new"] for name in PRICES]), segment,
+                     row["volume_shares"], row["volume_shares_new"])
 
 
 def _finishes(known: np.ndarray, stated: np.ndarray, segment: Segment, volume: float, stated_volume: float) -> bool:
@@ -470,29 +521,57 @@ def _finishes(known: np.ndarray, stated: np.ndarray, segment: Segment, volume: f
     return bool(same_open and wider and stated_volume > volume * (segment.volume_ratio or 1.0))
 
 
-def _lacks_footing(found: Explanation, believed: frozenset[int], common: pl.DataFrame) -> bool:
-    """Whether too much stays in dispute, or the newest common bar by so much that what follows has no footing."""
+def _lacks_footing(known: Known, download: Download, common: pl.DataFrame, found: Explanation, believed: frozenset[int],
+                   ) -> bool:
+    """Whether what stays in dispute speaks against the whole file.
+
+    There is too much of it, a stretch of it leaps as no correction does, or it is the newest common bars, so that what
+    follows has no footing.
+    """
     open_ = [position for position in found.disputed if position not in believed]
-    if not is_small_share(open_, common.height):
+    most = allowed(common.height)
+    if len(_stretches(open_)) > most or len(open_) > max(most, int(limits.SET_ASIDE_SHARE * common.height)):
         return True
     newest = common.height - 1
+    if {newest - 1, newest} <= set(open_):
+        return True
+    dates: list[date] = common["session_date"].to_list()
+    before = _levelled(known, download, common, found)
+    if any(len(stretch) > limits.LONGEST_DISPUTED_STRETCH
+           and _leaps_falsely(before, download.bars, [dates[position] for position in stretch])
+           for stretch in _stretches(open_)):
+        return True
     if newest not in open_:
         return False
     ratio = common["close_usd_new"][newest] / common["close_usd"][newest] / found.segments[-1].ratio
     return not 1 - limits.UNFINISHED_MOVE <= ratio <= 1 + limits.UNFINISHED_MOVE
 
 
-def _other_level_from(known: Known, download: Download, common: pl.DataFrame, ratio: float) -> date | None:
-    """The first session after the common ones at which the file leaps as no market does; None when it goes on.
+def _left_at_the_old_level(known: Known, download: Download, common: pl.DataFrame, ratio: float) -> list[date]:
+    """Sessions after the common ones from the one on at which the file undoes its own split, `ratio`, without trading.
 
-    Another download that says the same speaks for a leap, unless it is too far for any vote. A leap that undoes the
-    file's own factor, `ratio`, is that of the split which it has applied.
+    Its bars before are restated, those are not yet; nor are they while a later file still leaps at a session for which
+    there is a statement but no bar.
     """
     stated = download.bars
     begin = int((stated["session_date"] <= common["session_date"][-1]).sum())
     opened, close = stated["open_usd"].to_numpy(), stated["close_usd"].to_numpy()
-    leaps = [position for position in quiet_leaps(stated, begin, stated.height, limits.QUIET_LEAP)
-             if abs(np.log(opened[position] / close[position - 1] * ratio)) > RETURN_TOLERANCE]
+    days: list[date] = stated["session_date"].to_list()
+    held_before = known.disputed.keys() - set(known.bars["session_date"])
+    undone = [position for position in quiet_leaps(stated, begin, stated.height, limits.QUIET_LEAP)
+              if abs(np.log(opened[position] / close[position - 1] * ratio)) <= RETURN_TOLERANCE
+              or days[position] in held_before]
+    return days[undone[0]:] if undone else []
+
+
+def _other_level_from(known: Known, download: Download, common: pl.DataFrame) -> date | None:
+    """The first session after the common ones at which the file leaps as no market does; None when it goes on.
+
+    Another download that says the same speaks for a leap, unless it is too far for any vote.
+    """
+    stated = download.bars
+    begin = int((stated["session_date"] <= common["session_date"][-1]).sum())
+    leaps = quiet_leaps(stated, begin, stated.height, limits.QUIET_LEAP)
     if not leaps:
         return None
     too_far = quiet_leaps(stated, begin, stated.height, limits.CONTINUATION_LEAP)
@@ -535,11 +614,18 @@ def _beside(common: pl.DataFrame) -> tuple[list[date], float]:
     return common.filter((lowest > usual) | (highest < usual))["session_date"].to_list(), usual
 
 
+_WITHOUT_PROOF = (
+    f"(a dividend or spin-off of more than {1 - limits.LOWEST_DIVIDEND_FACTOR:.0%} that scales no volume looks like a fault: "
+    "if the company announced one, use the file; a split of a ticker without volumes is believed when the next download "
+    "says the same)")
+
+
 def _wrong(common: pl.DataFrame, ticker: str) -> str:
     """What speaks against a file, in words: how many bars fit its usual factor, and where the first one does not."""
     beside, usual = _beside(common)
     if not beside:
-        return f"prices of {ticker} are {usual:.6g} times the known ones, which no split or dividend explains"
+        return (f"prices of {ticker} are {usual:.6g} times the known ones, which no split or dividend explains "
+                f"{_WITHOUT_PROOF}")
     known, stated = (common.filter(session_date=beside[0])[name][0] for name in ("close_usd", "close_usd_new"))
     return (f"on {beside[0]} and {len(beside) - 1} more of {common.height} common sessions prices of "
             f"{ticker} changed in a way that no split or dividend explains (close {known:.6g} became "

@@ -18,8 +18,8 @@ _FILE = ["ticker", "file_sha256"]
 _VERSION = [*_FILE, "session_date"]
 # Of files of one time the one that knows more sessions is the newer; the hash decides between files that know the same.
 _ORDER = ["fetched_ts", "last_session_date", "file_sha256"]
-_DISPUTED = ("the bar differs from the known one in a way that no split or dividend explains, so the known value stands; if a "
-             "later download says the same, it is believed")
+_DISPUTED = ("the bar differs from the known one in a way that no split or dividend explains, or is still at the level before "
+             "the file's own split, so the known value stands, if there is one; later downloads decide")
 _REMEDY = "wait for a corrected download, or correct the dropped file"
 
 

@@ -36,7 +36,10 @@ def raw_bars(seed: int = 1, level: float = 180.0) -> Frame:
 
 
 def printed(bars: Frame, *events: tuple[int, float]) -> Frame:
-    """What the vendor prints after applying (ex-date position, factor) events: six digits, fractional volume."""
+    """What the vendor prints after applying (ex-date position, factor) events: six digits, fractional volume.
+
+    A split at 600 was quoted at its own level from its day on: all bars are those of a share before it, times the factor.
+    """
     factor = np.ones(bars.height)
     for position, step in events:
         factor[:position] *= step
@@ -82,7 +85,7 @@ def test_the_same_prices_and_later_sessions_are_consistent_and_change_nothing() 
 
 
 def test_a_split_is_one_step_with_inverse_volume() -> None:
-    row, = judge(KNOWN, printed(BARS, (590, 0.1))).iter_rows(named=True)
+    row, = judge(KNOWN, printed(BARS, (600, 0.1))).iter_rows(named=True)
     assert (row["verdict"], row["kind"], row["boundary_date"]) == ("restated", "split", None)
     assert row["ratio"] == pytest.approx(0.1, rel=1e-6)
     assert row["volume_ratio"] == pytest.approx(10, rel=1e-6)
@@ -91,18 +94,18 @@ def test_a_split_is_one_step_with_inverse_volume() -> None:
 
 @pytest.mark.parametrize("factor", [1 / 3, 2 / 3, 0.25, 8.0, 0.0999 * 1.0002])
 def test_splits_of_small_whole_numbers_are_splits(factor: float) -> None:
-    assert judge(KNOWN, printed(BARS, (590, factor)))["kind"].to_list() == ["split"]
+    assert judge(KNOWN, printed(BARS, (600, factor)))["kind"].to_list() == ["split"]
 
 
 def test_a_large_special_dividend_is_no_split() -> None:
-    assert judge(KNOWN, printed(BARS, (590, 0.72)))["kind"].to_list() == ["dividend"]
-    without_volume_change = printed(BARS, (590, 0.72)).with_columns(BARS["volume_shares"])
+    assert judge(KNOWN, printed(BARS, (600, 0.72)))["kind"].to_list() == ["dividend"]
+    without_volume_change = printed(BARS, (600, 0.72)).with_columns(BARS["volume_shares"])
     assert judge(KNOWN, without_volume_change)["kind"].to_list() == ["dividend"]
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.1, 1.001, 2.0, 100.0])
 def test_a_factor_that_is_no_dividend_needs_volume_that_moves_against_it(factor: float) -> None:
-    without_volume_change = printed(BARS, (590, factor)).with_columns(BARS["volume_shares"])
+    without_volume_change = printed(BARS, (600, factor)).with_columns(BARS["volume_shares"])
     row, = judge(KNOWN, without_volume_change).iter_rows(named=True)
     assert (row["verdict"], row["recompute_from_date"]) == ("rejected", None)
     assert f"{factor:.6g} times the known ones" in row["message"]
@@ -178,7 +181,7 @@ def test_a_ratio_that_is_not_constant_is_rejected_and_says_what_to_do() -> None:
 def test_of_a_lone_changed_bar_the_known_value_stands_and_the_rest_is_used(
     position: int, factor: float, split: float,
 ) -> None:
-    row, = judge(KNOWN, edited(printed(BARS, (590, split)), position, factor)).iter_rows(named=True)
+    row, = judge(KNOWN, edited(printed(BARS, (600, split)), position, factor)).iter_rows(named=True)
     assert row["verdict"] == ("consistent" if split == 1 else "restated")
     assert row["ratio"] == pytest.approx(split, rel=1e-6)
     assert row["carried_dates"] == str(SESSIONS[position])
@@ -193,14 +196,34 @@ def test_of_a_bar_whose_prices_changed_by_different_factors_the_known_value_stan
     assert (row["verdict"], row["carried_dates"]) == ("consistent", str(SESSIONS[200]))
 
 
-@pytest.mark.parametrize("positions", [range(200, 203), range(577, 580), range(578, 580), range(0, 400, 100)])
-def test_a_stretch_or_too_many_changed_bars_or_the_newest_two_keep_the_file_out(positions: range) -> None:
+@pytest.mark.parametrize("positions", [range(577, 580), range(578, 580), range(200, 230), range(0, 400, 10)])
+def test_too_many_changed_bars_or_the_newest_two_keep_the_file_out(positions: range) -> None:
     changed = printed(BARS)
     for position in positions:
         changed = edited(changed, position, 1.005)
     row, = judge(KNOWN, changed).iter_rows(named=True)
     assert row["verdict"] == "rejected"
     assert f"on {SESSIONS[positions[0]]} and {len(positions) - 1} more of 580" in row["message"]
+
+
+@pytest.mark.parametrize("step", [1.0, 0.99, 0.5])
+@pytest.mark.parametrize("positions", [range(200, 203), range(300, 320), range(100, 300, 100)], ids=str)
+@pytest.mark.parametrize("factor", [1.02, 0.97])
+def test_of_a_corrected_stretch_the_known_values_stand_and_the_rest_moves_until_a_second_file_says_the_same(
+    factor: float, positions: range, step: float,
+) -> None:
+    events = () if step == 1 else ((600, step),)
+    corrected = [spoilt(printed(BARS[:until], *events), positions, factor) for until in (590, 595)]
+    found, verdicts, prices = verdicts_of(KNOWN, corrected[0])
+    assert found[-1] == ("consistent" if step == 1 else "restated")
+    assert verdicts["carried_dates"][-1] == ",".join(str(SESSIONS[position]) for position in positions)
+    assert shows(prices, printed(BARS[:590], *events))
+    assert prices.filter("is_contested")["session_date"].to_list() == [SESSIONS[position] for position in positions]
+    _, verdicts, prices = verdicts_of(KNOWN, *corrected)
+    assert verdicts["corrected_dates"][-1] == ",".join(str(SESSIONS[position]) for position in positions)
+    assert shows(prices, corrected[-1])
+    _, _, prices = verdicts_of(KNOWN, corrected[0], printed(BARS, *events))
+    assert shows(prices, printed(BARS, *events))
 
 
 @pytest.mark.parametrize("factor", [100.0, 0.01, 2.0, 0.5])
@@ -223,7 +246,7 @@ def test_a_file_without_a_common_session_cannot_be_compared() -> None:
 
 
 def test_a_restated_file_must_hold_the_known_sessions() -> None:
-    split = printed(BARS, (590, 0.1))
+    split = printed(BARS, (600, 0.1))
     for partial in (split[1:], split[:579], pl.concat([split[:50], split[53:]])):
         row, = judge(KNOWN, partial).iter_rows(named=True)
         assert row["verdict"] == "partial"
@@ -232,14 +255,14 @@ def test_a_restated_file_must_hold_the_known_sessions() -> None:
 
 
 def test_of_few_sessions_that_a_restated_file_lacks_the_known_bars_move_with_the_rest() -> None:
-    split = printed(BARS, (590, 0.1))
+    split = printed(BARS, (600, 0.1))
     row, = judge(KNOWN, pl.concat([split[:50], split[52:]])).iter_rows(named=True)
     assert (row["verdict"], row["carried_dates"]) == ("restated", ",".join(map(str, SESSIONS[50:52])))
 
 
 def test_too_few_common_sessions_do_not_prove_a_restatement() -> None:
-    assert judge(KNOWN[:2], printed(BARS, (590, 0.5)))["verdict"].to_list() == ["rejected"]
-    assert judge(KNOWN[:3], printed(BARS, (590, 0.5)))["verdict"].to_list() == ["restated"]
+    assert judge(KNOWN[:2], printed(BARS, (600, 0.5)))["verdict"].to_list() == ["rejected"]
+    assert judge(KNOWN[:3], printed(BARS, (600, 0.5)))["verdict"].to_list() == ["restated"]
 
 
 def test_a_repaired_missing_bar_is_consistent_and_recomputed_from() -> None:
@@ -293,10 +316,10 @@ def story() -> list[Frame]:
         download(printed(BARS[280:320]), 1, "b"),
         download(raw_bars(9)[:400], 2, "wrong ticker"),
         download(printed(BARS[:400], (310, 0.999)), 3, "dividend"),
-        download(printed(BARS[:420], (310, 0.999), (410, 0.25)), 4, "split"),
-        download(printed(BARS[411:430]), 4, "same hour"),
-        download(printed(BARS[350:440], (438, 0.5)), 5, "partial restatement"),
-        download(printed(BARS[:500], (310, 0.999), (410, 0.25), (438, 0.5)), 6, "whole restatement"),
+        download(printed(BARS[:420], (310, 0.999), (600, 0.25)), 4, "split"),
+        download(printed(BARS[411:430], (600, 0.25)), 4, "same hour"),
+        download(printed(BARS[350:440], (600, 0.25), (600, 0.5)), 5, "partial restatement"),
+        download(printed(BARS[:500], (310, 0.999), (600, 0.25), (600, 0.5)), 6, "whole restatement"),
     ]
 
 
@@ -376,7 +399,7 @@ def test_a_download_of_impossible_rows_alone_is_rejected_and_the_next_one_is_fir
 def test_rows_outside_the_sessions_take_no_part() -> None:
     saturday = pl.concat([download(KNOWN[:1].with_columns(session_date=pl.lit(date(2023, 1, day))), 0, "a")
                           for day in (7, 14, 21)])
-    split = download(printed(BARS, (590, 0.1)), 1, "split")
+    split = download(printed(BARS, (600, 0.1)), 1, "split")
     both = pl.concat([download(KNOWN, 0, "a"), saturday, split])
     assert judged_verdicts(both, SESSIONS) == ["first", "restated"]
     assert judged_verdicts(both, None) == ["first", "partial"]
@@ -438,7 +461,7 @@ def test_a_rejection_is_healed_by_the_next_good_download() -> None:
     for position in range(300, 310):
         broken = edited(broken, position, 100.0)
     verdicts = price_restatements.judge_all(pl.concat([
-        download(KNOWN, 0, "a"), download(broken, 1, "broken"), download(printed(BARS, (590, 0.1)), 2, "good")]), NONE_YET)
+        download(KNOWN, 0, "a"), download(broken, 1, "broken"), download(printed(BARS, (600, 0.1)), 2, "good")]), NONE_YET)
     assert verdicts["verdict"].to_list() == ["first", "rejected", "restated"]
 
 
@@ -460,7 +483,7 @@ def test_the_last_known_bar_may_have_been_unfinished() -> None:
         high_usd=pl.when(last).then(pl.col("open_usd") * 1.0005).otherwise("high_usd"),
         low_usd=pl.when(last).then(pl.col("open_usd") * 0.9995).otherwise("low_usd"),
         volume_shares=pl.when(last).then(pl.col("volume_shares") / 3).otherwise("volume_shares"))
-    for later in (whole, printed(BARS, (590, 0.1)), printed(BARS, (585, 0.997))):
+    for later in (whole, printed(BARS, (600, 0.1)), printed(BARS, (585, 0.997))):
         row, = judge(morning, later).iter_rows(named=True)
         assert (row["corrected_dates"], row["carried_dates"]) == (str(SESSIONS[579]), None)
         assert row["verdict"] in ("consistent", "restated")
@@ -470,7 +493,7 @@ def test_the_last_known_bar_may_have_been_unfinished() -> None:
 
 def test_a_correction_is_believed_when_a_later_download_says_the_same() -> None:
     corrected = edited(printed(BARS[:590]), 200, 1.01, ["high_usd"])
-    again = edited(printed(BARS, (590, 0.1)), 200, 1.01, ["high_usd"])
+    again = edited(printed(BARS, (600, 0.1)), 200, 1.01, ["high_usd"])
     verdicts = price_restatements.judge_all(
         pl.concat([download(KNOWN, 0, "a"), download(corrected, 1, "b"), download(again, 2, "c")]), NONE_YET)
     assert verdicts["verdict"].to_list() == ["first", "consistent", "restated"]
@@ -480,7 +503,7 @@ def test_a_correction_is_believed_when_a_later_download_says_the_same() -> None:
 
 def eventful() -> list[Frame]:
     """Downloads of every sort: good, corrected, corrected again, broken, restated, older, unfinished, of another company."""
-    split = ((590, 0.1),)
+    split = ((600, 0.1),)
     broken = printed(BARS[:560])
     for position in range(100, 108):
         broken = edited(broken, position, 0.5)
@@ -519,7 +542,7 @@ def test_the_published_bars_are_the_history_that_verdicts_are_judged_by() -> Non
     contested = prices.filter("is_contested")["session_date"].to_list()
     assert contested == [SESSIONS[150], SESSIONS[222]]
     # The bar in dispute and the missing one have the value that was known before, on the new level.
-    right = printed(BARS, (590, 0.1))
+    right = printed(BARS, (600, 0.1))
     for position in (30, 222):
         shown = prices.filter(session_date=SESSIONS[position]).select(PRICES).row(0)
         assert shown == pytest.approx(right.select(PRICES).row(position), rel=1e-5)
@@ -592,7 +615,7 @@ NEW_BARS = [range(580, 581), range(589, 590), range(584, 585), range(588, 590), 
 @pytest.mark.parametrize("wrong", NEW_BARS, ids=str)
 @pytest.mark.parametrize("factor", [100.0, 0.01, 2.0, 0.5, 1.2, 0.85])
 def test_wrong_new_bars_of_a_used_file_are_healed_by_later_good_downloads(factor: float, wrong: range, step: float) -> None:
-    events = () if step == 1 else ((595, step),)
+    events = () if step == 1 else ((600, step),)
     good = [printed(BARS[:until], *events) for until in (596, 598, 600)]
     found, _, prices = verdicts_of(KNOWN, spoilt(printed(BARS[:590]), wrong, factor), *good)
     assert found[-1] in ("consistent", "restated")
@@ -618,7 +641,7 @@ def test_a_fault_that_leaps_without_trading_convinces_however_often_it_is_said(w
 
 
 def test_the_message_names_the_file_that_said_the_bars_in_dispute_and_its_commands_heal() -> None:
-    files = [KNOWN, spoilt(printed(BARS[:590]), range(583, 590), 1.2), printed(BARS[:595])]
+    files = [KNOWN, spoilt(printed(BARS[:590]), range(583, 590), 1.03), printed(BARS[:595])]
     found, verdicts, _ = verdicts_of(*files)
     assert found == ["first", "consistent", "rejected"]
     assert verdicts["message"][-1].endswith(
@@ -634,11 +657,14 @@ def test_the_message_names_the_file_that_said_the_bars_in_dispute_and_its_comman
 def test_two_downloads_do_not_outvote_bars_that_several_have_confirmed_and_three_do() -> None:
     files = [spoilt(printed(BARS[:until]), range(300, 306), 1.03) for until in (590, 592, 594)]
     found, verdicts, prices = verdicts_of(KNOWN, printed(BARS[:585]), *files)
-    assert found == ["first", "consistent", "rejected", "rejected", "consistent"]
+    assert found == ["first"] + ["consistent"] * 4
+    stretch = ",".join(map(str, SESSIONS[300:306]))
+    assert verdicts["carried_dates"].to_list() == [None, None, stretch, stretch, None]
     assert verdicts["corrected_dates"][-1] == ",".join(map(str, SESSIONS[300:306]))
     assert prices.filter("is_contested")["session_date"].to_list() == SESSIONS[300:306]
-    once, _, _ = verdicts_of(KNOWN, *files)
-    assert once == ["first", "rejected", "consistent", "consistent"]
+    _, once, _ = verdicts_of(KNOWN, *files)
+    assert once["carried_dates"].to_list() == [None, stretch, None, None]
+    assert once["corrected_dates"].to_list() == [None, None, stretch, None]
 
 
 @pytest.mark.parametrize("move", [0.7, 0.85, 1.3])
@@ -668,7 +694,7 @@ def test_an_unfinished_last_bar_may_move_as_far_as_a_crash_takes_it(move: float)
 def test_new_bars_that_leap_without_trading_are_not_published(factor: float, wrong: range, step: float) -> None:
     # A market of ordinary days: volume and range say nothing.
     bars = BARS.with_columns(volume_shares=pl.lit(5e6))
-    events = () if step == 1 else ((590, step),)
+    events = () if step == 1 else ((600, step),)
     known = printed(bars[:580])
     found, verdicts, prices = verdicts_of(known, spoilt(printed(bars, *events), wrong, factor))
     assert found == ["first", "rejected"]
@@ -728,8 +754,106 @@ def test_votes_of_the_new_downloads_dates_suffice(count: int) -> None:
 
 @pytest.mark.parametrize("position", [100, 300])
 def test_where_the_known_and_the_new_file_say_the_same_beside_a_dividend_no_third_value_is_published(position: int) -> None:
-    restated = printed(BARS, (590, 0.99))
+    restated = printed(BARS, (600, 0.99))
     later = pl.concat([restated[:position], KNOWN[position:position + 1], restated[position + 1:]])
     _, verdicts, prices = verdicts_of(KNOWN, later)
     assert verdicts["corrected_dates"][-1] == str(SESSIONS[position])
     assert prices.select(PRICES).row(position) == KNOWN.select(PRICES).row(position)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 20), factor=st.floats(0.81, 0.985), level=st.sampled_from([9.0, 180.0]))
+def test_a_factor_over_the_earliest_bars_alone_is_no_dividend_unless_something_proves_it(
+    seed: int, count: int, factor: float, level: float,
+) -> None:
+    bars = raw_bars(seed, level)
+    wrong = spoilt(printed(bars[:590]), range(count), factor)
+    found, verdicts, prices = verdicts_of(printed(bars[:580]), wrong)
+    assert found[-1] == "consistent"
+    assert verdicts["carried_dates"][-1] == ",".join(map(str, SESSIONS[:count]))
+    assert shows(prices, printed(bars[:590]))
+    assert prices.filter("is_contested").height == count
+    _, _, prices = verdicts_of(printed(bars[:580]), wrong, printed(bars))
+    assert shows(prices, printed(bars))
+    scaled = wrong.with_columns(volume_shares=pl.when(pl.int_range(pl.len()) < count).then(
+        pl.col("volume_shares") / factor).otherwise("volume_shares"))
+    proven, _, _ = verdicts_of(printed(bars[:580]), scaled)
+    # One or two bars are single corrections to any reader.
+    assert proven[-1] == ("restated" if count >= 3 else "consistent")
+
+
+def test_a_jump_of_the_known_prices_proves_a_dividend_of_the_earliest_bars() -> None:
+    quiet = BARS.with_columns(open_usd=pl.col("close_usd").shift(1).fill_null(180.0).round(2))
+    quiet = quiet.with_columns(high_usd=pl.max_horizontal(*PRICES), low_usd=pl.min_horizontal(*PRICES))
+    quoted = spoilt(quiet, range(12), 1 / 0.9)
+    row = judge(printed(quoted[:580]), spoilt(printed(quoted), range(12), 0.9)).row(0, named=True)
+    assert (row["verdict"], row["kind"], row["boundary_date"]) == ("restated", "dividend", SESSIONS[12])
+
+
+@pytest.mark.parametrize("count", [30, 300])
+def test_a_large_late_step_takes_a_jump_away_or_is_a_fault(count: int) -> None:
+    row = judge(KNOWN, spoilt(printed(BARS), range(count), 0.9)).row(0, named=True)
+    assert row["verdict"] == "rejected"
+
+
+@pytest.mark.parametrize("factor", [1.2, 0.85, 1.5, 0.7])
+@pytest.mark.parametrize("wrong", NEW_BARS, ids=str)
+def test_new_bars_that_jump_without_trading_are_healed_by_the_first_good_file(wrong: range, factor: float) -> None:
+    calm = BARS.with_columns(volume_shares=pl.lit(5e6))
+    _, verdicts, prices = verdicts_of(
+        printed(calm[:580]), spoilt(printed(calm[:590]), wrong, factor), printed(calm[:595]))
+    assert shows(prices, printed(calm[:595]))
+    assert verdicts["corrected_dates"][-1] == ",".join(str(SESSIONS[position]) for position in wrong)
+
+
+def without_volume(bars: Frame) -> Frame:
+    return bars.with_columns(volume_shares=pl.lit(0.0))
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.1, 2.0, 2 / 3])
+def test_a_split_of_a_ticker_without_volumes_waits_for_a_second_download(factor: float) -> None:
+    files = [without_volume(printed(BARS[:until], (600, factor))) for until in (590, 595)]
+    found, verdicts, prices = verdicts_of(without_volume(KNOWN), *files)
+    is_dividend = 0.6 <= factor < 1
+    assert found == ["first", "restated" if is_dividend else "rejected", "consistent" if is_dividend else "restated"]
+    assert shows(prices, files[-1])
+    assert is_dividend or "believed when the next download says the same" in verdicts["message"][1]
+    hundredfold = [spoilt(without_volume(KNOWN), range(580), 100.0)] * 2
+    assert verdicts_of(without_volume(KNOWN), *(each.with_columns(open_usd=pl.col("open_usd") + number / 100)
+                                                for number, each in enumerate(hundredfold)))[0][1:] == ["rejected"] * 2
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.1, 2.0, 4.0])
+def test_a_late_split_without_volumes_is_proven_by_the_jump_that_it_takes_away(factor: float) -> None:
+    quoted = without_volume(spoilt(BARS, range(300), 1 / factor))
+    before, after = judge(printed(quoted[:580]), without_volume(printed(BARS))).iter_rows(named=True)
+    assert (before["verdict"], before["kind"], before["boundary_date"]) == ("restated", "split", SESSIONS[300])
+    assert after["ratio"] == 1
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.1])
+def test_new_bars_that_were_left_at_the_level_before_the_split_wait_and_the_known_ones_move(factor: float) -> None:
+    calm = BARS.with_columns(volume_shares=pl.lit(5e6))
+    split = [printed(calm[:until], (582, factor)) for until in (590, 592, 594)]
+    found, verdicts, prices = verdicts_of(printed(calm[:580]), *split)
+    assert found == ["first", "restated", "consistent", "consistent"]
+    assert f"from {SESSIONS[582]} on the file's bars are still at the level before a split" in verdicts["message"][1]
+    assert shows(prices, printed(calm[:582], (600, factor)))
+    _, _, mended = verdicts_of(printed(calm[:580]), *split, printed(calm, (600, factor)))
+    assert shows(mended, printed(calm, (600, factor)))
+
+
+@pytest.mark.parametrize("gap", [1, 100, 400])
+@pytest.mark.parametrize(("factor", "verdict"), [(0.55, "rejected"), (0.65, "restated")])
+def test_a_special_dividend_has_the_same_verdict_however_long_nobody_downloaded(
+    factor: float, verdict: str, gap: int,
+) -> None:
+    known = printed(BARS[:600 - gap])
+    whole = printed(BARS, (600, factor)).with_columns(BARS["volume_shares"])
+    found, verdicts, _ = verdicts_of(known, whole)
+    assert found == ["first", verdict]
+    if verdict == "rejected":
+        assert f'finlake prices accept {sha256_of("file 1")[:12]} --ticker TEST' in verdicts["message"][1]
+        accepted, _, prices = verdicts_of(known, whole, printed(BARS[:599], (600, factor)), decisions=decided("file 1", "accept"))
+        assert accepted == ["first", "accepted", "consistent"]
+        assert prices["close_usd"][0] == whole["close_usd"][0]

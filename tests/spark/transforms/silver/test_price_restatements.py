@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spark.contracts.bronze import BAR_COLUMNS
 from spark.contracts.silver import PRICE_RESTATEMENTS
 from spark.transforms.polars_schema import polars_schema
-from spark.transforms.silver import price_restatements, prices_daily
+from spark.transforms.silver import price_restatements, price_votes, prices_daily
 
 SESSIONS = [day for day in (date(2023, 1, 2) + timedelta(days=n) for n in range(900)) if day.weekday() < 5][:600]
 NONE_YET = pl.DataFrame(schema=polars_schema(PRICE_RESTATEMENTS))
@@ -531,9 +531,9 @@ def test_the_published_bars_are_the_history_that_verdicts_are_judged_by() -> Non
     found = verdicts.group_by("file_sha256", maintain_order=True).first()
     assert found["verdict"].to_list() == [
         "first", "consistent", "rejected", "consistent", "rejected", "restated", "older", "consistent"]
-    known = price_restatements.NOTHING
+    known = price_votes.NOTHING
     for (fetched_ts, sha256, name, span), bars in zip(price_restatements.files_of(downloads), eventful(), strict=True):
-        file = price_restatements.Download(
+        file = price_votes.Download(
             ticker="TEST", file_sha256=sha256, fetched_ts=fetched_ts, source_name=name, span=span,
             bars=bars.select("session_date", *BAR_COLUMNS))
         known = price_restatements.learnt(known, file, verdicts.filter(file_sha256=sha256))

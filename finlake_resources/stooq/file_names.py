@@ -9,7 +9,7 @@ from finlake_resources.stooq.prices_file import SourceKind
 PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz")
 _PARTIAL_SUFFIXES = (".part", ".tmp", ".crdownload", ".partial")
 _DATA_SUFFIXES = (".csv", ".txt", ".zip")
-_CSV_NAME = re.compile(r"^(?P<code>.+?)_d(?: ?\(\d+\))?\.csv$")
+_CSV_NAME = re.compile(r"^(?P<code>.{1,200}?)_d(?: ?\(\d+\))?\.csv$")
 
 
 def vendor_code_of(file_name: str) -> str | None:

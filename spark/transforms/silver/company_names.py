@@ -16,6 +16,7 @@ universe file: a strong one matches any title it stands in.
 import html
 import re
 import string
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -44,7 +45,8 @@ _SEPARATORS = str.maketrans(
     dict.fromkeys(string.punctuation.replace("-", "") + "‘’‚“”„«»‹›–—…•·|¡¿。、，！？：；（）「」『』【】।", " ")
 )
 _OFFSET = re.compile(r"[0-9]{1,9}")
-_PAGE_TITLE = re.compile(r"<PAGE_TITLE>(.*?)</PAGE_TITLE>", re.DOTALL)
+LONGEST_TITLE = 4_000
+"""Characters of a title that are read; a headline has some hundred. Python refuses references of more than 4,300 digits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,9 +99,10 @@ def title_words(title: str) -> tuple[str, ...]:
 
 
 def page_title(extras_xml: str) -> str:
-    """The page title of a GKG record, character references resolved once; empty when there is none."""
-    found = _PAGE_TITLE.search(extras_xml)
-    return html.unescape(found.group(1)).strip() if found else ""
+    """The page title of a GKG record up to `LONGEST_TITLE`, character references resolved once; empty when there is none."""
+    # A begin without an end after it leaves none for later begins either, so that none of them needs a look.
+    title, end, _ = extras_xml.partition("<PAGE_TITLE>")[2].partition("</PAGE_TITLE>")
+    return html.unescape(title[:LONGEST_TITLE]).strip() if end else ""
 
 
 class Matcher:
@@ -216,12 +219,14 @@ class _Evidence:
         self._offsets = {
             name: [*organizations.get(name, ()), *all_names.get(name, ())] for name in {*organizations, *all_names}
         }
-        self._themes = [offset for name, offset in _pairs(article.themes_v2) if name in MARKET_THEMES]
+        self._themes = sorted(offset for name, offset in _pairs(article.themes_v2) if name in MARKET_THEMES)
 
     def is_near_market_theme(self, name: str) -> bool:
         """Whether a market theme stands within `THEME_DISTANCE` characters of the name."""
+        themes = self._themes
         return any(
-            abs(offset - theme) <= THEME_DISTANCE for offset in self._offsets.get(name, ()) for theme in self._themes
+            bisect_left(themes, offset - THEME_DISTANCE) < bisect_right(themes, offset + THEME_DISTANCE)
+            for offset in self._offsets.get(name, ())
         )
 
 
@@ -259,8 +264,8 @@ def _padded(text: str) -> str:
 
 
 def _organization_names(organizations_v1: str) -> list[str]:
-    """Normalised V1 organisations, template headings cut."""
-    return [without_template(normalise(name)) for name in organizations_v1.split(";") if name]
+    """Normalised V1 organisations, template headings cut, each once: a name is judged against the whole record."""
+    return list(dict.fromkeys(without_template(normalise(name)) for name in organizations_v1.split(";") if name))
 
 
 def _with_offsets(field: str) -> Mapping[str, list[int]]:

@@ -1,7 +1,10 @@
 """Which names mean a company: whole normalised names, everyday words only with evidence, tickers never as words."""
 
 import csv
+import html
+import re
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -11,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark.contracts.universe import Alias, AliasPolicy, Ticker, Universe, UniverseError, parse_universe
+from spark.transforms.silver import company_names
 from spark.transforms.silver.company_names import (
+    LONGEST_TITLE,
     THEME_DISTANCE,
     Article,
     Match,
@@ -23,6 +28,7 @@ from spark.transforms.silver.company_names import (
     title_words,
     without_template,
 )
+from tests.counted_steps import counted_steps
 
 REPOSITORY = Path(__file__).parents[4]
 ENTITIES = REPOSITORY / "tests" / "data" / "entities"
@@ -150,6 +156,53 @@ def test_character_references_of_a_title_are_resolved_exactly_once() -> None:
         page_title("<PAGE_LINKS>x</PAGE_LINKS><PAGE_TITLE> A &amp;amp; B &#x2013; C </PAGE_TITLE>") == "A &amp; B – C"
     )
     assert page_title("<PAGE_LINKS>x</PAGE_LINKS>") == ""
+
+
+@given(parts=st.lists(st.sampled_from(["<PAGE_TITLE>", "</PAGE_TITLE>", "a", "\n", "&lt;", " "]), max_size=12))
+def test_a_title_reaches_from_the_first_begin_to_the_next_end(parts: list[str]) -> None:
+    found = re.search("<PAGE_TITLE>(.*?)</PAGE_TITLE>", "".join(parts), re.DOTALL)
+    assert page_title("".join(parts)) == (html.unescape(found[1]).strip() if found else "")
+
+
+@pytest.mark.parametrize("flood", ["&#" + "9" * 5_000 + ";", "&amp;" * 5_000, "word " * 5_000])
+def test_a_title_without_measure_is_read_up_to_a_bound(flood: str) -> None:
+    title = page_title(f"<PAGE_TITLE>Apple Inc {flood}</PAGE_TITLE>")
+    assert title.startswith("Apple Inc ")
+    assert len(title) <= LONGEST_TITLE
+
+
+@given(names=st.lists(st.integers(0, 3_000), min_size=1, max_size=6), themes=st.lists(st.integers(0, 3_000), max_size=6))
+def test_the_theme_rule_is_about_the_nearest_pair_of_offsets(names: list[int], themes: list[int]) -> None:
+    found = UNIVERSE.matches(Article(
+        organizations_v1="", all_names=";".join(f"Apple,{offset}" for offset in names), title="", day_date=date(2018, 3, 14),
+        themes_v2=";".join(f"ECON_STOCKMARKET,{offset}" for offset in themes)))
+    is_near = any(abs(name - theme) <= 400 for name in names for theme in themes)
+    assert [match.rule for match in found] == (["theme"] if is_near else [])
+
+
+@pytest.mark.parametrize("fields", [
+    # Names far from all themes, one name again and again, both in the same record.
+    lambda count: {"all_names": "Apple,5;" * count, "themes_v2": "ECON_STOCKMARKET,99999;" * count},
+    lambda count: {"organizations_v1": "apple;" * count},
+    lambda count: {"all_names": "Apple,5;" * count, "organizations_v2": "Apple,5;" * count},
+    lambda count: {"title": "apple " * count},
+])
+def test_a_record_of_twice_the_length_costs_no_more_than_twice_the_steps(fields: Callable[[int], dict[str, str]]) -> None:
+    def steps(count: int) -> int:
+        nothing = Article(organizations_v1="", all_names="", title="", day_date=date(2018, 3, 14))
+        article = replace(nothing, **fields(count))  # type: ignore[arg-type] # all of them are texts
+        with counted_steps() as counted:
+            UNIVERSE.matches(article)
+        return counted.steps
+
+    assert steps(400) < 2.2 * steps(200)
+
+
+def test_a_name_that_stands_again_and_again_is_searched_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = []
+    monkeypatch.setattr(company_names, "_has_company_word", lambda *told: judged.append(told))
+    UNIVERSE.matches(Article(organizations_v1="apple;" * 500, all_names="", title="", day_date=date(2018, 3, 14)))
+    assert len(judged) == 1
 
 
 @pytest.mark.parametrize(

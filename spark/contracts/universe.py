@@ -9,12 +9,13 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+import unicodedata
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Literal, TypedDict
 
-from spark.contracts.universe_text import UniverseText
+from spark.contracts.universe_text import LINE_CHARACTERS, MOST_DIGITS, UniverseText
 
 AliasPolicy = Literal["strong", "context"]
 
@@ -117,10 +118,7 @@ def _sha256(content: object) -> str:
 def parse_universe(text: str) -> Universe:
     """The universe from TOML text, a byte order mark before it or not; raises `UniverseError` with the line and the mend."""
     where = UniverseText(text.removeprefix("\ufeff"))
-    try:
-        content = tomllib.loads(where.text)
-    except tomllib.TOMLDecodeError as error:
-        raise UniverseError(_not_toml(where, error)) from error
+    content = _content(where)
     for stranger in sorted(set(content) - {"ticker"}):
         raise UniverseError(f"{where.said(where.top_level(stranger))}: {stranger} is unknown; the file knows [[ticker]] blocks "
                             "only, with double brackets")
@@ -135,6 +133,20 @@ def parse_universe(text: str) -> Universe:
     _refuse_doubled(blocks, [ticker.symbol.replace("-", ".") for ticker in tickers], "symbol")
     _refuse_doubled(blocks, [ticker.stooq_code.replace("_", ".") for ticker in tickers], "stooq")
     return Universe(tickers=tuple(sorted(tickers, key=lambda ticker: ticker.symbol)))
+
+
+def _content(where: UniverseText) -> dict[str, object]:
+    try:
+        return tomllib.loads(where.text)
+    except tomllib.TOMLDecodeError as error:
+        raise UniverseError(_not_toml(where, error)) from error
+    except RecursionError as error:
+        raise UniverseError(f"{where.said(where.too_deep())}: brackets within brackets, deeper than can be read; compare the "
+                            "blocks in universe.toml") from error
+    except ValueError as error:
+        # The reader gives digits on to Python, which reads no more of them than this.
+        raise UniverseError(f"{where.said(where.too_long_integer())}: a number has more than {MOST_DIGITS:,} digits; no key of "
+                            "this file wants a number, remove it") from error
 
 
 def _not_toml(where: UniverseText, error: tomllib.TOMLDecodeError) -> str:
@@ -198,7 +210,7 @@ class _Block:
             raise UniverseError(f'{self.place("symbol")}: this block has no symbol; add a line like symbol = "AAPL"')
         if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):
             raise UniverseError(
-                f'{self.place("symbol")}: symbol {symbol!r} is not one; write it in upper case, letters and digits without '
+                f'{self.place("symbol")}: symbol {_shown(symbol)} is not one; write it in upper case, letters and digits without '
                 'blanks, at most one dot or dash between, like symbol = "AAPL" or "BRK.B"')
         return symbol
 
@@ -224,11 +236,15 @@ class _Block:
         if not isinstance(aliases, list):
             raise UniverseError(f"{self.about('aliases')}: aliases must be a list of tables with name and policy")
         found = tuple(self._alias(alias) for alias in aliases)
-        for position, alias in enumerate(found):
-            for other in found[:position]:
-                if _letters(alias.name) == _letters(other.name) and _meet(alias, other):
-                    raise UniverseError(f"{self.about('aliases', alias.name)}: alias {alias.name!r} stands twice for the same "
-                                        "time; keep one of them")
+        # Of the same letters by their first day: whatever meets one of those before meets the one that ends last.
+        last: dict[str, Alias] = {}
+        for alias in sorted(found, key=lambda alias: alias.valid_from or date.min):
+            letters = _letters(alias.name)
+            other = last.get(letters)
+            if other is not None and (alias.valid_from or date.min) <= (other.valid_to or date.max):
+                raise UniverseError(f"{self.about('aliases', alias.name)}: alias {alias.name!r} stands twice for the same "
+                                    "time; keep one of them")
+            last[letters] = alias
         return found
 
     def _alias(self, entry: object) -> Alias:
@@ -238,33 +254,39 @@ class _Block:
         named = entry.get("name")
         self._refuse_unknown(entry, ALIAS_KEYS, named if isinstance(named, str) else None)
         name = self._text(named, "aliases", "alias name")
-        place, policy = self.about("aliases", name), entry.get("policy", "strong")
+        policy = entry.get("policy", "strong")
+
+        def subject() -> str:
+            return f"{self.about('aliases', name)}: alias {name!r}"
+
         if policy not in ("strong", "context"):
-            raise UniverseError(f"{place}: alias {name!r} has policy {policy!r}; write strong or context")
-        valid_from = _date(entry.get("from"), f"{place}: alias {name!r}", "from")
-        valid_to = _date(entry.get("to"), f"{place}: alias {name!r}", "to")
-        _refuse_swapped(valid_from, valid_to, f"{place}: alias {name!r}")
+            raise UniverseError(f"{subject()} has policy {_shown(policy)}; write strong or context")
+        valid_from = _date(entry.get("from"), subject, "from")
+        valid_to = _date(entry.get("to"), subject, "to")
+        _refuse_swapped(valid_from, valid_to, subject)
         return Alias(name=name, policy=policy, valid_from=valid_from, valid_to=valid_to)
 
     def _listing(self) -> "_Listing":
-        listed = _date(self._entry.get("listed"), f"{self.about('listed')}: listed", "listed")
-        delisted = _date(self._entry.get("delisted"), f"{self.about('delisted')}: delisted", "delisted")
-        _refuse_swapped(listed, delisted, f"{self.about('delisted')}: the listing")
+        listed = _date(self._entry.get("listed"), lambda: f"{self.about('listed')}: listed", "listed")
+        delisted = _date(self._entry.get("delisted"), lambda: f"{self.about('delisted')}: delisted", "delisted")
+        _refuse_swapped(listed, delisted, lambda: f"{self.about('delisted')}: the listing")
         spans = self._entry.get("suspended", [])
         if not isinstance(spans, list):
             raise UniverseError(f"{self.about('suspended')}: suspended is a list like [{{ from = 2020-03-02, to = 2020-03-06 }}]")
         return {"listed": listed, "delisted": delisted, "suspended": tuple(self._suspension(span) for span in spans)}
 
     def _suspension(self, entry: object) -> Suspension:
-        place = self.about("suspended")
+        def subject() -> str:
+            return f"{self.about('suspended')}: a suspension"
+
         if not isinstance(entry, dict) or "from" not in entry:
-            raise UniverseError(f"{place}: a suspension is a table like {{ from = 2020-03-02, to = 2020-03-06 }}; without "
+            raise UniverseError(f"{subject()} is a table like {{ from = 2020-03-02, to = 2020-03-06 }}; without "
                                 "to it has not ended")
         self._refuse_unknown(entry, SPAN_KEYS, None, "suspended")
-        start = _date(entry["from"], f"{place}: a suspension", "from")
-        end = _date(entry.get("to"), f"{place}: a suspension", "to")
+        start = _date(entry["from"], subject, "from")
+        end = _date(entry.get("to"), subject, "to")
         assert start is not None
-        _refuse_swapped(start, end, f"{place}: a suspension")
+        _refuse_swapped(start, end, subject)
         return Suspension(start=start, end=end)
 
     def _refuse_unknown(self, entry: Mapping[str, object], known: Collection[str], value: str | None,
@@ -277,33 +299,36 @@ class _Block:
             raise UniverseError(f"{place}: unknown key {key}; {hint}")
 
     def _text(self, value: object, key: str, called: str | None = None) -> str:
-        if not isinstance(value, str) or not value.strip():
-            raise UniverseError(f"{self.about(key)}: {called or key} is {value!r}; write a text")
+        seen = _as_seen(value) if isinstance(value, str) else ""
+        if not isinstance(value, str) or not seen:
+            raise UniverseError(f"{self.about(key)}: {called or key} is {_shown(value)}; write a text")
         if value != value.strip() or not value.isprintable():
             raise UniverseError(f"{self.about(key, value)}: {called or key} {value!r} has blanks at its edge, or characters that "
-                                f"cannot be seen; write {value.strip()!r}")
+                                f"cannot be seen; write {seen!r}")
         return value
 
     def _texts(self, key: str) -> tuple[str, ...]:
         values = self._entry.get(key, [])
         if not isinstance(values, list):
-            raise UniverseError(f"{self.about(key)}: {key} is {values!r}; write a list of texts")
+            raise UniverseError(f"{self.about(key)}: {key} is {_shown(values)}; write a list of texts")
         texts = tuple(self._text(value, key) for value in values)
-        for position, text in enumerate(texts):
-            if text.lower() in {other.lower() for other in texts[:position]}:
+        before: set[str] = set()
+        for text in texts:
+            if text.lower() in before:
                 raise UniverseError(f"{self.about(key, text)}: {key} holds {text!r} twice; keep one")
+            before.add(text.lower())
         return texts
 
 
-def _date(value: object, subject: str, key: str) -> date | None:
+def _date(value: object, subject: Callable[[], str], key: str) -> date | None:
     if value is not None and (not isinstance(value, date) or isinstance(value, datetime)):
-        raise UniverseError(f"{subject} has date {value!r}; write it bare, like {key} = 2021-10-28")
+        raise UniverseError(f"{subject()} has date {_shown(value)}; write it bare, like {key} = 2021-10-28")
     return value
 
 
-def _refuse_swapped(start: date | None, end: date | None, subject: str) -> None:
+def _refuse_swapped(start: date | None, end: date | None, subject: Callable[[], str]) -> None:
     if start and end and end < start:
-        raise UniverseError(f"{subject} ends ({end}) before it begins ({start}); swap the dates")
+        raise UniverseError(f"{subject()} ends ({end}) before it begins ({start}); swap the dates")
 
 
 def _letters(name: str) -> str:
@@ -311,7 +336,17 @@ def _letters(name: str) -> str:
     return " ".join(name.lower().translate(_NO_LETTERS).split())
 
 
-def _meet(one: Alias, other: Alias) -> bool:
-    """Whether there is a day on which both are valid."""
-    start = max(one.valid_from or date.min, other.valid_from or date.min)
-    return start <= min(one.valid_to or date.max, other.valid_to or date.max)
+def _shown(value: object) -> str:
+    """A value as it is written, cut to what a message has room for."""
+    try:
+        shown = repr(value)
+    except (ValueError, RecursionError):
+        return "too large to be shown"
+    return shown if len(shown) <= LINE_CHARACTERS else f"{shown[:LINE_CHARACTERS]}…"
+
+
+def _as_seen(text: str) -> str:
+    """A text without what cannot be seen: signs without a width are gone, and blanks of any kind are plain and single."""
+    visible = "".join(
+        character if character.isprintable() else "" if unicodedata.category(character) == "Cf" else " " for character in text)
+    return " ".join(visible.split())

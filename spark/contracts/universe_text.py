@@ -1,6 +1,7 @@
 """Where in the universe file an entry stands, so that a message can show the line.
 
-TOML's reader gives values without their places; the places are found again by the form of the lines. A place that
+TOML's reader gives values without their places; the places are found again by the form of the lines, which is a search:
+only for a message. A place that
 cannot be found (a file written in an unusual form) is told as the nearest line above it that can.
 """
 
@@ -9,6 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 LINE_CHARACTERS = 100
+MOST_DIGITS = 4_300
+"""Python reads no longer integer."""
+MOST_NESTING = 50
+"""Brackets within brackets; a universe file needs three."""
+_LONG_INTEGER = re.compile(rf"[0-9_]{{{MOST_DIGITS}}}")
 _BLOCK = re.compile(r"""^\s*\[\[\s*["']?ticker["']?\s*\]\]""")
 
 
@@ -35,6 +41,20 @@ class UniverseText:
         """First line that opens a table, or sets a key, of this name."""
         form = re.compile(rf"""^\s*(\[\[?\s*)?["']?{re.escape(name)}["']?\s*(\]|=)""")
         return next((number for number, line in enumerate(self._lines(), 1) if form.match(line)), None)
+
+    def too_long_integer(self) -> int | None:
+        """First line with an integer that cannot be read."""
+        return next((number for number, line in enumerate(self._lines(), 1) if _LONG_INTEGER.search(line)), None)
+
+    def too_deep(self) -> int | None:
+        """First line at which more brackets are open than any value of a universe file has."""
+        depth = 0
+        for number, line in enumerate(self._lines(), 1):
+            for character in line:
+                depth = max(0, depth + (character in "[{") - (character in "]}"))
+                if depth > MOST_NESTING:
+                    return number
+        return None
 
     def said(self, line: int | None) -> str:
         """The place in words, with the line itself: the head of a message."""

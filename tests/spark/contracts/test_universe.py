@@ -1,7 +1,9 @@
 """The universe file: what a good one gives, and that a bad one is refused with the entry and the mend named."""
 
+import ast
 import json
 import re
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from finlake_resources.universe_file import MOST_BYTES, UniverseFile
 from spark.contracts.universe import Alias, Suspension, UniverseError, parse_universe
+from tests.counted_steps import counted_steps
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -77,6 +80,15 @@ REFUSED = {
     "suspension swapped": (
         BLOCK + "suspended = [{ from = 2020-01-03, to = 2020-01-02 }]", ["line 3", "swap the dates"]),
     "suspension mistyped": (BLOCK + "suspended = [{ from = 2020-01-03, til = 2020-01-02 }]", ["line 3", "unknown key til"]),
+    "number of 5,000 digits": (BLOCK + "\nx = " + "1" * 5_000, ["line 4 [x = 111", "more than 4,300 digits", "remove it"]),
+    "long number in another base": (BLOCK + "company = 0x" + "f" * 5_000, ["line 3", "too large to be shown", "write a text"]),
+    "brackets in brackets": (BLOCK + "x = " + "[" * 3_000 + "]" * 3_000, ["line 3 [x = [[[", "brackets within brackets"]),
+    "brackets over lines": (BLOCK + "x = " + "[\n" * 3_000 + "]" * 3_000, ["line 53 [[]", "brackets within brackets"]),
+    "aliases in brackets": (BLOCK + "aliases = " + "[" * 150 + "]" * 150, ["line 3", "an alias is a table"]),
+    "symbol in brackets": ("[[ticker]]\nsymbol = " + "[" * 150 + "]" * 150, ["line 2", "[[[…", 'symbol = "AAPL"']),
+    "sign without a width": (BLOCK + 'aliases = [{ name = "apple\u200b inc" }]', ["line 3", "write 'apple inc'"]),
+    "no-break blank": (BLOCK + 'aliases = [{ name = "apple\u00a0inc" }]', ["line 3", "write 'apple inc'"]),
+    "nothing to be seen": (BLOCK + 'aliases = [{ name = "\u200b" }]', ["line 3", "alias name is", "write a text"]),
     "key twice": (BLOCK + 'symbol = "KO"\n\n', ['line 3 [symbol = "KO"]', "not TOML"]),
     "symbol twice": (
         BERKSHIRE + '[[ticker]]\nsymbol = "BRK.B"\nstooq = "other.us"',
@@ -91,6 +103,80 @@ def test_a_bad_file_is_refused_with_entry_and_mend(text: str, words: list[str]) 
     with pytest.raises(UniverseError) as refusal:
         parse_universe(text)
     assert [word for word in words if word not in str(refusal.value)] == []
+
+
+@given(text=st.text(min_size=1, max_size=12))
+def test_a_company_is_taken_as_it_is_written_or_with_the_mend_that_the_refusal_names(text: str) -> None:
+    def company(written: str) -> str:
+        return parse_universe(BLOCK + f"company = {json.dumps(written, ensure_ascii=False)}").tickers[0].company
+
+    if text == text.strip() and text.isprintable():
+        assert company(text) == text
+        return
+    with pytest.raises(UniverseError) as refusal:
+        company(text)
+    mend = re.search(r"; write ('.*'|\".*\")$", str(refusal.value))
+    if mend is None:
+        assert re.search("write a text|not TOML", str(refusal.value))
+        return
+    assert ast.literal_eval(mend[1]) != text
+    assert company(ast.literal_eval(mend[1])) == ast.literal_eval(mend[1])
+
+
+def _steps(text: str) -> int:
+    with counted_steps() as counted:
+        parse_universe(text)
+    return counted.steps
+
+
+def _tickers(count: int) -> str:
+    return "".join(
+        f'[[ticker]]\nsymbol = "T{number}"\nlisted = 2000-01-03\nsuspended = [{{ from = 2001-01-02 }}]\n'
+        f'title_patterns = ["NYSE:T{number}"]\ncompany_words = ["word{number}"]\n'
+        f'aliases = [{{ name = "company {number}" }}, {{ name = "other {number}", policy = "context" }}]\n'
+        for number in range(count))
+
+
+def _aliases(count: int) -> str:
+    entries = "".join(f'  {{ name = "company {number}" }},\n' for number in range(count))
+    return f"{BLOCK}aliases = [\n{entries}]\n"
+
+
+def _renewals(count: int) -> str:
+    entries = "".join(f'  {{ name = "apple", from = {year:04}-01-01, to = {year:04}-02-01 }},\n' for year in range(1, count + 1))
+    return f"{BLOCK}aliases = [\n{entries}]\n"
+
+
+def _words(count: int) -> str:
+    return f"{BLOCK}company_words = {json.dumps([f'word {number}' for number in range(count)])}\n"
+
+
+@pytest.mark.parametrize("file_of", [_tickers, _aliases, _renewals, _words])
+def test_a_file_of_twice_the_entries_takes_no_more_than_twice_the_steps(file_of: Callable[[int], str]) -> None:
+    assert _steps(file_of(160)) < 2.2 * _steps(file_of(80))
+
+
+def _is_in_order(span: tuple[date | None, date | None]) -> bool:
+    return span[0] is None or span[1] is None or span[0] <= span[1]
+
+
+DAYS = st.none() | st.dates(date(2020, 1, 1), date(2020, 1, 9))
+
+
+@given(spans=st.lists(st.tuples(DAYS, DAYS).filter(_is_in_order), max_size=4))
+def test_aliases_of_the_same_letters_are_refused_when_a_day_is_in_two_of_them(
+    spans: list[tuple[date | None, date | None]],
+) -> None:
+    entries = ", ".join(
+        '{ name = "apple"' + (f", from = {start}" if start else "") + (f", to = {end}" if end else "") + " }"
+        for start, end in spans)
+    days = [date(2020, 1, day) for day in range(1, 10)]
+    holders = [sum((start or days[0]) <= day <= (end or days[-1]) for start, end in spans) for day in days]
+    if max(holders) < 2:
+        assert len(parse_universe(f"{BLOCK}aliases = [{entries}]").tickers[0].aliases) == len(spans)
+        return
+    with pytest.raises(UniverseError, match="stands twice"):
+        parse_universe(f"{BLOCK}aliases = [{entries}]")
 
 
 def test_a_block_becomes_a_ticker_with_its_aliases() -> None:

@@ -37,25 +37,40 @@ STAMP_FORMAT = "%Y%m%d%H%M%S"
 
 _NEW_YORK = ZoneInfo("America/New_York")
 _LIST_PATH = "gdeltv2/masterfilelist.txt"
-_LIST_LINE = re.compile(r"^(?P<size>\d+)\s+(?P<md5>[0-9a-fA-F]{32})\s+(?P<url>https?://\S+/(?P<stamp>\d{14})\.\S+)$")
-_GKG_URL = re.compile(r"/\d{14}\.gkg\.csv\.zip$")
+_LIST_LINE = re.compile(r"(?P<size>[0-9]{1,15})\s+(?P<md5>[0-9a-fA-F]{32})\s+(?P<url>https?://\S+)")
+_FILE_NAME = re.compile(r"(?P<stamp>[0-9]{14})\.\S+")
+_GKG_SUFFIX = ".gkg.csv.zip"
 # A probe holds some whole lines (108 bytes on average); the search ends with a piece of about 200 slots.
 _PROBE_BYTES = 1024
 _SEARCH_BYTES = 64 * 1024
 # The list had 128 MB in 2026 and grows by 11 a year.
 _MAX_LIST_BYTES = 1024**3
-# The list is ascending but for strays; reading on this far past the wanted slots finds them.
+# The list is ascending but for strays. Reading on this far past the wanted slots finds those that come late, and it
+# takes so many later lines in a row, some three days of files, to say that the wanted slots are behind.
 _LIST_SLACK = timedelta(days=1)
+_LATER_LINES = 1_000
+# Lines of one file that disagree; a list with more of them is not worth the room.
+_MOST_MD5S = 8
 
 _log = logging.getLogger(__name__)
 
 
 class MasterEntry(NamedTuple):
-    """What the master list says of one file: size in bytes, MD5 in lower-case hex, URL."""
+    """What the master list says of one file: size in bytes, MD5 in lower-case hex, URL.
+
+    `other_md5s` stand in earlier lines of the same file. The list does not say which line is right, and a file that
+    matches any of them came as it was meant.
+    """
 
     size: int
     md5: str
     url: str
+    other_md5s: tuple[str, ...] = ()
+
+    @property
+    def md5s(self) -> tuple[str, ...]:
+        """Every MD5 that the list gives for the file."""
+        return (*self.other_md5s, self.md5)
 
 
 @dataclass(frozen=True)
@@ -98,13 +113,31 @@ def parse_master_list(text: str) -> dict[datetime, MasterEntry]:
 
 
 def _parsed(lines: Iterable[str]) -> dict[datetime, MasterEntry]:
-    listed = {}
+    listed: dict[datetime, MasterEntry] = {}
     for line in lines:
-        match = _LIST_LINE.match(line.strip())
-        if match is None or _GKG_URL.search(match["url"]) is None or (label := _label(match["stamp"])) is None:
-            continue
-        listed[label] = MasterEntry(int(match["size"]), match["md5"].lower(), match["url"])
+        found = _line(line)
+        if found is not None and found[1].url.endswith(f"/{found[0].strftime(STAMP_FORMAT)}{_GKG_SUFFIX}"):
+            _note(listed, *found)
     return listed
+
+
+def _line(line: str) -> tuple[datetime, MasterEntry] | None:
+    """The label and the entry of a line, whatever file it lists; None for a line of another form."""
+    match = _LIST_LINE.fullmatch(line.strip())
+    name = match and _FILE_NAME.fullmatch(match["url"].rpartition("/")[2])
+    label = _label(name["stamp"]) if name else None
+    if not match or label is None:
+        return None
+    return label, MasterEntry(int(match["size"]), match["md5"].lower(), match["url"])
+
+
+def _note(listed: dict[datetime, MasterEntry], label: datetime, entry: MasterEntry) -> None:
+    """Add a line to those before it."""
+    known = listed[label].md5s if label in listed else ()
+    others = tuple(md5 for md5 in known if md5 != entry.md5)
+    if others:
+        _log.warning("the master list gives %s more than once with different MD5s; a file with either is taken", entry.url)
+    listed[label] = entry._replace(other_md5s=others[-(_MOST_MD5S - 1):])
 
 
 def _label(stamp: str) -> datetime | None:
@@ -116,8 +149,8 @@ def _label(stamp: str) -> datetime | None:
 
 def line_label(line: str) -> datetime | None:
     """The label of a line of the master list, whatever file it lists; None for a line of another form."""
-    match = _LIST_LINE.match(line.strip())
-    return _label(match["stamp"]) if match else None
+    found = _line(line)
+    return found[0] if found else None
 
 
 def offset_before(wanted: datetime, size: int, label_at: Callable[[int], datetime | None]) -> int:
@@ -240,22 +273,23 @@ def _searchable_size(client: "httpx.Client", url: str) -> int:
 
 
 def _probe(client: "httpx.Client", url: str, offset: int) -> datetime | None:
-    """The label of the first whole line after an offset."""
+    """The label in the middle of the first whole lines after an offset, so that a stray among them leads nowhere."""
     with _answer(client, url, f"{offset}-{offset + _PROBE_BYTES - 1}") as response:
         _require_success(response)
         if response.status_code != 206:
             raise NotData(url, "it offers ranges but gives the whole list", "Set whole_list_bytes above its size")
         piece = bounded_http.body(response, url, max_bytes=_PROBE_BYTES)
     lines = piece.decode("ascii", errors="replace").split("\n")[1:]
-    return next((label for label in map(line_label, lines) if label is not None), None)
+    labels = sorted(label for label in map(line_label, lines) if label is not None)
+    return labels[(len(labels) - 1) // 2] if labels else None
 
 
 def _read_list(
     client: "httpx.Client", url: str, start: int, first: datetime, last: datetime
 ) -> dict[datetime, MasterEntry]:
-    """The listed slots from `first` to `last`, reading from byte `start` until the labels are well past `last`."""
-    kept: list[str] = []
-    is_list = False
+    """The listed slots from `first` to `last`, reading from byte `start` until many labels in a row are well past `last`."""
+    listed: dict[datetime, MasterEntry] = {}
+    is_list, later = False, 0
     with _answer(client, url, f"{start}-" if start else None) as response:
         _require_success(response)
         # A piece begins within a line; the rest of that line is of an earlier slot, whatever it says.
@@ -264,13 +298,15 @@ def _read_list(
             if label is None:
                 continue
             is_list = True
-            if label > last + _LIST_SLACK:
+            later = later + 1 if label > last + _LIST_SLACK else 0
+            if later == _LATER_LINES:
                 break
             if first <= label <= last:
-                kept.append(line)
+                for each in _parsed([line]).items():
+                    _note(listed, *each)
     if not is_list:
         raise NotData(url, "it holds no line of the form '<size> <md5> <url>'", "Check the base URL")
-    return _parsed(kept)
+    return listed
 
 
 class GdeltFeed(ConfigurableResource[None]):
@@ -387,7 +423,7 @@ class GdeltFeed(ConfigurableResource[None]):
             return GdeltSlot(label, "absent", "", 0, b"", url, tried, _absent_message(listed, tried))
         except _SlotDamagedError as damage:
             return GdeltSlot(label, "corrupt", damage.md5, damage.zip_bytes, b"", url, tried, str(damage))
-        if listed is not None and listed.size != len(body):
+        if listed is not None and _md5(body) == listed.md5 and listed.size != len(body):
             _log.warning("%s: the list says %d bytes, %d were served with the listed MD5", url, listed.size, len(body))
         if not content:
             message = "the file holds no rows"
@@ -401,9 +437,10 @@ class GdeltFeed(ConfigurableResource[None]):
         pace.wait()
         body = self._body(client, label)
         # The MD5 decides: sizes in the list are known to lie while the file is sound.
-        if listed is not None and _md5(body) != listed.md5:
+        if listed is not None and _md5(body) not in listed.md5s:
             raise _SlotDamagedError(
-                f"listed with MD5 {listed.md5} and {listed.size} bytes, served with {_md5(body)} and {len(body)} bytes",
+                f"listed with MD5 {' or '.join(listed.md5s)} and {listed.size} bytes, served with {_md5(body)} "
+                f"and {len(body)} bytes",
                 body,
             )
         try:

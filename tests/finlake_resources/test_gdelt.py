@@ -8,8 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from finlake_resources.gdelt import (
@@ -154,6 +155,85 @@ def test_a_list_that_cannot_be_had_ends_the_day(
 def test_a_list_that_fails_once_is_asked_for_again(sample_server: "SampleServer") -> None:
     sample_server.set_faults("gdelt", {"masterfilelist.txt": {"kind": "http_503", "times": 2}})
     assert _target(_feed(sample_server)).status == "loaded"
+
+
+def _line(label: datetime, body: bytes, size: str | None = None) -> str:
+    return f"{size or len(body)} {hashlib.md5(body).hexdigest()} http://host/{slot_path(label)}\n"
+
+
+def _archive_with(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """GDELT's archive with the list `text`, whose every slot is the sample archive's; the list is also given in ranges."""
+    content = text.encode()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("masterfilelist.txt"):
+            [label] = [label for label in LABELS if request.url.path == f"/{slot_path(label)}"]
+            return httpx.Response(200, stream=httpx.ByteStream(archive.slot_zip(label)))
+        if request.method == "HEAD":
+            return httpx.Response(200, headers={"accept-ranges": "bytes", "content-length": str(len(content))})
+        if (asked := request.headers.get("range")) is None:
+            return httpx.Response(200, stream=httpx.ByteStream(content))
+        start, end = asked.removeprefix("bytes=").split("-")
+        return httpx.Response(206, stream=httpx.ByteStream(content[int(start):int(end or len(content)) + 1]))
+
+    monkeypatch.setattr(GdeltFeed, "_client", lambda _: httpx.Client(transport=httpx.MockTransport(answer)))
+
+
+def _archive_list(stray: str, every: int) -> str:
+    """Two weeks of slots, with a stray line after every so many of them."""
+    lines = []
+    for number in range(14 * 96):
+        label = datetime(2018, 3, 7, tzinfo=UTC) + timedelta(minutes=15 * number)
+        lines.append(_line(label, b"" if label not in LABELS else archive.slot_zip(label)))
+        if number % every == every - 1:
+            lines.append(stray)
+    return "".join(lines)
+
+
+@pytest.mark.parametrize("whole_list_bytes", [4 * MIB, 0], ids=["whole", "searched"])
+@pytest.mark.parametrize("stray", [datetime(2099, 1, 1, tzinfo=UTC), datetime(2015, 2, 18, tzinfo=UTC)], ids=["later", "earlier"])
+@given(every=st.integers(5, 700))
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_stray_lines_of_other_dates_do_not_end_the_reading_of_the_list(
+    monkeypatch: pytest.MonkeyPatch, stray: datetime, whole_list_bytes: int, every: int,
+) -> None:
+    _archive_with(monkeypatch, _archive_list(_line(stray, b""), every))
+    listed = GdeltFeed(base_url="http://host", delay_seconds=0, whole_list_bytes=whole_list_bytes).listed_slots(DAY)
+    assert {label: entry.md5 for label, entry in listed.items()} == {
+        label: hashlib.md5(archive.slot_zip(label)).hexdigest() for label in LABELS}
+
+
+def test_a_slot_behind_a_stray_line_keeps_its_md5_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    stray = _line(datetime(2099, 1, 1, tzinfo=UTC), b"")
+    _archive_with(monkeypatch, stray + _line(TARGET, b"another file"))
+    slot = _target(GdeltFeed(base_url="http://host", delay_seconds=0, backoff_seconds=0, attempts=1))
+    assert (slot.status, "listed with MD5" in slot.message) == ("corrupt", True)
+
+
+def test_the_list_is_not_read_on_when_many_lines_in_a_row_are_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = "".join(_line(LABELS[0] + timedelta(days=9, minutes=15 * number), b"") for number in range(1_000))
+    _archive_with(monkeypatch, _line(LABELS[0], b"") + later + _line(LABELS[1], b""))
+    assert list(GdeltFeed(base_url="http://host", delay_seconds=0).listed_slots(DAY)) == LABELS[:1]
+
+
+def test_a_size_of_thousands_of_digits_is_a_broken_line() -> None:
+    text = _line(LABELS[0], b"", size="1" * 5_000) + _line(LABELS[1], b"")
+    assert list(parse_master_list(text)) == [LABELS[1]]
+    assert line_label(text.splitlines()[0]) is None
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_slot_that_is_listed_twice_is_sound_with_either_md5_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, order: int,
+) -> None:
+    lines = [_line(TARGET, archive.slot_zip(TARGET)), _line(TARGET, b"another file")]
+    feed = GdeltFeed(base_url="http://host", delay_seconds=0, backoff_seconds=0, attempts=1)
+    _archive_with(monkeypatch, "".join(lines[::order]))
+    assert _target(feed).status == "loaded"
+    assert f"{STAMP}.gkg.csv.zip more than once with different MD5s" in caplog.text
+    _archive_with(monkeypatch, "".join(_line(TARGET, bytes([number])) for number in range(1, 100)))
+    assert len(feed.listed_slots(DAY)[TARGET].md5s) == 8
+    assert _target(feed).status == "corrupt"
 
 
 # Slots

@@ -73,15 +73,17 @@ def _post(client: "httpx.Client", url: str, message: Mapping[str, object]) -> No
 
     try:
         key = {"Idempotency-Key": str(message["id"])} if "id" in message else {}
-        answer = client.post(url, json=dict(message), headers=key)
+        # Its body says nothing that is needed, and is not read: it could be of any size.
+        with client.stream("POST", url, json=dict(message), headers=key) as answer:
+            status, is_taken = answer.status_code, answer.is_success
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise AlertNotSent(f"the webhook's URL is none ({type(error).__name__}); write it into its file anew") from None
     except httpx.TransportError as error:
         raise _TryAgain(type(error).__name__) from None
-    if answer.status_code == 429 or answer.status_code >= 500:
-        raise _TryAgain(f"HTTP {answer.status_code}")
-    if not answer.is_success:
-        raise AlertNotSent(f"the webhook answers HTTP {answer.status_code}; look whether its URL still is right")
+    if status == 429 or status >= 500:
+        raise _TryAgain(f"HTTP {status}")
+    if not is_taken:
+        raise AlertNotSent(f"the webhook answers HTTP {status}; look whether its URL still is right")
 
 
 @contextmanager

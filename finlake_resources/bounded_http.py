@@ -20,22 +20,26 @@ def parts(response: "httpx.Response", name: str, *, max_bytes: int, max_seconds:
 
     Raises TooLargeError past `max_bytes`, SourceUnavailable past `max_seconds`, NotData for a packed body.
     """
-    packed = response.headers.get("content-encoding", "identity").strip().lower()
-    if packed not in ("", "identity"):
-        raise NotData(name, f"the server packs its answer as {packed[:20]!r}, which was not asked for", "Check the base URL")
-    size, end = 0, monotonic() + max_seconds
+    bounds = _Bounds(response, name, max_bytes, max_seconds)
     for part in response.iter_raw():
-        size += len(part)
-        if size > max_bytes:
-            raise TooLargeError(name, f"the answer has more than {max_bytes:,} bytes", "Check the base URL")
-        if monotonic() > end:
-            raise SourceUnavailable(name, f"the answer has not ended after {max_seconds:g} s", "Run again later")
+        bounds.take(part)
         yield part
 
 
 def body(response: "httpx.Response", name: str, *, max_bytes: int, max_seconds: float = MAX_SECONDS) -> bytes:
     """The whole body; raises as `parts` does."""
     return b"".join(parts(response, name, max_bytes=max_bytes, max_seconds=max_seconds))
+
+
+async def body_async(
+    response: "httpx.Response", name: str, *, max_bytes: int, max_seconds: float = MAX_SECONDS,
+) -> bytes:
+    """The whole body, of a response to an asynchronous client; raises as `parts` does."""
+    bounds, found = _Bounds(response, name, max_bytes, max_seconds), []
+    async for part in response.aiter_raw():
+        bounds.take(part)
+        found.append(part)
+    return b"".join(found)
 
 
 def lines(response: "httpx.Response", name: str, *, max_bytes: int) -> Iterator[str]:
@@ -48,3 +52,22 @@ def lines(response: "httpx.Response", name: str, *, max_bytes: int) -> Iterator[
             raise TooLargeError(name, f"a line has more than {MAX_LINE_BYTES:,} bytes", "Check the base URL")
     if rest:
         yield rest.decode("ascii", errors="replace")
+
+
+class _Bounds:
+    """What is left of the bounds of one answer; raises as `parts` does."""
+
+    def __init__(self, response: "httpx.Response", name: str, max_bytes: int, max_seconds: float) -> None:
+        packed = response.headers.get("content-encoding", "identity").strip().lower()
+        if packed not in ("", "identity"):
+            reason = f"the server packs its answer as {packed[:20]!r}, which was not asked for"
+            raise NotData(name, reason, "Check the base URL")
+        self._name, self._max_bytes, self._max_seconds = name, max_bytes, max_seconds
+        self._size, self._end = 0, monotonic() + max_seconds
+
+    def take(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > self._max_bytes:
+            raise TooLargeError(self._name, f"the answer has more than {self._max_bytes:,} bytes", "Check the base URL")
+        if monotonic() > self._end:
+            raise SourceUnavailable(self._name, f"the answer has not ended after {self._max_seconds:g} s", "Run again later")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from finlake_resources import bounded_http
 from finlake_resources.source_errors import AccessDenied, LimitReached, NotData, SourceUnavailable
 from finlake_services.trade_feed.clock import wall_us
 from finlake_services.trade_feed.finnhub_token import TokenFile
@@ -24,6 +25,9 @@ _QUOTE_UNIT = "s"
 # A poller names itself within the limits.
 _ANY_POLLER = "poller"
 _TIMEOUT_S = 10.0
+# Of the whole answer, however its parts drip. A quote has some hundred bytes, a look-up some thousand.
+_ANSWER_WITHIN_S = 30.0
+_LARGEST_ANSWER_BYTES = 1024 * 1024
 _NOT_STORED = "It is not stored; asked again later"
 
 
@@ -61,7 +65,8 @@ class FinnhubRest:
 
     def __init__(self, url: str, token: TokenFile, budget: CallBudget) -> None:
         self._url, self._token, self._budget = url.rstrip("/"), token, budget
-        self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=not is_loopback(url))
+        self._client = httpx.AsyncClient(
+            timeout=_TIMEOUT_S, trust_env=not is_loopback(url), headers=bounded_http.UNPACKED)
         self._turn = asyncio.Lock()
 
     async def close(self) -> None:
@@ -71,7 +76,8 @@ class FinnhubRest:
     async def quote(self, symbol: str) -> VendorQuote | None:
         """The latest quote, None for a symbol that Finnhub does not know (it answers zeros).
 
-        Waits for its turn in the budget. Raises ApiKeyNeeded, AccessDenied, LimitReached, NotData or SourceUnavailable.
+        Waits for its turn in the budget. Raises ApiKeyNeeded, AccessDenied, LimitReached, NotData, TooLargeError or
+        SourceUnavailable.
         """
         quote = await self._get("quote", {"symbol": symbol}, VendorQuote)
         if quote.t == 0:
@@ -97,17 +103,19 @@ class FinnhubRest:
             await asyncio.sleep(self._budget.wait_s(time.monotonic()))
             self._budget.spend(time.monotonic())
             try:
-                answer = await self._client.get(
-                    f"{self._url}/{path}", params=query, headers={"X-Finnhub-Token": self._token.read()},
-                )
+                async with self._client.stream(
+                    "GET", f"{self._url}/{path}", params=query, headers={"X-Finnhub-Token": self._token.read()},
+                ) as answer:
+                    self._raise_for_status(thing, answer)
+                    body = await bounded_http.body_async(
+                        answer, thing, max_bytes=_LARGEST_ANSWER_BYTES, max_seconds=_ANSWER_WITHIN_S)
             except httpx.HTTPError as error:
                 reason = str(error) or type(error).__name__
                 raise SourceUnavailable(thing, f"no answer ({reason})", "Asked again later") from error
-            self._raise_for_status(thing, answer)
         try:
-            return msgspec.json.decode(answer.content, type=content)
+            return msgspec.json.decode(body, type=content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            start = storable(answer.content[:80].decode("utf-8", "replace"), 80)
+            start = storable(body[:80].decode("utf-8", "replace"), 80)
             raise NotData(thing, f"not the expected JSON ({error}): {start!r}", _NOT_STORED) from error
 
     def _raise_for_status(self, thing: str, answer: httpx.Response) -> None:

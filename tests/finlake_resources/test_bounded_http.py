@@ -1,5 +1,6 @@
 """What a server sends decides neither on memory nor on time."""
 
+import asyncio
 import gzip
 from collections.abc import Iterator
 from datetime import date
@@ -11,17 +12,22 @@ import httpx
 import pytest
 
 from finlake_resources import bounded_http
+from finlake_resources.alert_webhook import AlertWebhook
 from finlake_resources.gdelt import GdeltFeed
 from finlake_resources.source_errors import NotData, SourceUnavailable, TooLargeError
 from finlake_resources.stooq.resource import StooqPrices
+from finlake_services.trade_feed.finnhub_rest import FinnhubRest
+from finlake_services.trade_feed.finnhub_token import TokenFile
+from finlake_services.trade_feed.pacing import CallBudget
 from spark.contracts.stooq_files import LAYOUTS, MAX_FILE_BYTES
 
 HEADER = LAYOUTS[0].header.encode() + b"\n"
 
 
 class Talker(BaseHTTPRequestHandler):
-    """Sends a body without an end until the client hangs up, or a packed one."""
+    """Sends more than anybody wants until the client hangs up, or a packed body."""
 
+    most = 64_000_000
     sent = 0
 
     def do_HEAD(self) -> None:
@@ -39,10 +45,14 @@ class Talker(BaseHTTPRequestHandler):
                 self.wfile.write(gzip.compress(HEADER + bytes(50_000_000)))
                 return
             self.wfile.write(HEADER)
-            while True:
+            while self.sent < self.most:
                 type(self).sent += self.wfile.write(b"x" * 65_536)
         except OSError:
             return
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.do_GET()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -69,6 +79,40 @@ def test_a_download_without_an_end_is_left_at_the_bound_and_not_tried_again(talk
         stooq(talker, tmp_path).download("KO", "ko.us")
     # What the sockets hold comes on top.
     assert Talker.sent < MAX_FILE_BYTES + 16_000_000
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    (tmp_path / "secret").write_text("some-token")
+    return tmp_path / "secret"
+
+
+def quote_from(url: str, token: Path) -> None:
+    async def ask() -> None:
+        rest = FinnhubRest(url, TokenFile(token), CallBudget())
+        try:
+            await rest.quote("KO")
+        finally:
+            await rest.close()
+
+    asyncio.run(ask())
+
+
+def test_a_quote_without_an_end_is_left_at_the_bound(talker: str, secret: Path) -> None:
+    with pytest.raises(TooLargeError, match=r"quote of KO: the answer has more than 1,048,576 bytes"):
+        quote_from(talker, secret)
+    assert Talker.sent < 32_000_000
+
+
+def test_a_packed_quote_is_not_unpacked(talker: str, secret: Path) -> None:
+    with pytest.raises(NotData, match="packs its answer as 'gzip'"):
+        quote_from(f"{talker}/packed", secret)
+
+
+def test_what_a_webhook_answers_is_not_read(talker: str, secret: Path) -> None:
+    secret.write_text(talker)
+    AlertWebhook(url_file=str(secret)).send({"text": "hello"})
+    assert Talker.sent < 32_000_000
 
 
 def test_a_packed_answer_is_not_unpacked(talker: str, tmp_path: Path) -> None:

@@ -58,12 +58,19 @@ def quote_text(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-_RAISED = (RuntimeError, UnicodeDecodeError)
-"""What the library raises; the latter when the engine's words are no UTF-8, because a value of the statement in them is none."""
+_RAISED = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
+"""What the library raises: a RuntimeError with the engine's words, a UnicodeDecodeError when these are no UTF-8 because a value
+of the statement in them is none, and whatever its binding makes of an exception of C++ or of an argument that it cannot take."""
 
 
-def _engine_error(error: RuntimeError | UnicodeDecodeError) -> EngineError:
-    return EngineError(error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error))
+def _engine_error(error: Exception) -> EngineError:
+    if isinstance(error, UnicodeDecodeError):
+        return EngineError(error.object.decode(errors="replace"))
+    if isinstance(error, MemoryError):
+        return EngineError("Code: 241. DB::Exception: No memory for the answer. (MEMORY_LIMIT_EXCEEDED)")
+    if isinstance(error, RuntimeError):
+        return EngineError(str(error))
+    return EngineError(f"{type(error).__name__} of the engine's library: {error}")
 
 
 class _QueryClass(Protocol):

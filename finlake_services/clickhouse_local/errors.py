@@ -36,8 +36,13 @@ class EngineError(ClickHouseError):
 
     def __init__(self, text: str) -> None:
         found = _CODE.search(text)
-        Exception.__init__(self, text[found.start():] if found else text)
-        self.code = int(found.group(1)) if found else 1002
+        if found:
+            Exception.__init__(self, text[found.start():])
+            self.code = int(found.group(1))
+        else:
+            # The library's own words.
+            code, name = (73, "UNKNOWN_FORMAT") if "output format" in text else (1002, "UNKNOWN_EXCEPTION")
+            ClickHouseError.__init__(self, code, name, text)
 
 
 def access_denied(user: str, what: str) -> ClickHouseError:

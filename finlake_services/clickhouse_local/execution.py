@@ -1,7 +1,6 @@
 """One statement from its text to its last block: judged, given a connection, run, and let go."""
 
 import itertools
-import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Final
 from finlake_services.clickhouse_local.engine import Engine, EngineConnection, Result, Stream, quote_text
 from finlake_services.clickhouse_local.errors import ClickHouseError, EngineError, access_denied, not_in_readonly
 from finlake_services.clickhouse_local.judgement import Judge, concealed, killed_query_id, used_database
-from finlake_services.clickhouse_local.native_blocks import names_state_type, with_revision
+from finlake_services.clickhouse_local.native_blocks import check_types_of_rows, is_plain_type, with_revision
 from finlake_services.clickhouse_local.requests import Request, check_database, checked_format
 from finlake_services.clickhouse_local.sessions import Session, Sessions
 from finlake_services.clickhouse_local.statement_text import StatementText, first_word, split_statement, tail_format
@@ -26,11 +25,8 @@ _STREAMED_FORMATS: Final = frozenset({
 })
 """Formats whose blocks can follow each other; of any other the engine gives the whole answer at once."""
 
-_FORMATS_WITH_TYPES: Final = ("native", "rowbinary")
-"""What the formats begin with whose rows may bring their own types along."""
 _READING: Final = ("Select", "Show", "Describe", "Exists", "Explain", "Check")
 _KEPT_BY_CONNECTION: Final = frozenset({"Set", "UseQuery", "SetRoleQuery", "TransactionControl"})
-_TEMPORARY: Final = re.compile(r"\bTEMP(ORARY)?\b", re.IGNORECASE)
 
 
 @dataclass
@@ -176,9 +172,11 @@ class Execution:
             return self._kill(tree)
         if tree.root == "ShowProcesslistQuery" and request.user.rights != "admin":
             return self._show_processes(sql)
+        if tree.root == "UseQuery":
+            check_database(request.user, used_database(tree.nodes))
         if tree.root == "UseQuery" and (self._session is None or self._session.connection is None):
             return self._use(tree)
-        self._take_connection(tree, sql)
+        self._take_connection(tree)
         if self._running.killed or (self._abandoned and self.kind == "select"):
             raise ClickHouseError(394, "QUERY_WAS_CANCELLED", "Query was cancelled")
         marked = f"{self._running.marker} {sql}"
@@ -204,26 +202,27 @@ class Execution:
         self._database = self._database or "default"
 
     def _check_target(self, tree: SyntaxTree, statement: StatementText) -> None:
-        """Raise unless the rows bring no states of aggregate functions, and the table's columns hold none.
+        """Raise unless the rows are of plain types, by what they say of themselves and by the table's columns.
 
-        Of bytes the engine would make a state's memory. Views fill such columns, by the -State of what was inserted elsewhere.
+        Of bytes the engine would make the memory of an aggregate function's state, also within a Dynamic or JSON. Views fill
+        such columns, by the -State of what was inserted elsewhere.
         """
         user = self._request.user.name
-        if (statement.input_format or "").lower().startswith(_FORMATS_WITH_TYPES) and names_state_type(statement.data):
-            raise access_denied(user, "rows of a type AggregateFunction cannot be inserted")
+        check_types_of_rows(statement.input_format or "", statement.data)
         *database, table = (node.name for node in tree.nodes if node.depth == 1 and node.kind == "Identifier")
-        columns = self._endpoint.engine.ask(
-            "SELECT count() FROM system.columns WHERE match(replaceAll(type, 'SimpleAggregateFunction', ''), "
-            f"'AggregateFunction|Dynamic|JSON|Object') AND table = {quote_text(table)} "
-            f"AND database = {quote_text(database[0] if database else self._database)}")
-        if columns.strip() != b"0":
-            raise access_denied(user, f"INSERT into {table}, which has columns of aggregate functions' states or of any type; "
-                                      "insert into the table from which a view fills it")
+        types = self._endpoint.engine.ask(
+            f"SELECT DISTINCT type FROM system.columns WHERE table = {quote_text(table)} "
+            f"AND database = {quote_text(database[0] if database else self._database)}").decode()
+        if other := next((each for each in types.splitlines() if not is_plain_type(each)), None):
+            raise access_denied(user, f"INSERT into {table}, which has a column of type {other[:100]}; only values of plain "
+                                      "types can be inserted, states of aggregate functions by a view")
 
-    def _take_connection(self, tree: SyntaxTree, sql: str) -> None:
+    def _take_connection(self, tree: SyntaxTree) -> None:
         request, engine = self._request, self._endpoint.engine
-        self._keep = tree.root not in _KEPT_BY_CONNECTION and not _TEMPORARY.search(sql)
+        self._keep = tree.root not in _KEPT_BY_CONNECTION and not tree.makes_temporary
         if self._session is not None and (self._session.connection is not None or not self._keep):
+            if self._session.connection is None:
+                self._endpoint.sessions.check_connections(request.user)
             self._connection = self._session.take_connection(engine, request, self._database)
         else:
             self._connection = engine.connection(request.user, self._database, request.settings)
@@ -264,7 +263,6 @@ class Execution:
 
     def _use(self, tree: SyntaxTree) -> bytes:
         database = used_database(tree.nodes)
-        check_database(self._request.user, database)
         # Opening a connection there says whether the database exists.
         self._connection = self._endpoint.engine.connection(self._request.user, database, {})
         self._keep = False

@@ -187,6 +187,8 @@ class Judge:
             raise _refused_statement(user, first_word, tree)
         if tree.root == "InsertQuery" and user.rights == "reader":
             raise not_in_readonly(user.name, "Cannot execute INSERT")
+        if tree.root == "InsertQuery" and tree.nodes[1:] and tree.nodes[1].kind == "Function":
+            raise access_denied(user.name, "INSERT INTO FUNCTION reaches files and other machines; insert into a table")
         if tree.query_class not in _CLASSES.get(tree.root, ("READ_ONLY",)):
             raise access_denied(user.name, "INTO OUTFILE would write a file of this machine" if has_word(sql, "OUTFILE")
                                 else f"the engine takes this {first_word} for one that changes something")

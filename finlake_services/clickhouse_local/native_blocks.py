@@ -1,4 +1,4 @@
-"""Native blocks as a client of a given protocol revision reads them.
+"""Native blocks as a client of a given protocol revision reads them, and the types that an INSERT's rows bring along.
 
 The engine writes the blocks of revision 0. A client that names a `client_protocol_version` since 54454 reads a block info before
 each block and one byte after each column's type that says how the column is serialized. To put that byte in, the end of every
@@ -36,14 +36,87 @@ _KEY_WIDTH_MASK: Final = 0xFF
 
 DEEPEST_TYPE: Final = 100
 _LONGEST_VARINT_BITS: Final = 64
-_STATE_TYPE: Final = re.compile(rb"(?<!Simple)" + b"".join(
-    rb"(?:\\N)*(?:%c|\\x%02x)" % (letter, letter) for letter in b"AggregateFunction"), re.IGNORECASE)
-"""The type's name as text, also as a quoted name that is spelled in escapes (`\\N` stands for nothing)."""
+LONGEST_TYPE = 4096
+MOST_TYPE_BYTES = 1 << 20
+"""Of all types that the rows of one INSERT name."""
+_INDEX_WIDTHS = 4
+_DICTIONARY_FLAGS: Final = (0x200, 0x600)
+"""Beside the index's width: the dictionary stands here, and (0x400) is a new one. Nothing else is in Native."""
+_OTHER_VALUES: Final = frozenset({"String", "FixedString", "Decimal", "Point", "Ring", "LineString", "MultiLineString", "Polygon",
+                                  "MultiPolygon"})
+_CANONICAL: Final = re.compile(r"(?:[A-Za-z0-9_(), =]|-(?!-)|'(?:[^'\\]|\\.)*'|`[^`\\]*`)*", re.DOTALL)
+"""Signs of a type as the engine itself writes it: no comments, no names in other quotes or in escapes."""
+_PLAIN_ARGUMENT: Final = re.compile(r"0|[1-9][0-9]{0,8}|'(?:[^'\\]|\\.)*'(?: = -?[0-9]{1,6})?", re.DOTALL)
 
 
-def names_state_type(rows: bytes) -> bool:
-    """Whether rows that bring their types along may bring states of aggregate functions (a text that holds the word counts)."""
-    return _STATE_TYPE.search(rows) is not None
+def is_plain_type(column_type: str) -> bool:
+    """Whether a type is written as the engine writes it and made of numbers, texts, times, and what holds such values.
+
+    Not of AggregateFunction, Dynamic, Variant, JSON or whatever else may hold one: their values bring types along, or memory.
+    """
+    return (len(column_type) <= LONGEST_TYPE and column_type.count("(") <= DEEPEST_TYPE
+            and _CANONICAL.fullmatch(column_type) is not None and _is_plain(column_type))
+
+
+def _is_plain(column_type: str) -> bool:
+    name, arguments = _split_type(column_type)
+    if column_type not in (name, f"{name}({', '.join(arguments)})"):
+        return False
+    if name in ("Tuple", "Nested", "Array", "Nullable", "Map", "LowCardinality"):
+        children = _children(name, arguments)
+        return (bool(children) or name == "Tuple") and all(_is_plain(child) for child in children)
+    if name == "SimpleAggregateFunction":
+        return len(arguments) == 2 and _is_plain(arguments[1])
+    is_value = name in _WIDTHS or name in _OTHER_VALUES or name.startswith("Interval")
+    return is_value and all(_PLAIN_ARGUMENT.fullmatch(argument) for argument in arguments)
+
+
+def check_types_of_rows(input_format: str, rows: bytes) -> None:
+    """Raise `ClickHouseError` (497) unless rows that bring their types along, in this format, bring plain ones.
+
+    Each header is found where the engine will read it; bytes that it might read otherwise are refused.
+    """
+    read = {"native": _types_of_blocks, "rowbinarywithnamesandtypes": _types_of_row_binary,
+            "rowbinarywithnamesandtypesanddefaults": _types_of_row_binary}.get(input_format.lower())
+    if read is None:
+        return
+    size = 0
+    try:
+        for column_type in read(_Cursor(rows)):
+            size += len(column_type)
+            if size > MOST_TYPE_BYTES or not is_plain_type(column_type):
+                raise _refused_rows(f"values of type {column_type[:100]}")
+    except (IndexError, ValueError, struct.error) as error:
+        raise _refused_rows(f"bytes that are no whole {input_format} ({error})") from error
+
+
+def _refused_rows(what: str) -> ClickHouseError:
+    return ClickHouseError(497, "ACCESS_DENIED", f"Not enough privileges: INSERT of {what}; only values of plain types, named as "
+                                                 "system.columns names them, can be inserted")
+
+
+def _types_of_blocks(cursor: "_Cursor") -> Iterator[str]:
+    """Types of the columns of all blocks; a column's values are passed when its type has been taken."""
+    while cursor.position < len(cursor.data):
+        columns, rows = cursor.varint(), cursor.varint()
+        for _ in range(columns):
+            cursor.text()
+            column_type = cursor.text()
+            yield column_type
+            if rows:
+                _skip_prefix(cursor, column_type)
+                _skip_values(cursor, column_type, rows)
+
+
+def _types_of_row_binary(cursor: "_Cursor") -> Iterator[str]:
+    """Types in the header."""
+    if not cursor.data:
+        return
+    columns = cursor.varint()
+    for _ in range(columns):
+        cursor.text()
+    for _ in range(columns):
+        yield cursor.text()
 
 
 class _Cursor:
@@ -151,10 +224,13 @@ def _split_type(column_type: str) -> tuple[str, list[str]]:
     return name, [argument for argument in arguments if argument]
 
 
+_QUOTED_NAME: Final = re.compile(r"`(?:[^`\\]|\\.|``)*` ", re.DOTALL)
+
+
 def _element_type(argument: str) -> str:
     """The type in an element of a tuple, which may have a name before it."""
-    if argument.startswith("`"):
-        return argument[argument.rindex("` ") + 2:]
+    if quoted := _QUOTED_NAME.match(argument):
+        return argument[quoted.end():]
     head, space, rest = argument.partition(" ")
     return rest if space and "(" not in head else argument
 
@@ -162,7 +238,7 @@ def _element_type(argument: str) -> str:
 def _children(name: str, arguments: list[str]) -> list[str]:
     if name in ("Tuple", "Nested"):
         return [_element_type(argument) for argument in arguments]
-    if name in ("Array", "Nullable", "Map"):
+    if name in ("Array", "Nullable", "Map", "LowCardinality"):
         return arguments
     if name == "SimpleAggregateFunction":
         return arguments[1:2]
@@ -174,6 +250,7 @@ def _skip_prefix(cursor: _Cursor, column_type: str) -> None:
     name, arguments = _split_type(column_type)
     if name == "LowCardinality":
         cursor.skip(_LOW_CARDINALITY_VERSION_BYTES)
+        return
     for child in _children(name, arguments):
         _skip_prefix(cursor, child)
 
@@ -198,17 +275,22 @@ def _skip_values(cursor: _Cursor, column_type: str, rows: int) -> None:
     elif name == "SimpleAggregateFunction":
         _skip_values(cursor, arguments[1], rows)
     elif name == "LowCardinality":
-        _skip_low_cardinality(cursor, arguments[0])
+        _skip_low_cardinality(cursor, arguments[0], rows)
     else:
         cursor.skip(rows * _width(column_type, name, arguments))
 
 
-def _skip_low_cardinality(cursor: _Cursor, value_type: str) -> None:
-    key_width = 1 << (cursor.uint64() & _KEY_WIDTH_MASK)
+def _skip_low_cardinality(cursor: _Cursor, value_type: str, rows: int) -> None:
+    flags = cursor.uint64()
+    if flags & ~_KEY_WIDTH_MASK not in _DICTIONARY_FLAGS or flags & _KEY_WIDTH_MASK >= _INDEX_WIDTHS:
+        raise ValueError(f"a dictionary of kind {flags}")
+    key_width = 1 << (flags & _KEY_WIDTH_MASK)
     name, arguments = _split_type(value_type)
     # A dictionary of nullable values holds plain ones; null is its first key.
     _skip_values(cursor, arguments[0] if name == "Nullable" else value_type, cursor.uint64())
     keys = cursor.uint64()
+    if keys != rows:
+        raise ValueError(f"a dictionary for {keys} of {rows} rows")
     cursor.skip(keys * key_width)
 
 

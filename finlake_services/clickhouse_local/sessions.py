@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from finlake_services.clickhouse_local.engine import Engine, EngineConnection, quote_name, quote_text
 from finlake_services.clickhouse_local.errors import ClickHouseError, EngineError
 from finlake_services.clickhouse_local.requests import Request
+from finlake_services.clickhouse_local.users import User
 
 MOST_SESSIONS_OF_A_USER = 250
+MOST_CONNECTIONS_OF_SESSIONS = 24
+"""Connections of the engine that a user's sessions hold until their timeout."""
 
 
 class Session:
@@ -101,6 +104,14 @@ class Sessions:
                 session = self._sessions[key] = Session()
             session.expires_at = time.monotonic() + request.session_timeout_s
             return session
+
+    def check_connections(self, user: User) -> None:
+        """Raise `ClickHouseError` (202) when the user's sessions hold as many connections of the engine as they may."""
+        with self._lock:
+            held = sum(name == user.name and session.connection is not None for (name, _), session in self._sessions.items())
+        if held >= MOST_CONNECTIONS_OF_SESSIONS:
+            raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", f"{held} sessions of user {user.name} keep settings or "
+                                                                        "temporary tables already; they end after their timeout")
 
     def expire(self) -> None:
         """Close the sessions whose time is over."""

@@ -1,5 +1,6 @@
 """URL parameters: which belong to the protocol, and which settings a reader or writer may change for a statement."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -32,6 +33,7 @@ _FREE_PREFIXES: Final = ("output_format_json_", "output_format_csv_", "output_fo
 """Prefixes without a setting that names a file (output_format_schema and input_format_record_errors_file_path do), or that
 lets rows say their types in bytes (input_format_binary_decode_types_in_binary_format)."""
 
+_WHOLE_NUMBER: Final = re.compile("[0-9]{1,19}")
 _CAPPED: Final = ("max_execution_time", "max_result_rows", "max_result_bytes", "max_memory_usage", "max_threads",
                   "max_block_size")
 
@@ -81,10 +83,9 @@ def _check_readonly(user: User, value: str) -> None:
 
 
 def _capped(name: str, value: str, cap: int) -> str:
-    try:
-        asked = float(value)
-    except ValueError as error:
-        raise ClickHouseError(27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED", f"Setting {name} must be a number") from error
-    if cap and (not 0 < asked <= cap):
-        return str(cap)
-    return value
+    """A limit as the engine will have it: a number of any other form it may round, and a fraction of 1 is 0, no limit."""
+    if not _WHOLE_NUMBER.fullmatch(value):
+        raise ClickHouseError(27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
+                              f"Setting {name} must be a whole number in digits, not {value[:20]!r}")
+    asked = int(value)
+    return str(asked if not cap or 0 < asked <= cap else cap)

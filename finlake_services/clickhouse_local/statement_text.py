@@ -28,7 +28,7 @@ _PLAIN_SHOW = re.compile(
     r"(?: FORMAT [A-Z0-9_]+)?(?: ;)?", re.IGNORECASE | re.ASCII)
 """Whole SHOW statements, a space between their tokens. Of WHERE and LIMIT, and what these hold, the engine's tree is silent."""
 _INSERT_FORMAT = re.compile(rb"\s*([A-Za-z0-9_]+)[ \t\f]*;?[ \t\f]*\r?\n?")
-_TAIL_FORMAT = re.compile(rb"FORMAT ([A-Za-z0-9_]+)(?: SETTINGS [^']*)?(?: ;)*", re.IGNORECASE)
+_TAIL_FORMAT = re.compile(rb"FORMAT ([A-Za-z0-9_]+)(?: SETTINGS [^']*+)?(?: ;)*", re.IGNORECASE)
 LONGEST_HEAD_BYTES = 1 << 16
 """What is read here word by word: comments before the first word, and of an INSERT what stands before its rows or its SELECT."""
 
@@ -37,11 +37,13 @@ MOST_ELEMENTS = 50_000
 _ELEMENT = re.compile(
     r"--[^\n]*|\#[ !][^\n]*|/\*(?:.*?\*/|.*)"
     r"|(?P<quoted>'(?:[^'\\]|\\.)*+(?:'|\Z)|\"(?:[^\"\\]|\\.)*+(?:\"|\Z)|`(?:[^`\\]|\\.)*+(?:`|\Z)"
-    r"|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d)"
+    r"|\u2018[^\u2019]*+(?:\u2019|\Z)|\u201c[^\u201d]*+(?:\u201d|\Z))"
     r"|(?P<heredoc>\$\w*\$)|(?P<word>[^\W\d][\w$]*)|(?P<opening>[(\[{])|(?P<closing>[)\]}])|(?P<comma>,)|(?P<end>;)|\s+|\w+|.",
     re.DOTALL,
 )
-"""One element of the engine's lexer: its comments, its quotes, how a heredoc begins, a word, a bracket, a sign."""
+"""One element of the engine's lexer: its comments, its quotes, how a heredoc begins, a word, a bracket, a sign.
+
+What is opened and not closed goes on to the end, where the engine's lexer stops with an error, so that any text is read once."""
 MOST_HEREDOCS = 100
 """The end of each is looked for to the end of the text."""
 _UNPLAIN_NAME = re.compile(r"[\x00-\x1f\x7f]|\\[^\"'`\\x]|\\x(?![2-9a-fA-F][0-9a-fA-F])|\\x7[fF]")

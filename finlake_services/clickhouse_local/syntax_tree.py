@@ -44,6 +44,8 @@ class SyntaxTree:
     """What the SETTINGS of its text say, in the order of the text."""
     may_be_forged: bool = False
     """A name holds a control character: some of the nodes may be made up by it."""
+    makes_temporary: bool = False
+    """It makes a table or view that lives as long as its connection."""
 
     @property
     def root(self) -> str:
@@ -113,9 +115,10 @@ class Parser:
             nodes = parse_nodes(explained.decode(errors="replace"))
             settings = _settings(connection, sql) if any(node.kind == "Set" for node in nodes) else ()
             forged = may_be_forged(connection, sql, parameters)
+            temporary = nodes[0].kind == "CreateQuery" and _makes_temporary(connection, sql)
         finally:
             self._engine.release(connection, None, "default", _SETTINGS)
-        return SyntaxTree(query_class, nodes, settings, forged)
+        return SyntaxTree(query_class, nodes, settings, forged, temporary)
 
 
 def _settings(connection: EngineConnection, sql: str) -> tuple[tuple[str, str], ...]:
@@ -137,6 +140,11 @@ def _settings(connection: EngineConnection, sql: str) -> tuple[tuple[str, str], 
                 found += [(name, "DEFAULT") for name in part.get("default_settings", ())]
             waiting.extend(reversed(list(part.values())))
     return tuple(found)
+
+
+def _makes_temporary(connection: EngineConnection, sql: str) -> bool:
+    told = connection.query("SELECT parseQueryToJSON({text:String})", "TabSeparatedRaw", {"text": _escaped(sql)}).output
+    return bool(json.loads(told.decode(errors="replace")).get("is_temporary", False))
 
 
 def may_be_forged(connection: EngineConnection, sql: str, parameters: Mapping[str, str]) -> bool:

@@ -9,6 +9,7 @@ from finlake_services.clickhouse_local import (
     bodies,
     connections,
     execution,
+    native_blocks,
     requests,
     server,
     sessions,
@@ -36,6 +37,9 @@ LIMITS = {
     "connections of a user": f"{connections.MOST_CONNECTIONS_OF_A_USER}",
     "wrong logins": f"{1 / server.REFUSED_LOGIN_S:.0f} a second for every two processors",
     "sessions of a user": f"{sessions.MOST_SESSIONS_OF_A_USER}",
+    "sessions of a user that keep settings or temporary tables": f"{sessions.MOST_CONNECTIONS_OF_SESSIONS}",
+    "types that the rows of an INSERT name":
+        f"{native_blocks.LONGEST_TYPE >> 10} KiB each, {native_blocks.MOST_TYPE_BYTES >> 20} MiB together",
     "a body, also when it is unpacked": f"{READER.body_bytes >> 20} MiB for a reader, {WRITER.body_bytes >> 20} MiB for others",
     "bodies of a user together": f"{turns.BODIES_PER_LIMIT} times that",
     "statements of a user that begin at once, and that last": "1 each for every two processors",

@@ -164,6 +164,9 @@ CHANGES_THE_SESSION = [
     "SET readonly = 0", "SET readonly = 2", "SET max_result_rows = 0", "SET ROLE user_admin", "SET ROLE ALL", "SET ROLE engine",
     "SET ROLE NONE", "SET DEFAULT ROLE ALL TO default", "SET allow_introspection_functions = 1", "EXECUTE AS default SELECT 1",
     "EXECUTE AS default", "SELECT 1 SETTINGS readonly = 0", "SELECT 1 SETTINGS allow_ddl = 1",
+    "SELECT 1 SETTINGS max_memory_usage = 0.5", "SELECT 1 SETTINGS max_execution_time = 0.0000001",
+    "SELECT 1 /* TEMP */; USE system",
+    "SELECT 1 SETTINGS max_result_rows = '1e-1'", "SELECT 1 FROM (SELECT 1 SETTINGS max_result_bytes = 0.5, max_threads = 0.5)",
    
     "SELECT 1 FROM (SELECT 1 SETTINGS max_execution_time = 0)", "SELECT 1 FORMAT JSON SETTINGS readonly = 0",
     "SELECT 1 SETTINGS max_threads = 1, max_execution_time = 6000",
@@ -255,6 +258,9 @@ FORGES_A_STATE = [
     "SELECT sumMerge(s) FROM values('s AggregateFunction(sum, UInt64)', ('abcdefgh'))",
     "SELECT n, finalizeAggregation(s) FROM (SELECT number AS n, sumState(toUInt64(1)) AS s FROM numbers(2) GROUP BY number "
     "ORDER BY n WITH FILL TO 5 INTERPOLATE (s AS 'abcdefgh'))",
+    "INSERT INTO speed.ticks (symbol) FORMAT Native\n\x01\x01\x06symbol\x14Dynamic(max_types=0)\x02" + "\0" * 40,
+    "INSERT INTO speed.ticks (symbol) FORMAT Native\n\x01\x01\x06symbol\x04JSON" + "\0" * 40,
+    "INSERT INTO speed.ticks (symbol) FORMAT RowBinaryWithNamesAndTypes\n\x01\x06symbol\x07Dynamic\x25\0\x03sum\0\x01abcdefgh",
 ]
 """Bytes of a client that would become memory of the engine."""
 ALL_WAYS = (*NAMES_A_FORMAT_WITH_FILES, *HIDES_AN_EXPRESSION, *FORGES_A_STATE,

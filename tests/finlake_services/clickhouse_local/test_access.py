@@ -159,6 +159,37 @@ def test_a_limit_asked_for_is_taken_down_to_the_users_own(reader: httpx.Client) 
     assert reader.post("/", content=asked, params={"max_execution_time": "5"}).text == "5\t10000000\n"
 
 
+LIMITS = ("max_execution_time", "max_result_rows", "max_result_bytes", "max_memory_usage", "max_threads", "max_block_size")
+SPELLINGS = (
+    "0", "1", "5", "'5'", "0.5", "'0.5'", "0.0000001", "1e-9", "'1e-9'", "1e1", "'1e1'", "0x1", "'0x1'", "0b1", "0x0.8p0", "-1",
+    "'-1'", "'+5'", "' 5'", "'5 '", "1_0", "'1_0'", "true", "false", "NULL", "DEFAULT", "'auto'", "'1K'", "'1Gi'", "'5s'",
+    "18446744073709551615", "18446744073709551616", "'18446744073709551616'", "1e300", "inf", "nan", "'inf'", "'nan'", "''",
+    "'\u0665'", "'\u00bd'", "'0'", "'00'", "'007'", "0.9999999999999999999999", "5.9", "{p:Float64}", "{p:String}",
+)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("session", [{}, {"session_id": "limits"}])
+def test_no_spelling_of_a_limit_lifts_it(reader: httpx.Client, name: str, session: dict[str, str]) -> None:
+    asked = f"SELECT toFloat64OrZero(toString(getSetting('{name}')))"
+    cap, parameters = float(reader.post("/", content=asked).text), {**session, "param_p": "0.5"}
+    assert cap >= 1
+    effective = []
+    for spelled in SPELLINGS:
+        bare = spelled.strip("'")
+        for answer in (
+            reader.post("/", content=f"{asked} SETTINGS {name} = {spelled}", params=parameters),
+            reader.post("/", content=f"SELECT * FROM ({asked} SETTINGS {name} = {spelled})", params=parameters),
+            reader.post("/", content=asked, params={**session, name: bare}),
+            reader.post("/", files={"query": (None, asked), name: (None, bare)}, params=session),
+        ):
+            assert answer.status_code == 200 or "x-clickhouse-exception-code" in answer.headers
+            if answer.status_code == 200:
+                effective.append((spelled, float(answer.text)))
+    assert not [found for found in effective if not 1 <= found[1] <= cap]
+    assert ("1", 1.0) in effective
+
+
 def test_get_cannot_change_anything(admin: httpx.Client) -> None:
     insert = "INSERT INTO speed.ticks SELECT 'x', now(), 1"
     for statement in ("DROP TABLE speed.ticks", insert, "KILL QUERY WHERE query_id = 'x'"):
@@ -236,6 +267,24 @@ def test_rows_of_a_writer_never_become_a_state(admin: httpx.Client, writer: http
             admin.post("/", content=f"DROP TABLE speed.{table}").raise_for_status()
 
 
+@pytest.mark.parametrize("column_type", [
+    "Dynamic(max_types=0)", "Array(Dynamic(max_types=0))", "Tuple(a Dynamic(max_types=0), `b` Array(UInt8))",
+    "Map(String, Dynamic(max_types=0))", "Variant(AggregateFunction(sum, UInt64), String)",
+])
+@pytest.mark.parametrize("named", ["Native", "RowBinaryWithNamesAndTypes"])
+def test_rows_bring_no_states_within_other_types(
+    admin: httpx.Client, writer: httpx.Client, column_type: str, named: str,
+) -> None:
+    value = "sumState(toUInt64(number))"
+    held = {"A": f"[{value}]", "T": f"({value}::Dynamic(max_types=0), [1])", "M": f"map('a', {value})"}.get(column_type[0], value)
+    rows = admin.post("/", content=f"SELECT CAST({held}, '{column_type}') AS symbol FROM numbers(2) FORMAT {named}")
+    rows.raise_for_status()
+    before = admin.post("/", content="SELECT count() FROM speed.ticks").text
+    answer = writer.post("/", content=f"INSERT INTO speed.ticks (symbol) FORMAT {named}\n".encode() + rows.content)
+    assert answer.headers["x-clickhouse-exception-code"] == "497", answer.text
+    assert admin.post("/", content="SELECT count() FROM speed.ticks").text == before
+
+
 @pytest.mark.parametrize("sent", [
     {"content": "SELECT unhex('010100104669786564537472696e67282d323029') AS `x\n Identifier Native (alias z` FORMAT RawBLOB"},
     {"content": r"SELECT 1 AS `x\n Identifier Native (alias z` FORMAT RawBLOB"},
@@ -252,6 +301,12 @@ def test_a_name_cannot_forge_a_part_of_a_statement(clients: dict[str, httpx.Clie
         answer = clients[user].post("/", **{**sent, "params": {**sent.get("params", {}), "client_protocol_version": "54500"}})
         assert answer.headers["x-clickhouse-exception-code"] == "497", answer.text
         assert "x-evil" not in answer.headers
+
+
+def test_an_insert_into_a_function_is_refused_by_name(writer: httpx.Client) -> None:
+    for rows in ("VALUES (1)", "SELECT 1", "FORMAT CSV\n1"):
+        answer = writer.post("/", content=f"INSERT INTO FUNCTION file('/tmp/finlake_never', 'CSV', 'x Int8') {rows}")
+        assert "INSERT INTO FUNCTION" in answer.text
 
 
 def test_names_and_texts_over_several_lines_are_allowed(reader: httpx.Client) -> None:

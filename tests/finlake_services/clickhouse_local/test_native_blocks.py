@@ -10,14 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finlake_services.clickhouse_local.errors import ClickHouseError
-from finlake_services.clickhouse_local.native_blocks import DEEPEST_TYPE, with_revision
+from finlake_services.clickhouse_local.native_blocks import (
+    DEEPEST_TYPE,
+    LONGEST_TYPE,
+    MOST_TYPE_BYTES,
+    check_types_of_rows,
+    is_plain_type,
+    with_revision,
+)
 
 REVISION = 54460
 BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
 AS_GO_ASKS = {"default_format": "Native", "client_protocol_version": str(REVISION), "max_execution_time": "60"}
 EXPRESSIONS = [
     "number", "toString(number)", "repeat('long', 100)", "toDateTime64(number, 3, 'UTC')", "now()", "today()", "toDate32(1)",
-    "[number, 1]", "[[number], []]", "emptyArrayString()", "map('a', number)", "map('a', ['b', 'c'])", "toNullable(number)",
+    "cast((('a', 1), 2), 'Tuple(`a b` Tuple(`c d` String, e UInt8), f UInt8)')", "[number, 1]", "[[number], []]",
+    "emptyArrayString()", "map('a', number)", "map('a', ['b', 'c'])", "toNullable(number)",
     "NULL", "toNullable('x')", "('x', number)", "tuple()", "cast(('a', [1]), 'Tuple(n String, `b c` Array(UInt8))')",
     "cast(('a', ('b', 1)), 'Tuple(n String, m Tuple(x String, y Int8))')", "[('a', [1, 2]), ('b', [])]",
     "toDecimal32(1, 3)", "toDecimal64(1, 3)", "toDecimal128(1, 3)", "toDecimal256(1, 3)",
@@ -156,6 +164,70 @@ def test_blocks_that_do_not_hold_what_they_say_are_refused(column_type: str) -> 
         block = b"\x01\x01\x01x" + bytes([length & 0x7F | 0x80, length >> 7]) + column_type.encode() + values
         with pytest.raises(ClickHouseError):
             with_revision(block, REVISION)
+
+
+PLAIN = st.recursive(
+    st.sampled_from(["UInt8", "String", "Float64", "FixedString(3)", "Decimal(18, 4)", "DateTime64(6, 'UTC')",
+    "Enum8('a, (' = 1)",
+                     "SimpleAggregateFunction(sum, UInt64)", "LowCardinality(Nullable(String))", "IntervalDay", "UUID",
+                     "Point"]),
+    lambda inner: st.one_of(
+        inner.map("Array({})".format), inner.map("Nullable({})".format), inner.map("Map(String, {})".format),
+        inner.map("Tuple(`a (` {0}, b {0})".format), inner.map("Nested(x {})".format), inner.map("Tuple({})".format),
+    ), max_leaves=4)
+UNPLAIN = st.sampled_from([
+    "Dynamic", "Dynamic(max_types=0)", "JSON", "JSON(a UInt8)", "Object('json')", "Variant(String, UInt8)", "QBit(Float32, 3)",
+    "AggregateFunction(sum, UInt64)", "`Dynamic`", '"Dynamic"', "Array(`Aggregate\\x46unction`(sum, UInt64))",
+    "Array (Dynamic)",
+    "/**/Dynamic", "UInt8 Dynamic", "SimpleAggregateFunction(any, Dynamic)", "Tuple(Dynamic, `b` Array(UInt8))", "dynamic",
+    "INT",
+    "--x\nDynamic", "Array(UInt8) Dynamic", "FixedString(0x5)", "FixedString(1_0)", "FixedString(010)", "Array(UInt8", "UInt8)",
+    "String\0", "Nothing at all", "Array()",
+])
+
+
+def block_of(column_type: str, values: bytes = b"\1" * 64) -> bytes:
+    """One row of one column `symbol`."""
+    length = len(column_type.encode())
+    return b"\1\1\6symbol" + bytes([length & 0x7F | 0x80, length >> 7]) + column_type.encode() + values
+
+
+@given(PLAIN)
+def test_types_of_values_are_plain(column_type: str) -> None:
+    assert is_plain_type(column_type)
+
+
+@given(PLAIN, UNPLAIN)
+def test_a_type_that_holds_another_is_not_plain_wherever_it_stands(outer: str, inner: str) -> None:
+    for leaf in ("UInt8", "String", "Float64", "UUID", "Point"):
+        held = outer.replace(leaf, inner)
+        if held != outer:
+            assert not is_plain_type(held), held
+    assert not is_plain_type(inner)
+    for input_format in ("Native", "native", "RowBinaryWithNamesAndTypes", "RowBinaryWithNamesAndTypesAndDefaults"):
+        header = block_of(inner) if input_format.lower() == "native" else block_of(inner)[:1] + block_of(inner)[2:]
+        with pytest.raises(ClickHouseError, match="ACCESS_DENIED"):
+            check_types_of_rows(input_format, header)
+
+
+@pytest.mark.parametrize("rows", [
+    block_of("UInt8", b"\1") + block_of("Dynamic"), block_of("String", b"\5ab"), block_of("UInt8", b""), b"\1", b"\1\1",
+    block_of("LowCardinality(String)", struct.pack("<QQQ", 1, 0, 1) + b"\0"),
+    block_of("LowCardinality(String)", struct.pack("<QQQ", 1, 0x600, 1) + b"\0" + struct.pack("<Q", 2) + b"\0\0"),
+    block_of("LowCardinality(String)", struct.pack("<QQQ", 1, 0x700, 1) + b"\0" + struct.pack("<Q", 1) + b"\0"),
+    block_of("UInt8", b"\1") * (MOST_TYPE_BYTES // 5 + 1), block_of("Array(" * 101 + "UInt8" + ")" * 101),
+    block_of("Enum8('" + "a" * LONGEST_TYPE + "')"),
+])
+def test_rows_that_the_engine_might_read_otherwise_are_refused(rows: bytes) -> None:
+    with pytest.raises(ClickHouseError, match="ACCESS_DENIED"):
+        check_types_of_rows("Native", rows)
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_what_the_engine_writes_may_be_inserted(reader: httpx.Client, expression: str) -> None:
+    query = f"SELECT {expression} AS x, 'last' AS last FROM numbers(300)"
+    for named in ("Native", "RowBinaryWithNamesAndTypes"):
+        check_types_of_rows(named, reader.post("/", content=query, params={"default_format": named}).content)
 
 
 @given(st.binary(max_size=200))

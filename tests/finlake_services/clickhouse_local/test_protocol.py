@@ -18,7 +18,9 @@ import pytest
 import zstandard
 from clickhouse_cityhash.cityhash import CityHash128
 
-from finlake_services.clickhouse_local.sessions import MOST_SESSIONS_OF_A_USER
+from finlake_services.clickhouse_local import engine
+from finlake_services.clickhouse_local.errors import EngineError
+from finlake_services.clickhouse_local.sessions import MOST_CONNECTIONS_OF_SESSIONS, MOST_SESSIONS_OF_A_USER
 from tests.finlake_services.clickhouse_local.endpoint import Server
 
 pytestmark = pytest.mark.slow
@@ -303,7 +305,7 @@ def test_a_result_beyond_the_readers_limit_is_refused(reader: httpx.Client) -> N
         ("SELECT number FROM numbers(11000000) FORMAT Null", {}, "396"),
         ("SELECT number FROM numbers(100) FORMAT JSON", {"max_result_rows": "10"}, "396"),
         ("SELECT length(groupArray(number)) FROM numbers(1000000000)", {}, "241"),
-        (FOREVER, {"max_execution_time": "0.3", "max_threads": "1"}, "159"),
+        (FOREVER, {"max_execution_time": "1", "max_threads": "1"}, "159"),
     ):
         answer = reader.post("/", content=statement, params=params)
         assert answer.headers["x-clickhouse-exception-code"] == code, answer.text
@@ -334,6 +336,59 @@ def test_too_many_statements_at_once_are_refused_and_others_go_on(
         assert writer.post("/", content="SELECT 1").text == "1\n"
     until(lambda: running(server) == 0, "the statements still run")
     assert reader.post("/", content="SELECT 1").text == "1\n"
+
+
+def test_the_word_alone_gives_a_session_no_connection(reader: httpx.Client) -> None:
+    for statement in ("SELECT 1 /* TEMP */", "SELECT 1 AS TEMPORARY", "SELECT 'TEMPORARY'"):
+        reader.post("/", content=statement, params={"session_id": "word"}).raise_for_status()
+    for database in ("system", "hidden"):
+        answer = reader.post("/", content=f"USE {database}", params={"session_id": "word"})
+        assert "USE " in answer.text
+        assert answer.headers["x-clickhouse-exception-code"] == "497"
+    reader.post("/", content="USE speed", params={"session_id": "word"}).raise_for_status()
+    assert reader.post("/", content="SELECT count() FROM ticks", params={"session_id": "word"}).status_code == 200
+
+
+def test_sessions_that_hold_a_connection_are_bounded(new_server: Callable[[], Server]) -> None:
+    with new_server().http("admin") as admin:
+        for number in range(MOST_CONNECTIONS_OF_SESSIONS):
+            kept = "SET max_threads = 1" if number % 2 else "CREATE TEMPORARY TABLE mine (a Int8)"
+            admin.post("/", content=kept, params={"session_id": str(number)}).raise_for_status()
+        over = admin.post("/", content="SET max_threads = 1", params={"session_id": "over"})
+        assert over.headers["x-clickhouse-exception-code"] == "202"
+        assert admin.post("/", content="SELECT 1", params={"session_id": "over"}).text == "1\n"
+        assert admin.post("/", content="SELECT count() FROM mine", params={"session_id": "0"}).text == "0\n"
+
+
+def test_a_format_of_the_library_is_unknown_to_an_administrator_too(admin: httpx.Client) -> None:
+    for asked in ("SELECT 1 FORMAT DataFrame", "SHOW TABLES FORMAT dataframe", "SELECT 1 FORMAT nonsense"):
+        answer = admin.post("/", content=asked)
+        assert (answer.status_code, answer.headers["x-clickhouse-exception-code"]) == (404, "73"), answer.text
+        assert answer.text.startswith("Code: 73. DB::Exception: ")
+
+
+@pytest.mark.parametrize(("error", "code"), [
+    (RuntimeError("Code: 62. DB::Exception: Syntax error"), 62), (RuntimeError("Unsupported output format dataframe"), 73),
+    (RuntimeError("its own words"), 1002), (ValueError("vector::reserve"), 1002), (MemoryError(), 241), (IndexError("at"), 1002),
+    (TypeError("incompatible arguments"), 1002), (OverflowError("large"), 1002),
+    (UnicodeDecodeError("utf-8", b"Code: 6. DB::Exception: \xff", 0, 1, "invalid"), 6),
+])
+def test_whatever_the_library_raises_has_a_code(monkeypatch: pytest.MonkeyPatch, error: Exception, code: int) -> None:
+    class Raw:
+        def query(self, *_: object, params: object) -> object:
+            raise error
+
+    class Extension:
+        def connect(self, _: str) -> Raw:
+            return Raw()
+
+    monkeypatch.setattr(engine, "_extension", Extension)
+    connection = engine.EngineConnection("x")
+    with pytest.raises(EngineError, match=f"^Code: {code}. DB::Exception: ") as raised:
+        connection.query("SELECT 1")
+    assert raised.value.code == code
+    with pytest.raises(EngineError, match=f"^Code: {code}. DB::Exception: "):
+        connection.insert("INSERT INTO t", "CSV", b"")
 
 
 def test_an_administrators_session_keeps_settings_and_temporary_tables(admin: httpx.Client) -> None:

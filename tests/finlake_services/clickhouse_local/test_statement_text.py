@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finlake_services.clickhouse_local import statement_text
 from finlake_services.clickhouse_local.errors import ClickHouseError
 from finlake_services.clickhouse_local.statement_text import (
     MOST_HEREDOCS,
@@ -100,6 +101,22 @@ def test_a_word_of_the_text_is_told_from_one_in_quotes_or_comments(text: str, ex
 ])
 def test_a_name_with_a_control_character_is_found(text: str, expected: bool) -> None:
     assert has_unplain_name(text) is expected
+
+
+CLOSED_BY = {"'": "'", '"': '"', "`": "`", "\u2018": "\u2019", "\u201c": "\u201d", "/*": "*/"}
+
+
+@given(st.sampled_from(sorted(CLOSED_BY)), st.text(alphabet="a1 ,;()'\"`\u2018\u2019\u201c\u201d/*-#$\n", max_size=80))
+def test_what_is_opened_and_not_closed_is_one_step_to_the_end(opened: str, rest: str) -> None:
+    """A step that looks to the end and takes less would look again from each sign after it: time with the square of the text."""
+    text = opened + rest.replace(CLOSED_BY[opened], "").replace("*/", "")
+    step = statement_text._ELEMENT.match(text)
+    assert step is not None
+    assert step.end() == len(text)
+    if opened.isascii():
+        token = statement_text._TOKEN.match(text.encode())
+        assert token is not None
+        assert token.end() == len(text.encode())
 
 
 def test_heredocs_without_an_end_are_few() -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from finlake_services.trade_feed import json_pieces
 from finlake_services.trade_feed.rows import TradeRow
 from spark.contracts.stream_rows import in_unit, moment, objection_to_trade
 
@@ -97,6 +98,7 @@ class _Pieces(msgspec.Struct, gc=False):
 _ENVELOPES = msgspec.json.Decoder(_Envelope)
 _PIECES = msgspec.json.Decoder(_Pieces)
 _TRADES = msgspec.json.Decoder(VendorTrade)
+_TOO_DEEP = "brackets within brackets, too deep to be read"
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -117,45 +119,74 @@ def parse(raw: bytes, received_us: int, connection_id: str) -> Message:
 
 
 def _parse_piecewise(raw: bytes, received_us: int, connection_id: str) -> Message:
-    """As `parse`, but trade by trade, each with its own text; also by a decoder that reads NaN and Infinity."""
+    """As `parse`, but trade by trade, each with its own text."""
     try:
         pieces = _PIECES.decode(raw)
     except _UNREADABLE:
-        return _parse_leniently(raw, received_us, connection_id)
+        return _parse_by_brackets(raw, received_us, connection_id)
     if pieces.type != "trade" or pieces.data is None:
-        return _without_trades(pieces.type, str(json.loads(bytes(pieces.msg))) if pieces.msg else None)
-    texts = [bytes(each) for each in pieces.data]
+        return _without_trades(pieces.type, _words(bytes(pieces.msg)) if pieces.msg else None)
+    return _read_one_by_one([bytes(each) for each in pieces.data], received_us, connection_id)
+
+
+def _parse_by_brackets(raw: bytes, received_us: int, connection_id: str) -> Message:
+    """As `parse`, of a message that no decoder takes as a whole: cut at its brackets and commas."""
+    parts = json_pieces.cut(raw, b"{}")
+    values = json_pieces.by_key(parts or ())
+    kind = _value(values.get(b'"type"', b""))
+    if parts is None or not isinstance(kind, str):
+        return Malformed(_why_unreadable(raw))
+    texts = json_pieces.cut(values.get(b'"data"', b""), b"[]")
+    if kind != "trade" or texts is None:
+        return _without_trades(kind, _words(values[b'"msg"']) if b'"msg"' in values else None)
+    return _read_one_by_one(texts, received_us, connection_id)
+
+
+def _read_one_by_one(texts: Sequence[bytes], received_us: int, connection_id: str) -> Trades:
     found = [_read(text) for text in texts]
     return _trades([_judged(each, received_us, connection_id) for each in found], texts, found)
 
 
-def _parse_leniently(raw: bytes, received_us: int, connection_id: str) -> Message:
-    try:
-        content = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        return Malformed(f"not JSON: {error}")
-    if not isinstance(content, dict) or not isinstance(content.get("type"), str):
-        return Malformed("not an object with a type")
-    entries = content.get("data")
-    if content["type"] != "trade" or not isinstance(entries, list):
-        return _without_trades(content["type"], str(content.get("msg")))
-    texts = [json.dumps(entry).encode() for entry in entries]
-    found = [_converted(entry) for entry in entries]
-    return _trades([_judged(each, received_us, connection_id) for each in found], texts, found)
-
-
 def _read(text: bytes) -> VendorTrade | str:
+    """A trade; the second decoder reads NaN and Infinity, so that they are refused by name."""
     try:
         return _TRADES.decode(text)
+    except RecursionError:
+        return _TOO_DEEP
     except _UNREADABLE as error:
-        return str(error)
-
-
-def _converted(entry: object) -> VendorTrade | str:
+        told = str(error)
+    entry = _value(text)
     try:
-        return msgspec.convert(entry, VendorTrade)
+        return told if entry is None else msgspec.convert(entry, VendorTrade)
     except msgspec.ValidationError as error:
         return str(error)
+
+
+def _value(text: bytes) -> object:
+    """What some JSON says, NaN and Infinity included; None also for what cannot be read."""
+    try:
+        # As text: of bytes, other encodings than UTF-8 would be guessed.
+        return json.loads(text.decode())
+    except (ValueError, RecursionError):
+        return None
+
+
+def _words(text: bytes) -> str:
+    """What the vendor says, or its text as it is when it cannot be read."""
+    value = _value(text)
+    return text.decode("utf-8", "backslashreplace") if value is None else str(value)
+
+
+def _why_unreadable(raw: bytes) -> str:
+    try:
+        json.loads(raw.decode())
+    except UnicodeDecodeError as error:
+        return f"not UTF-8: byte 0x{raw[error.start]:02x} at position {error.start}"
+    except RecursionError:
+        return f"not JSON that can be read: {_TOO_DEEP}"
+    except ValueError as error:
+        return f"not JSON: {error}"
+    return "not an object with a type"
 
 
 def _judged(trade: VendorTrade | str, received_us: int, connection_id: str) -> VendorTrade | str:

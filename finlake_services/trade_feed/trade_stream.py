@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlencode
@@ -139,9 +140,9 @@ class TradeStream:
     async def _receive(self, socket: ClientConnection, connection: _Connection) -> tuple[GapReason, str]:
         """Subscribe and read until the end; returns why it ended. Raises TokenRefused."""
         try:
-            for symbol in self._symbols:
-                await socket.send(msgspec.json.encode({"type": "subscribe", "symbol": symbol}).decode())
-            _log.info("subscribed", connection_id=connection.id, symbols=len(self._symbols))
+            # What came before an end during this is still there to be read, and so is how the connection ended.
+            with suppress(ConnectionClosed):
+                await self._subscribe(socket, connection)
             while True:
                 # Waiting for room in the buffer is no silence: only the wait for a message is limited.
                 async with asyncio.timeout(self._limits.silence_s):
@@ -154,6 +155,11 @@ class TradeStream:
                 return await self._note_too_large(connection)
             frame = error.rcvd
             return ("closed", f"{frame.code} {frame.reason}".strip()) if frame else ("lost", "without a close frame")
+
+    async def _subscribe(self, socket: ClientConnection, connection: _Connection) -> None:
+        for symbol in self._symbols:
+            await socket.send(msgspec.json.encode({"type": "subscribe", "symbol": symbol}).decode())
+        _log.info("subscribed", connection_id=connection.id, symbols=len(self._symbols))
 
     async def _note_too_large(self, connection: _Connection) -> tuple[GapReason, str]:
         """A message that is not read to its end, so that its text is not known, ends the connection and is told."""

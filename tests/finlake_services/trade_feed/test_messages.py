@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finlake_services.trade_feed import json_pieces
 from finlake_services.trade_feed.messages import (
     RAW_TEXT_LIMIT,
     Malformed,
@@ -22,6 +23,7 @@ from finlake_services.trade_feed.messages import (
 from finlake_services.trade_feed.messages import parse as parse_received
 from finlake_services.trade_feed.rows import TradeRow
 from spark.contracts.stream_rows import LATEST_TS, LONGEST_CONDITIONS, MOST_CONDITIONS, NUMBER_LIMIT
+from tests.counted_steps import counted_steps
 
 RECEIVED_US = 1_700_000_001_000_000
 FIRST_MS, LAST_MS = 946_684_800_000, int(LATEST_TS.timestamp()) * 1_000 - 1
@@ -122,6 +124,70 @@ def test_nan_written_as_javascript_does_costs_its_own_trade_only() -> None:
     assert isinstance(parsed, Trades)
     assert [index for index, _ in parsed.trades] == [1]
     assert "number nan" in parsed.refused[0].why
+
+
+@pytest.mark.parametrize("costly", [
+    b'{"p":1,"s":"AAPL","t":' + b"1" * 5_000 + b',"v":NaN}',
+    b'{"p":1,"s":"AAPL","t":1e3,"v":' + b"[" * 3_000 + b"]" * 3_000 + b"}",
+    b'{"p":1,"s":"AAPL","t":1e3,"v":1,"x":' + b'{"x":' * 3_000 + b"1" + b"}" * 3_001,
+    b'{"p":1,"s":"\xff\xfe","t":1e3,"v":1}', b'{"p":1 "s":"AAPL"}', b'{"s":"a\\"],[","p":NaN}', b"",
+], ids=lambda raw: raw[:36].decode("latin-1"))
+@pytest.mark.parametrize("other", [b'{"p":NaN,"s":"AAPL","t":1e3,"v":1}', b'{"p":2,"s":"AAPL","t":1e3,"v":1}'])
+def test_a_trade_that_no_decoder_takes_costs_itself_only(costly: bytes, other: bytes) -> None:
+    sound = b'{"p":2,"s":"AAPL","t":1e3,"v":1}'
+    parsed = parse(b'{"type": "trade", "data": [%s, %s, %s, %s]}' % (sound, costly, other, sound))
+    assert isinstance(parsed, Trades)
+    expected = [0, 3] if b"NaN" in other else [0, 2, 3]
+    assert [index for index, _ in parsed.trades] == expected
+    assert (parsed.refused[0].index, parsed.refused[0].text) == (1, costly)
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)), st.sampled_from([None, 1]), st.booleans())
+def test_json_is_cut_at_its_outermost_commas(value: object, indent: int | None, is_ascii: bool) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=is_ascii).encode()
+    parts = json_pieces.cut(text, b"[]")
+    assert (parts is None) == (not isinstance(value, list))
+    if parts is not None and isinstance(value, list):
+        assert repr([json.loads(part) for part in parts]) == repr(value)
+    members = json_pieces.cut(text, b"{}")
+    assert (members is None) == (not isinstance(value, dict))
+    if members is not None and isinstance(value, dict):
+        assert repr({json.loads(key): json.loads(part) for key, part in json_pieces.by_key(members).items()}) == repr(value)
+
+
+@pytest.mark.parametrize("text", [b"[1],[2]", b"[1", b"1]", b'["]', b"[[]", b"[]]", b"", b"[", b'{"a":1}'])
+def test_what_is_not_enclosed_is_not_cut(text: bytes) -> None:
+    assert json_pieces.cut(text, b"[]") is None
+
+
+@pytest.mark.parametrize("flood", [b'\\"', b"[", b'"', b",", b'"a\\\\"'])
+def test_cutting_twice_the_text_takes_no_more_than_twice_the_steps(flood: bytes) -> None:
+    def steps(count: int) -> int:
+        with counted_steps() as counted:
+            json_pieces.cut(b"[" + flood * count + b"]", b"[]")
+        return counted.steps
+
+    assert steps(2_000) <= 2.1 * steps(1_000)
+
+
+@pytest.mark.parametrize(("raw", "reason"), [
+    ("{}".encode("utf-16"), "not UTF-8: byte 0xff at position 0"),
+    (b'{"type":"ping\xfe"}', "not UTF-8: byte 0xfe at position 13"),
+    (b'\xef\xbb\xbf{"type":"ping"}', "not JSON: Unexpected UTF-8 BOM"),
+    ('{"type":"ping"}'.encode("utf-16-le"), "not JSON: "),
+    (b'{"a":' * 3_000 + b"1" + b"}" * 3_000, "not JSON that can be read: brackets within brackets"),
+])
+def test_a_frame_that_cannot_be_read_has_a_plain_reason(raw: bytes, reason: str) -> None:
+    parsed = parse(raw)
+    assert isinstance(parsed, Malformed)
+    assert parsed.reason.startswith(reason)
+
+
+@pytest.mark.parametrize("words", [b"1" * 5_000, b"[" * 900 + b"]" * 900, b"NaN", b'"\xff"'])
+def test_a_complaint_in_odd_words_is_still_a_complaint(words: bytes) -> None:
+    assert isinstance(parse(b'{"type":"error","msg":%s}' % words), VendorError)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def _stream_resources(settings: Settings) -> dict[str, object]:
         "market": Market(uri=stream.market_uri, password_file=str(stream.market_reconcile_password_file)),
         "capture": ChangeCapture(
             connect_url=stream.connect_url, config_file=str(CONNECTOR_FILE),
-            password_file=str(stream.connect_password_file) if stream.connect_password_file else None,
+            certificate_file=str(stream.connect_certificate_file) if stream.connect_certificate_file else None,
         ),
         "clickhouse": ClickHouse(
             url=stream.clickhouse_url, admin_password_file=str(stream.clickhouse_admin_password_file),

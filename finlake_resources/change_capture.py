@@ -38,7 +38,7 @@ class ChangeCapture(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     connect_url: str
     config_file: str
-    password_file: str | None
+    certificate_file: str | None
 
     @property
     def connector_name(self) -> str:
@@ -47,8 +47,8 @@ class ChangeCapture(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def look(self) -> ConnectorHealth | None:
         """How the connector is; None when there is none. Raises `ServiceUnavailable`."""
-        password_file = Path(self.password_file) if self.password_file else None
-        connect, name = KafkaConnect(self.connect_url, password_file, patience_s=PATIENCE_S), self.connector_name
+        certificate_file = Path(self.certificate_file) if self.certificate_file else None
+        connect, name = KafkaConnect(self.connect_url, certificate_file, patience_s=PATIENCE_S), self.connector_name
         wanted: dict[str, str] = json.loads(Path(self.config_file).read_text(encoding="utf-8"))
         placed = {key for key, value in wanted.items() if "<" in value}
         try:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import quote
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 ConnectorState = Literal["RUNNING", "PAUSED", "STOPPED", "UNASSIGNED", "RESTARTING", "FAILED"]
-
-USER = "finlake"
 
 EXACTLY_ONCE = "exactly.once.support"
 
@@ -108,8 +108,9 @@ class KafkaConnect:
     """
 
     url: str
-    # None: the worker asks for no login.
-    password_file: Path | None
+    # Key and certificate as PEM, in which there is also what the worker's certificate is signed with. None: the worker asks
+    # for no certificate.
+    certificate_file: Path | None
     # After the death of its broker a worker answers nothing about a connector until it has joined its group again; on two
     # busy cores that took more than a minute.
     patience_s: float = 180
@@ -266,14 +267,19 @@ class KafkaConnect:
         import httpx
         from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-        login = self._login()
+        certificate = True if self.certificate_file is None else tls_context(self.certificate_file)
 
         def ask() -> Any:
             try:
                 response = httpx.request(
-                    method, self.url + path, json=body, auth=login, timeout=_REQUEST_TIMEOUT_S, trust_env=False
+                    method, self.url + path, json=body, verify=certificate, timeout=_REQUEST_TIMEOUT_S, trust_env=False
                 )
             except httpx.TransportError as error:
+                if _is_about_certificates(error):
+                    raise ConnectRefused(
+                        f"Kafka Connect at {self.url} and this client do not know each other's certificates ({error}); "
+                        "see that FINLAKE_CONNECT_CERTIFICATE_FILE names the worker's"
+                    ) from error
                 raise ConnectUnavailable(
                     f"Kafka Connect at {self.url} does not answer ({error or type(error).__name__}); "
                     "see that its worker runs"
@@ -286,16 +292,32 @@ class KafkaConnect:
         )
         return attempts(ask)
 
-    def _login(self) -> tuple[str, str] | None:
-        if self.password_file is None:
-            return None
-        try:
-            return USER, self.password_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConnectRefused(
-                f"the password of Kafka Connect in {self.password_file} cannot be read ({type(error).__name__}); "
-                "see that FINLAKE_CONNECT_PASSWORD_FILE names the worker's"
-            ) from error
+
+def tls_context(certificate_file: Path) -> "ssl.SSLContext":
+    """How to speak to a worker that asks for a certificate and shows one. Raises ConnectRefused when the file cannot be used."""
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=certificate_file)
+        context.load_cert_chain(certificate_file)
+    except OSError as error:
+        # ssl's own errors are among these.
+        raise ConnectRefused(
+            f"the certificate for Kafka Connect in {certificate_file} cannot be read ({type(error).__name__}); "
+            "see that FINLAKE_CONNECT_CERTIFICATE_FILE names a PEM file with key and certificate"
+        ) from error
+    return context
+
+
+def _is_about_certificates(error: BaseException | None) -> bool:
+    import ssl
+
+    while error is not None:
+        # The worker's verdict comes as an alert, such as TLSV13_ALERT_CERTIFICATE_REQUIRED.
+        if isinstance(error, ssl.SSLError) and ("CERTIFICATE" in error.reason or "UNKNOWN_CA" in error.reason):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _path(name: str) -> str:
@@ -305,8 +327,6 @@ def _path(name: str) -> str:
 def _content(response: "httpx.Response", path: str) -> Any:
     if response.is_success:
         return response.json() if response.content else None
-    if response.status_code == 401:
-        raise ConnectRefused("Kafka Connect refuses the password; see that FINLAKE_CONNECT_PASSWORD_FILE names the worker's")
     try:
         message = " ".join(str(response.json()["message"]).split())
     except (ValueError, KeyError, TypeError):

@@ -39,7 +39,7 @@ class RawEnvironment(BaseSettings):
     kafka_bootstrap: str | None = None
     kafka_password_file: Path | None = None
     connect_url: str | None = None
-    connect_password_file: Path | None = None
+    connect_certificate_file: Path | None = None
     clickhouse_url: str | None = None
     clickhouse_admin_password_file: Path | None = None
     clickhouse_sink_password_file: Path | None = None

@@ -55,7 +55,7 @@ class StreamSettings:
     """Where trades and quotes flow: from Finnhub through Postgres and Kafka to ClickHouse.
 
     `market_uri` and `clickhouse_url` hold neither user nor password; each user's password is read from its file when a
-    client is made. `connect_password_file` None: Kafka Connect asks for no login. `finnhub_token_file` None: there is no
+    client is made. `connect_certificate_file` None: Kafka Connect asks for no certificate. `finnhub_token_file` None: there is no
     token, and the feed refuses to start. `finnhub_symbols` are
     followed beside the universe's, such as BINANCE:BTCUSDT.
     """
@@ -65,7 +65,7 @@ class StreamSettings:
     market_reconcile_password_file: Path
     kafka: KafkaAccess
     connect_url: str
-    connect_password_file: Path | None
+    connect_certificate_file: Path | None
     clickhouse_url: str
     clickhouse_admin_password_file: Path
     clickhouse_sink_password_file: Path
@@ -129,7 +129,7 @@ def settings_for(raw: RawEnvironment) -> Settings:
         "market_feed_password_file": str(home / "secrets" / "feed.password"),
         "market_reconcile_password_file": str(home / "secrets" / "reconcile.password"),
         "kafka_bootstrap": "127.0.0.1:19092",
-        "connect_url": "http://127.0.0.1:18083",
+        "connect_url": "https://127.0.0.1:18083",
         "clickhouse_url": "http://127.0.0.1:18123",
         "clickhouse_admin_password_file": str(home / "secrets" / "clickhouse_admin.password"),
         "clickhouse_sink_password_file": str(home / "secrets" / "clickhouse_sink.password"),
@@ -156,7 +156,7 @@ def settings_for(raw: RawEnvironment) -> Settings:
     stream = StreamSettings(
         market_uri=told("market_uri"),
         kafka=KafkaAccess(told("kafka_bootstrap"), secret(raw.kafka_password_file, "kafka.password")),
-        connect_url=told("connect_url"), connect_password_file=secret(raw.connect_password_file, "connect.password"),
+        connect_url=told("connect_url"), connect_certificate_file=secret(raw.connect_certificate_file, "connect.pem"),
         market_feed_password_file=Path(told("market_feed_password_file")),
         market_reconcile_password_file=Path(told("market_reconcile_password_file")),
         clickhouse_url=told("clickhouse_url"),

@@ -249,7 +249,7 @@ def _connector_with_defaults(stack: LocalStack, report: Report) -> Iterator[None
     """The connector without what is set for the sake of latency, as long as the context lasts."""
     ports = stack.settings().ports
     wanted = wanted_connectors(local_places(stack.layout, ports))[CONNECTOR]
-    connect = KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], stack.layout.connect_password)
+    connect = KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], stack.layout.connect_certificate)
     plain = {name: value for name, value in wanted.items() if name not in TUNED}
     report(f"connector without {', '.join(connect.register(CONNECTOR, plain))}")
     connect.wait_until_running(CONNECTOR)

@@ -145,7 +145,7 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
         writing = writer.start(write_until, environment, connection_id, options.rows_per_s, stop)
         time.sleep(TRAFFIC_BEFORE_S)
         recoveries = _carry_out(plan, Executioner(stack, runs, options.services, options.seed), report)
-        _await_connector(KafkaConnect(stream.connect_url, stream.connect_password_file))
+        _await_connector(KafkaConnect(stream.connect_url, stream.connect_certificate_file))
         stop.touch()
         acknowledged = writing.result(timeout=WRITER_BACK_S)
     report(f"{acknowledged} rows were acknowledged by Postgres beside those of the feed")

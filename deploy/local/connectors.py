@@ -48,7 +48,7 @@ def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ..
 
     A connector that was paused, stopped or has failed runs again. Raises ConnectError.
     """
-    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}", layout.connect_password)
+    connect = KafkaConnect(ports.connect_url, layout.connect_certificate)
     known = connect.names()
     changed = {}
     for name, config in wanted_connectors(local_places(layout, ports)).items():
@@ -66,7 +66,7 @@ def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ..
 
 def connector_faults(layout: Layout, ports: Ports) -> dict[str, list[str]]:
     """What is wrong with every connector, by name; also that it cannot be asked."""
-    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}", layout.connect_password, patience_s=3)
+    connect = KafkaConnect(ports.connect_url, layout.connect_certificate, patience_s=3)
     found = {}
     for name, wanted in wanted_connectors(local_places(layout, ports)).items():
         try:

@@ -14,7 +14,7 @@ from deploy.local.connectors import faults_of, local_places, wanted_connectors
 from deploy.local.jars import missing_jars, required_jars, some_names
 from deploy.local.java import SUPPORTED_MAJORS, find_java, inspect
 from deploy.local.layout import Layout
-from deploy.local.ports import LOOPBACK, is_free
+from deploy.local.ports import is_free
 from deploy.local.postgres import SYSTEM_FOLDER, packaged_installation, reachable
 from deploy.local.services import SERVICES
 from deploy.local.stack import LocalStack
@@ -195,7 +195,7 @@ def _connectors(stack: LocalStack) -> Iterator[Finding]:
     if not any(entry.name == "kafka_connect" and entry.state == "running" for entry in stack.status()):
         return
     ports = stack.settings().ports
-    connect = KafkaConnect(f"http://{LOOPBACK}:{ports.kafka_connect}", stack.layout.connect_password, patience_s=5)
+    connect = KafkaConnect(ports.connect_url, stack.layout.connect_certificate, patience_s=5)
     for name, wanted in wanted_connectors(local_places(stack.layout, ports)).items():
         try:
             faults = [*faults_of(connect, name, wanted), *connect.exactly_once_objections(name)]

@@ -17,7 +17,6 @@ from deploy.local.java import Java
 from deploy.local.layout import Layout
 from deploy.local.passwords import write_private
 from deploy.local.ports import LOOPBACK, Ports
-from finlake_resources.connect import USER as CONNECT_USER
 from finlake_resources.kafka_access import MECHANISM, USER
 from spark.contracts.stream_rows import MAX_RECORD_BYTES
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 ADMIN = "admin"
 SCRAM_LOGIN_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
-REST_LOGIN_MODULE = "org.apache.kafka.connect.rest.basic.auth.extension.PropertyFileLoginModule"
 # The fewest that Kafka takes.
 SCRAM_ROUNDS = 4096
 
@@ -65,20 +63,13 @@ def write_configuration(layout: Layout, ports: Ports) -> None:
     write_private(layout.kafka / "log4j2.properties", LOGGING)
     broker = broker_properties(layout.kafka / "data", ports, secret[layout.kafka_admin_password])
     write_private(layout.kafka / "broker.properties", properties_text(broker))
-    worker = worker_properties(layout, ports, secret[layout.kafka_password])
+    worker = worker_properties(layout, ports, secret[layout.kafka_password], secret[layout.connect_password])
     write_private(layout.kafka_connect / "worker.properties", properties_text(worker))
-    users = layout.kafka_connect / "rest_users.properties"
-    write_private(users, properties_text({CONNECT_USER: secret[layout.connect_password]}))
-    write_private(_login_file(layout), f'KafkaConnect {{ {REST_LOGIN_MODULE} required file="{users}"; }};\n')
 
 
 def jaas(module: str, **options: str) -> str:
     """A login module with its options, as Kafka's settings hold it."""
     return " ".join([module, "required", *(f'{name}="{value}"' for name, value in options.items())]) + ";"
-
-
-def _login_file(layout: Layout) -> Path:
-    return layout.kafka_connect / "rest_login.conf"
 
 
 def properties_text(properties: Mapping[str, object]) -> str:
@@ -131,15 +122,23 @@ def broker_properties(data: Path, ports: Ports, admin_password: str) -> dict[str
     }
 
 
-def worker_properties(layout: Layout, ports: Ports, kafka_password: str) -> dict[str, object]:
+def worker_properties(layout: Layout, ports: Ports, kafka_password: str, keystore_password: str) -> dict[str, object]:
     """A distributed worker that supports exactly-once sources and reads secrets from one folder only.
 
-    It logs in at the broker, as do the clients that it makes for its connectors, and its own users log in at it.
+    It logs in at the broker, as do the clients that it makes for its connectors. Whoever speaks to it shows the certificate
+    that it shows itself, before any request is read: its own login by password lets requests between workers through, and
+    takes their bodies, of any size, into memory.
     """
     login = {
         "security.protocol": "SASL_PLAINTEXT",
         "sasl.mechanism": MECHANISM,
         "sasl.jaas.config": jaas(SCRAM_LOGIN_MODULE, username=USER, password=kafka_password),
+    }
+    tls = {
+        "client.auth": "required",
+        **{f"{store}.{name}": value for store in ("keystore", "truststore") for name, value in (
+            ("type", "PKCS12"), ("location", layout.connect_keystore), ("password", keystore_password))},
+        "key.password": keystore_password,
     }
     topics = {
         f"{kind}.storage.{key}": value
@@ -150,9 +149,9 @@ def worker_properties(layout: Layout, ports: Ports, kafka_password: str) -> dict
         "bootstrap.servers": f"{LOOPBACK}:{ports.kafka}",
         **{f"{client}{name}": value for client in ("", "producer.", "consumer.", "admin.") for name, value in login.items()},
         "group.id": "finlake.connect",
-        "listeners": f"http://{LOOPBACK}:{ports.kafka_connect}",
+        "listeners": ports.connect_url,
         "rest.advertised.host.name": LOOPBACK,
-        "rest.extension.classes": "org.apache.kafka.connect.rest.basic.auth.extension.BasicAuthSecurityRestExtension",
+        **{f"listeners.https.ssl.{name}": value for name, value in tls.items()},
         "plugin.path": layout.jars / PLUGIN_FOLDER,
         "plugin.discovery": "service_load",
         "key.converter": "org.apache.kafka.connect.json.JsonConverter",
@@ -186,9 +185,7 @@ def broker_command(layout: Layout, java: Java) -> list[str]:
 
 def worker_command(layout: Layout, java: Java) -> list[str]:
     main = "org.apache.kafka.connect.cli.ConnectDistributed"
-    login = f"-Djava.security.auth.login.config={_login_file(layout)}"
-    jvm = _jvm(layout, java, CONNECT_HEAP_MB)
-    return [jvm[0], login, *jvm[1:], main, str(layout.kafka_connect / "worker.properties")]
+    return [*_jvm(layout, java, CONNECT_HEAP_MB), main, str(layout.kafka_connect / "worker.properties")]
 
 
 def format_storage(layout: Layout, ports: Ports, java: Java) -> None:

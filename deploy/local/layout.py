@@ -167,8 +167,18 @@ class Layout:
 
     @property
     def connect_password(self) -> Path:
-        """Of Kafka Connect's REST interface; not in the folder that connectors read."""
+        """Of the worker's key store; not in the folder that connectors read."""
         return self.password_file("connect")
+
+    @property
+    def connect_keystore(self) -> Path:
+        """Key and certificate of Kafka Connect's REST interface, for the worker."""
+        return self.secrets / "connect.p12"
+
+    @property
+    def connect_certificate(self) -> Path:
+        """The same for its clients, as PEM."""
+        return self.secrets / "connect.pem"
 
     @property
     def dagster_web_password(self) -> Path:

@@ -13,15 +13,13 @@ from deploy.local.jars import DEBEZIUM_FOLDER, KAFKA_FOLDER, LOCK_FILE, Jar, run
 from deploy.local.java import find_java
 
 KAFKA_VERSION = "4.3.1"
-# The login at the worker's REST interface.
-CONNECT_LOGIN = "connect-basic-auth-extension"
 # Kafka is built against slf4j 1.7, hence the binding with this name.
 LOG4J_VERSION = "2.25.4"
 DEBEZIUM_VERSION = "3.7.0.Final"
 
 MODULES = {
     KAFKA_FOLDER: (
-        *(("org.apache.kafka", name, KAFKA_VERSION) for name in ("kafka_2.13", "connect-runtime", "connect-json", CONNECT_LOGIN)),
+        *(("org.apache.kafka", name, KAFKA_VERSION) for name in ("kafka_2.13", "connect-runtime", "connect-json")),
         *(("org.apache.logging.log4j", name, LOG4J_VERSION) for name in ("log4j-core", "log4j-slf4j-impl")),
     ),
     DEBEZIUM_FOLDER: (("io.debezium", "debezium-connector-postgres", DEBEZIUM_VERSION),),

@@ -33,6 +33,11 @@ class Ports:
     clickhouse_sink: int = 18102
     capture_keeper: int = 18103
 
+    @property
+    def connect_url(self) -> str:
+        """Where Kafka Connect's REST interface answers."""
+        return f"https://{LOOPBACK}:{self.kafka_connect}"
+
     def of(self, service: str) -> int | None:
         """The port on which a service serves its clients, None for one that does not listen."""
         return asdict(self).get(service)

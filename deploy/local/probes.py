@@ -14,7 +14,7 @@ from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.postgres import connect
 from deploy.local.settings import Settings, client_environment
 from deploy.local.webserver_door import USER as DAGSTER_USER
-from finlake_resources.connect import USER as CONNECT_USER
+from finlake_resources.connect import ConnectError, KafkaConnect
 
 if TYPE_CHECKING:
     import httpx
@@ -53,7 +53,7 @@ def probe(service: str, layout: Layout, settings: Settings, started: int) -> Non
             _ask_kafka(layout, ports)
         case "kafka_connect":
             # Answers only when the worker has joined its group.
-            _get(f"http://{LOOPBACK}:{ports.kafka_connect}/connectors", (CONNECT_USER, layout.connect_password))
+            _ask_connect(KafkaConnect(ports.connect_url, layout.connect_certificate, patience_s=0))
         case "clickhouse":
             _get(f"http://{LOOPBACK}:{ports.clickhouse}/ping")
         case "trade_feed":
@@ -100,6 +100,13 @@ def _ask_kafka(layout: Layout, ports: Ports) -> None:
         admin_client(layout, ports).list_topics(timeout=5)
     except KafkaException as problem:
         raise NotReadyError(problem.args[0].str()) from problem
+
+
+def _ask_connect(connect: KafkaConnect) -> None:
+    try:
+        connect.names()
+    except ConnectError as problem:
+        raise NotReadyError(str(problem)) from problem
 
 
 def _ask_spark(layout: Layout, settings: Settings) -> None:

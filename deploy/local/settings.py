@@ -51,8 +51,8 @@ def client_environment(layout: Layout, settings: Settings) -> dict[str, str]:
         "FINLAKE_MARKET_RECONCILE_PASSWORD_FILE": str(layout.password_file("reconcile")),
         "FINLAKE_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{ports.kafka}",
         "FINLAKE_KAFKA_PASSWORD_FILE": str(layout.kafka_password),
-        "FINLAKE_CONNECT_URL": f"http://{LOOPBACK}:{ports.kafka_connect}",
-        "FINLAKE_CONNECT_PASSWORD_FILE": str(layout.connect_password),
+        "FINLAKE_CONNECT_URL": ports.connect_url,
+        "FINLAKE_CONNECT_CERTIFICATE_FILE": str(layout.connect_certificate),
         "FINLAKE_CLICKHOUSE_URL": f"http://{LOOPBACK}:{ports.clickhouse}",
         "DAGSTER_HOME": str(layout.dagster),
     }
@@ -65,6 +65,10 @@ def client_environment(layout: Layout, settings: Settings) -> dict[str, str]:
 
 def needed_secrets(layout: Layout) -> list[Path]:
     """Files of the secrets that have to be there before any process starts; those of Postgres's roles come later."""
+    return [*_drawn_secrets(layout), layout.connect_keystore, layout.connect_certificate]
+
+
+def _drawn_secrets(layout: Layout) -> list[Path]:
     return [
         *(layout.password_file(user) for user in CLICKHOUSE_USERS),
         *(layout.kafka_password, layout.kafka_admin_password, layout.connect_password, layout.spark_token),
@@ -74,8 +78,8 @@ def needed_secrets(layout: Layout) -> list[Path]:
 
 
 def make_secrets(layout: Layout) -> None:
-    """Generate those of the needed secrets that are not there yet."""
-    for file in needed_secrets(layout):
+    """Generate the passwords and tokens that are not there yet."""
+    for file in _drawn_secrets(layout):
         password_from(file)
 
 

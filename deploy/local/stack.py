@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from deploy.local import config_files, host, identity, kafka
 from deploy.local import settings as stack_settings
+from deploy.local.certificate import make_certificate
 from deploy.local.errors import PortTakenError, ServiceNotReadyError, StackError
 from deploy.local.jars import fetch_jars, required_jars, some_names
 from deploy.local.java import Java, find_java
@@ -189,6 +190,7 @@ class LocalStack:
         make_private(layout.home, (*private_folders(layout), layout.spark / "scratch"))
         java = self.prepare(report)
         stack_settings.make_secrets(layout)
+        make_certificate(layout, java)
         cluster = prepare_cluster(layout)
         write_private(
             layout.spark_properties,

@@ -35,7 +35,7 @@ def main(
     settings = settings_for(read_environment())
     stream, metrics = settings.stream, KeeperMetrics()
     metrics.state_free_bytes.set_function(StateFolder(path=str(settings.home)).free_bytes)
-    connect = KafkaConnect(stream.connect_url, stream.connect_password_file, patience_s=_PATIENCE_S)
+    connect = KafkaConnect(stream.connect_url, stream.connect_certificate_file, patience_s=_PATIENCE_S)
     keeper = Keeper(connector, connect, metrics, time.monotonic)
     start_http_server(metrics_port, "127.0.0.1", metrics.registry)
     structlog.get_logger().info("keeper start", connector=connector, connect=stream.connect_url, metrics_port=metrics_port)

@@ -242,7 +242,7 @@ def test_the_product_reads_every_setting_of_the_stream_from_the_stacks_variables
     stream = settings_for(read_environment()).stream
     assert stream.market_uri == "postgresql://127.0.0.1:5/market"
     assert stream.kafka.bootstrap == "127.0.0.1:6"
-    assert (stream.connect_url, stream.clickhouse_url) == ("http://127.0.0.1:7", "http://127.0.0.1:8")
+    assert (stream.connect_url, stream.clickhouse_url) == ("https://127.0.0.1:7", "http://127.0.0.1:8")
     files = {name: value for name, value in asdict(stream).items() if name.endswith("_file") and value is not None}
     assert len(files) == 7
     assert {path.parent for path in (*files.values(), stream.kafka.password_file)} == {layout.secrets}

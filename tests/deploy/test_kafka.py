@@ -31,12 +31,12 @@ def tool(folder: Path, script: str) -> Java:
 def test_broker_and_worker_are_reached_on_loopback_only(layout: Layout) -> None:
     broker = broker_properties(layout.kafka / "data", Ports(kafka=5, kafka_controller=6), "secret")
     assert broker["listeners"] == "CLIENTS://127.0.0.1:5,CONTROLLER://127.0.0.1:6"
-    worker = worker_properties(layout, Ports(kafka=5, kafka_connect=7), "secret")
-    assert (worker["bootstrap.servers"], worker["listeners"]) == ("127.0.0.1:5", "http://127.0.0.1:7")
+    worker = worker_properties(layout, Ports(kafka=5, kafka_connect=7), "secret", "other")
+    assert (worker["bootstrap.servers"], worker["listeners"]) == ("127.0.0.1:5", "https://127.0.0.1:7")
 
 
 def test_the_worker_reads_secrets_from_a_folder_that_holds_no_other_users_password(layout: Layout) -> None:
-    allowed = worker_properties(layout, Ports(), "secret")["config.providers.directory.param.allowed.paths"]
+    allowed = worker_properties(layout, Ports(), "secret", "other")["config.providers.directory.param.allowed.paths"]
     roles = ("postgres", "lake", "dagster", "feed", "cdc", "reconcile", "clickhouse_admin")
     assert [role for role in roles if layout.password_file(role).parent == allowed] == ["cdc"]
 
@@ -87,6 +87,6 @@ def test_a_connector_asks_for_exactly_once_and_keeps_its_slot(layout: Layout) ->
     assert config["exactly.once.support"] == "required"
     # The worker reads its own offsets before it joins its group, and the transaction of a killed task that was open on them
     # would keep it waiting for a minute. On a topic of the connector's own, the new task ends it at once.
-    assert config["offsets.storage.topic"] != worker_properties(layout, Ports(), "secret")["offset.storage.topic"]
+    assert config["offsets.storage.topic"] != worker_properties(layout, Ports(), "secret", "other")["offset.storage.topic"]
     assert config["snapshot.mode"] == "when_needed"
     assert (config["slot.drop.on.stop"], config["publication.autocreate.mode"]) == ("false", "disabled")

@@ -75,7 +75,7 @@ def capture(worker: Worker, tmp_path: Path) -> ChangeCapture:
     file = tmp_path / f"{NAME}.json"
     file.write_text(json.dumps(WANTED), encoding="utf-8")
     url = f"http://127.0.0.1:{worker.server.server_address[1]}"
-    return ChangeCapture(connect_url=url, config_file=str(file), password_file=None)
+    return ChangeCapture(connect_url=url, config_file=str(file), certificate_file=None)
 
 
 def test_a_connector_that_runs_as_wanted(capture: ChangeCapture) -> None:
@@ -118,4 +118,4 @@ def test_a_worker_that_is_away_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     file = tmp_path / f"{NAME}.json"
     file.write_text(json.dumps(WANTED), encoding="utf-8")
     with pytest.raises(ServiceUnavailable, match="finlake up --service kafka_connect"):
-        ChangeCapture(connect_url="http://127.0.0.1:1", config_file=str(file), password_file=None).look()
+        ChangeCapture(connect_url="http://127.0.0.1:1", config_file=str(file), certificate_file=None).look()

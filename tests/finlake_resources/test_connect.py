@@ -139,10 +139,13 @@ def test_a_worker_that_does_not_answer_is_named_with_its_address() -> None:
         KafkaConnect("http://127.0.0.1:9", None, patience_s=0.1).names()
 
 
-def test_a_password_file_that_is_not_there_is_named_and_nobody_is_asked(tmp_path: Path) -> None:
-    missing = tmp_path / "connect.password"
-    with pytest.raises(ConnectRefused, match=f"{missing} cannot be read .*FINLAKE_CONNECT_PASSWORD_FILE"):
-        KafkaConnect("http://127.0.0.1:9", missing, patience_s=0.1).names()
+@pytest.mark.parametrize("content", [None, "", "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n"])
+def test_a_certificate_file_that_cannot_be_used_is_named_and_nobody_is_asked(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "connect.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConnectRefused, match=f"{file} cannot be read .*FINLAKE_CONNECT_CERTIFICATE_FILE"):
+        KafkaConnect("https://127.0.0.1:9", file, patience_s=0.1).names()
 
 
 def test_a_refused_configuration_is_not_sent_again(connect: KafkaConnect, worker: Worker) -> None:

@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from pyspark.sql.connect.proto import base_pb2, base_pb2_grpc
 
 HOST = "127.0.0.1"
 NOBODYS_PORT = 9
+LARGE_BODY_MIB = 128
 RPC_REQUEST, RPC_FAILURE = 3, 5
 
 
@@ -38,7 +40,9 @@ def main() -> None:
         "spark_internal": [spark_internal(port) for port in question["spark_ports"]],
         "kafka": [kafka(ports["kafka"], login) for login in kafka_logins()],
         "kafka_controller": [kafka(ports["kafka_controller"], login) for login in kafka_logins()],
-        "kafka_connect": [http(ports["kafka_connect"], *request) for request in CONNECT_REQUESTS],
+        "kafka_connect": [http(ports["kafka_connect"], *request, scheme) for request in CONNECT_REQUESTS
+                          for scheme in ("http", "https")],
+        "kafka_connect_body": connect_body(ports["kafka_connect"]),
         "dagster_webserver": [http(ports["dagster_webserver"], *request) for request in DAGSTER_REQUESTS],
         "sample_sources": [http(ports["sample_sources"], *request) for request in SAMPLE_SOURCES_REQUESTS],
         "clickhouse": [http(ports["clickhouse"], *request) for request in CLICKHOUSE_REQUESTS],
@@ -50,6 +54,7 @@ def main() -> None:
 def rehearse() -> None:
     """Use each client once, at a port where nobody listens: a stranger may not read what Python loads at a first use."""
     http(NOBODYS_PORT, "POST", "/graphql")
+    http(NOBODYS_PORT, "GET", "/", "https")
     postgres(NOBODYS_PORT, "nobody")
     spark(NOBODYS_PORT)
     kafka(NOBODYS_PORT, kafka_logins()[1])
@@ -169,13 +174,33 @@ CLICKHOUSE_REQUESTS = (
 )
 
 
-def http(port: int, method: str, path: str) -> tuple[int, str]:
+def http(port: int, method: str, path: str, scheme: str = "http") -> tuple[int, str]:
     body = {"json": BODIES[path]} if method == "POST" and path in BODIES else {}
+    url = f"{scheme}://{HOST}:{port}{path}"
     try:
-        answer = httpx.request(method, f"http://{HOST}:{port}{path}", timeout=20, trust_env=False, **body)  # type: ignore[arg-type]
+        answer = httpx.request(method, url, timeout=20, trust_env=False, verify=False, **body)  # type: ignore[arg-type]
     except httpx.TransportError as error:
         return 0, str(error)
     return answer.status_code, answer.text[:200]
+
+
+def connect_body(port: int) -> list[int]:
+    """How many MiB of a large body Kafka Connect takes, which it takes into memory, for each way to send it."""
+    return [_taken_mib(f"{scheme}://{HOST}:{port}/connectors/finlake-ods/tasks") for scheme in ("http", "https")]
+
+
+def _taken_mib(url: str) -> int:
+    taken = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal taken
+        while taken < LARGE_BODY_MIB:
+            yield bytes(1 << 20)
+            taken += 1
+
+    with suppress(httpx.TransportError):
+        httpx.post(url, content=body(), timeout=60, trust_env=False, verify=False)
+    return taken
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def test_every_port_of_the_stack_is_one_that_is_tried_here(
 ) -> None:
     found = {address.port for _, address in listening(stack, "inet")}
     assert found == {*ports.values(), *spark_ports}
-    assert told["answers"].keys() | OPEN_TO_ALL == ports.keys() | {"spark_internal"}
+    assert told["answers"].keys() | OPEN_TO_ALL == ports.keys() | {"spark_internal", "kafka_connect_body"}
 
 
 def test_postgres_lets_nobody_in_without_a_password(told: dict[str, Any]) -> None:
@@ -104,12 +104,20 @@ def test_kafka_shows_no_topic_without_a_login(told: dict[str, Any], door: str) -
 
 
 @pytest.mark.parametrize(
-    ("door", "code"), [("kafka_connect", 401), ("dagster_webserver", 401), ("clickhouse", 403), ("sample_sources", 401)])
+    ("door", "code"), [("dagster_webserver", 401), ("clickhouse", 403), ("sample_sources", 401)])
 def test_what_speaks_http_refuses_every_request_without_a_password(told: dict[str, Any], door: str, code: int) -> None:
     answers = told["answers"][door]
     assert len(answers) >= 3
-    # What Connect's workers say to each other needs no login, but a signature with a key that they share in Kafka.
-    assert {status for status, text in answers if "missing required signature" not in text} == {code}, answers
+    assert {status for status, _ in answers} == {code}, answers
+
+
+def test_kafka_connect_answers_no_request_without_its_certificate_and_takes_no_body(told: dict[str, Any]) -> None:
+    answers = told["answers"]["kafka_connect"]
+    assert len(answers) == 20
+    assert {status for status, _ in answers} == {0}, answers
+    assert not any("Connection refused" in text for _, text in answers), answers
+    # What is on its way in the machine when the handshake fails.
+    assert max(told["answers"]["kafka_connect_body"]) < 32
 
 
 def test_sockets_without_a_port_are_their_owners_alone(stack: LocalStack) -> None:
@@ -127,6 +135,7 @@ def test_no_process_shows_a_secret_to_others(stack: LocalStack) -> None:
     layout = stack.layout
     secrets = [file.read_text().strip() for file in (*layout.secrets.rglob("*.password"), *layout.secrets.rglob("*.token"))]
     assert len(secrets) >= 15
+    secrets += layout.connect_certificate.read_text().splitlines()[1:3]
     shown = []
     for process in Supervisor(layout).leftovers():
         with suppress(psutil.NoSuchProcess):

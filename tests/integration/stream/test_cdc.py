@@ -19,7 +19,7 @@ from deploy.local.connectors import connector_faults, local_places, wanted_conne
 from deploy.local.doctor import examine
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
-from finlake_resources.connect import USER, KafkaConnect
+from finlake_resources.connect import KafkaConnect, tls_context
 from finlake_resources.kafka_access import KafkaAccess
 from spark.contracts.stream_rows import LONGEST_CAPTURED_TEXT, WIDEST_ROW_BYTES, trade_constraints
 from tests.integration.stream.market import (
@@ -51,7 +51,7 @@ def stack(idle_stack: LocalStack) -> LocalStack:
 
 @pytest.fixture(scope="module")
 def connect(stack: LocalStack) -> KafkaConnect:
-    return KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], stack.layout.connect_password)
+    return KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], stack.layout.connect_certificate)
 
 
 @pytest.fixture(scope="module")
@@ -301,8 +301,8 @@ def test_no_answer_of_connect_no_process_and_no_log_shows_a_password(stack: Loca
         "database.hostname": f"${{directory:{stack.layout.secrets}:lake.password}}",
         "database.user": f"${{directory:{stack.layout.connect_secrets}/..:postgres.password}}",
     }
-    login = (USER, stack.layout.connect_password.read_text().strip())
-    with httpx.Client(base_url=connect.url, auth=login, timeout=30, trust_env=False) as worker:
+    certificate = tls_context(stack.layout.connect_certificate)
+    with httpx.Client(base_url=connect.url, verify=certificate, timeout=30, trust_env=False) as worker:
         answers = [
             worker.get("/connectors?expand=info&expand=status"),
             worker.get(f"/connectors/{NAME}/tasks"),

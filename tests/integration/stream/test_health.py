@@ -99,7 +99,7 @@ def test_the_vendors_complaints_are_no_rejected_messages_and_are_told_in_its_wor
 def test_the_connector_runs_exactly_once_as_its_file_wants_it(settings: Settings) -> None:
     capture = ChangeCapture(
         connect_url=settings.stream.connect_url, config_file=str(Path(PROJECT_ROOT) / "deploy/connectors/finlake-ods.json"),
-        password_file=str(settings.stream.connect_password_file))
+        certificate_file=str(settings.stream.connect_certificate_file))
     health = capture.look()
     assert health is not None
     assert (health.state, health.task_states, health.differing_settings, health.objections) == ("RUNNING", ("RUNNING",), (), ())

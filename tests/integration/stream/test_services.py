@@ -39,7 +39,7 @@ def test_trades_of_the_feed_arrive_in_clickhouse(stack: LocalStack) -> None:
         assert rows_in_clickhouse(stack) > before
 
     more_rows()
-    connect = KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], stack.layout.connect_password)
+    connect = KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], stack.layout.connect_certificate)
     assert connect.status("finlake-ods").is_running
 
 

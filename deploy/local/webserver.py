@@ -30,14 +30,16 @@ def main(
     from dagster._core.workspace.load_target import WorkspaceFileTarget
     from dagster_webserver.app import create_app_from_workspace_process_context
 
+    from finlake_services.http_server import BoundedHttp, vouch_for
+
     password = password_file.read_text(encoding="utf-8").strip()
     with DagsterInstance.get() as instance:
         instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, POOL_RECYCLE_S, POOL_MAX_OVERFLOW)
         target = WorkspaceFileTarget(paths=[str(workspace)])
         with WorkspaceProcessContext(instance, target, version=__version__) as context:
             pages = create_app_from_workspace_process_context(context, lifespan=_quiet_end)
-            door = guarded(pages, hosts={f"{LOOPBACK}:{port}", f"localhost:{port}"}, password=password)
-            uvicorn.run(door, host=LOOPBACK, port=port, log_level="warning")
+            door = guarded(pages, hosts={f"{LOOPBACK}:{port}", f"localhost:{port}"}, password=password, let_in=vouch_for)
+            uvicorn.run(door, http=BoundedHttp, host=LOOPBACK, port=port, log_level="warning")
 
 
 @asynccontextmanager

@@ -18,8 +18,13 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def guarded(application: Application, *, hosts: Collection[str], password: str) -> Application:
-    """The application for those who know the password and call it by one of `hosts` (`name:port`)."""
+def guarded(
+    application: Application, *, hosts: Collection[str], password: str, let_in: Callable[[Scope], None] = lambda _: None,
+) -> Application:
+    """The application for those who know the password and call it by one of `hosts` (`name:port`).
+
+    `let_in` is told of each who comes in, before the application.
+    """
 
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -27,6 +32,7 @@ def guarded(application: Application, *, hosts: Collection[str], password: str) 
             return
         refusal = refusal_of(_headers(scope), hosts, password)
         if refusal is None:
+            let_in(scope)
             await application(scope, receive, send)
         elif scope["type"] == "websocket":
             # Before it is accepted: the server answers the handshake with 403.

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import structlog
 import typer
-from prometheus_client import start_http_server
 
 from finlake_resources.connect import KafkaConnect
 from finlake_resources.environment import read_environment
@@ -15,6 +14,7 @@ from finlake_resources.settings import settings_for
 from finlake_resources.state_folder import StateFolder
 from finlake_services.capture_keeper.keeper import LOOK_S, Keeper
 from finlake_services.capture_keeper.metrics import KeeperMetrics
+from finlake_services.metrics_server import MetricsServer
 
 # The keeper asks again by itself.
 _PATIENCE_S = 2.0
@@ -37,11 +37,12 @@ def main(
     metrics.state_free_bytes.set_function(StateFolder(path=str(settings.home)).free_bytes)
     connect = KafkaConnect(stream.connect_url, stream.connect_certificate_file, patience_s=_PATIENCE_S)
     keeper = Keeper(connector, connect, metrics, time.monotonic)
-    start_http_server(metrics_port, "127.0.0.1", metrics.registry)
+    server = MetricsServer(metrics_port, metrics.registry)
     structlog.get_logger().info("keeper start", connector=connector, connect=stream.connect_url, metrics_port=metrics_port)
     while not stop.is_set():
         keeper.look()
         stop.wait(LOOK_S)
+    server.close()
 
 
 if __name__ == "__main__":

@@ -14,14 +14,14 @@ import typer
 import uvicorn
 
 from finlake_services.clickhouse_local.answers import AnswerCut
-from finlake_services.clickhouse_local.connections import BoundedHttp
+from finlake_services.clickhouse_local.connections import UsersHttp
 from finlake_services.clickhouse_local.engine import Engine, FolderInUse
 from finlake_services.clickhouse_local.errors import EngineError
 from finlake_services.clickhouse_local.memory import DEFAULT_MEMORY_MB
 from finlake_services.clickhouse_local.server import ClickHouseHttp
 from finlake_services.clickhouse_local.users import UsersFileError, read_users
+from finlake_services.http_server import LOOPBACK
 
-LOOPBACK = "127.0.0.1"
 GRACE_S = 2
 SWITCH_INTERVAL_S = 0.0001
 
@@ -61,7 +61,7 @@ def main(
     # A statement that is taken apart by one thread lets the event loop, in which all others wait, have its turn soon.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # No access log: a URL may hold parameters of a statement.
-    uvicorn.run(ClickHouseHttp(engine, known_users), http=BoundedHttp, ws="none", host=LOOPBACK, port=port,
+    uvicorn.run(ClickHouseHttp(engine, known_users), http=UsersHttp, ws="none", host=LOOPBACK, port=port,
                 log_level="warning", access_log=False, server_header=False, date_header=False,
                 timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S)
 

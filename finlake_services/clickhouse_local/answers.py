@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from typing import Any, Final
 
 from finlake_services.clickhouse_local.compression import MINIMUM_BYTES, CheckedBlocks, Encoder, Plain, encoder
-from finlake_services.clickhouse_local.connections import connection_of
+from finlake_services.clickhouse_local.connections import user_connection_of
 from finlake_services.clickhouse_local.turns import Turns
 
 # ASGI's own definitions: its messages hold values of many types.
@@ -127,7 +127,7 @@ class Answering:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await self._send({"type": "http.response.body", "body": body[start:], "more_body": more})
         except TimeoutError as error:
-            if connection := connection_of(self._scope):
+            if connection := user_connection_of(self._scope):
                 # Its close would wait for the client to read.
                 connection.transport.abort()
             raise AnswerCut(f"the client took nothing of its answer for {SEND_TIMEOUT_S} s") from error
@@ -146,7 +146,7 @@ async def reply_unknown(scope: Scope, send: Send, status: int, body: bytes, head
         async with asyncio.timeout(UNKNOWN_SEND_TIMEOUT_S):
             await reply(send, status, body, headers)
     except TimeoutError:
-        if connection := connection_of(scope):
+        if connection := user_connection_of(scope):
             connection.transport.abort()
             while not connection.cycle.disconnected:
                 await asyncio.sleep(0)

@@ -1,157 +1,48 @@
-"""What a connection may cost before anybody has said who they are, and how many connections each user may have.
+"""Whose a connection to the endpoint is, and how many each user may have; the bounds before a login are the HTTP server's."""
 
-uvicorn bounds none of it with its quick parser (`limit_concurrency` counts all alike, so that one client could take every place;
-`h11_max_incomplete_event_size` is for its other parser), so its protocol is extended here.
-"""
-
-import asyncio
-import time
-from typing import Any, Final, cast
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from typing import Any, Final
 
 from finlake_services.clickhouse_local.errors import ClickHouseError
+from finlake_services.http_server import BoundedHttp, connection_of
 
-MOST_HEADER_BYTES: Final = 128 << 10
-"""URL and headers of one request together."""
-MOST_HEADERS: Final = 100
-HEADERS_TIMEOUT_S: Final = 5.0
-"""From a connection's beginning, or from a later request's first byte, to the end of its headers."""
-MOST_UNKNOWN_CONNECTIONS: Final = 64
-"""Connections on which nobody has logged in; one more closes the oldest of them."""
 MOST_CONNECTIONS_OF_A_USER: Final = 64
-MOST_DISCARDED_BYTES: Final = 16 << 20
-"""Of a body that is refused so much is still read, so that the client comes to read its answer."""
 
 
-class BoundedHttp(HttpToolsProtocol):
-    """HTTP/1.1 with bounded headers, time and numbers; an application finds it in its scope by `connection_of`."""
+class UsersHttp(BoundedHttp):
+    """HTTP/1.1 as of all services, with users, and refusals with a code of ClickHouse's."""
 
     user = ""
-    opened_at = 0.0
-    _headers_timer: asyncio.TimerHandle | None = None
-    _header_bytes = 0
-    _header_count = 0
-    _unfinished_bytes = 0
-    _is_between_bodies = True
-    _ended_messages = 0
-    _discarded_bytes = 0
-    _refusal = ""
 
     @property
     def is_idle(self) -> bool:
         """Whether no request is being answered on it."""
         return self.cycle is None or self.cycle.response_complete
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Note a connection; of too many that are unknown the oldest has to go."""
-        super().connection_made(transport)
-        self.opened_at = time.monotonic()
-        self._await_headers()
-        unknown = [each for each in self._others() if not each.user]
-        if len(unknown) > MOST_UNKNOWN_CONNECTIONS:
-            min(unknown, key=lambda each: each.opened_at).transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget a connection."""
-        self._end_headers()
-        super().connection_lost(exc)
-
     def belongs_to(self, user: str) -> None:
         """Note who has logged in. Raises `ClickHouseError` (202) when all of the user's connections are in use."""
         if self.user == user:
             return
-        own = [each for each in self._others() if each.user == user]
+        own = [each for each in self.present() if isinstance(each, UsersHttp) and each.user == user]
         if len(own) >= MOST_CONNECTIONS_OF_A_USER:
             idle = [each for each in own if each.is_idle]
             if not idle:
                 raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES",
                                       f"User {user} has {len(own)} connections in use, the most is {MOST_CONNECTIONS_OF_A_USER}")
             min(idle, key=lambda each: each.opened_at).transport.close()
-        self.user = user
-
-    def _others(self) -> list["BoundedHttp"]:
-        return [each for each in self.connections if isinstance(each, BoundedHttp) and not each.transport.is_closing()]
-
-    def _await_headers(self) -> None:
-        if self._headers_timer is None:
-            self._headers_timer = self.loop.call_later(HEADERS_TIMEOUT_S, self.transport.close)
-
-    def _end_headers(self) -> None:
-        self._unfinished_bytes = 0
-        if self._headers_timer is not None:
-            self._headers_timer.cancel()
-            self._headers_timer = None
-
-    def data_received(self, data: bytes) -> None:
-        """Take in what has come. What stands between two requests, or in headers that do not end, is bounded too."""
-        ended = self._ended_messages
-        super().data_received(data)
-        if self._is_between_bodies and ended == self._ended_messages and not self.transport.is_closing():
-            # uvicorn's own timer of an idle connection has stopped, although nothing may have begun.
-            self._await_headers()
-            self._unfinished_bytes += len(data)
-            if self._unfinished_bytes > MOST_HEADER_BYTES:
-                self._refusal = "the headers are too long"
-                self.send_400_response("")
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        super().on_message_begin()
-        self.scope["extensions"] = {"connection": cast(Any, self)}
-        self._header_bytes = self._header_count = 0
-        self._await_headers()
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the URL has come."""
-        self._count(len(url), 0)
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer of a body, has come."""
-        self._count(len(name) + len(value), 1)
-        super().on_header(name, value)
-
-    def _count(self, size: int, headers: int) -> None:
-        self._header_bytes += size
-        self._header_count += headers
-        if self._header_bytes > MOST_HEADER_BYTES or self._header_count > MOST_HEADERS:
-            self._refusal = f"URL and headers may have {MOST_HEADER_BYTES} bytes and {MOST_HEADERS} headers"
-            raise ValueError(self._refusal)
+        self.user, self.is_known = user, True
 
     def on_headers_complete(self) -> None:
         """The headers are there."""
-        self._is_between_bodies = False
-        self._end_headers()
         if self._get_upgrade() == b"websocket":
             raise ValueError("no websockets here")
         super().on_headers_complete()
 
-    def on_body(self, body: bytes) -> None:
-        """A part of the body has come. One that nobody reads any more is borne for a while only."""
-        if self.cycle.response_complete:
-            self._discarded_bytes += len(body)
-            if self._discarded_bytes > MOST_DISCARDED_BYTES:
-                self.transport.close()
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """The request is there."""
-        self._is_between_bodies = True
-        self._ended_messages += 1
-        super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no request, or too long for one, and close the connection."""
-        status, reason = (b"431 Request Header Fields Too Large", self._refusal) if self._refusal else (b"400 Bad Request", msg)
-        text = f"{ClickHouseError(36, 'BAD_ARGUMENTS', reason)}\n".encode()
-        self.transport.write(b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=UTF-8\r\nx-clickhouse-exception-code: 36\r\n"
-                             b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (status, len(text), text))
-        self.transport.close()
-        self._end_headers()
+    def refusal_of(self, reason: str) -> tuple[bytes, bytes]:
+        """A refusal as ClickHouse's clients read it."""
+        return b"x-clickhouse-exception-code: 36\r\n", f"{ClickHouseError(36, 'BAD_ARGUMENTS', reason)}\n".encode()
 
 
-def connection_of(scope: Any) -> BoundedHttp | None:
+def user_connection_of(scope: Any) -> UsersHttp | None:
     """The connection on which a request came; None behind another server."""
-    found = scope.get("extensions", {}).get("connection")
-    return found if isinstance(found, BoundedHttp) else None
+    found = connection_of(scope)
+    return found if isinstance(found, UsersHttp) else None

@@ -23,7 +23,7 @@ from finlake_services.clickhouse_local.answers import (
 )
 from finlake_services.clickhouse_local.bodies import Body, told_length
 from finlake_services.clickhouse_local.compression import CheckedBlocks, chosen_encoding
-from finlake_services.clickhouse_local.connections import connection_of
+from finlake_services.clickhouse_local.connections import user_connection_of
 from finlake_services.clickhouse_local.engine import Engine
 from finlake_services.clickhouse_local.errors import ClickHouseError, unexpected
 from finlake_services.clickhouse_local.execution import Endpoint, Execution, Registry
@@ -187,7 +187,7 @@ class ClickHouseHttp:
             async with self._turns.turn(REFUSED_LOGINS):
                 await asyncio.sleep(REFUSED_LOGIN_S)
             raise
-        if connection := connection_of(scope):
+        if connection := user_connection_of(scope):
             connection.belongs_to(user.name)
         return user
 

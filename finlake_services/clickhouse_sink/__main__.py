@@ -15,8 +15,9 @@ from finlake_services.clickhouse_sink.dead_letters import DeadLetters
 from finlake_services.clickhouse_sink.exactly_once import CorruptPlanError, TopicReplacedError
 from finlake_services.clickhouse_sink.membership import Broker
 from finlake_services.clickhouse_sink.memory import DEFAULT_MEMORY_MB
-from finlake_services.clickhouse_sink.metrics import Metrics, serve
+from finlake_services.clickhouse_sink.metrics import Metrics
 from finlake_services.clickhouse_sink.sink import Sink
+from finlake_services.metrics_server import MetricsServer
 
 
 def main(
@@ -45,7 +46,7 @@ def main(
         ClickHouse(stream.clickhouse_url, stream.clickhouse_sink_password_file),
         DeadLetters(stream.kafka), metrics, stop,
     )
-    server = serve(metrics_port, metrics, sink.health)
+    server = MetricsServer(metrics_port, metrics.registry, lambda: sink.health().answer)
     log.info("sink start", kafka=stream.kafka.bootstrap, clickhouse=stream.clickhouse_url, metrics_port=metrics_port)
     try:
         sink.run()
@@ -53,7 +54,7 @@ def main(
         log.error("sink ends", error=str(error))
         raise typer.Exit(1) from error
     finally:
-        server.shutdown()
+        server.close()
     log.info("sink stop")
 
 

@@ -1,14 +1,8 @@
-"""What the sink says about itself: Prometheus metrics at /metrics and its state at /health, on loopback."""
+"""What the sink says about itself: Prometheus metrics, and its state."""
 
-import json
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from socketserver import ThreadingMixIn
-from threading import Thread
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
-from wsgiref.types import StartResponse, WSGIEnvironment
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -51,34 +45,7 @@ class Health:
     status: str
     waiting_for: str = ""
 
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Silent(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Requests of a scraper are no news."""
-
-
-def serve(port: int, metrics: Metrics, health: Callable[[], Health]) -> _Server:
-    """Answer /metrics and /health (503 unless ok) on loopback, in a thread of its own; `shutdown` ends it."""
-    metrics_app = make_wsgi_app(metrics.registry)
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        match environ.get("PATH_INFO"):
-            case "/metrics":
-                body: Iterable[bytes] = metrics_app(environ, start_response)
-                return body
-            case "/health":
-                now = health()
-                start_response("200 OK" if now.status == "ok" else "503 Service Unavailable",
-                               [("Content-Type", "application/json")])
-                return [json.dumps({"status": now.status, "waiting_for": now.waiting_for}).encode()]
-            case _:
-                start_response("404 Not Found", [("Content-Type", "text/plain")])
-                return [b"there is /metrics and /health\n"]
-
-    server = make_server("127.0.0.1", port, app, server_class=_Server, handler_class=_Silent)
-    Thread(target=server.serve_forever, name="metrics", daemon=True).start()
-    return server
+    @property
+    def answer(self) -> tuple[int, dict[str, str]]:
+        """What /health says: 503 unless all is well."""
+        return 200 if self.status == "ok" else 503, {"status": self.status, "waiting_for": self.waiting_for}

@@ -9,13 +9,14 @@ import uvicorn
 
 from finlake_resources.environment import read_environment
 from finlake_resources.settings import PROJECT_ROOT
+from finlake_services.http_server import LOOPBACK, BoundedHttp
 from finlake_services.sample_sources.server import create_app
 from spark.contracts.universe import parse_universe
 
 
 def main(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")],
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = LOOPBACK,
     finnhub_token_file: Annotated[
         Path | None, typer.Option(help="File with the only Finnhub token to accept. Default: any token.", dir_okay=False),
     ] = None,
@@ -32,7 +33,7 @@ def main(
     universe = parse_universe((read_environment().universe or PROJECT_ROOT / "universe.toml").read_text(encoding="utf-8"))
     app = create_app(token, universe.symbols)
     # No access log: a request line holds the caller's API key.
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(app, http=BoundedHttp, host=host, port=port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

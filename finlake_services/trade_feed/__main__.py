@@ -9,12 +9,13 @@ from typing import Annotated
 
 import structlog
 import typer
-from prometheus_client import start_http_server
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
 from finlake_resources.environment import read_environment
 from finlake_resources.settings import Settings, SettingsError, settings_for
+from finlake_services.http_server import LOOPBACK
+from finlake_services.metrics_server import MetricsServer
 from finlake_services.trade_feed.finnhub_token import TokenFile, log_as_json
 from finlake_services.trade_feed.metrics import FeedMetrics
 from finlake_services.trade_feed.ods_writer import DEFAULT_BATCH_ROWS, DEFAULT_BUFFER_ROWS, OdsAccess, OdsError
@@ -26,7 +27,7 @@ from spark.contracts.universe import UniverseError, parse_universe
 
 def main(
     metrics_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Prometheus metrics.")],
-    metrics_host: Annotated[str, typer.Option(help="Address of Prometheus metrics.")] = "127.0.0.1",
+    metrics_host: Annotated[str, typer.Option(help="Address of Prometheus metrics.")] = LOOPBACK,
     look_up: Annotated[bool, typer.Option(help="Skip symbols that Finnhub does not list.")] = True,
     quote_interval_s: Annotated[
         float, typer.Option(min=0, help="Seconds between quotes of a symbol; 0: none."),
@@ -58,9 +59,12 @@ def main(
             limits=StreamLimits(silence_limit_s, refused_wait_s), drain_limit_s=drain_limit_s,
         )
         metrics = FeedMetrics()
-        start_http_server(metrics_port, metrics_host, metrics.registry)
+        server = MetricsServer(metrics_port, metrics.registry, host=metrics_host)
         structlog.get_logger().info("trade feed start", symbols=list(config.symbols), metrics_port=metrics_port)
-        asyncio.run(_until_stopped(config, metrics))
+        try:
+            asyncio.run(_until_stopped(config, metrics))
+        finally:
+            server.close()
     except (SettingsError, OdsError, RowsNotWritten) as error:
         structlog.get_logger().error("trade feed ends", reason=str(error))
         sys.exit(1)

@@ -46,6 +46,20 @@ def test_without_the_password_the_door_stays_shut(authorization: str) -> None:
     assert "right" not in refusal[1]
 
 
+def test_who_comes_in_is_told_of_and_who_does_not_is_not() -> None:
+    told: list[Scope] = []
+    door = httpx.ASGITransport(app=guarded(pages, hosts=HOSTS, password="right", let_in=told.append))
+
+    async def ask(password: str) -> int:
+        async with httpx.AsyncClient(transport=door, base_url="http://127.0.0.1:3000", auth=(USER, password)) as client:
+            return (await client.get("/")).status_code
+
+    assert asyncio.run(ask("wrong")) == 401
+    assert told == []
+    assert asyncio.run(ask("right")) == 200
+    assert [scope["path"] for scope in told] == ["/"]
+
+
 @pytest.mark.parametrize("host", ["", "evil.example:3000", "127.0.0.1", "127.0.0.1:3001", "127.0.0.1.evil.example:3000"])
 def test_a_name_that_was_made_to_point_here_is_refused_whatever_it_knows(host: str) -> None:
     refusal = refusal_of({**GOOD, "host": host}, HOSTS, "right")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from finlake_services import http_server
 from finlake_services.clickhouse_local import (
     answers,
     bodies,
@@ -21,9 +22,9 @@ from finlake_services.clickhouse_local.users import limits_of
 PAGE = (Path(__file__).resolve().parents[2] / "docs/security.md").read_text()
 READER, WRITER = limits_of("reader", 3 << 30), limits_of("writer", 3 << 30)
 LIMITS = {
-    "URL and headers of a request": f"{connections.MOST_HEADER_BYTES >> 10} KiB, {connections.MOST_HEADERS} headers",
+    "URL and headers of a request": f"{http_server.MOST_HEADER_BYTES >> 10} KiB, {http_server.MOST_HEADERS} headers",
     "parameters in a URL, parts of a form": f"{requests.MOST_FIELDS}",
-    "time until the headers have come": f"{connections.HEADERS_TIMEOUT_S:.0f} s",
+    "time until the headers have come": f"{http_server.HEADERS_TIMEOUT_S:.0f} s",
     "headers of a form and of each of its parts":
         f"{requests.MOST_PART_HEADER_BYTES} bytes, {requests.MOST_HEADER_PARAMETERS} parameters",
     "time in which one without a login takes nothing of an answer": f"{answers.UNKNOWN_SEND_TIMEOUT_S} s",
@@ -33,7 +34,7 @@ LIMITS = {
         f"{turns.MOST_UNREAD_BYTES_OF_ALL >> 20} MiB of all users'; a single one may be longer",
     "long bodies of a user that are read at once": f"{turns.BODIES_AT_ONCE}",
     "time until the body has come": f"{bodies.BODY_TIMEOUT_S} s",
-    "connections without a login": f"{connections.MOST_UNKNOWN_CONNECTIONS}",
+    "connections without a login": f"{http_server.MOST_UNKNOWN_CONNECTIONS}",
     "connections of a user": f"{connections.MOST_CONNECTIONS_OF_A_USER}",
     "wrong logins": f"{1 / server.REFUSED_LOGIN_S:.0f} a second for every two processors",
     "sessions of a user": f"{sessions.MOST_SESSIONS_OF_A_USER}",
@@ -63,3 +64,10 @@ def test_the_page_says_each_limit_as_the_code_has_it(limit: str) -> None:
 def test_the_page_says_no_other_limit() -> None:
     table = PAGE.partition("### Limits")[2].partition("|---|---|---|\n")[2].partition("\n\n")[0]
     assert {line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()} == set(LIMITS)
+
+
+def test_the_page_says_what_the_http_server_of_all_services_bears() -> None:
+    text = " ".join(PAGE.split())
+    assert f"connection {http_server.HEADERS_TIMEOUT_S:.0f} s for the headers" in text
+    assert f"{http_server.MOST_HEADER_BYTES >> 10} KiB and {http_server.MOST_HEADERS} headers" in text
+    assert f"bears {http_server.MOST_UNKNOWN_CONNECTIONS} connections" in text

@@ -112,7 +112,7 @@ def topics_of(log: StreamLog) -> KafkaTopics:
             assert group == "clickhouse_sink"
             return log.lag
 
-    return FakeTopics(bootstrap="-", certificate_file=None)
+    return FakeTopics(bootstrap="-", password_file=None)
 
 
 def capture_of(log: StreamLog) -> ChangeCapture:
@@ -180,7 +180,7 @@ def reconciliation_of(log: StreamLog) -> Reconciliation:
             raise ServiceUnavailable("postgres", "127.0.0.1:1", "connection refused")
 
     return SilentReconciliation(
-        market_uri="", market_password_file="", kafka_bootstrap="", kafka_certificate_file=None,
+        market_uri="", market_password_file="", kafka_bootstrap="", kafka_password_file=None,
         clickhouse_url="", clickhouse_password_file="")
 
 

@@ -16,13 +16,7 @@ from hypothesis import strategies as st
 from finlake_services.clickhouse_local import answers, connections
 from finlake_services.clickhouse_local import server as server_module
 from finlake_services.clickhouse_local.bodies import Body, told_length
-from finlake_services.clickhouse_local.connections import (
-    HEADERS_TIMEOUT_S,
-    MOST_CONNECTIONS_OF_A_USER,
-    MOST_HEADER_BYTES,
-    MOST_HEADERS,
-    MOST_UNKNOWN_CONNECTIONS,
-)
+from finlake_services.clickhouse_local.connections import MOST_CONNECTIONS_OF_A_USER
 from finlake_services.clickhouse_local.errors import ClickHouseError
 from finlake_services.clickhouse_local.requests import MOST_FIELDS, Request, query_parameters, read_request
 from finlake_services.clickhouse_local.statement_text import LONGEST_HEAD_BYTES, MOST_ELEMENTS, check_size, split_statement
@@ -35,6 +29,7 @@ from finlake_services.clickhouse_local.turns import (
     Turns,
 )
 from finlake_services.clickhouse_local.users import Rights, User, limits_of
+from finlake_services.http_server import HEADERS_TIMEOUT_S, MOST_HEADER_BYTES, MOST_HEADERS, MOST_UNKNOWN_CONNECTIONS
 from tests.finlake_services.clickhouse_local.endpoint import Server
 
 CHAIN = " BETWEEN 1 AND 2"
@@ -386,7 +381,7 @@ def test_a_user_whose_connections_are_all_in_use_gets_no_further_one(monkeypatch
         def close(self) -> None:
             self.closed = True
 
-    class Connection(connections.BoundedHttp):
+    class Connection(connections.UsersHttp):
         busy = True
 
         def __init__(self, together: set[object]) -> None:

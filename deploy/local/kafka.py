@@ -33,6 +33,9 @@ DAY_MS = 24 * 3600 * 1000
 # What the broker takes in one piece: a producer's batch (its size is in deploy/connectors), or one largest record.
 MAX_BATCH_BYTES = MAX_RECORD_BYTES + 64 * 1024
 
+# A message of a login by SCRAM or PLAIN has some hundred bytes.
+LARGEST_LOGIN_BYTES = 8 * 1024
+
 BROKER_HEAP_MB, CONNECT_HEAP_MB = 512, 768
 
 # Topics of the stream with the days they keep. LogAppendTime: a record's time is the broker's, so that ranges of
@@ -117,6 +120,8 @@ def broker_properties(data: Path, ports: Ports, admin_password: str) -> dict[str
         "broker.session.timeout.ms": 4000,
         "broker.heartbeat.interval.ms": 1000,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+        # Before a login the broker takes the memory that a message's length asks for, on each connection.
+        "sasl.server.max.receive.size": LARGEST_LOGIN_BYTES,
         "message.max.bytes": MAX_BATCH_BYTES,
         "replica.fetch.max.bytes": MAX_BATCH_BYTES,
     }

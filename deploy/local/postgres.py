@@ -90,6 +90,8 @@ def server_command(cluster: Cluster, port: int) -> list[str]:
         "max_wal_size": "1GB",
         # Each Spark session holds one or two until the server has collected it.
         "max_connections": 200,
+        # Whoever has begun to log in holds one of those places, the reserved ones too, until this time is over.
+        "authentication_timeout": "5s",
         "timezone": "UTC",
         "log_timezone": "UTC",
     }

@@ -3,7 +3,9 @@
 import json
 import os
 import pwd
+import socket
 import stat
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,6 +120,29 @@ def test_kafka_connect_answers_no_request_without_its_certificate_and_takes_no_b
     assert not any("Connection refused" in text for _, text in answers), answers
     # What is on its way in the machine when the handshake fails.
     assert max(told["answers"]["kafka_connect_body"]) < 32
+
+
+def is_left(port: int, first: bytes) -> bool:
+    """Whether the other side ends a connection that says `first` and nothing more, well before a minute is over."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(first)
+        with suppress(ConnectionResetError):
+            while connection.recv(4096):
+                pass
+    return True
+
+
+def test_postgres_leaves_who_begins_to_log_in_and_goes_no_further(ports: dict[str, int]) -> None:
+    body = struct.pack(">I", 3 << 16) + b"user\0feed\0database\0market\0\0"
+    # Each holds a place that others may need.
+    assert is_left(ports["postgres"], b"")
+    assert is_left(ports["postgres"], struct.pack(">I", 4 + len(body)) + body)
+
+
+@pytest.mark.parametrize("door", ["kafka", "kafka_controller"])
+def test_kafka_takes_no_memory_for_a_large_message_before_a_login(ports: dict[str, int], door: str) -> None:
+    # The length alone would make the broker take so much.
+    assert is_left(ports[door], struct.pack(">i", 500_000))
 
 
 def test_sockets_without_a_port_are_their_owners_alone(stack: LocalStack) -> None:

@@ -7,9 +7,10 @@ keep seeing what they saw. Rows equal to what `main` holds are not published aga
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
@@ -33,6 +34,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from spark.audit import WindowContent, audit, content_of
 from spark.contracts import lake as contracts
+from spark.contracts.runs import LONGEST_RUN
 from spark.contracts.table import Table
 from spark.jobs.report import (
     AuditFailed,
@@ -59,6 +61,12 @@ from spark.snapshots import (
 
 CATALOG = "lake"
 EPOCH = date(1970, 1, 1)
+KEPT_BRANCH_DAYS = 7
+"""How long a branch that has failed its audit is there to be looked at."""
+
+# What Dagster needs to end a run that has taken too long, and two clocks that differ.
+_RUN_GRACE = timedelta(hours=1)
+_BRANCH = re.compile(r"audit_\w*_(?P<began>[0-9]{14})_[0-9a-f]{8}", re.ASCII)
 
 # Other tables have no position: the search for one would read their whole history.
 _OF_THE_STREAM = frozenset(address for address, table in contracts.TABLES.items() if table.window == "stream_day")
@@ -323,11 +331,13 @@ class Lake:
         if unchanged is not None:
             return TableReport(address=contract.address, row_count=unchanged, snapshot_id=base, is_changed=False,
                                window=audited.window)
-        prefix = branches_of(provenance)
-        # Those of an attempt of this very step that could not drop them: its process died, or the catalog was away.
-        for left in [name for name in table.metadata.refs if provenance.step and name.startswith(prefix)]:
+        prefix, now = branches_of(provenance), _now()
+        # Those of an attempt of this very step that could not drop them, because its process died or the catalog was away;
+        # and those of other runs that are over, which come back under another name if at all.
+        for left in [name for name in table.metadata.refs
+                     if (provenance.step and name.startswith(prefix)) or is_left_behind(table, name, now)]:
             self._drop_branch(contract.address, left)
-        branch = f"{prefix}{uuid4().hex[:8]}"
+        branch = f"{prefix}{now:%Y%m%d%H%M%S}_{uuid4().hex[:8]}"
         table.manage_snapshots().create_branch(base, branch).commit()
         try:
             stage(table, branch)
@@ -341,6 +351,7 @@ class Lake:
             snapshot_id=self.catalog.load_table(contract.address).metadata.refs[branch].snapshot_id, checks=checks,
         )
         if any(not check.passed and check.severity == "error" for check in checks):
+            self._keep_branch(contract.address, branch)
             raise AuditFailed(report, branch)
         if compared is not None and content == self.content(contract.address, compared):
             self._drop_branch(contract.address, branch)
@@ -389,6 +400,15 @@ class Lake:
                 if branch in table.metadata.refs:
                     table.manage_snapshots().remove_branch(branch).commit()
 
+    def _keep_branch(self, address: str, branch: str) -> None:
+        """Have a branch stay for `KEPT_BRANCH_DAYS`, which is Iceberg's own word that it was not left behind."""
+        for attempt in _repeated_after(CommitFailedException, OperationalError):
+            with attempt:
+                table = self.catalog.load_table(address)
+                kept_ms = KEPT_BRANCH_DAYS * 86_400_000
+                table.manage_snapshots().create_branch(
+                    table.metadata.refs[branch].snapshot_id, branch, max_ref_age_ms=kept_ms).commit()
+
     def _frame_at(self, address: str, snapshot_id: int, window: Window | None) -> DataFrame:
         frame = self.spark.read.option("versionAsOf", str(snapshot_id)).table(_spark_name(address, None))
         return frame if window is None else frame.where(_in_window(contracts.table(address), window))
@@ -426,6 +446,35 @@ def branches_of(provenance: Provenance) -> str:
     """What the names of a step's branches begin with."""
     step = hashlib.sha256(provenance.step.encode()).hexdigest()[:4]
     return f"audit_{provenance.run_id.replace('-', '')[:12]}_{step}_"
+
+
+def is_left_behind(table: IcebergTable, branch: str, now: datetime) -> bool:
+    """Whether a branch of an audit is of a process that died: of no run that could be running, and not kept on purpose.
+
+    `now` must be aware. A branch that does not say when it began, as those of earlier versions, is not judged.
+    """
+    began = _began(branch)
+    is_kept = table.metadata.refs[branch].max_ref_age_ms is not None
+    return began is not None and not is_kept and now - began > LONGEST_RUN + _RUN_GRACE
+
+
+def branch_age(table: IcebergTable, branch: str, now: datetime) -> timedelta:
+    """Time since a branch was made or written to, whichever was later: one without a commit shows the past of `main`."""
+    snapshot = table.metadata.snapshot_by_id(table.metadata.refs[branch].snapshot_id)
+    written = datetime.fromtimestamp(snapshot.timestamp_ms / 1000 if snapshot else 0, UTC)
+    return now - max(written, _began(branch) or written)
+
+
+def _began(branch: str) -> datetime | None:
+    found = _BRANCH.fullmatch(branch)
+    try:
+        return datetime.strptime(found["began"], "%Y%m%d%H%M%S").replace(tzinfo=UTC) if found else None
+    except ValueError:
+        return None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _carried(table: IcebergTable, progress: Progress | None) -> dict[str, str]:

@@ -1,11 +1,10 @@
 """Tidying a table: compact small files, expire old snapshots, remove orphan files, drop audit branches nobody looks at."""
 
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from spark.contracts.table import Table
-from spark.storage import CATALOG, Lake
+from spark.storage import CATALOG, KEPT_BRANCH_DAYS, Lake, branch_age, is_left_behind
 
 KEPT_SNAPSHOT_DAYS = 30
 # Tables of the stream are written every few minutes, and each write lists all snapshots there are.
@@ -13,7 +12,6 @@ KEPT_STREAM_SNAPSHOT_DAYS = 7
 KEPT_SNAPSHOTS = 20
 # A writer may hold files that no snapshot names yet; Iceberg asks for at least a day.
 ORPHAN_AGE_DAYS = 3
-KEPT_BRANCH_DAYS = 7
 
 
 def compact(lake: Lake, table: Table) -> Mapping[str, int]:
@@ -42,14 +40,12 @@ def remove_orphans(lake: Lake, table: Table) -> Mapping[str, int]:
 
 
 def drop_stale_branches(lake: Lake, table: Table) -> Mapping[str, int]:
-    """Drop audit branches whose last commit is older than a week; younger ones are kept for inspection."""
-    found = lake.table(table.address)
-    oldest_ms = (time.time() - KEPT_BRANCH_DAYS * 86_400) * 1000
-    stale = []
-    for name, ref in found.metadata.refs.items():
-        snapshot = found.metadata.snapshot_by_id(ref.snapshot_id)
-        if name.startswith("audit_") and (snapshot is None or snapshot.timestamp_ms < oldest_ms):
-            stale.append(name)
+    """Drop audit branches that a process has left behind, and all older than a week; others are kept for inspection."""
+    found, now = lake.table(table.address), datetime.now(UTC)
+    stale = [
+        name for name in found.metadata.refs if name.startswith("audit_")
+        and (is_left_behind(found, name, now) or branch_age(found, name, now) > timedelta(days=KEPT_BRANCH_DAYS))
+    ]
     for name in stale:
         lake.catalog.load_table(table.address).manage_snapshots().remove_branch(name).commit()
     return {"dropped_branches": len(stale)}

@@ -1,9 +1,12 @@
 """Where the local stack keeps its files: every path in one place, nothing is created or read here."""
 
 import hashlib
+import os
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from deploy.local.errors import StackError
 
@@ -25,7 +28,7 @@ class Layout:
     `jars` may lie elsewhere, so that several stacks share one download. `workspace` tells Dagster what to load.
 
     Raises StackError when one of the paths has a character that the engines' configuration
-    formats cannot carry. Spaces are fine.
+    formats cannot carry, or is no text in the encoding of this process. Spaces are fine.
     """
 
     home: Path
@@ -34,12 +37,17 @@ class Layout:
 
     def __post_init__(self) -> None:
         for path in (self.home, self.jars, self.workspace):
+            _require_text(path)
             found = sorted({character for character in str(path) if character in FORBIDDEN_IN_PATHS})
             if found:
                 raise StackError(
                     f"the path {path} contains {' '.join(map(repr, found))}, which the engines' configuration files "
                     "cannot carry; move it to a folder without these characters"
                 )
+
+    def logs_command(self, service: str) -> str:
+        """The command that shows the log of a service, as a shell takes it."""
+        return f"finlake logs {service} --home {quote(str(self.home))}"
 
     @property
     def record(self) -> Path:
@@ -188,3 +196,15 @@ class Layout:
     def password_file(self, role: str) -> Path:
         folder = self.connect_secrets if role == "cdc" else self.secrets
         return folder / f"{role}.password"
+
+
+def _require_text(path: Path) -> None:
+    """Python gives bytes that its encoding cannot read as halves of characters, which no other program understands."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise StackError(
+            f"the path {shown} cannot be read in this locale, whose encoding is {sys.getfilesystemencoding()}; set "
+            "LC_ALL=C.UTF-8, or use a folder with plain letters in its path (--home)"
+        ) from None

@@ -1,10 +1,14 @@
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from deploy.local.errors import StackError
-from deploy.local.layout import LONGEST_SOCKET_PATH, Layout
+from deploy.local.layout import LONGEST_SOCKET_PATH, REPOSITORY, Layout
 
 
 def test_a_home_with_spaces_is_fine() -> None:
@@ -17,6 +21,28 @@ def test_a_path_that_configuration_files_cannot_carry_is_refused_by_name(charact
     home = Path(f"/srv/a{character}b")
     with pytest.raises(StackError, match="move it to a folder without these characters"):
         Layout(home, Path("/srv/jars"))
+
+
+def test_a_path_that_is_no_text_is_refused_with_what_to_set() -> None:
+    home = Path(os.fsdecode(b"/srv/h\xf6me"))
+    with pytest.raises(StackError, match=r"/srv/h\\xf6me cannot be read in this locale.*; set LC_ALL=C.UTF-8"):
+        Layout(home, Path("/srv/jars"))
+
+
+def test_a_command_in_a_locale_that_cannot_read_the_home_says_so(tmp_path: Path) -> None:
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    answer = subprocess.run(
+        [sys.executable, "-m", "deploy.cli.main", "status", "--home", str(tmp_path / "hö me ✓")], check=False,
+        capture_output=True, env=os.environ | plain, cwd=REPOSITORY)
+    assert answer.returncode == 1
+    said = answer.stderr.decode("ascii")
+    assert "set LC_ALL=C.UTF-8" in said
+    assert "UnicodeEncodeError" not in said
+
+
+def test_the_command_for_a_log_names_the_home_as_a_shell_takes_it() -> None:
+    home = Path("/srv/my lake/état")
+    assert shlex.split(Layout(home, home).logs_command("kafka")) == ["finlake", "logs", "kafka", "--home", str(home)]
 
 
 def test_jars_elsewhere_are_checked_too() -> None:

@@ -64,7 +64,8 @@ def temporary_stack(
 ) -> Iterator[LocalStack]:
     """A new, empty stack with these services (None: all); stopped and removed at the end, whatever happens.
 
-    `around` is entered before anything of it is there, and left when all of it has stopped.
+    After an error its logs stay, which the error may name; `report` says where. `around` is entered before anything of it is
+    there, and left when all of it has stopped.
     """
     # A short path; others may walk through it, because root's Postgres runs as another user.
     home = Path(tempfile.mkdtemp(prefix="finlake-bench-"))
@@ -78,9 +79,27 @@ def temporary_stack(
             finally:
                 with undisturbed():
                     stack.down()
-    finally:
+    except Exception:
+        with undisturbed():
+            _remove_all_but(stack.layout.logs)
+        report(f"the logs stay in {stack.layout.logs}; remove {home} when they have been read")
+        raise
+    except BaseException:
         with undisturbed():
             shutil.rmtree(home)
+        raise
+    with undisturbed():
+        shutil.rmtree(home)
+
+
+def _remove_all_but(kept: Path) -> None:
+    """Remove what lies beside a folder."""
+    for path in kept.parent.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            if path != kept:
+                shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 @contextmanager

@@ -15,7 +15,8 @@ Kind = Literal["kill", "kill_during_up", "freeze", "freeze_all", "full_disk"]
 STREAM_TARGETS: tuple[Target, ...] = (
     "trade_feed", "postgres", "postgres_backend", "kafka_connect", "kafka", "clickhouse_sink", "clickhouse", "capture_keeper")
 BATCH_TARGETS: tuple[Target, ...] = ("spark_connect", "dagster_daemon", "dagster_run")
-DISKS: tuple[Disk, ...] = ("postgres", "kafka", "clickhouse", "spark", "warehouse")
+SPARKS_DISKS: tuple[Disk, ...] = ("spark", "warehouse")
+DISKS: tuple[Disk, ...] = ("postgres", "kafka", "clickhouse", *SPARKS_DISKS)
 # These need another process alive at the moment of their death, so they die alone; and they are no services to be frozen.
 SINGLE: frozenset[Target] = frozenset({"postgres_backend", "dagster_run", "spark_connect"})
 NO_SERVICE: frozenset[Target] = frozenset({"postgres_backend", "dagster_run"})

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -24,7 +24,7 @@ from deploy.bench.ods_load import stream_of
 from deploy.bench.temporary_lake import worker
 from deploy.chaos.archiving import archive_all
 from deploy.chaos.dagster_runs import ArchiveRunError, ArchiveRuns
-from deploy.chaos.plan import BATCH_TARGETS, STREAM_TARGETS, Fault, Mix, Target, planned_faults
+from deploy.chaos.plan import BATCH_TARGETS, SPARKS_DISKS, STREAM_TARGETS, Fault, Mix, Target, planned_faults
 from deploy.chaos.traffic import INTERRUPTED, write_until, written_rows
 from deploy.chaos.victims import Executioner, NotBackError, Victim
 from deploy.cli.dagster_client import DagsterClient
@@ -37,7 +37,9 @@ from finlake_resources.reconciliation.report import ReconcileReport
 Report = Callable[[str], None]
 
 CONNECTOR = "finlake-ods"
-STREAM_SERVICES = ("trade_feed", "clickhouse_sink", "kafka_connect", "capture_keeper", "spark_connect")
+STREAM_SERVICES = ("trade_feed", "clickhouse_sink", "kafka_connect", "capture_keeper")
+# Without Dagster nothing asks Spark before all is over: it need not be waited for, nor survive.
+ARCHIVING_SERVICES = (*STREAM_SERVICES, "spark_connect")
 TRAFFIC_BEFORE_S = 2.0
 CONNECTOR_BACK_S, WRITER_BACK_S, DRAINED_WITHIN_S = 180.0, 180.0, 180.0
 
@@ -67,13 +69,14 @@ class Options:
 
     @property
     def services(self) -> Sequence[str] | None:
-        """What of the stack runs; None: all of it."""
+        """What of the stack runs while things happen; None: all of it."""
         return None if self.has_dagster else STREAM_SERVICES
 
     @property
     def plan(self) -> list[Fault]:
-        """What happens, in order."""
-        return planned_faults(self.kills, self.seed, self.targets, self.seconds_between, self.mix)
+        """What happens, in order. A disk that nothing writes to meanwhile does not become full."""
+        disks = self.mix.disks if self.has_dagster else tuple(disk for disk in self.mix.disks if disk not in SPARKS_DISKS)
+        return planned_faults(self.kills, self.seed, self.targets, self.seconds_between, replace(self.mix, disks=disks))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +129,15 @@ class ChaosReport:
                 f"{self.comparison.verdict}{own}")
 
 
+def show_plan(options: Options, report: Report) -> None:
+    """Tell what is going to happen, a line for each fault."""
+    report(f"seed {options.seed}:")
+    for number, fault in enumerate(options.plan, 1):
+        report(f"{number:4} {fault.words}")
+
+
 def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
-    """Kill, let recover, drain, archive and compare, on a stack that is up.
+    """Kill, let recover, drain, archive and compare, on a stack whose `options.services` are up.
 
     Raises `NotBackError` when a process does not come back, `NotDrainedError` when rows do not flow again, and
     `ArchiveRunError` when archiving fails for good.
@@ -137,9 +147,6 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
     dagster = DagsterClient(environment["FINLAKE_DAGSTER_URL"], stack.layout.dagster_web_password)
     runs = ArchiveRuns(dagster, options.seed) if options.has_dagster else None
     plan = options.plan
-    report(f"seed {options.seed}:")
-    for number, fault in enumerate(plan, 1):
-        report(f"{number:4} {fault.words}")
     connection_id = f"chaos-{time.time_ns()}"
     with worker() as writer, _flag(stack.layout.home / "run" / f"{connection_id}.stop") as stop:
         writing = writer.start(write_until, environment, connection_id, options.rows_per_s, stop)
@@ -152,8 +159,9 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
     reconciliation = build_reconciliation(stream)
     if not reconciliation.drain(wait_s=DRAINED_WITHIN_S):
         raise NotDrainedError(f"Kafka does not show all of Postgres's rows after {DRAINED_WITHIN_S:g} s; "
-                              "see `finlake logs kafka_connect`")
+                              f"see `{stack.layout.logs_command('kafka_connect')}`")
     if runs is None:
+        stack.up(services=ARCHIVING_SERVICES, report=report)
         archive_all(environment, stream.kafka)
     else:
         Retrying(retry=retry_if_exception_type(ArchiveRunError), stop=stop_after_attempt(3), wait=wait_fixed(5),

@@ -14,7 +14,7 @@ import psutil
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deploy.chaos.dagster_runs import ArchiveRuns
-from deploy.chaos.plan import Disk, Fault, Target
+from deploy.chaos.plan import SPARKS_DISKS, Disk, Fault, Target
 from deploy.chaos.small_disks import folder_of, full
 from deploy.chaos.traffic import kill_transaction
 from deploy.local.errors import StackError
@@ -146,7 +146,7 @@ class Executioner:
 
     def _fill(self, disk: Disk, lasts_s: float) -> list[Victim]:
         folder = folder_of(disk, self._stack.layout)
-        service = "spark_connect" if disk in ("spark", "warehouse") else disk
+        service = "spark_connect" if disk in SPARKS_DISKS else disk
         run_id = self._runs.begin_one() if self._runs is not None and service == "spark_connect" else None
         with full(folder):
             time.sleep(lasts_s)
@@ -162,7 +162,8 @@ class Executioner:
     def _program(self, service: str) -> Program:
         program = self._supervisor.program(service)
         if program.state == "FATAL":
-            raise NotBackError(f"the supervisor has given up {service}: {program.detail}; see `finlake logs {service}`")
+            raise NotBackError(f"the supervisor has given up {service}: {program.detail}; see "
+                               f"`{self._stack.layout.logs_command(service)}`")
         return program
 
     def _answers_again(self, service: str, killed: int) -> bool:

@@ -85,7 +85,7 @@ def chaos(
 ) -> None:
     """Kill and freeze processes and fill disks while trades flow; exit code 1 unless nothing is lost or doubled afterwards.
 
-    Without --home in a temporary stack, which is removed again. The plan is shown first.
+    Without --home in a temporary stack, which is removed again but for its logs when it fails. The plan is shown first.
     """
     from contextlib import nullcontext
 
@@ -93,7 +93,7 @@ def chaos(
 
     from deploy.bench.temporary_lake import ended_like_ctrl_c, temporary_stack
     from deploy.chaos.plan import DISKS, Mix
-    from deploy.chaos.run import Options, wreak
+    from deploy.chaos.run import Options, show_plan, wreak
     from deploy.chaos.small_disks import can_mount, small_disks
     from deploy.cli import reconcile_view
     from deploy.cli.stack_commands import running_stack
@@ -105,6 +105,7 @@ def chaos(
         report("no disk becomes full: that takes root, the right to mount, and a stack of its own")
     mix = Mix(has_groups=groups, has_kills_during_up=during_up, longest_freeze_s=longest_freeze_s, disks=disks)
     options = Options(kills=kills, seed=seed, seconds_between=seconds_between, has_dagster=dagster, mix=mix)
+    show_plan(options, report)
     with ended_like_ctrl_c():
         own = temporary_stack(jars, options.services, report, around=lambda layout: small_disks(layout, disks))
         with own if home is None else nullcontext(running_stack(home)) as stack:

@@ -56,7 +56,7 @@ def _register_connectors(stage: Stage) -> None:
     try:
         changed = register_connectors(stage.layout, stage.settings.ports)
     except ConnectError as problem:
-        raise StackError(f"{problem} (see `finlake logs kafka_connect`)") from problem
+        raise StackError(f"{problem} (see `{stage.layout.logs_command('kafka_connect')}`)") from problem
     for name, settings in changed.items():
         stage.report(f"connector {name} was given {len(settings)} settings")
 

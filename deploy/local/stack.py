@@ -368,7 +368,7 @@ class LocalStack:
     def _not_ready(self, name: str, reason: str) -> ServiceNotReadyError:
         last = tail(self.layout.log(name), 1)
         said = f"; its log ends with: {last[0].strip()}" if last else ""
-        return ServiceNotReadyError(f"{name} {reason}{said} (see `finlake logs {name}`)")
+        return ServiceNotReadyError(f"{name} {reason}{said} (see `{self.layout.logs_command(name)}`)")
 
 
 def _status(name: str, program: Program | None, port: int | None, unwanted: str | None) -> ServiceStatus:

@@ -135,7 +135,7 @@ def _note(listed: dict[datetime, MasterEntry], label: datetime, entry: MasterEnt
     """Add a line to those before it."""
     known = listed[label].md5s if label in listed else ()
     others = tuple(md5 for md5 in known if md5 != entry.md5)
-    if others:
+    if others and not listed[label].other_md5s:
         _log.warning("the master list gives %s more than once with different MD5s; a file with either is taken", entry.url)
     listed[label] = entry._replace(other_md5s=others[-(_MOST_MD5S - 1):])
 

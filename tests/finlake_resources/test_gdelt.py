@@ -232,7 +232,9 @@ def test_a_slot_that_is_listed_twice_is_sound_with_either_md5_and_the_log_says_s
     assert _target(feed).status == "loaded"
     assert f"{STAMP}.gkg.csv.zip more than once with different MD5s" in caplog.text
     _archive_with(monkeypatch, "".join(_line(TARGET, bytes([number])) for number in range(1, 100)))
+    caplog.clear()
     assert len(feed.listed_slots(DAY)[TARGET].md5s) == 8
+    assert caplog.text.count("more than once") == 1
     assert _target(feed).status == "corrupt"
 
 

@@ -299,13 +299,13 @@ class _Block:
             raise UniverseError(f"{place}: unknown key {key}; {hint}")
 
     def _text(self, value: object, key: str, called: str | None = None) -> str:
+        if isinstance(value, str) and value and value == value.strip() and value.isprintable():
+            return value
         seen = _as_seen(value) if isinstance(value, str) else ""
         if not isinstance(value, str) or not seen:
             raise UniverseError(f"{self.about(key)}: {called or key} is {_shown(value)}; write a text")
-        if value != value.strip() or not value.isprintable():
-            raise UniverseError(f"{self.about(key, value)}: {called or key} {value!r} has blanks at its edge, or characters that "
-                                f"cannot be seen; write {seen!r}")
-        return value
+        raise UniverseError(f"{self.about(key, value)}: {called or key} {_shown(value)} has blanks at its edge, or characters "
+                            f"that cannot be seen; write {seen!r}")
 
     def _texts(self, key: str) -> tuple[str, ...]:
         values = self._entry.get(key, [])

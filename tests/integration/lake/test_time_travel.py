@@ -59,7 +59,7 @@ def test_a_query_that_spark_refuses_is_told_in_one_line_and_nothing_is_logged(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("statement", [
+WRITING = (
     f"drop table {ADDRESS}", f"  /* first */ DELETE FROM {ADDRESS}",
     f"-- a comment\ninsert into {ADDRESS} select * from {ADDRESS}",
     f"update {ADDRESS} set close_usd = 1", f"alter table {ADDRESS} create branch mine", f"truncate table {ADDRESS}",
@@ -68,23 +68,29 @@ def test_a_query_that_spark_refuses_is_told_in_one_line_and_nothing_is_logged(
     "call lake.system.expire_snapshots('" + ADDRESS + "')", f"show tables; drop table {ADDRESS}",
     f"explain select 1; drop table {ADDRESS}", f"select 1) ; drop table {ADDRESS} -- (", "set spark.sql.ansi.enabled = false",
     f"begin drop table {ADDRESS}; end", f"merge into {ADDRESS} a using {ADDRESS} b on false when matched then delete",
-])
-def test_a_statement_that_would_write_is_refused_and_has_written_nothing(
-    lake_jobs: SparkJobs, empty_lake: Lake, statement: str,
-) -> None:
-    write(empty_lake, WEEK, 20.0)
-    before = empty_lake.catalog.load_table(ADDRESS).metadata
-    with pytest.raises(QueryRefusedError):
-        Query.of(lake_jobs, statement)
-    assert empty_lake.catalog.load_table(ADDRESS).metadata == before
-    assert not empty_lake.catalog.table_exists("silver.mine")
-
-
-@pytest.mark.parametrize("query", [
+)
+READING = (
     f"select * from {ADDRESS} -- all of it", f"with bars as (select * from {ADDRESS}) select 1, 1 from bars order by 1",
     f"table {ADDRESS}", "values (1), (2)", f"show create table lake.{ADDRESS}", f"describe lake.{ADDRESS}",
     f"explain select * from {ADDRESS}",
-])
-def test_what_only_reads_or_tells_is_carried_out(lake_jobs: SparkJobs, empty_lake: Lake, query: str) -> None:
+)
+
+
+def test_a_statement_that_would_write_is_refused_and_has_written_nothing(
+    lake_jobs: SparkJobs, empty_lake: Lake, subtests: pytest.Subtests,
+) -> None:
     write(empty_lake, WEEK, 20.0)
-    assert Query.of(lake_jobs, query).page(50).count() > 0
+    before = empty_lake.catalog.load_table(ADDRESS).metadata
+    for statement in WRITING:
+        with subtests.test(statement):
+            with pytest.raises(QueryRefusedError):
+                Query.of(lake_jobs, statement)
+            assert empty_lake.catalog.load_table(ADDRESS).metadata == before
+    assert not empty_lake.catalog.table_exists("silver.mine")
+
+
+def test_what_only_reads_or_tells_is_carried_out(lake_jobs: SparkJobs, empty_lake: Lake, subtests: pytest.Subtests) -> None:
+    write(empty_lake, WEEK, 20.0)
+    for query in READING:
+        with subtests.test(query):
+            assert Query.of(lake_jobs, query).page(50).count() > 0

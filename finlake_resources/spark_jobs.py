@@ -392,7 +392,8 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         from sqlalchemy.engine import make_url
 
         uri = make_url(self.catalog_uri).set(password=Path(self.catalog_password_file).read_text(encoding="utf-8").strip())
-        properties = {"uri": uri.render_as_string(hide_password=False)}
+        # A connection that Postgres ended meanwhile is made anew instead of failing who takes it next.
+        properties = {"uri": uri.render_as_string(hide_password=False), "pool_pre_ping": "true"}
         if self.s3_endpoint and self.s3_access_key_file and self.s3_secret_key_file:
             properties |= {
                 "s3.endpoint": self.s3_endpoint, "s3.region": self.s3_region or "us-east-1",

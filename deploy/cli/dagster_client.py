@@ -188,8 +188,11 @@ def _key(asset: str) -> dict[str, list[str]]:
 
 
 def _is_empty(page: dict[str, object]) -> bool:
+    """Whether there is nothing new yet. Dagster answers with errors instead of events while its database is away."""
     logs, run = page["logsForRun"], page["runOrError"]
-    return isinstance(logs, dict) and not logs["events"] and isinstance(run, dict) and run["status"] not in ENDED
+    if not isinstance(logs, dict) or not isinstance(run, dict) or "events" not in logs or "status" not in run:
+        return True
+    return not logs["events"] and run["status"] not in ENDED
 
 
 def _apply(progress: RunProgress, page: dict[str, object]) -> str:

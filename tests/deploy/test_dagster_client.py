@@ -46,3 +46,16 @@ def test_the_reason_of_a_failure_is_what_was_said_first_and_not_its_wrapping(
     monkeypatch.setattr(DagsterClient, "query", query)
     *_, progress = DagsterClient("http://localhost:3000", None).follow("a")
     assert progress.errors == said
+
+
+def test_a_database_that_is_away_for_a_while_ends_no_look_at_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    away: dict[str, Any] = {"logsForRun": {}, "runOrError": {}}
+    back = {"logsForRun": {"events": [], "cursor": "1", "hasMore": False}, "runOrError": {"status": "SUCCESS"}}
+    pages = [away, {**away, "runOrError": {"status": "STARTED"}}, back]
+
+    def query(_: DagsterClient, text: str, __: Any = None) -> dict[str, Any]:
+        return {"runOrError": {}} if "executionPlan" in text else pages.pop(0)
+
+    monkeypatch.setattr(DagsterClient, "query", query)
+    *_, progress = DagsterClient("http://localhost:3000", None).follow("a")
+    assert (progress.status, pages) == ("SUCCESS", [])

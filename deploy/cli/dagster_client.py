@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -161,26 +160,21 @@ class DagsterClient:
         """The run's progress, each time it changed, until the run has ended."""
         progress, cursor = RunProgress(run_id=run_id), None
         while not progress.is_ended:
-            page = next(iter(self._pages(run_id, cursor)))
+            page = self._next_page(run_id, cursor)
             cursor = _apply(progress, page)
             if not progress.step_count:
                 progress.step_count = self._step_count(run_id)
             yield progress
 
-    def _pages(self, run_id: str, cursor: str | None) -> Iterator[dict[str, object]]:
-        """Answers that bring something new, asked for twice a second."""
+    def _next_page(self, run_id: str, cursor: str | None) -> dict[str, object]:
+        """The next answer that brings something new, asked for twice a second."""
         asking = Retrying(retry=retry_if_result(_is_empty), wait=wait_fixed(0.5), stop=stop_after_delay(3600))
-        yield asking(self.query, _LOGS, {"run": run_id, "after": cursor})
+        return asking(self.query, _LOGS, {"run": run_id, "after": cursor})
 
     def _step_count(self, run_id: str) -> int:
         run = self.query(_PLAN, {"run": run_id})["runOrError"]
         plan = run.get("executionPlan") if isinstance(run, dict) else None
         return len(plan["steps"]) if plan else 0
-
-
-def partition_range(first: date, last: date) -> dict[str, str]:
-    """Keyword arguments of `DagsterClient.launch` for dates."""
-    return {"first_key": first.isoformat(), "last_key": last.isoformat()}
 
 
 def _key(asset: str) -> dict[str, list[str]]:

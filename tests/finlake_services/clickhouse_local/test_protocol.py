@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import lz4.frame
@@ -210,41 +210,41 @@ def test_a_client_that_leaves_amid_a_stream_takes_its_statement_with_it(
     until(lambda: processes(admin) == 0 and running(server) == 0, "the statement still runs")
 
 
+@contextlib.contextmanager
+def statement_of_reader(server: Server, admin: httpx.Client, query_id: str) -> Iterator[list[httpx.Response]]:
+    """A statement of the reader's runs inside the block, which has to end it; its answer is there afterwards."""
+    answers: list[httpx.Response] = []
+
+    def ask() -> None:
+        with server.http("reader") as asking:
+            answers.append(asking.post("/", content=FOREVER, params={"query_id": query_id}))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    until(lambda: processes(admin) == 1, "the statement does not run")
+    yield answers
+    thread.join(timeout=20)
+
+
 def test_a_statement_is_killed_by_its_author_or_an_administrator_only(
     server: Server, clients: dict[str, httpx.Client],
 ) -> None:
+    kill = "KILL QUERY WHERE query_id = 'long'"
     for killer in ("reader", "admin"):
-        answers: list[httpx.Response] = []
-
-        def ask(answers: list[httpx.Response] = answers) -> None:
-            with server.http("reader") as asking:
-                answers.append(asking.post("/", content=FOREVER, params={"query_id": "long"}))
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        until(lambda: processes(clients["admin"]) == 1, "the statement does not run")
-        kill = "KILL QUERY WHERE query_id = 'long'"
-        assert clients["sink"].post("/", content=kill).text == clients["other_reader"].post("/", content=kill).text == ""
-        again = clients["reader"].post("/", content="SELECT 1", params={"query_id": "long"})
-        assert again.headers["x-clickhouse-exception-code"] == "216"
-        assert clients[killer].post("/", content=kill).text == "waiting\tlong\treader\t\n"
-        thread.join(timeout=20)
+        with statement_of_reader(server, clients["admin"], "long") as answers:
+            assert clients["sink"].post("/", content=kill).text == clients["other_reader"].post("/", content=kill).text == ""
+            again = clients["reader"].post("/", content="SELECT 1", params={"query_id": "long"})
+            assert again.headers["x-clickhouse-exception-code"] == "216"
+            assert clients[killer].post("/", content=kill).text == "waiting\tlong\treader\t\n"
         assert answers[0].headers["x-clickhouse-exception-code"] == "394"
 
 
 def test_an_id_of_somebody_elses_statement_is_as_good_as_any(server: Server, clients: dict[str, httpx.Client]) -> None:
-    def ask() -> None:
-        with server.http("reader") as asking:
-            asking.post("/", content=FOREVER, params={"query_id": "taken"})
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    until(lambda: processes(clients["admin"]) == 1, "the statement does not run")
-    for user in ("other_reader", "sink"):
-        assert clients[user].post("/", content="SELECT 1", params={"query_id": "taken"}).text == "1\n"
-    assert processes(clients["admin"]) == 1
-    assert clients["reader"].post("/", content="KILL QUERY WHERE query_id = 'taken'").text == "waiting\ttaken\treader\t\n"
-    thread.join(timeout=20)
+    with statement_of_reader(server, clients["admin"], "taken"):
+        for user in ("other_reader", "sink"):
+            assert clients[user].post("/", content="SELECT 1", params={"query_id": "taken"}).text == "1\n"
+        assert processes(clients["admin"]) == 1
+        assert clients["reader"].post("/", content="KILL QUERY WHERE query_id = 'taken'").text == "waiting\ttaken\treader\t\n"
 
 
 @pytest.mark.parametrize("comment", ["-- FORMAT Native", "# FORMAT Native", "/* FORMAT Native */"])
@@ -256,20 +256,13 @@ def test_a_comment_asks_for_no_format(reader: httpx.Client, comment: str) -> Non
 
 
 def test_the_list_of_processes_shows_a_user_its_own(server: Server, clients: dict[str, httpx.Client]) -> None:
-    def ask() -> None:
-        with server.http("reader") as asking:
-            asking.post("/", content=FOREVER, params={"query_id": "shown"})
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    until(lambda: processes(clients["admin"]) == 1, "the statement does not run")
-    shown = clients["reader"].post("/", content="SHOW PROCESSLIST FORMAT JSONEachRow", params={"query_id": "asks"})
-    assert [json.loads(line)["query_id"] for line in shown.text.splitlines()] == ["shown", "asks"]
-    others = clients["sink"].post("/", content="SHOW PROCESSLIST", params={"query_id": "other"}).text
-    assert "other" in others
-    assert "shown" not in others
-    clients["reader"].post("/", content="KILL QUERY WHERE query_id = 'shown'")
-    thread.join(timeout=20)
+    with statement_of_reader(server, clients["admin"], "shown"):
+        shown = clients["reader"].post("/", content="SHOW PROCESSLIST FORMAT JSONEachRow", params={"query_id": "asks"})
+        assert [json.loads(line)["query_id"] for line in shown.text.splitlines()] == ["shown", "asks"]
+        others = clients["sink"].post("/", content="SHOW PROCESSLIST", params={"query_id": "other"}).text
+        assert "other" in others
+        assert "shown" not in others
+        clients["reader"].post("/", content="KILL QUERY WHERE query_id = 'shown'")
 
 
 @pytest.mark.parametrize(("asked", "sentence"), [

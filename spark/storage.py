@@ -45,6 +45,7 @@ from spark.jobs.report import (
     TableReport,
     Window,
 )
+from spark.later_columns import ScanByTodaysColumns, lacks_columns, with_later_columns
 from spark.schemas import arrow_schema, iceberg_schema, partition_spec, sort_order
 from spark.session import connect
 from spark.snapshots import (
@@ -137,8 +138,9 @@ class Lake:
     def rows(self, address: str, row_filter: BooleanExpression = AlwaysTrue(),  # noqa: B008 - an immutable constant
              columns: Sequence[str] = ("*",), snapshot_id: int | None = None) -> pa.Table:
         """Rows of `main` (or of one snapshot) as Arrow, for small reads that need no Spark."""
-        scan = self.table(address).scan(row_filter=row_filter, selected_fields=tuple(columns), snapshot_id=snapshot_id)
-        return scan.to_arrow()
+        table = self.table(address)
+        return ScanByTodaysColumns(table.metadata, table.io, row_filter=row_filter, selected_fields=tuple(columns),
+                                   snapshot_id=snapshot_id).to_arrow()
 
     def built(self, address: str) -> Window | None:
         """First and last value of the table's window column, from file statistics alone; None when there is no row."""
@@ -410,8 +412,11 @@ class Lake:
                     table.metadata.refs[branch].snapshot_id, branch, max_ref_age_ms=kept_ms).commit()
 
     def _frame_at(self, address: str, snapshot_id: int, window: Window | None) -> DataFrame:
+        contract = contracts.table(address)
         frame = self.spark.read.option("versionAsOf", str(snapshot_id)).table(_spark_name(address, None))
-        return frame if window is None else frame.where(_in_window(contracts.table(address), window))
+        if lacks_columns(self.table(address), snapshot_id):
+            frame = with_later_columns(frame, contract)
+        return frame if window is None else frame.where(_in_window(contract, window))
 
     def _create(self, contract: Table) -> IcebergTable:
         """Create the table with an empty first snapshot, so that a branch can start from it; safe beside other creators."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from finlake_resources.secret_files import secret_of
+
 USER = "finlake"
 # The broker proves that it knows the password too: who takes its port while it is down learns nothing.
 MECHANISM = "SCRAM-SHA-256"
@@ -16,10 +18,10 @@ class KafkaAccess:
     password_file: Path | None
 
     def client_settings(self) -> dict[str, str | int | float | bool]:
-        """The settings of librdkafka that say where to connect and as whom. Raises OSError when the file cannot be read."""
+        """The settings of librdkafka that say where to connect and as whom. Raises `SecretUnreadable`."""
         if self.password_file is None:
             return {"bootstrap.servers": self.bootstrap}
         return {
             "bootstrap.servers": self.bootstrap, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": MECHANISM,
-            "sasl.username": USER, "sasl.password": self.password_file.read_text(encoding="utf-8").strip(),
+            "sasl.username": USER, "sasl.password": secret_of("kafka", self.password_file),
         }

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import dagster as dg
 
+from finlake_resources.secret_files import secret_of
 from finlake_resources.service_errors import ServiceUnavailable
 from spark.contracts import lake as contracts
 from spark.contracts import silver
@@ -143,11 +144,12 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
     s3_secret_key_file: str | None = None
 
     def lake(self) -> "Lake":
-        """The lake, opened when first read or written."""
+        """The lake, opened when first read or written. Raises `SecretUnreadable`."""
         from spark.storage import Lake, LakeLocation
 
+        token = secret_of("spark_connect", Path(self.spark_token_file)) if self.spark_token_file else None
         return Lake(LakeLocation(warehouse=self.warehouse, spark_remote=self.spark_remote,
-                                 spark_token_file=Path(self.spark_token_file) if self.spark_token_file else None,
+                                 spark_token=token,
                                  catalog_properties=self._catalog_properties()))
 
     def run(self, job: str, *, window: Window, provenance: Provenance,
@@ -391,13 +393,13 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
         """pyiceberg's properties of the catalog and the store, with their secrets."""
         from sqlalchemy.engine import make_url
 
-        uri = make_url(self.catalog_uri).set(password=Path(self.catalog_password_file).read_text(encoding="utf-8").strip())
+        uri = make_url(self.catalog_uri).set(password=secret_of("postgres", Path(self.catalog_password_file)))
         # A connection that Postgres ended meanwhile is made anew instead of failing who takes it next.
         properties = {"uri": uri.render_as_string(hide_password=False), "pool_pre_ping": "true"}
         if self.s3_endpoint and self.s3_access_key_file and self.s3_secret_key_file:
             properties |= {
                 "s3.endpoint": self.s3_endpoint, "s3.region": self.s3_region or "us-east-1",
-                "s3.access-key-id": Path(self.s3_access_key_file).read_text(encoding="utf-8").strip(),
-                "s3.secret-access-key": Path(self.s3_secret_key_file).read_text(encoding="utf-8").strip(),
+                "s3.access-key-id": secret_of("the object store", Path(self.s3_access_key_file)),
+                "s3.secret-access-key": secret_of("the object store", Path(self.s3_secret_key_file)),
             }
         return properties

@@ -3,7 +3,6 @@
 import atexit
 import logging
 import os
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, cast
 
@@ -22,15 +21,15 @@ _sessions: dict[str, SparkSession] = {}
 _lock = Lock()
 
 
-def connect(remote: str, token_file: Path | None) -> SparkSession:
+def connect(remote: str, token: str | None) -> SparkSession:
     """A session on the Spark Connect server at `remote` (`sc://host:port`), one per server within the process.
 
-    `token_file` holds what the server asks for; None when it asks for nothing. Raises OSError when it cannot be read.
+    `token` is what the server asks for; None when it asks for nothing.
     """
     # pyspark's getOrCreate gives the first session of the process, whatever server is asked for.
     with _lock:
         if remote not in _sessions or _client(_sessions[remote]).is_closed:
-            _sessions[remote] = session = new_session(remote, token_file)
+            _sessions[remote] = session = new_session(remote, token)
             # At exit it would ask a server that is gone for ten minutes to clean a cache that finlake does not use.
             atexit.unregister(_client(session)._cleanup_ml_cache)
             atexit.register(_release, session)
@@ -48,17 +47,17 @@ def forget(remote: str) -> None:
         client._closed = True
 
 
-def new_session(remote: str, token_file: Path | None) -> SparkSession:
+def new_session(remote: str, token: str | None) -> SparkSession:
     """A session of the caller's own; see `connect`."""
     from pyspark.sql.connect.client import DefaultChannelBuilder
     from pyspark.sql.connect.client.retries import DefaultPolicy
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
     channel = DefaultChannelBuilder(remote)
-    if token_file is not None:
+    if token is not None:
         # As metadata of each call, because pyspark sends a token over TLS or to the name localhost only, which may be ::1,
         # where anybody's process may listen. In the address it would show up wherever the address does.
-        channel.set("authorization", f"Bearer {token_file.read_text(encoding='utf-8').strip()}")
+        channel.set("authorization", f"Bearer {token}")
     session = ConnectSession.builder.channelBuilder(channel).create()
     # pyspark would look for a server that is gone after one minute and then after another; this sees it within seconds of its
     # return, and gives up as a restart would have ended long ago.

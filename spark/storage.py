@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
@@ -77,11 +76,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class LakeLocation:
-    """Where the lake is: catalog database, warehouse, Spark Connect server. `catalog_properties` hold secrets."""
+    """Where the lake is: catalog database, warehouse, Spark Connect server. `spark_token` and `catalog_properties` are secret."""
 
     warehouse: str
     spark_remote: str
-    spark_token_file: Path | None = None
+    spark_token: str | None = field(default=None, repr=False)
     catalog_properties: Mapping[str, str] = field(repr=False)
 
 
@@ -110,7 +109,7 @@ class Lake:
     @property
     def spark(self) -> SparkSession:
         """The Spark session; another one after the server has lost it and `forget` was called."""
-        return connect(self.location.spark_remote, self.location.spark_token_file)
+        return connect(self.location.spark_remote, self.location.spark_token)
 
     # Reading ---------------------------------------------------------------------------------------------------
 

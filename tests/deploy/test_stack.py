@@ -121,7 +121,7 @@ def test_spark_and_pyiceberg_see_each_others_rows_in_the_catalog(stack: LocalSta
     password = Path(environment["FINLAKE_CATALOG_PASSWORD_FILE"]).read_text().strip()
     uri = environment["FINLAKE_CATALOG_URI"].replace("lake@", f"lake:{password}@")
     catalog = SqlCatalog("lake", uri=uri, warehouse=environment["FINLAKE_WAREHOUSE"])
-    spark = new_session(environment["FINLAKE_SPARK_REMOTE"], stack.layout.spark_token)
+    spark = new_session(environment["FINLAKE_SPARK_REMOTE"], stack.layout.spark_token.read_text().strip())
     try:
         spark.sql("CREATE NAMESPACE lake.probe")
         spark.sql("CREATE TABLE lake.probe.seen (id BIGINT, at TIMESTAMP) USING iceberg")
@@ -148,7 +148,7 @@ def test_spark_workers_import_the_repository_with_the_environments_python(stack:
             found = [sys.prefix, import_module("spark").__path__[0]]
             yield pyarrow.RecordBatch.from_pydict({"found": found})
 
-    spark = new_session(stack.environment()["FINLAKE_SPARK_REMOTE"], stack.layout.spark_token)
+    spark = new_session(stack.environment()["FINLAKE_SPARK_REMOTE"], stack.layout.spark_token.read_text().strip())
     try:
         rows = spark.range(1).mapInArrow(locate, "found string").collect()
     finally:

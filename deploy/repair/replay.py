@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from finlake_resources.kafka import KafkaRecord, KafkaTopics, RangeEatenByRetention
+from finlake_resources.kafka import KafkaRecord, KafkaTopics, RangeUnreadable
 from finlake_resources.settings import StreamSettings
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, Arrived, Shape, build
 from finlake_services.clickhouse_sink.clickhouse import ClickHouse
 from finlake_services.clickhouse_sink.dead_letters import TOPIC as DEAD_LETTERS
+from finlake_services.clickhouse_sink.dead_letters import origin_of
 from finlake_services.clickhouse_sink.exactly_once import Place
 from finlake_services.clickhouse_sink.membership import GROUP
 from finlake_services.clickhouse_sink.records import LogRecord, PoisonError
@@ -41,7 +42,8 @@ class Span:
 class Replayed:
     """What became of records read again.
 
-    `not_rows` tell of updates and deletes, which live tables do not apply; `unreadable` can still not become rows;
+    `not_rows` tell of updates and deletes, which live tables do not apply; `unreadable` can still not become rows, or do not
+    say where they came from;
     `unreachable` are neither in their topic any more nor whole among the dead letters.
     """
 
@@ -134,20 +136,24 @@ def _rows(shape: Shape, records: Sequence[LogRecord]) -> tuple[list[Arrived], in
 def _dead_letters(topics: KafkaTopics, clickhouse: ClickHouse, span: Span) -> Replayed:
     """Try the records again that dead letters stand for, each once however often it was sent."""
     originals: dict[Place, dict[int, LogRecord]] = {}
-    unreachable = 0
+    unreachable = unreadable = 0
     for letters in topics.read(DEAD_LETTERS, span.place.partition, span.first, span.end):
         for letter in letters:
-            topic, number, offset = (letter.key or b"").decode().rsplit(":", 2)
-            place = Place(topic, int(number))
-            known = originals.setdefault(place, {})
-            if int(offset) in known:
+            origin = origin_of(letter.key)
+            # Whoever may write to the topic may put there what no sink has sent.
+            if origin is None or origin[0].topic not in SHAPES:
+                unreadable += 1
                 continue
-            record = _original(topics, place, int(offset), letter)
+            place, offset = origin
+            known = originals.setdefault(place, {})
+            if offset in known:
+                continue
+            record = _original(topics, place, offset, letter)
             if record is None:
                 unreachable += 1
             else:
-                known[int(offset)] = record
-    total = Replayed(read=unreachable, unreachable=unreachable)
+                known[offset] = record
+    total = Replayed(read=unreachable + unreadable, unreachable=unreachable, unreadable=unreadable)
     for place, records in originals.items():
         for part in _parts([records[offset] for offset in sorted(records)]):
             total += insert_missing(clickhouse, place, part)
@@ -159,7 +165,7 @@ def _original(topics: KafkaTopics, place: Place, offset: int, letter: KafkaRecor
     try:
         for records in topics.read(place.topic, place.partition, offset, offset + 1):
             return _log_record(records[0])
-    except RangeEatenByRetention:
+    except RangeUnreadable:
         digests = [value.decode() for name, value in letter.headers if name == "sha256" and value is not None]
         if digests == [hashlib.sha256(letter.value or b"").hexdigest()]:
             return _log_record(letter)._replace(offset=offset)

@@ -6,15 +6,20 @@ the same each time, so a reader takes the first of a key, and a compacted topic 
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from finlake_resources.kafka_access import KafkaAccess
 from finlake_services.clickhouse_sink.blocks import DeadLetter
+from finlake_services.clickhouse_sink.exactly_once import Place
 from spark.contracts.stream_rows import MAX_LETTER_BYTES, MAX_RECORD_BYTES
 
 TOPIC = "finlake.dead_letters"
+
+_KEY = re.compile(rb"(?P<topic>[A-Za-z0-9._-]{1,249}):(?P<partition>[0-9]{1,9}):(?P<offset>[0-9]{1,19})")
+_LAST_OFFSET = 2**63 - 1
 
 
 class DeadLettersUnavailableError(Exception):
@@ -45,7 +50,7 @@ class DeadLetters:
         try:
             for letter in letters:
                 self._producer.produce(
-                    TOPIC, key=f"{letter.place}:{letter.offset}", value=letter.value[:MAX_LETTER_BYTES],
+                    TOPIC, key=_key(letter.place, letter.offset), value=letter.value[:MAX_LETTER_BYTES],
                     headers=headers_of(letter), on_delivery=delivered,
                 )
             waiting = self._producer.flush(self._timeout_s * 1.5)
@@ -57,6 +62,18 @@ class DeadLetters:
             raise DeadLettersUnavailableError(
                 f"Kafka at {self._kafka.bootstrap} did not take a record for {TOPIC}: {failures[0] if failures else 'no answer'}"
             )
+
+
+def origin_of(key: bytes | None) -> tuple[Place, int] | None:
+    """Partition and offset of the record that a dead letter stands for, by its key; None for a key that no sink has written."""
+    told = _KEY.fullmatch(key or b"")
+    if told is None or int(told["offset"]) > _LAST_OFFSET:
+        return None
+    return Place(told["topic"].decode(), int(told["partition"])), int(told["offset"])
+
+
+def _key(place: Place, offset: int) -> str:
+    return f"{place}:{offset}"
 
 
 def headers_of(letter: DeadLetter) -> list[tuple[str, str | bytes | None]]:

@@ -22,13 +22,13 @@ from finlake_resources.kafka import KafkaTopics
 from finlake_resources.reconciliation.buckets import Bucket, Buckets, Content, by_day, merged, row_count
 from finlake_resources.reconciliation.clickhouse_side import LiveTables
 from finlake_resources.reconciliation.comparison import RowDifferences, Rows, compare_rows, different_buckets
-from finlake_resources.reconciliation.derived import DERIVED, Derived, described, different_windows, recomputed, since
-from finlake_resources.reconciliation.derived import Rows as DerivedRows
+from finlake_resources.reconciliation.derived import DERIVED
+from finlake_resources.reconciliation.derived_comparison import compare_derived
 from finlake_resources.reconciliation.kafka_side import HEARTBEAT_TOPIC, ChangeTopics, Offsets, TopicContent
 from finlake_resources.reconciliation.lake_side import Archive
 from finlake_resources.reconciliation.postgres_side import Cut, Ods, Proof
 from finlake_resources.reconciliation.relations import RELATIONS, Relation
-from finlake_resources.reconciliation.report import DayReport, DerivedReport, EngineReport, ReconcileReport
+from finlake_resources.reconciliation.report import DayReport, EngineReport, ReconcileReport
 from finlake_resources.settings import StreamSettings
 from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts.speed import TICK_KEPT_DAYS
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EXAMINED_ROWS = 200_000
 """Buckets that differ are looked into row by row until so many rows are in memory; the rest is only counted."""
-NAMED_WINDOWS = 10
-SETTLING_ATTEMPTS = 10
 POLL_S = 0.3
 CUT_ATTEMPTS = 3
 
@@ -134,7 +132,7 @@ def compare(engines: Engines, relations: Sequence[Relation]) -> tuple[ReconcileR
                 if archive.is_proven:
                     provable += one.archived_days()
         lsn, cut_ts = cut.lsn, cut.cut_ts
-    derived = tuple(compare_derived(engines.live, each) for each in DERIVED)
+    derived = compare_derived(engines.live, DERIVED)
     today = cut_ts.date()
     report = ReconcileReport(lsn=lsn, cut_ts=cut_ts, row_counts=counts, engines=tuple(reports), derived=derived,
                              faults=tuple(faults))
@@ -311,48 +309,6 @@ class RelationComparison:
 
     def _known_to_clickhouse(self, below: Offsets) -> Callable[[], Iterable[int]]:
         return lambda: self.engines.live.id_hashes(self._relation, below=below)
-
-
-def compare_derived(live: LiveTables, derived: Derived) -> DerivedReport:
-    """A table of candles or windows beside its recomputation.
-
-    A block is in the raw table a moment before it is in the tables made from it. A window that differs is therefore looked
-    at again; one whose trades change between looks is moving, and is judged by the next comparison.
-    """
-    whole_since = live.trades_whole_since()
-    start_us = None if whole_since is None else (whole_since - EPOCH) // timedelta(microseconds=1)
-    window_count, different, moving = 0, [], 0
-    for symbol in live.symbols():
-        expected, found, still_moving = _settled(live, derived, symbol, start_us)
-        window_count += len(expected)
-        moving += len(still_moving)
-        different += [
-            f"{symbol} {EPOCH + timedelta(microseconds=start):%Y-%m-%d %H:%M:%S} "
-            f"{described(derived, expected.get(start), found.get(start))}"
-            for start in different_windows(expected, found) if start not in still_moving
-        ]
-    remarks = [] if whole_since is None else [f"compared from {whole_since:%Y-%m-%d} on: trades before have expired"]
-    return DerivedReport(table=derived.table.address, window_count=window_count, different_count=len(different),
-                         moving_count=moving, first=tuple(different[:NAMED_WINDOWS]), remarks=tuple(remarks))
-
-
-def _settled(live: LiveTables, derived: Derived, symbol: str, start_us: int | None) -> tuple[DerivedRows, DerivedRows, set[int]]:
-    """Expected and found windows of one symbol, and those that differ because their trades change meanwhile."""
-    from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_fixed
-
-    def look() -> tuple[DerivedRows, DerivedRows, set[int]]:
-        before = recomputed(derived, live.trade_sums(symbol, derived.seconds))
-        found = live.derived_rows(derived, symbol)
-        if not different_windows(since(before, start_us), since(found, start_us)):
-            return since(before, start_us), since(found, start_us), set()
-        after = recomputed(derived, live.trade_sums(symbol, derived.seconds))
-        return since(before, start_us), since(found, start_us), set(different_windows(before, after))
-
-    looking = Retrying(
-        retry=retry_if_result(lambda seen: bool(different_windows(seen[0], seen[1]))), wait=wait_fixed(POLL_S),
-        stop=stop_after_attempt(SETTLING_ATTEMPTS), retry_error_callback=_last_result)
-    seen: tuple[DerivedRows, DerivedRows, set[int]] = looking(look)
-    return seen
 
 
 def prove(ods: Ods, provable: Sequence[Proof], *, drops: bool) -> tuple[DayReport, ...]:

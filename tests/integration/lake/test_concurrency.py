@@ -20,12 +20,11 @@ from tests.integration.lake.chain import PROVENANCE
 
 pytestmark = pytest.mark.stack
 
-ROUNDS = 3
+ROUNDS = 2
 # Two windows within one partition, so that each writes the other's rows again as kept rows.
 FIRST = Window(start=date(2018, 3, 1), end=date(2018, 3, 10))
 SECOND = Window(start=date(2018, 3, 11), end=date(2018, 3, 20))
 T = TypeVar("T")
-
 
 
 class Write(Protocol):

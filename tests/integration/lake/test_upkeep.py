@@ -24,15 +24,11 @@ def written(empty_lake: Lake) -> Lake:
     """A table of many small files and snapshots, with one failed audit on its branch."""
     # Compaction takes five small files or more for worth its while.
     for day in range(1, 6):
-        write(empty_lake, Window(start=date(2018, 3, day), end=date(2018, 3, day)), 10.0 + day)
+        empty_lake.table(ADDRESS).append(bars(Window(start=date(2018, 3, day), end=date(2018, 3, day)), 10.0 + day))
     with pytest.raises(AuditFailed):
-        write(empty_lake, MONTH, 0.5)
+        empty_lake.replace_rows(
+            ADDRESS, bars(MONTH, 0.5), replaced=between("session_date", MONTH), provenance=PROVENANCE)
     return empty_lake
-
-
-def write(lake: Lake, window: Window, close_usd: float) -> None:
-    lake.replace_rows(
-        ADDRESS, bars(window, close_usd), replaced=between("session_date", window), provenance=PROVENANCE)
 
 
 def refs(lake: Lake) -> list[str]:

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.stack
 ANALYTICS, FEATURES = gold.STOCK_ANALYTICS.address, gold.ML_FEATURES.address
 SERVED = serving.GOLD_STOCK_ANALYTICS
 QUESTION = f"SELECT count() AS n, min(close_usd) AS lowest, max(close_usd) AS highest FROM {SERVED.address}"
-CHANGES = 16
+CHANGES = 8
 
 
 @pytest.fixture(scope="module")

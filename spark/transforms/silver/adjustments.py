@@ -7,6 +7,7 @@ the best such staircase is chosen by the number of bars it explains, and the bar
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from math import inf, log
 
@@ -84,6 +85,14 @@ class _Bars:
     usual_gap: float
     is_repeated: bool
     intervals: tuple[Floats, Floats] = (np.empty(0), np.empty(0))
+
+    @cached_property
+    def mended(self) -> Floats:
+        """By how much the known prices moved more than the new ones in the night before each bar, as logarithms."""
+        # Thousands of pairs of segments ask for it. Not numpy's logarithm, whose last bit differs between machines.
+        moves = [[abs(log(opened / close)) for opened, close in zip(prices[1:, 0], prices[:-1, 3], strict=True)]
+                 for prices in (self.known, self.stated)]
+        return np.array([-inf, *(known - stated for known, stated in zip(*moves, strict=True))])
 
 
 def is_small_share(disputed: Sequence[int], compared_count: int) -> bool:
@@ -335,16 +344,16 @@ def _explains_a_jump(segment: Segment, following: Segment, step: float, bars: _B
     size = abs(log(step))
     if size < limits.USUAL_GAPS * bars.usual_gap:
         return False
-    return any(abs(known) - abs(stated) >= size / 2 for known, stated in _gaps(segment, following, bars))
+    return _most_mended(segment, following, bars) >= size / 2
 
 
 def _takes_a_jump_away(segment: Segment, following: Segment, bars: _Bars) -> bool:
     """Whether the known prices jump where the new ones do not: a late adjustment mends a jump and makes none."""
-    return any(abs(known) > abs(stated) for known, stated in _gaps(segment, following, bars))
+    return _most_mended(segment, following, bars) > 0
 
 
-def _gaps(segment: Segment, following: Segment, bars: _Bars) -> list[tuple[float, float]]:
-    """Overnight moves of the known and of the new prices, as logarithms, wherever the ex-date may be between segments.
+def _most_mended(segment: Segment, following: Segment, bars: _Bars) -> float:
+    """The most that is gone of an overnight move, wherever the ex-date may be between segments.
 
     Of cheap shares bars at the boundary may have either factor.
     """
@@ -354,8 +363,7 @@ def _gaps(segment: Segment, following: Segment, bars: _Bars) -> list[tuple[float
         first -= 1
     while last < following.end - 1 and _overlaps(lowest[last], highest[last], segment):
         last += 1
-    return [(log(bars.known[after, 0] / bars.known[after - 1, 3]), log(bars.stated[after, 0] / bars.stated[after - 1, 3]))
-            for after in range(first, last + 1)]
+    return float(bars.mended[first:last + 1].max())
 
 
 def _overlaps(lowest: float, highest: float, segment: Segment) -> bool:

@@ -196,6 +196,8 @@ class Lake:
     def content(self, address: str, window: Window | None = None, branch: str | None = None) -> WindowContent:
         """Fingerprint of the rows of `main`, or of a branch, within a window."""
         contract = contracts.table(address)
+        if window is not None and branch is None and not self._may_hold(contract, window):
+            return WindowContent(by_date={})
         return content_of(self._audited_rows(contract, _Audited(window=window), branch), contract)
 
     # Writing ---------------------------------------------------------------------------------------------------
@@ -373,6 +375,11 @@ class Lake:
         if audited.predicate is not None:
             frame = frame.where(audited.predicate)
         return frame
+
+    def _may_hold(self, contract: Table, window: Window) -> bool:
+        """Whether a file of `main` can hold rows of the window, by its statistics alone: Spark need not look into none."""
+        row_filter = between(contract.window_column, window)
+        return any(True for _ in self.table(contract.address).scan(row_filter=row_filter).plan_files())
 
     def _fast_forward(self, address: str, branch: str, base: int) -> None:
         """Move `main` to the branch if `main` still is at `base`; the branch goes away.

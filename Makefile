@@ -39,9 +39,10 @@ lint: install ## Check style and types.
 promtool: install ## Build Prometheus's tool that tests the alert rules; needs Go.
 	$(RUN) deploy.prometheus.checker
 
+# Of the stack's tests those that share one stack run beside those that start their own.
 test: lint ## Check style and types, then run all tests, those on a real local stack included.
 	$(RUN) pytest -m "not stack and not long" -n 2
-	$(RUN) pytest -m "stack and not long"
+	$(RUN) pytest -m "stack and not long" -n 2 --dist loadscope
 
 test-fast: install ## Run the quick tests among those that need no running service.
 	$(RUN) pytest -m "not stack and not slow and not long" -n 2

@@ -1,7 +1,9 @@
-"""Fixtures for every room: settings of each environment, as if the process had been told only what a test says."""
+"""For every room: settings of each environment, as if told only by a test; and which tests of the stack run beside which."""
 
 import os
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -14,6 +16,31 @@ hypothesis_settings.register_profile("finlake", deadline=None)
 hypothesis_settings.load_profile("finlake")
 
 SettingsOf = Callable[[EnvironmentName, SourcesName], Settings]
+
+OF_THE_LAKE_ALONE = tuple(Path(__file__).parent / "integration" / folder for folder in ("lake", "s3"))
+STACKS_OF_THEIR_OWN = tuple(f"tests/{path}" for path in (
+    "deploy/test_stack.py", "finlake_services/clickhouse_local/", "integration/s3/", "integration/stream/test_chaos.py",
+    "integration/stream/test_reconcile.py", "integration/stream/test_sink.py"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the lake alone come first: what others start of the stack takes a part of the machine also at rest."""
+    items.sort(key=lambda item: not any(item.path.is_relative_to(folder) for folder in OF_THE_LAKE_ALONE))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadscope` the tests that share one stack run beside those that start their own, each in their order.
+
+    Not by xdist's groups: it adds them to names of tests in a way that pytest 9.2 does not take.
+    """
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lambda nodeid: nodeid.startswith(STACKS_OF_THEIR_OWN)
+    return scheduler
 
 
 @pytest.fixture

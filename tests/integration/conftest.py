@@ -18,14 +18,6 @@ if TYPE_CHECKING:
     from spark.storage import Lake
 
 
-OF_THE_LAKE_ALONE = tuple(Path(__file__).parent / folder for folder in ("lake", "s3"))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need the lake alone come first: what others start of the stack takes a part of the machine also at rest."""
-    items.sort(key=lambda item: not any(item.path.is_relative_to(folder) for folder in OF_THE_LAKE_ALONE))
-
-
 @pytest.fixture(scope="session")
 def idle_stack() -> Iterator[LocalStack]:
     """A stack of which nothing runs yet: `up` starts what a test needs. The jars are those of the checkout."""

@@ -65,7 +65,8 @@ def built_at_once(lake_jobs: SparkJobs) -> Iterator[State]:
     empty(lake)
 
 
-@pytest.mark.parametrize(("order", "seed"), [("table by table", 1), ("piece by piece", 1)])
+@pytest.mark.parametrize(
+    ("order", "seed"), [("piece by piece", 1), pytest.param("table by table", 1, marks=pytest.mark.long)])
 def test_any_mix_of_pieces_orders_and_repeats_gives_the_same_bits(
     built_at_once: State, lake_jobs: SparkJobs, empty_lake: Lake, order: str, seed: int,
 ) -> None:

@@ -219,9 +219,9 @@ def dagster_instance(layout: Layout, postgres_port: int) -> str:
             "start_timeout_seconds": 300,
             "cancel_timeout_seconds": 180,
             "max_runtime_seconds": int(LONGEST_RUN.total_seconds()),
-            "poll_interval_seconds": 10,
+            "poll_interval_seconds": 5,
             # A killed run holds its pool slots, and with them the run launched again, until they are freed here.
-            "free_slots_after_run_end_seconds": 15,
+            "free_slots_after_run_end_seconds": 5,
         },
         "sensors": {"use_threads": True, "num_workers": 4},
         "schedules": {"use_threads": True, "num_workers": 2},

@@ -23,6 +23,7 @@ def test_a_kind_of_pair_has_the_verdict_of_its_kind(kind: Kind) -> None:
         assert set(found.verdicts) == {"restated"}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(level=st.sampled_from([0.03, 0.3, 1.5, 4.0, 12.0, 40.0, 250.0]), digits=st.sampled_from(["six", "four"]),
        scales_volume=st.booleans(), seed=st.integers(0, 10_000).map(lambda n: n * 3),

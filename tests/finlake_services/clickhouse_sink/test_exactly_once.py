@@ -214,6 +214,7 @@ def run(machine: type[ExactlyOnce], *phases: Phase) -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_record_is_in_both_tables_once_whatever_is_killed_when() -> None:
     run(ExactlyOnce, Phase.generate, Phase.shrink)
 

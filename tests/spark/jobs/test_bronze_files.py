@@ -58,6 +58,7 @@ TIMES = st.sampled_from([TOO_EARLY, *MORNINGS])
 FILES = st.builds(file_of, st.sampled_from(sorted(CONTENTS)), TIMES, st.sampled_from(["a.csv", "b.csv"]))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.lists(FILES, max_size=4), max_size=4))
 def test_each_content_is_kept_once_with_all_rows_that_any_of_its_copies_gives(looks: list[list[StooqFile]]) -> None:

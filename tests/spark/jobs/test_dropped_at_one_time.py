@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +45,7 @@ def parsed_of(file: SourceFile) -> Parsed:
                  source_name=file.source_name, last_closed_date=SESSIONS[-1])
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.data(), st.lists(st.integers(20, len(SESSIONS)), min_size=2, max_size=4, unique=True))
 def test_neither_names_nor_the_order_of_copying_decide_between_files_of_one_time(

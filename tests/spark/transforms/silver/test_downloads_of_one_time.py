@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +50,7 @@ def published(downloads: pl.DataFrame, verdicts: pl.DataFrame, ledger: pl.DataFr
     return choose(downloads, verdicts, SESSIONS, exceptions(verdicts), ledger)[0].select("session_date", *BAR_COLUMNS)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.data(), LENGTHS)
 def test_the_download_that_goes_furthest_wins_whatever_its_hash_and_whenever_it_came(

@@ -151,6 +151,7 @@ def test_rounding_of_any_price_level_is_not_taken_for_a_change(level: float) -> 
     assert judge(known, again)["boundary_date"].to_list() == [SESSIONS[570], None]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000), steps=st.lists(
     st.tuples(st.integers(3, 597), st.one_of(st.floats(0.98, 0.9975), st.sampled_from([0.1, 0.25, 0.5]))),
@@ -338,6 +339,7 @@ def test_each_download_is_judged_against_the_accepted_ones_before_it() -> None:
     assert verdicts.schema == polars_schema(PRICE_RESTATEMENTS)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(order=st.permutations(range(8)), cuts=st.sets(st.integers(1, 7)))
 def test_increments_in_any_order_give_the_verdicts_of_all_at_once(order: list[int], cuts: set[int]) -> None:
@@ -550,6 +552,7 @@ def test_the_published_bars_are_the_history_that_verdicts_are_judged_by() -> Non
         ("disputed_bar", SESSIONS[150]), ("disputed_bar", SESSIONS[222])]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(order=st.permutations(range(8)), cuts=st.sets(st.integers(1, 7), max_size=4),
        decisions=st.lists(st.tuples(st.sampled_from(["broken", "split", "a"]), st.sampled_from(["accept", "drop"])),

@@ -144,8 +144,10 @@ def _flood(port: int, password: str, name: str, over: Event) -> None:
 
     async def all_at_once() -> None:
         asking = [asyncio.create_task(keep_asking()) for _ in range(CONNECTIONS)]
-        while not over.is_set():
+        parent = multiprocessing.parent_process()
+        while not over.is_set() and (parent is None or parent.is_alive()):
             await asyncio.sleep(0.05)
+        over.set()
         for task in asking:
             task.cancel()
 
@@ -201,6 +203,8 @@ def _flooding(port: int, password: str, name: str) -> Iterator[None]:
     flooding.start()
     try:
         yield
+        if not flooding.is_alive():
+            raise RuntimeError(f"the flood {name!r} ended by itself, with {flooding.exitcode}, before it was measured")
     finally:
         over.set()
         flooding.join(timeout=30)

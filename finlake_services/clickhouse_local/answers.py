@@ -68,13 +68,13 @@ class Answering:
 
     async def whole(self, body: bytes, headers: Headers) -> None:
         """Send a finished answer. Raises `ClickHouseError` (241) when too many others of the user are not read yet."""
-        if self.blocks is not None:
-            body = await self._encoded(self.blocks.encode, body)
-        elif self.encoding and len(body) >= MINIMUM_BYTES:
-            whole = encoder(self.encoding)
-            body = await self._encoded(lambda part: whole.encode(part) + whole.finish(), body)
-            headers = [*headers, (b"content-encoding", self.encoding.encode())]
         with self._turns.unread(self._user, len(body)):
+            if self.blocks is not None:
+                body = await self._encoded(self.blocks.encode, body)
+            elif self.encoding and len(body) >= MINIMUM_BYTES:
+                whole = encoder(self.encoding)
+                body = await self._encoded(lambda part: whole.encode(part) + whole.finish(), body)
+                headers = [*headers, (b"content-encoding", self.encoding.encode())]
             self.started = True
             await self._send({"type": "http.response.start", "status": 200,
                               "headers": [*headers, (b"content-length", str(len(body)).encode())]})
@@ -92,10 +92,10 @@ class Answering:
     async def part(self, part: bytes) -> None:
         """Send the next part. Raises `ClickHouseError` (241) when too many bytes of the user's answers are not read yet."""
         encode = self.blocks.encode if self.blocks else self._encoder.encode if self.encoding else None
-        if encode is not None:
-            async with self._turns.lasting(self._user):
-                part = await self._encoded(encode, part)
         with self._turns.unread(self._user, len(part)):
+            if encode is not None:
+                async with self._turns.lasting(self._user):
+                    part = await self._encoded(encode, part)
             await self._body(part, more=True)
 
     async def _encoded(self, encode: Callable[[bytes], bytes], part: bytes) -> bytes:

@@ -3,7 +3,8 @@
 import itertools
 import threading
 import time
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from finlake_services.clickhouse_local.engine import Engine, EngineConnection, Result, Stream, quote_text
@@ -24,6 +25,9 @@ _STREAMED_FORMATS: Final = frozenset({
     "JSONCompactEachRow", "LineAsString", "RawBLOB", "Values",
 })
 """Formats whose blocks can follow each other; of any other the engine gives the whole answer at once."""
+
+_SHORT_ANSWER_BYTES: Final = 1 << 20
+"""An answer up to this size is sent whole, or refused by its status; a longer one begins as soon as it is as long."""
 
 _READING: Final = ("Select", "Show", "Describe", "Exists", "Explain", "Check")
 _KEPT_BY_CONNECTION: Final = frozenset({"Set", "UseQuery", "SetRoleQuery", "TransactionControl"})
@@ -50,10 +54,13 @@ class Registry:
         self._numbers = itertools.count(1)
 
     def enter(self, request: Request) -> Running:
-        """Note a statement. Raises `ClickHouseError` when the user has too many (202) or one with this id (216)."""
+        """Note a statement. Raises `ClickHouseError` when the user has too many (202) or one with this id (216).
+
+        A KILL is never one too many.
+        """
         with self._lock:
             own = sum(running.user == request.user.name for running in self._running.values())
-            if own >= request.user.limits.concurrent:
+            if own >= request.user.limits.concurrent and not request.is_kill:
                 raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", f"Too many simultaneous queries for user "
                                       f"{request.user.name}. Current: {own}, maximum: {request.user.limits.concurrent}")
             # An id of somebody else's statement is free: a refusal would tell of it.
@@ -115,8 +122,9 @@ class Endpoint:
 class Execution:
     """Runs one request. `begin`, then `next_part` until None, `close` in any case; all of them in worker threads.
 
-    `finished` says that there is no further part; the connection is then already given back, so that the client's next
-    statement finds it, whatever the network does with this one's last byte.
+    `finished` says that the statement is over, and what is left of its output is one part at most, which takes no time. The
+    connection is then already given back, so that the client's next statement finds it, whatever the network does with this
+    one's last byte. A part is held by nobody here once it is taken.
     """
 
     def __init__(self, endpoint: Endpoint, request: Request) -> None:
@@ -129,7 +137,7 @@ class Execution:
         self._database = request.database
         self._keep = True
         self._stream: Stream | None = None
-        self._ahead: bytes | None = None
+        self._ready: deque[bytes] = deque()
         self._abandoned = False
         self.closed = False
         self.output_format = request.default_format
@@ -137,10 +145,10 @@ class Execution:
         self.finished = False
         self.result = Result(b"")
 
-    def begin(self) -> bytes:
-        """Judge and start the statement; returns the first part of its output."""
+    def begin(self) -> None:
+        """Judge and start the statement, up to the first part of its output."""
         try:
-            return self._begin()
+            self._begin()
         except BaseException as error:
             self._keep = False
             self.close()
@@ -148,7 +156,7 @@ class Execution:
                 raise concealed(self._request.user, error) from None
             raise
 
-    def _begin(self) -> bytes:
+    def _begin(self) -> None:
         request, endpoint = self._request, self._endpoint
         statement = split_statement(request.text)
         if len(statement.sql) > LONGEST_TEXT_BYTES:
@@ -169,25 +177,35 @@ class Execution:
         if tree.root == "InsertQuery" and request.user.rights != "admin":
             self._check_target(tree, statement)
         if tree.root == "KillQueryQuery":
-            return self._kill(tree)
+            self._kill(tree)
+            return
         if tree.root == "ShowProcesslistQuery" and request.user.rights != "admin":
-            return self._show_processes(sql)
+            self._show_processes(sql)
+            return
         if tree.root == "UseQuery":
             check_database(request.user, used_database(tree.nodes))
         if tree.root == "UseQuery" and (self._session is None or self._session.connection is None):
-            return self._use(tree)
+            self._use(tree)
+            return
         self._take_connection(tree)
         if self._running.killed or (self._abandoned and self.kind == "select"):
             raise ClickHouseError(394, "QUERY_WAS_CANCELLED", "Query was cancelled")
         marked = f"{self._running.marker} {sql}"
         if statement.input_format is not None:
-            return self._finish(self._held().insert(marked, statement.input_format, statement.data))
+            self._finish(self._held().insert(marked, statement.input_format, statement.data))
+            return
         self._choose_format(tree, sql)
         if tree.root.startswith("Select") and self.output_format in _STREAMED_FORMATS:
             self._stream = self._held().stream(marked, self.output_format, request.parameters)
-            self._ahead = self._stream.next_block()
-            return self.next_part() or b""
-        return self._finish(self._held().query(marked, self.output_format, request.parameters))
+            self._look_ahead()
+        else:
+            self._finish(self._held().query(marked, self.output_format, request.parameters))
+
+    def _look_ahead(self) -> None:
+        while not self.finished and sum(map(len, self._ready)) <= _SHORT_ANSWER_BYTES:
+            self._fetch()
+        if self.finished:
+            self._ready = deque([b"".join(self._ready)])
 
     def _choose_format(self, tree: SyntaxTree, sql: str) -> None:
         asked = tree.select_format if tree.root.startswith("Select") else tail_format(sql)
@@ -232,59 +250,65 @@ class Execution:
             raise RuntimeError("the statement has no connection")
         return self._connection
 
-    def _finish(self, result: Result) -> bytes:
-        self.result = result
+    def _finish(self, result: Result) -> None:
+        self.result = replace(result, output=b"")
+        self._ready.append(self._framed(result.output))
         self.finished = True
         self.close()
-        return self._framed(result.output)
 
     def _framed(self, part: bytes) -> bytes:
         return with_revision(part, self._request.protocol_revision) if self.output_format == "Native" else part
 
-    def _kill(self, tree: SyntaxTree) -> bytes:
+    def _kill(self, tree: SyntaxTree) -> None:
         user = self._request.user
         killed = self._endpoint.registry.kill(killed_query_id(tree), None if user.rights == "admin" else user.name)
         rows = ", ".join(f"('waiting', {quote_text(each.query_id)}, {quote_text(each.user)}, '')" for each in killed)
         self._connection = self._endpoint.engine.connection(user, self._database, self._request.settings)
         no_row = "('', '', '', '')"
         columns = "kill_status String, query_id String, user String, query String"
-        return self._finish(self._connection.query(
+        self._finish(self._connection.query(
             f"SELECT * FROM values({quote_text(columns)}, {rows or no_row}) WHERE {int(bool(killed))}", self.output_format))
 
-    def _show_processes(self, sql: str) -> bytes:
+    def _show_processes(self, sql: str) -> None:
         """The user's own statements; the engine, which knows one user, would show everybody's."""
         self.output_format = checked_format(self._request.user, tail_format(sql) or self.output_format)
         rows = ", ".join(f"({quote_text(each.user)}, {quote_text(each.query_id)}, {time.monotonic() - each.started})"
                          for each in self._endpoint.registry.of_user(self._request.user.name))
         self._connection = self._endpoint.engine.connection(self._request.user, self._database, self._request.settings)
-        return self._finish(self._connection.query(
+        self._finish(self._connection.query(
             f"SELECT * FROM values('user String, query_id String, elapsed Float64', {rows}) ORDER BY elapsed DESC",
             self.output_format))
 
-    def _use(self, tree: SyntaxTree) -> bytes:
+    def _use(self, tree: SyntaxTree) -> None:
         database = used_database(tree.nodes)
         # Opening a connection there says whether the database exists.
         self._connection = self._endpoint.engine.connection(self._request.user, database, {})
         self._keep = False
         if self._session is not None:
             self._session.database = database
-        return self._finish(Result(b""))
+        self._finish(Result(b""))
 
     def next_part(self) -> bytes | None:
         """The next part of the output, None after the last."""
-        if self.finished or self._stream is None:
-            return None
-        part = self._ahead
+        if not self._ready and not self.finished:
+            self._fetch()
+        return self._ready.popleft() if self._ready else None
+
+    def _fetch(self) -> None:
+        """Have the next block ready, or the statement finished."""
+        if self._stream is None:
+            return
         try:
-            self._ahead = None if part is None else self._stream.next_block()
+            block = self._stream.next_block()
         except BaseException:
             self._keep = False
             raise
         self.result = Result(b"", self._stream.rows_read, self._stream.bytes_read)
-        if self._ahead is None:
+        if block is None:
             self.finished = True
             self.close()
-        return None if part is None else self._framed(part)
+        else:
+            self._ready.append(self._framed(block))
 
     @property
     def user(self) -> User:

@@ -13,7 +13,7 @@ from finlake_services.clickhouse_local.compression import decode_body, decode_ch
 from finlake_services.clickhouse_local.errors import ClickHouseError, access_denied
 from finlake_services.clickhouse_local.formats import canonical, check_format
 from finlake_services.clickhouse_local.settings import engine_settings
-from finlake_services.clickhouse_local.statement_text import LONGEST_HEAD_BYTES
+from finlake_services.clickhouse_local.statement_text import LONGEST_HEAD_BYTES, first_word
 from finlake_services.clickhouse_local.users import User, authenticate
 
 LONGEST_SESSION_S = 3600
@@ -22,6 +22,8 @@ MOST_FIELDS = 1000
 MOST_PART_HEADER_BYTES = 1024
 """Also of a form's Content-Type; what takes MIME headers apart needs time with the square of what is in them."""
 MOST_HEADER_PARAMETERS = 8
+LONGEST_KILL_BYTES = 1024
+_FORM = "multipart/form-data"
 _QUERY_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
 _FORMAT = re.compile(r"[A-Za-z0-9_]{1,64}")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
@@ -43,6 +45,27 @@ class Request:
     session_timeout_s: int
     session_must_exist: bool
     protocol_revision: int
+
+    @property
+    def is_kill(self) -> bool:
+        """Whether the text can be nothing but a KILL, or an error: any other statement has another first word."""
+        return _is_kill(self.text)
+
+
+def is_plain_kill(headers: Mapping[str, str], query: Mapping[str, str], body: bytes) -> bool:
+    """Whether a request, as it came, is a short KILL or will be refused; one that is packed or a form is no such."""
+    is_packed = (headers.get("content-encoding") or query.get("decompress") == "1"
+                 or headers.get("content-type", "").startswith(_FORM))
+    return not is_packed and _is_kill(_text(query, body))
+
+
+def _is_kill(text: bytes) -> bool:
+    return len(text) <= LONGEST_KILL_BYTES and first_word(text) == "KILL"
+
+
+def _text(query: Mapping[str, str], body: bytes) -> bytes:
+    sql = query.get("query", "").encode()
+    return sql + b"\n" + body if sql and body else sql or body
 
 
 def authenticated(users: Mapping[str, User], headers: Mapping[str, str], query: Mapping[str, str]) -> User:
@@ -89,13 +112,12 @@ def _read_request(
     limit = user.limits.body_bytes
     body = decode_body(body, headers.get("content-encoding", "").strip().lower(), limit)
     query = dict(query)
-    if headers.get("content-type", "").startswith("multipart/form-data"):
+    if headers.get("content-type", "").startswith(_FORM):
         query |= _form_fields(headers["content-type"], body)
         body = b""
     if query.get("decompress") == "1":
         body = decode_checked_blocks(body, limit)
-    sql = query.get("query", "").encode()
-    text = sql + b"\n" + body if sql and body else sql or body
+    text = _text(query, body)
     # A statement that does not begin by then is refused (statement_text.py); to look at more keeps everybody waiting.
     if not text[:LONGEST_HEAD_BYTES].strip():
         raise ClickHouseError(62, "SYNTAX_ERROR", "Syntax error: Empty query")

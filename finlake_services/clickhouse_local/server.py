@@ -29,10 +29,16 @@ from finlake_services.clickhouse_local.errors import ClickHouseError, unexpected
 from finlake_services.clickhouse_local.execution import Endpoint, Execution, Registry
 from finlake_services.clickhouse_local.judgement import Judge
 from finlake_services.clickhouse_local.metrics import Metrics
-from finlake_services.clickhouse_local.requests import Request, authenticated, query_parameters, read_request
+from finlake_services.clickhouse_local.requests import (
+    Request,
+    authenticated,
+    is_plain_kill,
+    query_parameters,
+    read_request,
+)
 from finlake_services.clickhouse_local.sessions import Sessions
 from finlake_services.clickhouse_local.syntax_tree import Parser
-from finlake_services.clickhouse_local.turns import BEGINNING_AT_ONCE, REFUSED_LOGINS, UNKNOWN, Turn, Turns
+from finlake_services.clickhouse_local.turns import BEGINNING_AT_ONCE, KILLS, REFUSED_LOGINS, UNKNOWN, Turn, Turns
 from finlake_services.clickhouse_local.users import User
 
 DISPLAY_NAME: Final = "finlake-local"
@@ -65,7 +71,7 @@ class ClickHouseHttp:
         self._endpoint = Endpoint(engine, Parser(engine), Judge(engine), Sessions(), Registry(engine))
         self._metrics = Metrics(self._endpoint)
         self._turns = Turns()
-        most = sum(user.limits.concurrent + 2 * BEGINNING_AT_ONCE for user in users.values())
+        most = sum(user.limits.concurrent + 3 * BEGINNING_AT_ONCE for user in users.values())
         self._workers = ThreadPoolExecutor(most + SPARE_THREADS, "statement")
         self._log = structlog.get_logger()
 
@@ -124,23 +130,25 @@ class ClickHouseHttp:
             body = await body_held.read(receive, user, told_length(headers))
             if body is None:
                 return
-            async with self._turns.turn(user.name) as turn:
+            line = f"{user.name}{KILLS}" if is_plain_kill(headers, query, body) else user.name
+            async with self._turns.turn(line) as turn:
                 request = await self._read(user, scope["method"], headers, query, body)
                 common.append((b"x-clickhouse-query-id", request.query_id.encode()))
                 if is_long_text(request):
                     await turn.last()
                 execution = Execution(self._endpoint, request)
-                first = await self._begin(execution, receive, turn)
-            if first is None:
-                return
+                if not await self._begin(execution, receive, turn):
+                    return
             answering = Answering(scope, send, receive, common, self._workers, self._turns, user.name)
             if query.get("compress") == "1":
                 answering.blocks = CheckedBlocks(query.get("network_compression_method", "LZ4"))
             elif query.get("enable_http_compression") == "1":
                 answering.encoding = chosen_encoding(headers.get("accept-encoding", ""))
-            await self._answer(execution, first, answering)
+            await self._answer(execution, answering)
         except ClickHouseError as error:
             if error.code in _OVER_A_LIMIT:
+                # Its frames hold the answer that was too long.
+                error.__traceback__ = None
                 # At once, the client would ask again at once, and its refusals would keep the event loop busy.
                 async with self._turns.turn(f"{body_held.user}{REFUSED_LOGINS}"):
                     await asyncio.sleep(REFUSED_LOGIN_S)
@@ -191,30 +199,32 @@ class ClickHouseHttp:
             connection.belongs_to(user.name)
         return user
 
-    async def _begin(self, execution: Execution, receive: Receive, turn: Turn) -> bytes | None:
-        """The first part of the answer; None when the client went away, and with it a statement that only reads."""
+    async def _begin(self, execution: Execution, receive: Receive, turn: Turn) -> bool:
+        """Begin a statement; False when the client went away, and with it a statement that only reads."""
         starting = asyncio.get_running_loop().run_in_executor(self._workers, execution.begin)
         done, _ = await asyncio.wait({starting}, timeout=PATIENCE_S)
         if done:
             turn.end()
-            return await starting
+            await starting
+            return True
         lasting = asyncio.create_task(turn.last())
         leaving = asyncio.create_task(_client_left(receive))
         try:
             await _first_of(starting, leaving)
             if starting.done():
-                return await starting
+                await starting
+                return True
             await asyncio.to_thread(execution.abandon)
             with suppress(ClickHouseError):
                 await starting
-            return None
+            return False
         finally:
             leaving.cancel()
             lasting.cancel()
             await asyncio.wait({lasting})
             turn.end()
 
-    async def _answer(self, execution: Execution, first: bytes, answering: Answering) -> None:
+    async def _answer(self, execution: Execution, answering: Answering) -> None:
         headers = [
             (b"content-type", content_type(execution.output_format)),
             (b"x-clickhouse-format", execution.output_format.encode()),
@@ -222,15 +232,13 @@ class ClickHouseHttp:
             *answering.common_headers,
         ]
         if execution.finished:
-            await answering.whole(first, headers)
+            await answering.whole(execution.next_part() or b"", headers)
             return
         leaving = asyncio.create_task(_client_left(answering.receive))
         try:
             await answering.start(headers)
-            part: bytes | None = first
-            while part is not None and not leaving.done():
-                await answering.part(part)
-                part = await self._next_part(execution, leaving)
+            while not leaving.done() and await self._pass_on(execution, answering, leaving):
+                pass
             if not leaving.done():
                 await answering.end()
         except ClickHouseError as error:
@@ -242,13 +250,17 @@ class ClickHouseHttp:
         finally:
             leaving.cancel()
 
-    async def _next_part(self, execution: Execution, leaving: "asyncio.Task[None]") -> bytes | None:
+    async def _pass_on(self, execution: Execution, answering: Answering, leaving: "asyncio.Task[None]") -> bool:
+        """Send the next part, which nobody holds when the one after it is made; False when there is none."""
         async with self._turns.lasting(execution.user.name):
             fetching = asyncio.get_running_loop().run_in_executor(self._workers, execution.next_part)
             await _first_of(fetching, leaving)
             if not fetching.done():
                 await asyncio.to_thread(execution.abandon)
-            return await fetching
+            part = await fetching
+        if part is not None and not leaving.done():
+            await answering.part(part)
+        return part is not None
 
 
 def is_long_text(request: Request) -> bool:

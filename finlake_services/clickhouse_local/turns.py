@@ -27,6 +27,8 @@ UNKNOWN: Final = ""
 """The line of those who need no login."""
 REFUSED_LOGINS: Final = " refused"
 """The line of those whose login was wrong; no user has a name with a space."""
+KILLS: Final = " kills"
+"""With a user's name before it: the line of the KILLs, which wait for no statement that they are to end."""
 BODIES_PER_LIMIT: Final = 2
 """Bodies of one user's requests together may be so many times as long as one of them."""
 

@@ -39,7 +39,7 @@ def limits_of(rights: Rights, server_memory_bytes: int) -> Limits:
     """Limits by rights: readers cannot take the memory or the threads that inserts need."""
     if rights == "reader":
         return Limits(execution_s=30, result_rows=10_000_000, result_bytes=512 << 20, memory_bytes=server_memory_bytes // 3,
-                      body_bytes=4 << 20, concurrent=12, threads=max(1, PROCESSORS // 4), block_rows=65_409)
+                      body_bytes=4 << 20, concurrent=12, threads=max(1, PROCESSORS // 4), block_rows=16_384)
     return Limits(execution_s=0 if rights == "admin" else 120, result_rows=0, result_bytes=0,
                   memory_bytes=server_memory_bytes * 3 // 4, body_bytes=512 << 20, concurrent=12)
 

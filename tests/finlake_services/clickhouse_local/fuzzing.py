@@ -26,6 +26,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -361,8 +362,8 @@ def _checked(raw: bytes) -> bytes:
 
 
 _ENCODERS: Mapping[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstandard.ZstdCompressor().compress, "lz4": lz4.frame.compress,
-    "br": lambda raw: raw, "identity": lambda raw: raw,
+    "gzip": partial(gzip.compress, mtime=0), "deflate": zlib.compress, "zstd": zstandard.ZstdCompressor().compress,
+    "lz4": lz4.frame.compress, "br": lambda raw: raw, "identity": lambda raw: raw,
 }
 
 

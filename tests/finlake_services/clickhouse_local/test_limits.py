@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -170,6 +171,21 @@ def test_unread_answers_of_all_users_are_bounded_and_nobody_is_refused_a_first_o
         pass
 
 
+def test_an_answer_is_counted_as_long_as_it_is_before_it_is_compressed() -> None:
+    async def send(message: answers.Message) -> None:
+        raise AssertionError("it is sent")
+
+    async def run() -> None:
+        turns = Turns()
+        answer = answering(turns, send)
+        answer.encoding = "gzip"
+        for tell in (answer.part, lambda body: answer.whole(body, [])):
+            with turns.unread("one", 1), pytest.raises(ClickHouseError, match="MEMORY_LIMIT_EXCEEDED"):
+                await tell(bytes(MOST_UNREAD_BYTES))
+
+    asyncio.run(run())
+
+
 def answering(turns: Turns, send: answers.Send) -> answers.Answering:
     """An answer without a server."""
 
@@ -206,6 +222,42 @@ def test_an_answer_that_nobody_takes_is_cut_and_its_bytes_are_counted_until_then
     assert taken == [0, answers.PIECE_BYTES, answers.PIECE_BYTES]
     with turns.unread("one", 1), turns.unread("one", MOST_UNREAD_BYTES - 1):
         pass
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_connection_of_one_who_takes_nothing_of_an_answer_is_closed(
+    monkeypatch: pytest.MonkeyPatch, *, is_known: bool,
+) -> None:
+    """What the transport still holds is given up with it: a plain close would wait for the client."""
+    monkeypatch.setattr(answers, "SEND_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(answers, "UNKNOWN_SEND_TIMEOUT_S", 0.01)
+    workers = ThreadPoolExecutor(1)
+    body = bytes(64 << 20)
+    asked = asyncio.Event()
+
+    async def answer(scope: answers.Scope, receive: answers.Receive, send: answers.Send) -> None:
+        asked.set()
+        if is_known:
+            await answers.Answering(scope, send, receive, [], workers, Turns(), "one").whole(body, [])
+        else:
+            await answers.reply_unknown(scope, send, 200, body, [])
+
+    async def run() -> None:
+        configuration = uvicorn.Config(answer, http=connections.UsersHttp, lifespan="off", log_level="critical")
+        with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as silent:
+            serving = uvicorn.Server(configuration)
+            task = asyncio.create_task(serving.serve(sockets=[listening]))
+            silent.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(silent, listening.getsockname())
+            await asyncio.get_running_loop().sock_sendall(silent, 2 * b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(30):
+                await asked.wait()
+                while serving.server_state.connections:
+                    await asyncio.sleep(0)
+            serving.should_exit = True
+            await task
+
+    asyncio.run(run())
 
 
 @given(st.integers(0, 5 * answers.PIECE_BYTES))

@@ -10,6 +10,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import lz4.frame
@@ -21,6 +22,7 @@ from clickhouse_cityhash.cityhash import CityHash128
 from finlake_services.clickhouse_local import engine
 from finlake_services.clickhouse_local.errors import EngineError
 from finlake_services.clickhouse_local.sessions import MOST_CONNECTIONS_OF_SESSIONS, MOST_SESSIONS_OF_A_USER
+from finlake_services.clickhouse_local.turns import BEGINNING_AT_ONCE, LASTING_AT_ONCE
 from tests.finlake_services.clickhouse_local.endpoint import Server
 
 pytestmark = pytest.mark.slow
@@ -188,6 +190,14 @@ def test_an_error_amid_an_answer_is_told_in_its_tagged_frame_and_cuts_the_connec
     assert reader.post("/", content="SELECT 1").text == "1\n"
 
 
+def test_an_answer_begins_when_it_is_long_and_a_short_one_fails_by_its_status(reader: httpx.Client) -> None:
+    boom = "throwIf(number = 250000, 'boom') FROM numbers(300000)"
+    short = reader.post("/", content=f"SELECT {boom}")
+    assert (short.status_code, short.headers["x-clickhouse-exception-code"]) == (500, "395")
+    with reader.stream("POST", "/", content=f"SELECT repeat('x', 200), {boom}") as answer:
+        assert answer.status_code == 200
+
+
 @pytest.mark.parametrize("output", ["TabSeparated", "JSON"])
 def test_a_client_that_goes_away_takes_its_statement_with_it(
     server: Server, admin: httpx.Client, reader: httpx.Client, output: str,
@@ -237,6 +247,28 @@ def test_a_statement_is_killed_by_its_author_or_an_administrator_only(
             assert again.headers["x-clickhouse-exception-code"] == "216"
             assert clients[killer].post("/", content=kill).text == "waiting\tlong\treader\t\n"
         assert answers[0].headers["x-clickhouse-exception-code"] == "394"
+
+
+@pytest.mark.parametrize("user", ["reader", "admin"])
+def test_statements_that_hold_all_places_of_a_user_do_not_hold_up_their_kill(
+    server: Server, clients: dict[str, httpx.Client], user: str,
+) -> None:
+    places = BEGINNING_AT_ONCE + LASTING_AT_ONCE
+    with ThreadPoolExecutor(places) as asking:
+        def ask(number: int) -> httpx.Response:
+            with server.http(user) as client:
+                return client.post("/", content=f"{FOREVER} SETTINGS max_threads = 1", params={"query_id": f"held-{number}"})
+
+        answers = [asking.submit(ask, number) for number in range(places)]
+        try:
+            until(lambda: running(server) == places, "the statements do not run")
+            for number in range(places):
+                killed = clients[user].post("/", content=f"KILL QUERY WHERE query_id = 'held-{number}'")
+                assert killed.text == f"waiting\theld-{number}\t{user}\t\n"
+        finally:
+            for number in range(places):
+                clients["admin"].post("/", content=f"KILL QUERY WHERE query_id = 'held-{number}'")
+    assert [answer.result().headers["x-clickhouse-exception-code"] for answer in answers] == ["394"] * places
 
 
 def test_an_id_of_somebody_elses_statement_is_as_good_as_any(server: Server, clients: dict[str, httpx.Client]) -> None:

@@ -358,6 +358,7 @@ def test_too_many_statements_at_once_are_refused_and_others_go_on(
         refused = reader.post("/", content="SELECT 1")
         assert refused.headers["x-clickhouse-exception-code"] == "202"
         assert refused.status_code == 503
+        assert reader.post("/", content="KILL QUERY WHERE query_id = 'none'").status_code == 200
         assert writer.post("/", content="SELECT 1").text == "1\n"
     until(lambda: running(server) == 0, "the statements still run")
     assert reader.post("/", content="SELECT 1").text == "1\n"

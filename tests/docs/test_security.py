@@ -32,6 +32,7 @@ LIMITS = {
     "time in which a client takes nothing of its answer": f"{answers.SEND_TIMEOUT_S} s",
     "bytes of a user's answers that are not read yet": f"{turns.MOST_UNREAD_BYTES >> 20} MiB, "
         f"{turns.MOST_UNREAD_BYTES_OF_ALL >> 20} MiB of all users'; a single one may be longer",
+    "length of a KILL that waits for KILLs alone, 1 at once for every two processors": f"{requests.LONGEST_KILL_BYTES} bytes",
     "long bodies of a user that are read at once": f"{turns.BODIES_AT_ONCE}",
     "time until the body has come": f"{bodies.BODY_TIMEOUT_S} s",
     "connections without a login": f"{http_server.MOST_UNKNOWN_CONNECTIONS}",

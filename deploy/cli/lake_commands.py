@@ -60,7 +60,7 @@ def run(
 
     from deploy.cli.dagster_client import DagsterClient
     from deploy.cli.planned_runs import Known, planned_runs
-    from deploy.cli.run_view import carry_out, errors_found, summary
+    from deploy.cli.run_view import ERROR, carry_out, found_by_checks, summary
     from deploy.cli.shortfall_view import Reckoning
     from finlake_resources.build import build_jobs
     from finlake_resources.calendar import TradingCalendar
@@ -76,11 +76,11 @@ def run(
     reckoning = Reckoning.begin(build_jobs(settings).lake(), settings)
     finished = carry_out(dagster, plan.runs, console)
     console.print(summary(finished))
-    errors = errors_found(finished)
-    for line in errors:
+    found = found_by_checks(finished)
+    for line in found:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     is_whole = reckoning.close(plan.runs, plan.not_run, console)
-    if strict and (errors or not is_whole):
+    if strict and (not is_whole or any(line.startswith(ERROR) for line in found)):
         raise typer.Exit(1)
 
 
@@ -93,16 +93,17 @@ def check(
     from rich.console import Console
 
     from deploy.cli.dagster_client import DagsterClient
-    from deploy.cli.run_view import failed_checks, judge
+    from deploy.cli.run_view import failed_checks, judge, newest_checks
 
     settings = stack_settings(home)
     progress = judge(DagsterClient(settings.dagster_url, settings.dagster_password_file), Console(), select or ())
-    for line in failed_checks(progress.checks):
+    checks = newest_checks(progress)
+    for line in failed_checks(checks):
         typer.echo(line)
-    over_nothing = sum(check.passed and check.judged_rows == 0 for check in progress.checks)
-    typer.echo(f"{sum(check.passed for check in progress.checks)} of {len(progress.checks)} checks passed"
+    over_nothing = sum(check.passed and check.judged_rows == 0 for check in checks)
+    typer.echo(f"{sum(check.passed for check in checks)} of {len(checks)} checks passed"
                + (f", {over_nothing} of them over no row: there was nothing to judge" if over_nothing else ""))
-    if any(check.is_blocking and not check.passed for check in progress.checks):
+    if any(check.is_blocking and not check.passed for check in checks):
         raise typer.Exit(1)
 
 
@@ -133,7 +134,7 @@ def sql(
     if output is not None and is_for_people:
         with whole_file(output) as sink:
             text = TextIOWrapper(sink, encoding="utf-8", write_through=True)
-            asked.show(chosen, limit or SHOWN_ROWS, offset, Console(file=text, width=FILE_CHARACTERS))
+            asked.show(chosen, limit, offset, Console(file=text, width=FILE_CHARACTERS))
             # Else the file is closed with its wrapper, before it is known to be whole on the disk.
             text.detach()
     elif is_for_people:

@@ -78,20 +78,22 @@ class Query:
         frame = self.frame.offset(offset) if offset else self.frame
         return frame if limit is None else frame.limit(limit)
 
-    def show(self, form: AnswerFormat, limit: int, offset: int, console: "Console") -> None:
-        """Rows for people, and below them how many there are and how to see the others."""
+    def show(self, form: AnswerFormat, limit: int | None, offset: int, console: "Console") -> None:
+        """Rows for people, all or at most so many, and below them how many there are and how to see the others."""
         with refusals_in_one_line():
-            page = self.page(limit + 1, offset)
+            page = self.page(None if limit is None else limit + 1, offset)
             columns = answer_schema(page).names
             rows = [row for part in answer_parts(page) for row in zip(*(each.to_pylist() for each in part.columns), strict=True)]
-            has_more = len(rows) > limit
+            has_more = limit is not None and len(rows) > limit
             total = self.frame.count() if has_more else offset + len(rows)
+        rows = rows[:limit]
         if form is AnswerFormat.RECORDS:
-            show_records(columns, rows[:limit], console)
+            show_records(columns, rows, console)
         else:
-            show_table(columns, rows[:limit], console)
+            show_table(columns, rows, console)
+        end = offset + len(rows)
         if has_more:
-            say(console, f"rows {offset + 1:,} to {offset + limit:,} of {total:,}; the next: --offset {offset + limit} (name an "
+            say(console, f"rows {offset + 1:,} to {end:,} of {total:,}; the next: --offset {end} (name an "
                          "order in the query); all of them: --output FILE.csv")
         elif not rows:
             say(console, f"no row after the first {offset:,}" if offset else "no row")

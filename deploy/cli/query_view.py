@@ -40,10 +40,13 @@ class OutputRefusedError(ValueError):
 def format_for(wanted: AnswerFormat | None, output: Path | None) -> AnswerFormat:
     """The form that was asked for, or the one that a file's name says; a table where neither does.
 
-    Raises `OutputRefusedError` for Parquet without a file.
+    Raises `OutputRefusedError` for Parquet without a file, and for a file whose name says no form.
     """
     endings = {f".{each}": each for each in (AnswerFormat.CSV, AnswerFormat.JSON, AnswerFormat.PARQUET)}
-    chosen = wanted or (endings.get(output.suffix.lower()) if output else None) or AnswerFormat.TABLE
+    if wanted is None and output is not None and output.suffix.lower() not in endings:
+        raise OutputRefusedError(f"the name {output.name} says no format; end it with {', '.join(endings)}, or add "
+                                 "--format table")
+    chosen = wanted or (endings[output.suffix.lower()] if output else AnswerFormat.TABLE)
     if chosen is AnswerFormat.PARQUET and output is None:
         raise OutputRefusedError("Parquet is no text; name a file for it with --output FILE")
     return chosen

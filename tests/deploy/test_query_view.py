@@ -214,6 +214,9 @@ def test_the_form_follows_from_what_was_asked_then_from_the_files_name() -> None
     assert format_for(None, None) is AnswerFormat.TABLE
     assert format_for(None, Path("a.PARQUET")) is AnswerFormat.PARQUET
     assert format_for(AnswerFormat.CSV, Path("a.json")) is AnswerFormat.CSV
-    assert format_for(None, Path("a.txt")) is AnswerFormat.TABLE
+    assert format_for(AnswerFormat.TABLE, Path("a.txt")) is AnswerFormat.TABLE
+    for name in ("a.txt", "a"):
+        with pytest.raises(OutputRefusedError, match="says no format; end it with .csv, .json, .parquet"):
+            format_for(None, Path(name))
     with pytest.raises(OutputRefusedError, match="--output FILE"):
         format_for(AnswerFormat.PARQUET, None)

@@ -15,6 +15,8 @@ LOCATION, REPOSITORY = "lake", "__repository__"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 # How Dagster begins the message of a run that only sums up what its steps have said.
 _STEPS_FAILED = "Execution of run for"
+# Names the checks alone; what they found is in their evaluations.
+_CHECKS_FAILED = "DagsterAssetCheckFailedError"
 _INTERRUPTED = "it was interrupted, as `finlake down` does; `finlake up` starts the stack again"
 ENDED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 _SHOWN_CHARACTERS = 200
@@ -26,6 +28,13 @@ mutation Launch($params: ExecutionParams!) { launchRun(executionParams: $params)
   ... on RunConfigValidationInvalid { errors { message } }
   ... on PipelineNotFoundError { message }
   ... on InvalidSubsetError { message } } }
+"""
+_STOP = """
+mutation Stop($run: String!) { terminateRun(runId: $run) { __typename
+  ... on TerminateRunFailure { message }
+  ... on RunNotFoundError { message }
+  ... on UnauthorizedError { message }
+  ... on PythonError { message } } }
 """
 _LOGS = """
 query Logs($run: ID!, $after: String) {
@@ -71,7 +80,7 @@ class CheckResult:
 
     @property
     def is_blocking(self) -> bool:
-        """True when failed rows must not be published."""
+        """True when failed rows must not be published, or nothing may be computed from them."""
         return self.severity == "ERROR"
 
 
@@ -146,6 +155,12 @@ class DagsterClient:
             over = f" for {first_key}..{last_key}" if first_key else ""
             raise DagsterRequestError(f"Dagster did not start {job}{over}: {answer}")
         return str(answer["run"]["runId"])
+
+    def stop(self, run_id: str) -> None:
+        """Ask Dagster to end a run, whose process ends by itself. Raises `DagsterRequestError` when it will not."""
+        answer: Any = self.query(_STOP, {"run": run_id})["terminateRun"]
+        if answer["__typename"] != "TerminateRunSuccess":
+            raise DagsterRequestError(f"Dagster did not stop it ({answer.get('message')})")
 
     def _checks(self, assets: Sequence[str]) -> list[dict[str, object]]:
         """The checks of assets, as a selector has them. Raises `DagsterRequestError` for an asset without any."""
@@ -232,6 +247,8 @@ def _reason(event: Mapping[str, Any]) -> str:
         is_repeated = event["__typename"] == "RunFailureEvent" and str(event.get("message") or "").startswith(_STEPS_FAILED)
         return str(described or "") if is_repeated else str(described or event.get("message") or "")
     said = str([*error["causes"], error][0]["message"]).strip()
+    if _CHECKS_FAILED in said:
+        return ""
     return _INTERRUPTED if "DagsterExecutionInterruptedError" in said else said
 
 

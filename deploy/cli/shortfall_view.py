@@ -82,7 +82,7 @@ def folded(found: Sequence[Shortfall]) -> list[tuple[str, str, int]]:
     """Lines of (what, of what and why, how many): those alike but for their subject are one line."""
     alike: dict[tuple[object, ...], list[Shortfall]] = {}
     for each in found:
-        alike.setdefault((each.kind, each.address, each.reason, each.first_date, each.last_date), []).append(each)
+        alike.setdefault((each.kind, each.address, each.reason, each.message, each.first_date, each.last_date), []).append(each)
     lines = []
     for group in alike.values():
         first, subjects = group[0], list(dict.fromkeys(each.subject for each in group))

@@ -1,10 +1,13 @@
 """Answers of the webserver that are none, in words."""
 
+from contextlib import nullcontext
 from typing import Any
 
+import graphql
 import httpx
 import pytest
 
+from deploy.cli import dagster_client
 from deploy.cli.dagster_client import DagsterClient, DagsterRequestError
 
 
@@ -34,6 +37,11 @@ def test_what_is_no_answer_is_told_with_what_was_said_instead(
     ({"__typename": "ExecutionStepFailureEvent", "stepKey": "a", "message": "STEP_FAILURE", "failureMetadata": None,
       "error": {"message": "dagster._core.errors.DagsterExecutionInterruptedError\n", "causes": []}},
      ["a: it was interrupted, as `finlake down` does; `finlake up` starts the stack again"]),
+    # What the checks found stands in their evaluations.
+    ({"__typename": "ExecutionStepFailureEvent", "stepKey": "a", "message": "STEP_FAILURE", "failureMetadata": None,
+      "error": {"message": "dagster._core.errors.DagsterAssetCheckFailedError: 1 check failed", "causes": []}}, []),
+    ({"__typename": "RunFailureEvent", "message": "Execution failed",
+      "error": {"message": "dagster._core.errors.DagsterAssetCheckFailedError: 1 check failed", "causes": []}}, []),
 ])
 def test_the_reason_of_a_failure_is_what_was_said_first_and_not_its_wrapping(
     monkeypatch: pytest.MonkeyPatch, event: dict[str, Any], said: list[str],
@@ -59,3 +67,30 @@ def test_a_database_that_is_away_for_a_while_ends_no_look_at_a_run(monkeypatch: 
     monkeypatch.setattr(DagsterClient, "query", query)
     *_, progress = DagsterClient("http://localhost:3000", None).follow("a")
     assert (progress.status, pages) == ("SUCCESS", [])
+
+
+@pytest.mark.parametrize(("answer", "said"), [
+    ({"__typename": "TerminateRunSuccess"}, None),
+    ({"__typename": "TerminateRunFailure", "message": "it has ended"}, "did not stop it .it has ended"),
+])
+def test_a_run_is_stopped_or_dagster_says_why_not(
+    monkeypatch: pytest.MonkeyPatch, answer: dict[str, str], said: str | None,
+) -> None:
+    asked: list[Any] = []
+
+    def query(_: DagsterClient, text: str, variables: Any) -> dict[str, Any]:
+        asked.append(variables)
+        return {"terminateRun": answer}
+
+    monkeypatch.setattr(DagsterClient, "query", query)
+    with nullcontext() if said is None else pytest.raises(DagsterRequestError, match=said):
+        DagsterClient("http://localhost:3000", None).stop("a")
+    assert asked == [{"run": "a"}]
+
+
+@pytest.mark.parametrize("name", ["_LAUNCH", "_STOP", "_LOGS", "_PLAN", "_CHECKS"])
+def test_dagster_understands_what_it_is_asked(name: str) -> None:
+    from dagster_graphql.schema import create_schema
+
+    schema = create_schema().graphql_schema
+    assert graphql.validate(schema, graphql.parse(getattr(dagster_client, name))) == []

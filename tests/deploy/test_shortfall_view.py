@@ -1,6 +1,7 @@
 """The end of a run: what falls short in one bounded table, what was asked for, and hints."""
 
 import io
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -54,6 +55,13 @@ def test_tickers_that_fell_short_alike_are_one_line_that_adds_them_up() -> None:
     ((what, told, count),) = folded(many)
     assert (what, count) == ("missing", 2500)
     assert told.startswith("T0, T1, T2, T3, T4 and 495 more, 2018-04-02 to 2018-04-06 (silver.completeness)\nno_bar: ")
+
+
+def test_files_that_were_rejected_for_different_reasons_keep_their_own_advice() -> None:
+    stranger = replace(shortfall("rejected", "KO b.csv"), message="drop it")
+    first, second = folded([shortfall("rejected", "KO a.csv"), stranger])
+    assert (first[1].partition(",")[0], second[1].partition(",")[0]) == ("KO a.csv", "KO b.csv")
+    assert second[1].endswith("no_bar: drop it")
 
 
 @pytest.mark.parametrize(("kind", "address", "query"), [

@@ -102,7 +102,7 @@ def _build(settings: Settings, resource_overrides: dict[str, object]) -> dg.Defi
             *chain.build(is_watched=settings.runs_unattended), *lake_upkeep.build(),
         ],
         asset_checks=[
-            *about_now, *across_tables.build(), *bars.build(), *row_counts.build(), *continuity.build(),
+            *about_now, *across_tables.build(), *bars.build(settings.sources_holes), *row_counts.build(), *continuity.build(),
             *price_verdicts.build(), *price_jumps.build(),
         ],
         jobs=[*lake_jobs.values(), following.job(), health_job.build(limits, timeline.calendar, hours=hours)],

@@ -81,7 +81,8 @@ class StreamSettings:
 class Settings:
     """One complete, consistent configuration.
 
-    `sources_end_date` is the last session the sources know (None when they go on); `runs_unattended` says whether
+    `sources_end_date` is the last session the sources know (None when they go on); `sources_holes` are sessions before it of
+    which they have no bar, although the exchange traded; `runs_unattended` says whether
     schedules, sensors and automation start by themselves: with live sources, unless FINLAKE_UNATTENDED says otherwise.
     """
 
@@ -90,6 +91,7 @@ class Settings:
     home: Path
     history_start: date
     sources_end_date: date | None
+    sources_holes: frozenset[date]
     runs_unattended: bool
     universe_path: Path
     catalog_uri: str
@@ -174,6 +176,7 @@ def settings_for(raw: RawEnvironment) -> Settings:
         environment=raw.environment, sources=sources, home=home,
         history_start=date(2000, 1, 3),
         sources_end_date=date(2018, 3, 27) if sources == "sample" else None,
+        sources_holes=frozenset({date(2017, 11, 8)}) if sources == "sample" else frozenset(),
         runs_unattended=sources == "live" if raw.unattended is None else raw.unattended,
         universe_path=raw.universe or PROJECT_ROOT / "universe.toml",
         catalog_uri=told("catalog_uri"), catalog_password_file=Path(told("catalog_password_file")),

@@ -50,7 +50,7 @@ def demo(
     from rich.text import Text
 
     from deploy.cli.dagster_client import DagsterClient
-    from deploy.cli.run_view import carry_out, summary
+    from deploy.cli.run_view import carry_out, found_by_checks, summary
     from deploy.cli.shortfall_view import Reckoning
 
     console = Console()
@@ -59,14 +59,19 @@ def demo(
     dagster = DagsterClient(settings.dagster_url, settings.dagster_password_file)
     jobs = lake_jobs(home)
     reckoning = Reckoning.begin(jobs.lake(), settings)
-    console.print(summary(carry_out(dagster, DEMO_RUNS, console)))
+    finished = carry_out(dagster, DEMO_RUNS, console)
+    console.print(summary(finished))
     console.print(Text.from_ansi(_chart(jobs.lake())))
     is_proven = _stream(settings, jobs, sample_sources_url(home), open_stack(home).layout.finnhub_token, dagster, console)
     console.print(f"Prices are real: Quandl WIKI, public domain, to {LAST_SESSION}. News of {NEWS_START} to {NEWS_END} is "
                   f"generated and labelled so; {REAL_NEWS_DAY} is one real slot of the GDELT Project (https://www.gdeltproject.org/)."
                   " Live trades and quotes are generated.")
+    for line in found_by_checks(finished):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     reckoning.close(DEMO_RUNS, (), console)
-    console.print("Sample prices of FB, GOOG and IBM end on 2013-03-01; GDELT's day of 2023-07-02 is one slot of 96.")
+    holes = ", ".join(map(str, sorted(settings.sources_holes)))
+    console.print(f"Sample prices of FB, GOOG and IBM end on 2013-03-01, and there are none of {holes}; GDELT's day of "
+                  f"{REAL_NEWS_DAY} is one slot of 96. So `finlake check` warns of them, and ends well.")
     console.print(f"Assets, lineage and checks: {settings.dagster_url}/assets\nRuns: {settings.dagster_url}/runs\n"
                   f"User {USER}, password in {settings.dagster_password_file}")
     console.print('Ask it something: .venv/bin/finlake sql "select * from gold.monthly_summary where ticker = \'AAPL\'"')

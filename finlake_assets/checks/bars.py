@@ -1,6 +1,6 @@
 """Is every bar there that should be, and none that should not? Judged from silver.completeness, as of now."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 
 import dagster as dg
@@ -23,9 +23,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def build(clock: Clock = utc_now) -> list[dg.AssetChecksDefinition]:
-    """Both checks. They stop nothing, because what is there is good; an empty session counts as an error all the same."""
-    return [_complete(clock), _not_empty(clock)]
+def build(holes: Collection[date] = (), clock: Clock = utc_now) -> list[dg.AssetChecksDefinition]:
+    """Both checks. They stop nothing, because what is there is good; an empty session counts as an error all the same.
+
+    Sessions in `holes` are known to be empty, because the sources have no bar of them: no run can fill them.
+    """
+    return [_complete(clock), _not_empty(holes, clock)]
 
 
 def _complete(clock: Clock) -> dg.AssetChecksDefinition:
@@ -41,15 +44,15 @@ def _complete(clock: Clock) -> dg.AssetChecksDefinition:
     return bars_are_complete
 
 
-def _not_empty(clock: Clock) -> dg.AssetChecksDefinition:
+def _not_empty(holes: Collection[date], clock: Clock) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=asset_key(ADDRESS), name=NOT_EMPTY,
-        description="No session is without any bar once its bars are due.",
+        description="No session is without any bar once its bars are due, but those that the sources are known to lack.",
     )
     @tried_again_after_outages()
     def no_session_is_empty(context: dg.AssetCheckExecutionContext, jobs: SparkJobs) -> dg.AssetCheckResult:
         """The exchange traded: a session without a single bar is a fault of the source, or of a run."""
-        return not_empty(*jobs.empty_sessions(clock(), _window(context)))
+        return not_empty(*jobs.empty_sessions(clock(), _window(context)), holes)
 
     return no_session_is_empty
 
@@ -73,14 +76,17 @@ def complete(gaps: Sequence[BarGap]) -> dg.AssetCheckResult:
         description=f"bars {told}{first}" if told else "every expected bar is there")
 
 
-def not_empty(empty: Sequence[date], judged_count: int) -> dg.AssetCheckResult:
-    """The verdict over the empty ones of so many sessions."""
+def not_empty(found: Sequence[date], judged_count: int, holes: Collection[date]) -> dg.AssetCheckResult:
+    """The verdict over the sessions found empty, of so many; those in `holes` are told and raise no alarm."""
+    empty, known = [day for day in found if day not in holes], [day for day in found if day in holes]
     named = ", ".join(map(str, empty[:5])) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
     if empty:
         text = (f"no ticker has a bar on {named}; drop newer files or look why the source gave nothing, then run "
                 f"`finlake run --from {empty[0]} --to {empty[-1]}`")
     else:
-        text = f"{judged_count} sessions have bars" if judged_count else "no session was judged: none was built, or none is due"
+        text = (f"{judged_count - len(known)} sessions have bars" if judged_count else
+                "no session was judged: none was built, or none is due")
+    text += f"; the sources are known to have none of {', '.join(map(str, known))}" if known else ""
     return dg.AssetCheckResult(
         passed=not empty, description=text,
         metadata={"failing_rows": len(empty), "judged_rows": judged_count, **(

@@ -1,5 +1,6 @@
 """What the checks on completeness say, and how badly: nothing is green because it is empty."""
 
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 
 import dagster as dg
@@ -11,7 +12,7 @@ from spark.contracts import silver
 from spark.jobs.report import BarGap
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
-MONDAY = date(2018, 4, 2)
+MONDAY, TUESDAY = date(2018, 4, 2), date(2018, 4, 3)
 NOW = datetime(2018, 6, 1, tzinfo=UTC)
 
 
@@ -20,9 +21,9 @@ def gap(state: str, reason: str = "no_bar", count: int = 1) -> BarGap:
                   count=count)
 
 
-def evaluations(log: LakeLog) -> dict[str, dg.AssetCheckEvaluation]:
+def evaluations(log: LakeLog, holes: Collection[date] = ()) -> dict[str, dg.AssetCheckEvaluation]:
     job = dg.Definitions(
-        asset_checks=bars.build(lambda: NOW), resources={"jobs": recording_jobs(log)},
+        asset_checks=bars.build(holes, lambda: NOW), resources={"jobs": recording_jobs(log)},
         assets=[dg.AssetSpec(asset_key(silver.COMPLETENESS.address))],
         jobs=[dg.define_asset_job("all", selection=dg.AssetSelection.all_asset_checks())],
     ).resolve_job_def("all")
@@ -57,3 +58,13 @@ def test_a_session_without_any_bar_is_an_error_that_names_it_and_the_command() -
     assert found.severity == dg.AssetCheckSeverity.ERROR
     assert "no ticker has a bar on 2018-04-02" in str(found.description)
     assert "finlake run --from 2018-04-02 --to 2018-04-02" in str(found.description)
+
+
+def test_a_session_that_the_sources_are_known_to_lack_is_told_and_hides_no_other_one() -> None:
+    found = evaluations(LakeLog(empty_sessions=[MONDAY]), holes=[MONDAY])[bars.NOT_EMPTY]
+    assert found.passed
+    assert "known to have none of 2018-04-02" in str(found.description)
+    both = evaluations(LakeLog(empty_sessions=[MONDAY, TUESDAY]), holes=[MONDAY])[bars.NOT_EMPTY]
+    assert not both.passed
+    assert "finlake run --from 2018-04-03 --to 2018-04-03" in str(both.description)
+    assert both.metadata["failing_rows"].value == 1

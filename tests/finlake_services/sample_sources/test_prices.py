@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from finlake_resources.calendar import TradingCalendar
+from finlake_resources.environment import RawEnvironment
+from finlake_resources.settings import settings_for
 from finlake_services.sample_sources import drop, prices
 
 
@@ -77,3 +80,12 @@ def test_the_bulk_archive_has_the_vendors_layout() -> None:
         assert lines[1] == b"IBM.US,D,20000301,000000,74.9537,77.5256,73.5281,73.6677,14707689.7208,0"
         assert archive.read("data/daily/us/nasdaq stocks/2/empty.us.txt") == b""
     assert drop.bulk_archive(["AAPL"]) == drop.bulk_archive(["AAPL"])
+
+
+def test_the_sessions_without_any_sample_bar_are_those_that_the_settings_know() -> None:
+    settings = settings_for(RawEnvironment.model_validate({"sources": "sample"}))
+    assert settings.sources_end_date is not None
+    sessions = TradingCalendar().sessions(settings.history_start, settings.sources_end_date)
+    with_bars = {bar.session_date for ticker in prices.TICKERS for bar in prices.history(ticker)}
+    assert set(sessions) - with_bars == settings.sources_holes
+    assert settings_for(RawEnvironment.model_validate({"sources": "live"})).sources_holes == frozenset()

@@ -248,9 +248,11 @@ class Lake:
         contract = contracts.table(address)
 
         def stage(table: IcebergTable, branch: str) -> None:
-            rows = rows_on(table.metadata.refs[branch].snapshot_id).select(*contract.column_names)
+            base = table.metadata.refs[branch].snapshot_id
+            rows = rows_on(base).select(*contract.column_names)
             summary = summary_of(provenance, input_snapshots) | _carried(table, progress)
             self._writer(rows, address, branch, summary).append()
+            self._require_one_commit(address, branch, base)
 
         def unchanged_count(table: IcebergTable) -> int | None:
             return 0 if progress.is_shown_by(positions_of(table)) else None
@@ -291,6 +293,7 @@ class Lake:
             kept = self._frame_at(address, base, wide).where(~_in_window(contract, window)).select(*columns)
             writer = self._writer(frame.select(*columns).unionByName(kept), address, branch, summary | _carried(table, None))
             writer.overwrite(_in_window(contract, wide))
+            self._require_one_commit(address, branch, base)
 
         def unchanged_count(table: IcebergTable) -> int | None:
             if not input_snapshots or not was_built_so(table, summary):
@@ -308,6 +311,17 @@ class Lake:
         for key, value in summary.items():
             writer = writer.option(f"snapshot-property.{key}", value)
         return writer
+
+    def _require_one_commit(self, address: str, branch: str, base: int) -> None:
+        """Raise `PublishConflict` when a branch has more than one commit after `base`.
+
+        When the answer to a commit is lost on its way from Postgres, Iceberg's catalog asks again, takes the commit for another
+        writer's and lays its own rows on top of itself.
+        """
+        table = self.catalog.load_table(address)
+        written = table.snapshot_by_id(table.metadata.refs[branch].snapshot_id)
+        if written is not None and base not in (written.snapshot_id, written.parent_snapshot_id):
+            raise PublishConflict(f"{address}: {branch} was written twice, because an answer was lost; writing again")
 
     def _added_count(self, address: str, snapshot_id: int | None) -> int:
         """Rows that a snapshot added."""

@@ -10,9 +10,10 @@ import dagster as dg
 
 from finlake_resources.service_errors import ServiceUnavailable
 
-TRIES_MORE = 3
+TRIES_MORE = 12
 PAUSE_S = 15
-"""A supervisor has started a killed engine again by then; Spark's client has waited for its server by itself before."""
+"""A supervisor has started a killed engine again by then; Spark's client has waited for its server by itself before. All
+tries together outlast an engine that somebody starts again within two minutes, however soon each of them fails."""
 
 
 @contextmanager

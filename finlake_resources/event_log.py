@@ -7,51 +7,65 @@ Found in Dagster 1.13.27 and dagster-postgres 0.29.27, where 18 years of session
 - A planned check is written once per partition of the run, each time with the list of all partitions, while its
   evaluation bears no partition and so never completes those rows. Here it is written once, without partitions, as the
   checks of finlake are: they look at the whole window of a run.
+- An event whose connection breaks while it is stored ends the run, and would be there twice if it were simply stored again.
+  Here what came through of it is removed first.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import count
 
 from dagster import DagsterEventType
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.config import pg_config
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._serdes import ConfigurableClassData
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+    SqlEventLogStorageTable,
+)
+from dagster._serdes import serialize_value
 from dagster_postgres import PostgresEventLogStorage
-from dagster_postgres.utils import pg_url_from_config
+
+from finlake_resources.dagster_storage import AwaitsPostgres, repeated_when_lost
 
 
-class RangeEventLogStorage(PostgresEventLogStorage):
-    """`PostgresEventLogStorage` that also stores planned materializations in batches."""
-
-    @classmethod
-    def config_type(cls) -> Any:
-        """The configuration of `PostgresEventLogStorage`."""
-        return pg_config()
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any],
-    ) -> "RangeEventLogStorage":
-        """A storage from dagster.yaml."""
-        return cls(
-            inst_data=inst_data, postgres_url=pg_url_from_config(config_value),
-            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
-        )
+class RangeEventLogStorage(AwaitsPostgres, PostgresEventLogStorage):
+    """`PostgresEventLogStorage` that waits for its server, and stores planned materializations in batches."""
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store one event."""
-        super().store_event(_without_check_partitions(event))
+        told = _without_check_partitions(event)
+        self._store_once([told], lambda: super(RangeEventLogStorage, self).store_event(told))
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events that Dagster hands over together; planned materializations in one statement."""
         planned = [event for event in events if _is_planned(event)]
         others = [_without_check_partitions(event) for event in events if not _is_planned(event)]
         if planned:
-            self._store_planned(planned)
+            self._store_once(planned, lambda: self._store_planned(planned))
         if others:
-            super().store_event_batch(others)
+            self._store_once(others, lambda: super(RangeEventLogStorage, self).store_event_batch(others))
+
+    def _store_once(self, events: Sequence[EventLogEntry], store: Callable[[], None]) -> None:
+        """Store events, again when their connection broke meanwhile, after what came through of them is removed."""
+        attempts = count()
+
+        def attempt() -> None:
+            if next(attempts):
+                self._remove(events)
+            store()
+
+        repeated_when_lost(attempt)
+
+    def _remove(self, events: Sequence[EventLogEntry]) -> None:
+        """Remove every trace of these very events, told by their run and their whole text."""
+        texts, runs = [serialize_value(event) for event in events], {event.run_id for event in events}
+        log, checks, tags = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c, AssetEventTagsTable.c
+        with self.index_transaction() as connection:
+            connection.execute(AssetCheckExecutionsTable.delete().where(
+                checks.run_id.in_(runs), checks.evaluation_event.in_(texts)))
+            removed = connection.execute(SqlEventLogStorageTable.delete().where(
+                log.run_id.in_(runs), log.event.in_(texts)).returning(log.id)).scalars().all()
+            connection.execute(AssetEventTagsTable.delete().where(tags.event_id.in_(removed)))
 
     def _store_planned(self, planned: Sequence[EventLogEntry]) -> None:
         insert = self.prepare_insert_event_batch(planned)

@@ -129,6 +129,8 @@ def spark_properties(
         f"{catalog}.jdbc.user": "lake",
         f"{catalog}.jdbc.schema-version": "V1",
         f"{catalog}.cache-enabled": "false",
+        # A connection that Postgres ended, by order or in a crash, is made anew; of a broken one Iceberg knows by itself.
+        f"{catalog}.retryable_status_codes": "57P01,57P02",
         f"{catalog}.warehouse": settings.variables.get("FINLAKE_WAREHOUSE", f"file://{layout.warehouse}"),
     }
     if settings.uses_s3:
@@ -177,10 +179,10 @@ def dagster_url(layout: Layout, postgres_port: int) -> str:
 
 
 def dagster_storage(url: str) -> dict[str, object]:
-    """The three storages of a Dagster instance on Postgres."""
+    """The three storages of a Dagster instance on Postgres, which wait while it is away."""
     classes = {
-        "run_storage": ("dagster_postgres.run_storage", "PostgresRunStorage"),
-        "schedule_storage": ("dagster_postgres.schedule_storage", "PostgresScheduleStorage"),
+        "run_storage": ("finlake_resources.dagster_storage", "AwaitingRunStorage"),
+        "schedule_storage": ("finlake_resources.dagster_storage", "AwaitingScheduleStorage"),
         "event_log_storage": ("finlake_resources.event_log", "RangeEventLogStorage"),
     }
     return {

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 AWAY = ServiceUnavailable("spark_connect", "sc://127.0.0.1:1", "Socket closed")
 
 
-@pytest.mark.parametrize(("times", "succeeds"), [(1, True), (4, False)])
+@pytest.mark.parametrize(("times", "succeeds"), [(1, True), (outages.TRIES_MORE + 1, False)])
 def test_a_check_whose_engine_goes_away_is_tried_again_and_does_not_fail_the_run(
     settings_of: SettingsOf, monkeypatch: pytest.MonkeyPatch, times: int, succeeds: bool,  # noqa: FBT001 - a value of the table
 ) -> None:
@@ -39,4 +39,4 @@ def test_a_check_whose_engine_goes_away_is_tried_again_and_does_not_fail_the_run
     job = defs.get_repository_def().get_job("checks_only").get_subset(asset_selection=set(), asset_check_selection={key})
     result = job.execute_in_process(raise_on_error=False)
     assert result.success is succeeds
-    assert asked == ["silver.prices_daily"] * min(times + 1, 4)
+    assert asked == ["silver.prices_daily"] * min(times + 1, outages.TRIES_MORE + 1)

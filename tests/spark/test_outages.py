@@ -41,6 +41,9 @@ AWAY = [
     (of_grpc("org.postgresql.util.PSQLException: Connection to 127.0.0.1:15432 refused. Check that the hostname"), POSTGRES),
     (of_grpc("Failed to connect", server_stacktrace="java.sql.SQLTransientConnectionException: x"), POSTGRES),
     (of_grpc("FATAL: terminating connection due to administrator command"), POSTGRES),
+    (of_grpc("FATAL: terminating connection due to unexpected postmaster exit"), POSTGRES),
+    (of_grpc("FATAL: the database system is not yet accepting connections"), POSTGRES),
+    (of_grpc("org.postgresql.util.PSQLException: The connection attempt failed."), POSTGRES),
     (no_connection(), POSTGRES),
 ]
 NOT_AWAY = [

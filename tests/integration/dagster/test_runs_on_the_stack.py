@@ -9,56 +9,26 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import psutil
 import pyarrow as pa
 import pytest
 
-from deploy.cli.dagster_client import DagsterClient
 from deploy.local.layout import REPOSITORY
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_services.sample_sources.drop import write_drop
 from finlake_services.sample_sources.finnhub import TOKEN_HEADER
-from spark.jobs.report import Window
 from spark.session import forget
+from tests.integration.dagster.span import BY_SESSION, INDICATORS, LAST, PRICES, SPAN, WINDOW
 from tests.integration.dagster.webserver import Webserver, until
-from tests.integration.lake.chain import empty, jobs_of
 
 if TYPE_CHECKING:
     from spark.storage import Lake
 
 pytestmark = pytest.mark.stack
-
-BY_SESSION = "lake_by_session"
-SPAN = ["2018-03-20", "2018-03-21", "2018-03-22", "2018-03-23", "2018-03-26"]
-LAST = "2018-03-27"
-WINDOW = Window(start=date.fromisoformat(SPAN[0]), end=date.fromisoformat(SPAN[-1]))
-PRICES, INDICATORS = "silver.prices_daily", "gold.indicators"
-
-
-@pytest.fixture(scope="module")
-def webserver(stack: LocalStack) -> Webserver:
-    return Webserver(DagsterClient(stack.environment()["FINLAKE_DAGSTER_URL"], stack.layout.dagster_web_password))
-
-
-@pytest.fixture(scope="module")
-def lake(stack: LocalStack) -> Iterator["Lake"]:
-    """The lake that the stack's runs write; without tables at first and at last."""
-    lake = jobs_of(stack.environment()).lake()
-    empty(lake)
-    yield lake
-    empty(lake)
-
-
-@pytest.fixture(scope="module")
-def span_run(webserver: Webserver, lake: "Lake") -> str:
-    """The run that built the span: everything by session, in one run."""
-    progress = webserver.run(BY_SESSION, SPAN[0], SPAN[-1])
-    assert progress.status == "SUCCESS", progress.errors
-    return progress.run_id
 
 
 def test_a_range_of_sessions_is_one_run_that_fills_every_session(
@@ -169,7 +139,7 @@ def test_a_step_whose_spark_server_is_killed_is_tried_again_and_the_run_ends_wel
 
     run_id = webserver.client.launch(
         BY_SESSION, first_key=SPAN[0], last_key=SPAN[-1], assets=("silver/prices_daily", "gold/indicators"))
-    until_step(webserver, run_id, "gold__indicators")
+    webserver.until_step(run_id, "gold__indicators")
     psutil.Process(Supervisor(stack.layout).program("spark_connect").pid).kill()
     ended = webserver.end_of(run_id)
     # This process has a session on the server that died, too.
@@ -270,15 +240,9 @@ def finlake_check(stack: LocalStack, *selection: str) -> "subprocess.CompletedPr
     return subprocess.run(command, cwd=REPOSITORY, check=False, timeout=300, capture_output=True, text=True)
 
 
-def until_step(webserver: Webserver, run_id: str, step: str) -> list[dict[str, Any]]:
-    """The run's events once the step has begun."""
-    return list(until(lambda: webserver.events(run_id), lambda events: any(
-        event["__typename"] == "ExecutionStepStartEvent" and event["stepKey"] == step for event in events), timeout_s=120))
-
-
 def kill_in_step(webserver: Webserver, run_id: str, step: str) -> None:
     """Kill the run's process and those it has started, once the step has begun."""
-    events = until_step(webserver, run_id, step)
+    events = webserver.until_step(run_id, step)
     process_id, = {pid for event in events for pid in re.findall(r"process for run \(pid: (\d+)\)", event.get("message", ""))}
     worker = psutil.Process(int(process_id))
     for process in (worker, *worker.children(recursive=True)):

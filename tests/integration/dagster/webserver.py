@@ -50,7 +50,7 @@ fragment State on InstigationState { status ticks(limit: 500) { status timestamp
 _STATUSES = "query Statuses { runsOrError { ... on Runs { results { runId jobName status } } } }"
 _LOGS = """
 query Logs($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events { __typename
-  ... on MessageEvent { stepKey message } } } } }
+  ... on MessageEvent { stepKey timestamp message } } } } }
 """
 
 
@@ -121,8 +121,13 @@ class Webserver:
         return [run["runId"] for run in self._answer(_RUNS, {"filter": wanted})["results"]]
 
     def events(self, run_id: str) -> list[dict[str, Any]]:
-        """The run's events so far: kind, step and message."""
+        """The run's events so far: kind, step, time and message."""
         return list(self._answer(_LOGS, {"run": run_id})["events"])
+
+    def until_step(self, run_id: str, step: str) -> list[dict[str, Any]]:
+        """The run's events once a step has begun."""
+        return list(until(lambda: self.events(run_id), lambda events: any(
+            event["__typename"] == "ExecutionStepStartEvent" and event["stepKey"] == step for event in events), timeout_s=180))
 
     def tick(self, schedule: str, time_s: float) -> dict[str, Any]:
         """What a schedule would do at a time (seconds since 1970)."""

@@ -1,5 +1,6 @@
 """Rows as of an earlier snapshot stay what they were, whatever is written later."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -7,7 +8,10 @@ import pytest
 from deploy.cli.query import Query, QueryRefusedError
 from deploy.cli.time_travel import at_version
 from finlake_resources.spark_jobs import SparkJobs
+from spark.contracts import lake as contracts
+from spark.contracts.table import Column
 from spark.jobs.report import Window
+from spark.schemas import spark_schema
 from spark.storage import Lake
 from tests.integration.lake.bars import ADDRESS, bars, frame
 from tests.integration.lake.chain import PROVENANCE
@@ -47,6 +51,20 @@ def test_rows_as_of_a_snapshot_or_a_time_stay_as_they_were(empty_lake: Lake) -> 
             key=lambda other: other.timestamp_ms)
         if newest.snapshot_id in snapshots:
             assert shows(at_version(QUERY, as_of_ts=second)) == shown[snapshots.index(newest.snapshot_id)]
+
+
+def test_a_frame_of_before_an_upgrade_has_the_columns_that_came_with_it_as_null(
+    empty_lake: Lake, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, contract = write(empty_lake, WEEK, 10.0), contracts.table(ADDRESS)
+    later = (Column(name="later_ts", type="timestamp", note="of a test", nullable=True),
+             Column(name="later_names", type="list<string>", note="of a test", nullable=True))
+    monkeypatch.setitem(contracts.TABLES, ADDRESS, replace(contract, columns=(*contract.columns, *later)))
+
+    held = empty_lake.frame(ADDRESS, WEEK, before)
+
+    assert held.schema.fields[-2:] == spark_schema(contracts.table(ADDRESS)).fields[-2:]
+    assert held.where("later_ts is null and later_names is null").count() == 10
 
 
 def test_a_query_that_spark_refuses_is_told_in_one_line_and_nothing_is_logged(

@@ -96,7 +96,9 @@ class ConnectorFailure:
     record: str = ""
 
     def __str__(self) -> str:
-        return f"{self.reason} (at {self.record})" if self.record else self.reason
+        if not self.record:
+            return self.reason
+        return f"{self.reason} (at {self.record}; if it fails there again and again, see docs/stuck-change.md)"
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def judge_connector(name: str, found: ConnectorHealth | None) -> Verdict:
                        text=f"connector {name} is {', '.join(ended) or 'without a task'}{place}; capture_keeper starts again "
                             "what has failed: if it stays so, see its trace and mend the cause. `finlake up` resumes what "
                             "was stopped. What the connector itself cannot read or send is not set aside: it and all after it "
-                            "wait in Postgres's log")
+                            "wait in Postgres's log until somebody takes it out (docs/stuck-change.md)")
     if found.differing_settings:
         return Verdict(state="ill", facts={**facts, "differing_settings": ", ".join(found.differing_settings)},
                        text=f"connector {name} runs with other settings than this checkout's "

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +19,9 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from deploy.bench.ods_load import stream_of
 from deploy.local.connectors import connector_faults, local_places, wanted_connectors
 from deploy.local.doctor import examine
+from deploy.local.layout import REPOSITORY
+from deploy.local.ports import LOOPBACK
+from deploy.local.postgres import MARKET_DATABASE, packaged_installation
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_resources.connect import KafkaConnect, tls_context
@@ -291,6 +296,52 @@ def test_a_failed_connector_comes_back_by_itself_and_meanwhile_status_says_why(
             superuser.execute("ALTER ROLE cdc LOGIN")
     assert numbers(changes_from(kafka, start, lambda found: len(found) == 2, of=of, timeout_s=120)) == [1, 2]
     eventually(lambda: _assert(connector_faults(stack.layout, stack.settings().ports)[NAME] == []))()
+
+
+def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
+    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: KafkaAccess,
+) -> None:
+    stack.up(services=("capture_keeper",))
+    of, start = new_id(), end_of(kafka)
+    insert_trades(feed, of, [1])
+    changes_from(kafka, start, lambda found: len(found) == 1, of=of)
+    constraint = trade_constraints()["conditions_are_few"]
+    with as_superuser(stack) as superuser:
+        superuser.execute("ALTER TABLE ods.finnhub_trades DROP CONSTRAINT conditions_are_few")
+        superuser.execute(INSERT.format("(%s, %s, 2, 0, 'AAPL', 1, 1, now(), array_fill(repeat('x', 1000), ARRAY[9000]))"
+                                        ).encode(), [FIRST_TS, of])
+        superuser.execute(
+            f"ALTER TABLE ods.finnhub_trades ADD CONSTRAINT conditions_are_few CHECK ({constraint}) NOT VALID".encode())
+    insert_trades(feed, of, [3])
+    eventually(lambda: _assert(connect.status(NAME).failure is not None))()
+    (fault,) = connector_faults(stack.layout, stack.settings().ports)[NAME]
+    assert "RecordTooLarge" in fault
+    assert "docs/stuck-change.md" in fault
+
+    find, delete, forget = re.findall(r"^```sql\n(.*?)^```", (REPOSITORY / "docs/stuck-change.md").read_text(), re.M | re.S)
+    widest = psql(stack, find).splitlines()[0].split("|")
+    assert widest[:3] == [of, "2", "0"]
+    assert int(widest[3]) > 8_000_000
+    for word, value in zip(("<connection_id>", "<message_seq>", "<trade_index>"), widest, strict=False):
+        delete = delete.replace(word, value)
+    assert psql(stack, delete) == "DELETE 1"
+    # Refused while the keeper tries once more.
+    eventually(lambda: psql(stack, forget))()
+
+    changes = changes_from(kafka, start, lambda found: set(numbers(found)) == {1, 3}, of=of, timeout_s=150)
+    assert {(change.value["op"], change.after["message_seq"]) for change in changes} == {("c", 1), ("r", 1), ("r", 3)}
+    insert_trades(feed, of, [4])
+    after = changes_from(kafka, changes[-1].offset + 1, lambda found: len(found) == 1, of=of)
+    assert numbers(after) == [4]
+    eventually(lambda: _assert(connector_faults(stack.layout, stack.settings().ports)[NAME] == []))()
+
+
+def psql(stack: LocalStack, statement: str) -> str:
+    """What Postgres's own client prints for its administrator; raises when Postgres refuses."""
+    environment = {"PGPASSWORD": stack.layout.password_file("postgres").read_text().strip()}
+    command = [str(packaged_installation() / "bin" / "psql"), "-h", LOOPBACK, "-p", str(stack.settings().ports.postgres),
+               "-U", "postgres", "-At", "-v", "ON_ERROR_STOP=1", "-c", statement, MARKET_DATABASE]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 
 def test_no_answer_of_connect_no_process_and_no_log_shows_a_password(stack: LocalStack, connect: KafkaConnect) -> None:

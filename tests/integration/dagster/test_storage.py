@@ -153,9 +153,9 @@ def test_a_refusal_is_told_at_once(url: str) -> None:
 
 def test_the_webservers_connections_do_not_wait(url: str) -> None:
     log = RangeEventLogStorage(postgres_url=url)
-    assert log._engine.dispatch.do_connect
+    assert log._engine.dialect.dispatch.do_connect
     log.optimize_for_webserver(statement_timeout=1000, pool_recycle=3600, max_overflow=1)
-    assert not log._engine.dispatch.do_connect
+    assert not log._engine.dialect.dispatch.do_connect
 
 
 def test_dagster_is_configured_with_them(url: str) -> None:

@@ -17,6 +17,7 @@ from finlake_assets.checks import (
     price_jumps,
     price_verdicts,
     reconciled,
+    restated_history,
     row_counts,
     speed_against_batch,
 )
@@ -92,7 +93,7 @@ def _build(settings: Settings, resource_overrides: dict[str, object]) -> dg.Defi
     fresh = freshness.build(timeline)
     about_now = [
         *fresh, *stream_checks.build(limits, timeline.calendar, hours=hours), *serving_checks.build(),
-        speed_against_batch.build(), *reconciled.build(),
+        speed_against_batch.build(), *reconciled.build(), *restated_history.build(),
     ]
     lake_jobs = jobs.build(apart=about_now)
     unattended = registry.build(settings, timeline, lake_jobs, limits)

@@ -12,6 +12,7 @@ import dagster as dg
 from finlake_assets.describe import asset_key
 from finlake_assets.upkeep.lake import GROUP as UPKEEP_GROUP
 from spark.contracts import lake
+from spark.contracts.rebuilding import VERDICTS, following_verdicts
 from spark.contracts.table import WindowKind
 
 if TYPE_CHECKING:
@@ -33,10 +34,9 @@ DOWNLOAD_CHAIN = tuple(asset_key(address) for address in (
 ))
 # On to the agreed price: what an ordinary session fills, before its news are complete.
 PRICES_CHAIN = (*DOWNLOAD_CHAIN, asset_key("silver.prices_daily"))
-# What changes when accepted history does.
-RESTATED_CHAIN = tuple(asset_key(address) for address in (
-    "silver.prices_daily", "gold.indicators", "gold.stock_analytics", "gold.ml_features", "gold.ml_labels",
-))
+# What changes when accepted history does; months follow their sessions by themselves.
+RESTATED_CHAIN = tuple(asset_key(address) for address in following_verdicts()
+                       if address != VERDICTS and lake.table(address).window == "session")
 
 
 def build(apart: Sequence[dg.AssetChecksDefinition]) -> "dict[str, AssetJob]":

@@ -58,7 +58,7 @@ def demo(
     settings = stack_settings(home)
     dagster = DagsterClient(settings.dagster_url, settings.dagster_password_file)
     jobs = lake_jobs(home)
-    reckoning = Reckoning.begin(jobs.lake(), settings)
+    reckoning = Reckoning.begin(jobs, settings)
     finished = carry_out(dagster, DEMO_RUNS, console)
     console.print(summary(finished))
     console.print(Text.from_ansi(_chart(jobs.lake())))

@@ -73,7 +73,7 @@ def run(
     for line in plan.told:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     dagster = DagsterClient(settings.dagster_url, settings.dagster_password_file)
-    reckoning = Reckoning.begin(build_jobs(settings).lake(), settings)
+    reckoning = Reckoning.begin(build_jobs(settings), settings)
     finished = carry_out(dagster, plan.runs, console)
     console.print(summary(finished))
     found = found_by_checks(finished)

@@ -9,12 +9,11 @@ import typer
 
 from deploy.cli.lake_commands import lake_jobs
 from deploy.cli.stack_commands import DEFAULT_HOME, Home
+from spark.contracts.rebuilding import rebuilding
 
 app = typer.Typer(help="Verdicts on downloaded prices, and decisions about them.", no_args_is_help=True)
 
 SHORTEST_HASH = 6
-REBUILT = ("silver/price_restatements", "silver/prices_daily", "gold/indicators", "gold/stock_analytics", "gold/ml_features",
-           "gold/ml_labels")
 
 File = Annotated[str, typer.Argument(metavar="FILE_OR_HASH", help="The file's name, or the beginning of its SHA-256.")]
 Ticker = Annotated[str, typer.Option("--ticker", help="The ticker whose prices the file holds.")]
@@ -97,5 +96,4 @@ def _decide(decision: str, named: str, ticker: str, reason: str, home: Path) -> 
                 reason=reason.strip(), decided_by=getpass.getuser(), decided_ts=datetime.now(UTC))
     typer.echo(f"{decision}: {download['source_name']} ({download['file_sha256'][:12]}) of {ticker}")
     first, last = jobs.shown_span(download["first_session_date"], download["last_session_date"])
-    selected = " ".join(f"--select {table}" for table in REBUILT)
-    typer.echo(f"to judge again and show it: finlake run --from {first} --to {last} {selected}")
+    typer.echo(f"to judge again and show it: {rebuilding(first, last)}")

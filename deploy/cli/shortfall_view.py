@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from finlake_resources.settings import Settings
+    from finlake_resources.spark_jobs import SparkJobs
     from spark.jobs.shortfalls import Asked, NotBuilt
-    from spark.storage import Lake
 
 MOST_LINES = 20
 # Named in a line for all that fell short alike.
@@ -33,26 +33,29 @@ COLOURS = {"missing": "red", "rejected": "red", "not due": "dim", "not run": "di
 class Reckoning:
     """Made before runs begin, closed when they are done: what they were asked for against what is there."""
 
-    lake: "Lake"
+    jobs: "SparkJobs"
     settings: "Settings"
     before: int
 
     @classmethod
-    def begin(cls, lake: "Lake", settings: "Settings") -> "Reckoning":
+    def begin(cls, jobs: "SparkJobs", settings: "Settings") -> "Reckoning":
         """Remember which quarantined rows are there already."""
-        return cls(lake, settings, lake.snapshot_id("silver.quarantine"))
+        return cls(jobs, settings, jobs.lake().snapshot_id("silver.quarantine"))
 
     def close(self, runs: Sequence[PlannedRun], not_run: Sequence[NotRun], console: "Console") -> bool:
-        """Show what falls short, and hints; whether nothing does."""
+        """Show what falls short, what published history does not show yet, and hints; whether nothing falls short."""
+        from finlake_resources.stale_history import stale_history
         from finlake_resources.universe_file import UniverseFile
         from spark.jobs.shortfalls import not_built, shortfalls
 
+        lake = self.jobs.lake()
         asked = asked_of(runs, UniverseFile(path=str(self.settings.universe_path)).read().symbols, self.before)
-        found = shortfalls(self.lake, asked, datetime.now(UTC))
+        found = shortfalls(lake, asked, datetime.now(UTC))
         show(found, not_run, console)
-        for line in hints(not_built(self.lake, asked, self.settings.history_start)):
+        stale = stale_history(self.jobs)
+        for line in [*([stale] if stale else []), *hints(not_built(lake, asked, self.settings.history_start))]:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
-        return not found and not not_run
+        return not found and not not_run and stale is None
 
 
 def asked_of(runs: Sequence[PlannedRun], tickers: Sequence[str], before: int) -> "Asked":

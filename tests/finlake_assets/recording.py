@@ -140,6 +140,9 @@ def recording_jobs(log: LakeLog) -> SparkJobs:
         def pending_restatements(self) -> list[PendingRestatement]:
             return log.pending
 
+        def shown_span(self, first: date, last: date) -> tuple[date, date]:
+            return first, max([last, *log.newest_dates.values()])
+
         def upkeep(self, action: UpkeepAction, address: str) -> Mapping[str, int]:
             log.tidied.append((action, address))
             if address in log.failures:

@@ -1,0 +1,21 @@
+"""Which tables follow from the verdicts on downloads, and the command that builds them again."""
+
+from datetime import date
+
+from spark.contracts import silver
+from spark.contracts.attribution import upstream
+from spark.contracts.lake import TABLES
+
+VERDICTS = silver.PRICE_RESTATEMENTS.address
+
+
+def following_verdicts() -> tuple[str, ...]:
+    """Addresses of the tables by session and by month that hold or are computed from the verdicts, in order of layers."""
+    return tuple(address for address, table in TABLES.items() if table.window in ("session", "month")
+                 and (address == VERDICTS or VERDICTS in upstream(table, TABLES)))
+
+
+def rebuilding(first: date, last: date) -> str:
+    """The command that judges the downloads again and shows the verdicts in the sessions from `first` to `last`."""
+    selected = " ".join(f"--select {address.replace('.', '/')}" for address in following_verdicts())
+    return f"finlake run --from {first} --to {last} {selected}"

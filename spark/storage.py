@@ -8,6 +8,7 @@ keep seeing what they saw. Rows equal to what `main` holds are not published aga
 import hashlib
 import logging
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -226,7 +227,10 @@ class Lake:
             summary = summary_of(provenance, input_snapshots) | _carried(table, progress)
             written, removed = (rows.slice(0, 0), AlwaysFalse()) if progress and is_there(table) else (rows, replaced)
             try:
-                table.overwrite(written, overwrite_filter=removed, branch=branch, snapshot_properties=summary)
+                with warnings.catch_warnings():
+                    # A first write replaces nothing.
+                    warnings.filterwarnings("ignore", message="Delete operation did not match any records")
+                    table.overwrite(written, overwrite_filter=removed, branch=branch, snapshot_properties=summary)
             except ValueError as error:
                 # How pyiceberg says that another commit has taken the sequence number of this one.
                 if "older than last sequence number" not in str(error):

@@ -166,7 +166,7 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
     else:
         Retrying(retry=retry_if_exception_type(ArchiveRunError), stop=stop_after_attempt(3), wait=wait_fixed(5),
                  reraise=True)(runs.archive_all)
-    report("archived")
+    report("archived; comparing every row of Postgres, Kafka, ClickHouse and Iceberg, which takes minutes")
     comparison = reconciliation.run(lake_jobs(environment), wait_s=DRAINED_WITHIN_S)
     return ChaosReport(
         faults=plan, recoveries_s=recoveries, acknowledged_rows=acknowledged, found_rows=written_rows(environment, connection_id),

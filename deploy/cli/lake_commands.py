@@ -128,6 +128,8 @@ def sql(
 
     if snapshot is not None and as_of is not None:
         raise typer.BadParameter("give --snapshot or --as-of, not both")
+    if as_of is not None and as_of.replace(tzinfo=UTC) > datetime.now(UTC):
+        raise typer.BadParameter(f"{as_of} UTC is yet to come; leave it out to read what is there now", param_hint="--as-of")
     chosen = format_for(form, output)
     asked = Query.of(lake_jobs(home), at_version(query, snapshot_id=snapshot, as_of_ts=as_of))
     is_for_people = chosen in (AnswerFormat.TABLE, AnswerFormat.RECORDS)

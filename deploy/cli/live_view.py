@@ -71,6 +71,9 @@ def watch(client: "Client", console: "Console", seconds: float, clock: Callable[
             time.sleep(REFRESH_S)
             now = symbols_now(client)
             live.update(live_table(now))
+    if not console.is_terminal:
+        # There the last view ends without a line of its own.
+        console.print()
     return now[-1]
 
 

@@ -41,7 +41,7 @@ def verdicts(
         typer.echo(f"{each.ticker} {each.verdict}: {each.source_name} ({each.file_sha256[:12]}), obtained "
                    f"{each.fetched_ts:%Y-%m-%d %H:%M}Z")
         typer.echo(f"  {each.message}")
-    typer.echo(f"{len(shown)} downloads, {sum(each.is_used for each in shown)} of them used")
+    typer.echo(f"{len(shown)} download{'' if len(shown) == 1 else 's'}, {sum(each.is_used for each in shown)} of them used")
 
 
 @app.command()

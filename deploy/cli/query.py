@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 _TELLING = re.compile(r"\s*(?:show|describe|desc|explain)\b", re.IGNORECASE)
 
 
+# Where Spark met what it did not understand.
+_LINE = re.compile(r"\bline (\d+)")
+# How Iceberg says that a table has no snapshot of that time or that number.
+_NO_SUCH_VERSION = re.compile(r"cannot find (?:a )?snapshot", re.IGNORECASE)
+
+
 class QueryRefusedError(Exception):
     """Spark does not understand or cannot carry out a query, or it is none; the message is the first line of the reason."""
 
@@ -39,6 +45,8 @@ def refusals_in_one_line() -> Iterator[None]:
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         if "TABLE_OR_VIEW_NOT_FOUND" in said:
             said += f" Tables are {', '.join(sorted(contracts.TABLES))}"
+        if _NO_SUCH_VERSION.search(said):
+            said += ". `finlake sql \"select committed_at, snapshot_id from TABLE.snapshots\"` lists what each named table has"
         raise QueryRefusedError(said) from error
 
 
@@ -51,9 +59,11 @@ def _assert_reads(spark: "SparkSession", text: str) -> None:
             spark.sql(f"SELECT * FROM (\n{text}\n)").schema  # noqa: B018 - asks for the analysis
     except QueryRefusedError as error:
         if isinstance(error.__cause__, ParseException):
+            # The text begins in the second line of what Spark was given.
+            said = _LINE.sub(lambda found: f"line {int(found[1]) - 1}", str(error))
             raise QueryRefusedError(
-                f"no query that Spark understands: {error}. Only queries, SHOW, DESCRIBE and EXPLAIN are carried out; "
-                "tables are written by `finlake run` alone",
+                "only queries, SHOW, DESCRIBE and EXPLAIN are carried out, tables are written by `finlake run` alone; this is no "
+                f"query that Spark understands: {said}",
             ) from error
         raise
 

@@ -118,18 +118,14 @@ def fitting(columns: Sequence[str], cells: Sequence[Sequence[str]], width: int) 
 
 
 def show_records(columns: Sequence[str], rows: Iterable[Sequence[object]], console: "Console") -> None:
-    """Each row as lines of a name and its value."""
-    from rich.table import Table
+    """Each row as lines of a name and its value, which is never broken: it can be copied."""
     from rich.text import Text
 
+    width = max(map(len, columns), default=0)
     for number, row in enumerate(rows, 1):
         console.rule(f"row {number}", align="left", style="dim")
-        view = Table(box=None, show_header=False, pad_edge=False)
-        view.add_column(no_wrap=True, style="dim")
-        view.add_column(overflow="fold")
         for name, value in zip(columns, row, strict=True):
-            view.add_row(Text(name), Text(text_of(value)))
-        console.print(view)
+            console.print(Text.assemble((f"{name:{width}}  ", "dim"), text_of(value)), soft_wrap=True)
 
 
 def say(console: "Console", text: str) -> None:

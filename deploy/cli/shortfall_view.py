@@ -115,11 +115,14 @@ def shortfalls_table(found: Sequence[Shortfall], not_run: Sequence[NotRun] = ())
 
 
 def rest(found: Sequence[Shortfall], not_run: Sequence[NotRun] = ()) -> list[str]:
-    """How many lines were left out, and the queries that list everything."""
+    """How many lines were left out, what ends a file's rejection, and the queries that list everything."""
     left = len(folded(found)) + len(not_run) - MOST_LINES
     queries = dict.fromkeys(QUARANTINE_QUERY if each.kind == "quarantined" else QUERIES.get(each.address, QUARANTINE_QUERY)
                             for each in found)
     told = [f"and {left} more lines"] if left > 0 else []
+    if any(each.kind == "rejected" for each in found):
+        told.append("a rejected file is listed, also when it was moved away, until a newer one is used or a person decides: "
+                    'finlake prices accept|drop FILE --ticker T --reason "why"')
     return [*told, *(f'all of it: finlake sql "{query}"' for query in queries)]
 
 

@@ -53,7 +53,8 @@ def said(waiting: Sequence[DownloadVerdict]) -> str:
         return "every download is used, or has been followed by one that is"
     listed = " | ".join(f"{each.ticker}: {each.message}" for each in waiting[:5])
     more = f" | and {len(waiting) - 5} more; list them by finlake prices verdicts --unused" if len(waiting) > 5 else ""
-    return f"{len(waiting)} tickers stand still since a download that is not used: {listed}{more}"
+    who = "1 ticker stands" if len(waiting) == 1 else f"{len(waiting)} tickers stand"
+    return f"{who} still since a download that is not used: {listed}{more}"
 
 
 def _shown(each: DownloadVerdict) -> dict[str, str]:

@@ -74,7 +74,7 @@ def test_verdicts_are_listed_with_file_and_reason(jobs: Jobs) -> None:
     lines = CliRunner().invoke(app, ["prices", "verdicts", "--ticker", "SYN"]).output.splitlines()
     assert lines[-1] == "3 downloads, 2 of them used"
     assert lines[4:6] == ["SYN rejected: other.csv (efefefefefef), obtained 2024-03-02 00:00Z", "  other.csv: because"]
-    assert CliRunner().invoke(app, ["prices", "verdicts", "--unused"]).output.splitlines()[-1] == "1 downloads, 0 of them used"
+    assert CliRunner().invoke(app, ["prices", "verdicts", "--unused"]).output.splitlines()[-1] == "1 download, 0 of them used"
 
 
 def test_a_download_is_found_by_its_name_or_the_beginning_of_its_hash() -> None:

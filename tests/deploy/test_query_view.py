@@ -92,10 +92,12 @@ def test_the_columns_that_are_shown_fit_and_one_more_would_not(cells: list[list[
 
 
 def test_records_keep_long_values_whole() -> None:
-    console = Console(file=io.StringIO(), width=NARROW)
-    show_records(["title"], [["word " * 60]], console)
+    console, digests = Console(file=io.StringIO(), width=NARROW), " ".join(["ab" * 32] * 3)
+    show_records(["title", "file_sha256"], [["word " * 60, digests]], console)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().count("word") == 60
+    # In one line, so that it can be copied.
+    assert f"file_sha256  {digests}\n" in console.file.getvalue()
 
 
 @pytest.mark.parametrize(("value", "text"), [

@@ -14,8 +14,8 @@ MESSAGES: Mapping[str, str] = {
     "": "",
     "no_bar": "no download has a bar for this session: drop a newer file or run again later; if the ticker did not trade, say "
               "so with suspended or delisted in the universe file",
-    "bar_not_accepted": "a download has this bar, but its verdict or a rule keeps it out: see silver.price_restatements and "
-                        "silver.quarantine",
+    "bar_not_accepted": "a download has this bar, but its verdict or a rule keeps it out: `finlake prices verdicts --unused` "
+                        "names the file and what to do, silver.quarantine the row",
     "not_listed": "before the first session of its listing, by the universe file",
     "before_first_bar": "before the first bar of any download",
     "delisted": "after the last session of its listing, by the universe file",

@@ -38,7 +38,7 @@ def test_a_ticker_waits_until_something_better_comes(names: list[str], waiting: 
 def test_every_waiting_ticker_is_told_with_its_file() -> None:
     found = unused([verdict(1, "rejected"), verdict(2, "partial", "OTHER"), verdict(3, "consistent")])
     assert said(found) == (
-        "1 tickers stand still since a download that is not used: OTHER: file2.csv: partial")
+        "1 ticker stands still since a download that is not used: OTHER: file2.csv: partial")
     assert said([]).startswith("every download is used")
 
 

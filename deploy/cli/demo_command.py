@@ -42,7 +42,7 @@ def demo(
     home: Home = DEFAULT_HOME,
     free_ports: Annotated[bool, typer.Option(help="Move services whose port is taken to a free port.")] = True,
 ) -> None:
-    """Start the stack, build the lake from the sample sources, stream trades through it, and show both.
+    """Build the lake from samples, stream trades, and show both. The stack is started first.
 
     A second time it changes no row of the batch. Exit code 1 when the stream lost or doubled anything.
     """

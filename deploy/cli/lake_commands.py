@@ -55,7 +55,10 @@ def run(
     ] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Build the tables of a span of sessions, each kind of partition in one Dagster run, and tell what is not there."""
+    """Build the tables of a span of sessions. Each kind of partition is one Dagster run.
+
+    It ends with what is missing. Ctrl-C stops the run; what it has built stays.
+    """
     from rich.console import Console
 
     from deploy.cli.dagster_client import DagsterClient
@@ -89,7 +92,7 @@ def check(
     select: Annotated[list[str] | None, typer.Option(help="Only this table, like gold/indicators; may be repeated.")] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Run every check over everything published, in one Dagster run; exit code 1 when a blocking one fails."""
+    """Run every check over what is published. In one Dagster run; exit code 1 when a blocking one fails."""
     from rich.console import Console
 
     from deploy.cli.dagster_client import DagsterClient

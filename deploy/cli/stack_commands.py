@@ -42,7 +42,7 @@ def running_stack(home: Path) -> "LocalStack":
 
 @app.command()
 def prepare(home: Home = DEFAULT_HOME) -> None:
-    """Find Java and download the jars, so that a later `finlake up` needs no network."""
+    """Find Java and download the jars. A later `finlake up` needs no network."""
     open_stack(home).prepare(report=typer.echo)
 
 
@@ -73,7 +73,7 @@ def down(home: Home = DEFAULT_HOME) -> None:
 
 @app.command()
 def status(home: Home = DEFAULT_HOME) -> None:
-    """Show every service and connector; exit code 1 unless all run that the settings allow."""
+    """Show every service and connector. Exit code 1 unless all run that the settings allow."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -112,7 +112,7 @@ def logs(
 
 @app.command()
 def doctor(home: Home = DEFAULT_HOME) -> None:
-    """Check this machine and this installation; exit code 1 when something is wrong."""
+    """Check this machine and this installation. Exit code 1 when something is wrong."""
     from deploy.local.doctor import examine
 
     findings = examine(open_stack(home))

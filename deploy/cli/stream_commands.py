@@ -24,7 +24,7 @@ def reconcile(
     ] = False,
     lake: Annotated[bool, typer.Option("--lake/--no-lake", help="Compare Iceberg too.")] = True,
 ) -> None:
-    """Compare Postgres, Kafka, ClickHouse and Iceberg up to one LSN; exit code 1 unless nothing is lost or doubled.
+    """Compare Postgres, Kafka, ClickHouse and Iceberg. Up to one LSN; exit code 1 unless nothing is lost or doubled.
 
     Past UTC days that the archive holds completely are recorded as proven.
     """
@@ -50,7 +50,7 @@ def latency(
     home: Home = DEFAULT_HOME,
     window: Annotated[str, typer.Option(help="How far back, like 30s, 5m or 2h.")] = "5m",
 ) -> None:
-    """Show how long trades took from hop to hop, from the rows that ClickHouse inserted lately."""
+    """Show how long trades took from hop to hop. Read from the rows that ClickHouse inserted lately."""
     from rich.console import Console
 
     from deploy.bench.hops import clock_remarks, duration, hops_table, measured_hops
@@ -83,8 +83,10 @@ def chaos(
     home: Annotated[Path | None, typer.Option(help="A running stack to kill in. Default: one of its own.")] = None,
     jars: Annotated[Path, typer.Option(help="Downloaded jars for a stack of its own.")] = DEFAULT_HOME / "jars",
 ) -> None:
-    """Kill and freeze processes and fill disks while trades flow; exit code 1 unless nothing is lost or doubled afterwards.
+    """Kill processes while trades flow, then compare the engines. Exit code 1 unless nothing is lost or doubled.
 
+    Processes are frozen and disks filled too. It takes a pause of --seconds-between for each kill, up to --longest-freeze-s for
+    each freeze, and minutes to compare.
     Without --home in a temporary stack, which is removed again but for its logs when it fails. The plan is shown first.
     """
     from contextlib import nullcontext
@@ -129,7 +131,7 @@ def replay(
     archive: Annotated[bool, typer.Option("--archive/--no-archive", help="Archive the range too; no-op when it is.")] = True,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Read a range of a topic again and put into ClickHouse what is missing there; what is there is not doubled.
+    """Read a range of a topic again. ClickHouse gets what is missing there; what is there is not doubled.
 
     For finlake.dead_letters the records that could not be read are tried again, after a correction of the code.
     """

@@ -88,3 +88,9 @@ def test_the_state_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("FINLAKE_HOME", str(tmp_path / "elsewhere"))
     CliRunner().invoke(app, ["down"])
     assert (tmp_path / "elsewhere" / "run").is_dir()
+
+
+def test_the_list_of_commands_cuts_no_description_in_80_columns() -> None:
+    shown = CliRunner().invoke(app, ["--help"], terminal_width=80, env={"COLUMNS": "80"}).output
+    assert "chaos" in shown
+    assert [line for line in shown.partition("Commands:")[2].splitlines() if line.endswith("...")] == []

@@ -8,7 +8,7 @@ import typer
 
 from deploy.cli.lake_commands import lake_jobs, sample_sources_url, stack_settings
 from deploy.cli.planned_runs import PlannedRun
-from deploy.cli.stack_commands import DEFAULT_HOME, Home, open_stack
+from deploy.cli.stack_commands import DEFAULT_HOME, Home, open_stack, where_finlake_is
 from deploy.local.webserver_door import USER
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ def demo(
                   f"{REAL_NEWS_DAY} is one slot of 96. So `finlake check` warns of them, and ends well.")
     console.print(f"Assets, lineage and checks: {settings.dagster_url}/assets\nRuns: {settings.dagster_url}/runs\n"
                   f"User {USER}, password in {settings.dagster_password_file}")
-    console.print('Ask it something: .venv/bin/finlake sql "select * from gold.monthly_summary where ticker = \'AAPL\'"')
+    console.print('Ask it something: finlake sql "select * from gold.monthly_summary where ticker = \'AAPL\'"')
+    if hint := where_finlake_is():
+        console.print(hint, highlight=False, markup=False, soft_wrap=True)
     if not is_proven:
         raise typer.Exit(1)
 

@@ -1,8 +1,10 @@
 """Commands about the local stack: prepare, up, down, status, logs, doctor."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,6 +42,14 @@ def running_stack(home: Path) -> "LocalStack":
     return stack
 
 
+def where_finlake_is() -> str | None:
+    """How a shell finds the command that messages name; None where it does."""
+    own = Path(sys.argv[0]).absolute()
+    if shutil.which("finlake") is not None or own.name != "finlake":
+        return None
+    return f"where `finlake` is named: {own}, or just finlake after `source {quote(str(own.with_name('activate')))}`"
+
+
 @app.command()
 def prepare(home: Home = DEFAULT_HOME) -> None:
     """Find Java and download the jars. A later `finlake up` needs no network."""
@@ -62,6 +72,8 @@ def up(
     if service is None:
         typer.echo(f"finlake is up: {stack.environment()['FINLAKE_DAGSTER_URL']} "
                    f"(user {USER}, password in {stack.layout.dagster_web_password})")
+        if hint := where_finlake_is():
+            typer.echo(hint)
 
 
 @app.command()

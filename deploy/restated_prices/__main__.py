@@ -60,6 +60,10 @@ files is rounding: of a 5 USD stock quoted in cents that is 0.8 %, of a 200 USD 
 later download is taken by itself. `finlake prices verdicts [--ticker T] [--unused]` lists verdicts, `finlake prices
 accept|drop|judge FILE_OR_HASH --ticker T --reason WHY` decides, and prints the run that shows it.
 
+**When history is older than its files.** A run shows a restatement in its own sessions alone. Without
+`FINLAKE_UNATTENDED=1`, with which the history is rebuilt by itself, `finlake run` ends with the tickers that were restated, since
+when, and the command that shows it; the check `restatements_are_shown` warns of them until it is done.
+
 **Jumps.** A file whose sessions after the known ones leap by × 1.8 or more on a day of ordinary range and volume is rejected
 until another download says the same; from × 3 on, always: another company's history, or a reverse split that the vendor has
 not applied yet. Where the leap undoes the file's own split, its restated bars are used and the later ones wait. The check

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli.main import app, one_line
+from deploy.cli.stack_commands import where_finlake_is
 from deploy.local.errors import StackError
 from deploy.local.layout import REPOSITORY
 from deploy.local.services import SERVICES
@@ -94,3 +95,18 @@ def test_the_list_of_commands_cuts_no_description_in_80_columns() -> None:
     shown = CliRunner().invoke(app, ["--help"], terminal_width=80, env={"COLUMNS": "80"}).output
     assert "chaos" in shown
     assert [line for line in shown.partition("Commands:")[2].splitlines() if line.endswith("...")] == []
+
+
+@pytest.mark.parametrize(("on_path", "called"), [(False, "finlake"), (True, "finlake"), (False, "main.py")])
+def test_a_shell_that_does_not_find_the_command_is_told_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, on_path: bool, called: str,
+) -> None:
+    folder = tmp_path / "my environment"
+    folder.mkdir()
+    for name in ("finlake", "main.py"):
+        (folder / name).touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(folder / called)])
+    monkeypatch.setenv("PATH", str(folder) if on_path else "/nowhere")
+    hint = where_finlake_is()
+    assert (hint is not None) is (not on_path and called == "finlake")
+    assert hint is None or f"source '{folder}/activate'" in hint

@@ -43,10 +43,11 @@ and the next one that says the same decides with it; against bars that several u
 it takes three. Such bars are flagged `is_contested` (`corrected_dates`). A statement that leaps so where the known bars do not
 never prevails, however often it is made: that takes a person's `accept`.
 
-**Late adjustments.** A late step of more than 5 % must take away a jump that the known prices make at its ex-date. A late
-step over the first 20 sessions of history alone, of any size, needs volume scaled by the same factor, or such a jump of
-eight times the usual overnight move; else these bars are in dispute. A split without volumes, because all are 0, is proven
-by that jump when it is late, else by a second download that says the same, up to 50:1.
+**Late adjustments.** A late step of more than 5 % must take away a jump that the known prices make at its ex-date; of a
+split that volume proves it is enough that the new prices make none: where they jump by most of it and the known ones do not,
+nothing was split. A late step over the first 20 sessions of history alone, of any size, needs volume scaled by the same
+factor, or such a jump of eight times the usual overnight move; else these bars are in dispute. A split without volumes,
+because all are 0, is proven by that jump when it is late, else by a second download that says the same, up to 50:1.
 
 **What cannot be told.** A whole history times 0.6 to 1 is a dividend to any reader, without a later session as well (its limit
 does not depend on how long nobody downloaded, until 0.9 a year is less, after five years); so is a last bar

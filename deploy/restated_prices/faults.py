@@ -47,6 +47,14 @@ def first(factor: float) -> Fault:
     return change
 
 
+def split_of_nothing(factor: float) -> Fault:
+    """Prices and volume before some known session as after a split, where no known price ever jumped."""
+    def change(bars: pl.DataFrame, known_count: int, random: np.random.Generator) -> pl.DataFrame:
+        before = range(int(random.integers(known_count // 4, known_count - 5)))
+        return multiplied(before, 1 / factor, ["volume_shares"])(multiplied(before, factor)(bars))
+    return change
+
+
 def missing(bars: pl.DataFrame, known_count: int, random: np.random.Generator) -> pl.DataFrame:
     lost = int(random.integers(1, known_count - 2))
     return bars.filter(pl.int_range(pl.len()) != lost)

@@ -9,6 +9,7 @@ from deploy.restated_prices.faults import (
     new_bars,
     one_bar,
     shifted,
+    split_of_nothing,
     stretch,
     swapped,
     unfinished,
@@ -57,6 +58,8 @@ KINDS: tuple[Kind, ...] = (
       for factor in (100.0, 0.01, 2.0, 0.5) for count in (1, 3, 20)),
     *(Kind(name=f"fault: × {factor:g} over the first 3 to 20 bars", is_fault=True, change=first(factor))
       for factor in (0.97, 0.9)),
+    *(Kind(name=f"fault: late split {1 / factor:.3g}:1 with its volume, where no price jumped", is_fault=True,
+           change=split_of_nothing(factor)) for factor in (1 / 2, 3 / 4, 4.0)),
     Kind(name="fault: × 1.03 over 3 bars in a restated file", is_fault=True, dividends=(1, 4), change=stretch(1.03, 3)),
     Kind(name="fault: × 100 over 3 bars in a restated file", is_fault=True, dividends=(1, 4), change=stretch(100.0, 3)),
     Kind(name="fault: days shifted by one", is_fault=True, change=shifted),

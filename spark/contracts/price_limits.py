@@ -6,7 +6,7 @@ Volume moves the other way, at least for splits. Now and then a single bar is co
 before the close is not final.
 """
 
-RULE_VERSION = 8
+RULE_VERSION = 9
 """Raised whenever the rule of the verdicts changes: verdicts of another version are given anew."""
 
 TOLERANCE_UNITS = 2.0

@@ -325,7 +325,7 @@ def _is_adjustment(segment: Segment, following: Segment | None, bars: _Bars, yea
         return True
     step, volume_step = _step(segment, following)
     if volume_step is not None and abs(step - 1) > limits.LARGE_STEP and _is_inverse(step, volume_step):
-        return True
+        return following is None or not _makes_a_jump(segment, following, step, bars)
     if following is None:
         # Ordinary dividends of so many years may take more than a single special one does.
         lowest = min(limits.LOWEST_DIVIDEND_FACTOR, limits.LOWEST_YEARLY_FACTOR ** years_after)
@@ -350,6 +350,14 @@ def _explains_a_jump(segment: Segment, following: Segment, step: float, bars: _B
 def _takes_a_jump_away(segment: Segment, following: Segment, bars: _Bars) -> bool:
     """Whether the known prices jump where the new ones do not: a late adjustment mends a jump and makes none."""
     return _most_mended(segment, following, bars) > 0
+
+
+def _makes_a_jump(segment: Segment, following: Segment, step: float, bars: _Bars) -> bool:
+    """Whether the new prices jump by most of the step wherever the known ones do not: nothing was adjusted then.
+
+    On the ex-date itself the market may have moved against the step, by up to three quarters of it.
+    """
+    return _most_mended(segment, following, bars) < -abs(log(step)) / 2
 
 
 def _most_mended(segment: Segment, following: Segment, bars: _Bars) -> float:

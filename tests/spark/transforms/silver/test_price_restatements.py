@@ -49,6 +49,11 @@ def printed(bars: Frame, *events: tuple[int, float]) -> Frame:
     )
 
 
+def as_quoted(bars: Frame, *splits: tuple[int, float]) -> Frame:
+    """Bars that a vendor has not adjusted for these splits yet: the price jumps on their days."""
+    return printed(bars, *((position, 1 / factor) for position, factor in splits))
+
+
 def judge(history: Frame, later: Frame) -> Frame:
     """The verdict of a download against one that holds the history."""
     files = [download(history, 0, "known")] if history.height else []
@@ -131,9 +136,15 @@ def test_four_dividends_applied_at_once_are_four_steps() -> None:
 
 
 def test_a_split_and_a_dividend_a_day_apart_are_believed() -> None:
-    rows = judge(KNOWN, printed(BARS, (300, 0.1), (301, 0.999)))
+    rows = judge(as_quoted(BARS[:580], (300, 0.1)), printed(BARS, (301, 0.999)))
     assert rows["boundary_date"].to_list() == [SESSIONS[300], SESSIONS[301], None]
     assert rows["kind"].to_list() == ["split", "dividend", None]
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.5, 0.75, 4.0])
+def test_a_late_split_where_no_known_price_jumped_is_rejected_whatever_the_volume_says(factor: float) -> None:
+    assert judge(KNOWN, printed(BARS, (300, factor)))["verdict"].to_list() == ["rejected"]
+    assert set(judge(as_quoted(BARS[:580], (300, factor)), printed(BARS))["verdict"]) == {"restated"}
 
 
 def test_an_ex_date_on_the_last_known_session_is_believed() -> None:
@@ -160,7 +171,8 @@ def test_any_splits_and_dividends_at_once_are_a_restatement_with_their_ex_dates(
     seed: int, steps: list[tuple[int, float]],
 ) -> None:
     bars = raw_bars(seed)
-    rows = judge(printed(bars), printed(bars, *steps))
+    splits = [step for step in steps if step[1] <= 0.5]
+    rows = judge(as_quoted(bars, *splits), printed(bars, *(step for step in steps if step not in splits)))
     assert set(rows["verdict"]) == {"restated"}
     assert rows["boundary_date"].to_list() == [*(SESSIONS[position] for position in sorted(p for p, _ in steps)), None]
     assert rows["compared_count"].sum() == 600

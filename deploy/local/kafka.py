@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from deploy.local.errors import StackError
 from deploy.local.jars import KAFKA_FOLDER, PLUGIN_FOLDER
-from deploy.local.java import Java
+from deploy.local.java import Java, kept_within
 from deploy.local.layout import Layout
 from deploy.local.passwords import write_private
 from deploy.local.ports import LOOPBACK, Ports
@@ -276,7 +276,7 @@ def create_topics(layout: Layout, ports: Ports) -> None:
 
 def _jvm(layout: Layout, java: Java, heap_mb: int) -> list[str]:
     return [
-        *(str(java.executable), *java.options),
+        *(str(java.executable), *java.options, *kept_within(layout.java_temporary)),
         # On two cores G1's concurrent threads took from the stream what shorter pauses were to bring: at 14,000 rows/s the
         # median latency was 557 ms with G1 and 303 ms with this collector, in runs one after the other.
         # Out of memory a Java process lives on without some of its threads: ended, it is started again.

@@ -90,6 +90,11 @@ class Layout:
         return self.home / "stooq_drop"
 
     @property
+    def java_temporary(self) -> Path:
+        """Temporary files of every JVM; emptied at each start."""
+        return self.home / "run" / "java"
+
+    @property
     def spark(self) -> Path:
         """Working folder of the Spark Connect server, scratch space included."""
         return self.home / "spark"

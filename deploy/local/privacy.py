@@ -17,7 +17,7 @@ def private_folders(layout: Layout) -> tuple[Path, ...]:
     return (
         *(layout.logs, layout.secrets, layout.lock.parent, layout.supervisor_socket.parent, layout.spark_sockets),
         *(layout.warehouse, layout.stooq_drop, layout.dagster, layout.spark, layout.kafka, layout.kafka_connect),
-        layout.clickhouse,
+        *(layout.clickhouse, layout.java_temporary),
     )
 
 

@@ -185,8 +185,9 @@ class LocalStack:
         last = stack_settings.recorded(layout)
         ports = self._ports or (last.ports if last else Ports())
         settings = Settings(settle(ports, SERVICES, move=free_ports), self._variables)
-        # What a killed Spark has left.
-        shutil.rmtree(layout.spark / "scratch", ignore_errors=True)
+        # What killed JVMs have left.
+        for folder in (layout.spark / "scratch", layout.java_temporary):
+            shutil.rmtree(folder, ignore_errors=True)
         make_private(layout.home, (*private_folders(layout), layout.spark / "scratch"))
         java = self.prepare(report)
         stack_settings.make_secrets(layout)

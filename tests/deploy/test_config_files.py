@@ -75,6 +75,11 @@ def test_postgres_stops_last(layout: Layout) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["kafka", "kafka_connect"])
+def test_a_jvm_leaves_nothing_outside_the_state_folder(layout: Layout, name: str) -> None:
+    assert {f"-Djava.io.tmpdir={layout.home}/run/java", "-XX:-UsePerfData"} <= set(command(name, layout))
+
+
 def test_only_postgres_gives_up_root(layout: Layout) -> None:
     text = written_supervisor_config(layout, user="finlake_postgres")
     programs = dict(section.split("]", 1) for section in text.split("[program:")[1:])

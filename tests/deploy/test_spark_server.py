@@ -1,5 +1,10 @@
-from deploy.local.java import find_java
-from deploy.local.spark_server import launcher_words, present_modules, without_absent_modules
+from pathlib import Path
+
+from deploy.local.config_files import spark_properties
+from deploy.local.java import Java, find_java
+from deploy.local.layout import Layout
+from deploy.local.settings import Settings
+from deploy.local.spark_server import launcher_words, present_modules, server_command, without_absent_modules
 
 COMMAND = ["java", "--add-modules=jdk.incubator.vector", "-cp", "a jar:b", "Main"]
 
@@ -15,3 +20,13 @@ def test_a_module_that_the_java_has_not_is_not_asked_for() -> None:
 
 def test_a_runtime_tells_its_modules() -> None:
     assert "java.base" in present_modules(find_java())
+
+
+def test_the_launcher_takes_every_option_of_the_jvm_whole_and_it_leaves_nothing_outside_the_state_folder(tmp_path: Path) -> None:
+    found, home = find_java(), tmp_path / "my lake"
+    java = Java(found.home, found.major, (*found.options, "-Da=b c"))
+    layout = Layout(home, home / "jars")
+    layout.spark_properties.parent.mkdir(parents=True)
+    layout.spark_properties.write_text(spark_properties(layout, Settings(), java, None, "token"))
+    words = server_command(layout, java)
+    assert {f"-Djava.io.tmpdir={home}/run/java", "-XX:-UsePerfData", "-Da=b c", "-Duser.timezone=UTC"} <= set(words)

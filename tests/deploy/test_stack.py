@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
+from deploy.cli.dagster_client import DagsterClient, DagsterRequestError
 from deploy.local.errors import PortTakenError, StackError
 from deploy.local.layout import REPOSITORY
 from deploy.local.ports import LOOPBACK, free_ports
@@ -182,6 +183,16 @@ def test_all_services_listen_on_loopback_only(stack: LocalStack) -> None:
     assert {ip.removeprefix("::ffff:") for ip in listening} == {LOOPBACK}
 
 
+def test_a_jvm_holds_no_file_that_would_outlive_the_state_folder(stack: LocalStack) -> None:
+    def temporary(process: psutil.Process) -> list[str]:
+        mapped = [each.path for each in process.memory_maps()] if process.name() == "java" else []
+        return [path for path in mapped if Path(tempfile.gettempdir()) in Path(path).parents]
+
+    assert [path for paths in of_each(stack, temporary) for path in paths
+            if stack.layout.home not in Path(path).parents] == []
+    assert stack.layout.java_temporary.is_dir()
+
+
 @pytest.mark.parametrize("name", ["postgres", "dagster_daemon"])
 def test_a_killed_service_comes_back_also_while_up_waits_for_it(stack: LocalStack, name: str) -> None:
     killed = status_of(stack, name).pid
@@ -198,10 +209,11 @@ def test_a_killed_service_comes_back_also_while_up_waits_for_it(stack: LocalStac
     is_back()
 
 
-def test_a_run_whose_process_died_with_the_stack_is_closed_by_the_next_up(stack: LocalStack) -> None:
+def endless_run(stack: LocalStack) -> str:
+    """The id of a run that has begun and does not end by itself."""
     selector = {"repositoryLocationName": "tests", "repositoryName": "__repository__", "jobName": "endless_job"}
     launched = ask(stack, LAUNCH, parameters={"selector": selector, "mode": "default"})["launchRun"]
-    run_id = launched["run"]["runId"]
+    run_id = str(launched["run"]["runId"])
 
     @eventually
     def holds_its_slot() -> None:
@@ -211,6 +223,26 @@ def test_a_run_whose_process_died_with_the_stack_is_closed_by_the_next_up(stack:
         ]
 
     holds_its_slot()
+    return run_id
+
+
+def test_a_run_that_is_given_up_ends_and_lets_the_next_one_in(stack: LocalStack) -> None:
+    run_id = endless_run(stack)
+    client = DagsterClient(stack.environment()["FINLAKE_DAGSTER_URL"], stack.layout.dagster_web_password)
+    client.stop(run_id)
+
+    @eventually
+    def is_over() -> None:
+        assert ask(stack, RUN, id=run_id)["runOrError"]["status"] == "CANCELED"
+        assert ask(stack, POOLS)["instance"]["concurrencyLimits"] == [{"concurrencyKey": "endless", "activeSlotCount": 0}]
+
+    is_over()
+    with pytest.raises(DagsterRequestError, match="did not stop it"):
+        client.stop(run_id)
+
+
+def test_a_run_whose_process_died_with_the_stack_is_closed_by_the_next_up(stack: LocalStack) -> None:
+    run_id = endless_run(stack)
     doomed = processes(stack)
     for process in doomed:
         # Postgres's backends end by themselves as soon as their parent has.

@@ -1,6 +1,8 @@
 """The drop location, a folder or a prefix of an object store: what lies there, and the bytes of one file of it."""
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,15 +45,16 @@ class DropLocation:
     s3_secret_key_file: str | None = None
 
     def entries(self) -> list[DropEntry]:
-        """The files by name, sub-folders and hidden files left out; reads no file.
+        """The files by name, sub-folders, links and hidden files left out; reads no file.
 
         Raises SourceUnavailable when the location cannot be listed, TooLargeError when it has more files than are looked at.
         """
         from pyarrow.fs import FileType
 
+        links = self._links()
         entries = [
-            DropEntry(name, info.size, _mtime(info.mtime_ns))
-            for name, info in self._listed() if name is not None and info.type == FileType.File
+            DropEntry(raw_name.decode(), info.size, _mtime(info.mtime_ns)) for raw_name, info in self._listed()
+            if info.type == FileType.File and raw_name not in links and _is_text(raw_name)
         ]
         return sorted(entries, key=lambda entry: entry.name)
 
@@ -59,31 +62,37 @@ class DropLocation:
         """What is there and is not read as a file is told, and not passed over; raises as `entries` does."""
         from pyarrow.fs import FileType
 
-        problems: list[SourceError] = []
-        for name, info in self._listed():
-            if name is None:
-                problems.append(NotData(_escaped_name(info), "its name is not UTF-8", "Rename it to <stooq code>_d.csv"))
+        links = self._links()
+        problems: list[SourceError] = [_link(_escaped(raw_name)) for raw_name in links]
+        for raw_name, info in self._listed():
+            if raw_name in links:
+                continue
+            name = _escaped(raw_name)
+            if not _is_text(raw_name):
+                problems.append(NotData(shown(name), "its name is not UTF-8", "Rename it to <stooq code>_d.csv"))
             elif info.type == FileType.Directory:
                 problems.append(NotData(
                     shown(name), "it is a folder, and folders are not looked into",
                     "Drop the zip itself or the files that are in the folder; move away what is not meant to be read",
                 ))
             elif info.type != FileType.File:
-                problems.append(NotData(shown(name), "it is no regular file", "Drop the file itself"))
-        return problems + self._broken_links()
+                problems.append(_no_regular_file(name))
+        return problems
 
     @contextmanager
     def opened(self, entry: DropEntry) -> Iterator[IO[bytes]]:
         """The file of an entry, to be read.
 
-        Raises HalfWrittenFile when it is another file after the reading, SourceUnavailable when it cannot be read.
+        Raises HalfWrittenFile when it is another file after the reading, SourceUnavailable when it cannot be read, NotData
+        when a link or something else that is no regular file has taken its place since the listing.
         """
-        from pyarrow.fs import FileType
+        from pyarrow.fs import FileType, LocalFileSystem
 
         filesystem, root = self._filesystem()
         path = f"{root}/{entry.name}"
         try:
-            with filesystem.open_input_file(path) as stream:
+            is_local = isinstance(filesystem, LocalFileSystem)
+            with _open_here(path, entry.name) if is_local else filesystem.open_input_file(path) as stream:
                 yield cast(IO[bytes], stream)
         except FileNotFoundError as error:
             raise HalfWrittenFile(entry.name, "it went away while it was read", "Look again") from error
@@ -95,8 +104,8 @@ class DropLocation:
         if info.type != FileType.File or (info.size, _mtime(info.mtime_ns)) != (entry.size, entry.mtime):
             raise HalfWrittenFile(entry.name, "it changed while it was read", "Wait until it is complete")
 
-    def _listed(self) -> "list[tuple[str | None, FileInfo]]":
-        """What is there and not hidden, by name, None for a name that is no text; raises as `entries` does."""
+    def _listed(self) -> "list[tuple[bytes, FileInfo]]":
+        """What is there and not hidden, by name; raises as `entries` does."""
         from pyarrow.fs import FileSelector, FileType, LocalFileSystem
 
         filesystem, root = self._filesystem()
@@ -113,24 +122,23 @@ class DropLocation:
             raise self._unlistable(error) from error
         _require_few(len(infos), self.location)
         named = [(_base_name(info), info) for info in infos]
-        return [(name, info) for name, info in named if name is None or not name.startswith(".")]
+        return [(raw_name, info) for raw_name, info in named if not raw_name.startswith(b".")]
 
-    def _broken_links(self) -> list[SourceError]:
-        """Links of a local drop location that lead nowhere: the listing leaves them out."""
+    def _links(self) -> list[bytes]:
+        """Names of the links in a local drop location that are not hidden, wherever they lead: none is followed.
+
+        A link would bring any file that finlake may read into the lake, a key for example, for whoever may only drop.
+        """
         from pyarrow.fs import LocalFileSystem
 
         filesystem, root = self._filesystem()
         if not isinstance(filesystem, LocalFileSystem):
             return []
         try:
-            with os.scandir(root) as found:
-                names = sorted(
-                    os.fsencode(entry.name).decode("utf-8", errors="backslashreplace") for entry in found
-                    if not entry.name.startswith(".") and entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - False also for a link into a closed folder
-                )
+            with os.scandir(os.fsencode(root)) as found:
+                return sorted(each.name for each in found if each.is_symlink() and not each.name.startswith(b"."))
         except OSError as error:
             raise self._unlistable(error) from error
-        return [NotData(shown(name), "it is a link that leads to no file", "Drop the file itself") for name in names]
 
     def _unlistable(self, error: OSError) -> SourceError:
         return SourceUnavailable(
@@ -157,6 +165,32 @@ class DropLocation:
         return S3FileSystem(**options), f"{parts.netloc}{parts.path}".rstrip("/")
 
 
+def _open_here(path: str, name: str) -> IO[bytes]:
+    """A file of this machine: what stands there when it is opened counts, whatever the listing saw."""
+    try:
+        # A pipe without a writer would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _link(name) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_regular_file(name)
+    return os.fdopen(descriptor, "rb")
+
+
+def _link(name: str) -> SourceError:
+    return NotData(
+        shown(name), "it is a link, and links are not followed",
+        "Copy the file itself into the drop location, and remove the link",
+    )
+
+
+def _no_regular_file(name: str) -> SourceError:
+    return NotData(shown(name), "it is no regular file", "Drop the file itself")
+
+
 def _key(file: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8").strip()
@@ -175,19 +209,24 @@ def _require_few(count: int, location: str) -> None:
         )
 
 
-def _base_name(info: "FileInfo") -> str | None:
+def _base_name(info: "FileInfo") -> bytes:
     try:
-        return str(info.base_name)
-    except UnicodeDecodeError:
-        return None
-
-
-def _escaped_name(info: "FileInfo") -> str:
-    """A name that is no UTF-8, its other bytes as `\\xff`."""
-    try:
-        return str(info.base_name)
+        return str(info.base_name).encode()
     except UnicodeDecodeError as error:
-        return shown(bytes(error.object).rsplit(b"/", 1)[-1].decode("utf-8", errors="backslashreplace"))
+        return bytes(error.object).rsplit(b"/", 1)[-1]
+
+
+def _is_text(raw_name: bytes) -> bool:
+    try:
+        raw_name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _escaped(raw_name: bytes) -> str:
+    """A name as text; bytes of it that are no UTF-8 as `\\xff`."""
+    return raw_name.decode("utf-8", errors="backslashreplace")
 
 
 def _mtime(mtime_ns: int | None) -> datetime:

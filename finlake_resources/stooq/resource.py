@@ -28,7 +28,7 @@ class StooqPrices(ConfigurableResource[None]):
     s3_secret_key_file: str | None = Field(default=None, description="File that holds the secret access key.")
 
     def list_drop(self) -> list[DropEntry]:
-        """The files in the drop location by name, sub-folders and hidden files left out; raises as `DropLocation.entries`."""
+        """The files in the drop location by name, without folders, links and hidden files; raises as `DropLocation.entries`."""
         return self._drop().entries()
 
     def dropped_files(self, vendor_codes: Mapping[str, str]) -> StooqBatch:

@@ -9,7 +9,7 @@ from finlake_resources import source_errors as errors
 from finlake_resources.stooq import drop_location
 from finlake_resources.stooq.drop_location import DropEntry, DropLocation
 from finlake_resources.stooq.resource import StooqPrices
-from tests.finlake_resources.stooq.made_files import CODES, CSV, MTIME, dropped
+from tests.finlake_resources.stooq.made_files import CODES, CSV, MTIME, dropped, zipped
 
 
 def test_a_file_that_grows_while_it_is_read_is_left_for_the_next_look(
@@ -73,13 +73,80 @@ def test_names_and_kinds_of_entries_keep_no_file_out(tmp_path: Path) -> None:
     assert [entry.name for entry in StooqPrices(drop_location=str(tmp_path)).list_drop()][0] == "a_us_d.csv"
 
 
-def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
-    (tmp_path / "ko_us_d.csv").symlink_to(tmp_path / "gone.csv")
-    (tmp_path / "loop_us_d.csv").symlink_to(tmp_path / "loop_us_d.csv")
-    batch = dropped(tmp_path, {"a_us_d.csv": CSV})
+SECRET = b"a-token-that-nobody-dropped\n"
+NOT_FOLLOWED = "it is a link, and links are not followed. Copy the file itself into the drop location, and remove the link."
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder beside the drop location, with a secret and with files of prices."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "token").write_bytes(SECRET)
+    dropped(folder, {"ko_us_d.csv": CSV, "ko.zip": zipped(("ko_us_d.csv", CSV))})
+    return folder
+
+
+@pytest.fixture
+def drop(tmp_path: Path) -> Path:
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("name", ["ko_us_d.csv", "ko.zip", "ko.txt"])
+@pytest.mark.parametrize("target", ["../elsewhere/token", "../elsewhere/ko_us_d.csv", "../elsewhere/ko.zip", "../elsewhere",
+                                    "a_us_d.csv", "/dev/zero", "gone.csv", "ko_us_d.csv"])
+def test_a_link_is_refused_wherever_it_leads_and_nothing_of_its_target_is_told(
+    drop: Path, elsewhere: Path, name: str, target: str
+) -> None:
+    (drop / name).symlink_to(target)
+    batch = dropped(drop, {"a_us_d.csv": CSV})
     assert [file.ticker for file in batch.files] == ["A"]
-    assert [(problem.thing, problem.reason) for problem in batch.problems] == [
-        (name, "it is a link that leads to no file") for name in ("ko_us_d.csv", "loop_us_d.csv")]
+    assert [str(problem) for problem in batch.problems] == [f"{name}: {NOT_FOLLOWED}"]
+    assert [entry.name for entry in StooqPrices(drop_location=str(drop)).list_drop()] == ["a_us_d.csv"]
+
+
+def test_links_with_any_name_are_told_and_hidden_ones_are_not_looked_at(drop: Path, elsewhere: Path) -> None:
+    for name in (b"\xff.csv", "é.csv".encode(), b"x\x1b[31m.csv", b".ko_us_d.csv"):
+        os.symlink(os.fsencode(elsewhere / "token"), os.fsencode(drop) + b"/" + name)
+    problems = dropped(drop, {}).problems
+    assert sorted(problem.thing for problem in problems) == [r"\xff.csv", "x?[31m.csv", "é.csv"]
+    assert {str(problem).removeprefix(f"{problem.thing}: ") for problem in problems} == {NOT_FOLLOWED}
+
+
+def test_the_drop_location_itself_may_be_a_link(tmp_path: Path, drop: Path) -> None:
+    dropped(drop, {"a_us_d.csv": CSV})
+    (tmp_path / "link").symlink_to(drop)
+    batch = dropped(tmp_path / "link", {})
+    assert ([file.ticker for file in batch.files], batch.problems) == (["A"], [])
+
+
+@pytest.mark.parametrize("name", ["ko_us_d.csv", "ko.zip"])
+@pytest.mark.parametrize("takes_its_place", ["link", "folder", "pipe"])
+def test_what_takes_the_place_of_a_file_after_the_listing_is_not_read(
+    drop: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, name: str, takes_its_place: str
+) -> None:
+    dropped(drop, {name: (elsewhere / name).read_bytes(), "a_us_d.csv": CSV})
+    entries = DropLocation.entries
+
+    def listed(location: DropLocation) -> list[DropEntry]:
+        found = entries(location)
+        (drop / name).unlink()
+        if takes_its_place == "link":
+            # To a file of the same size and time, which no look at the target tells from the one that was listed.
+            (drop / name).symlink_to(elsewhere / name)
+        elif takes_its_place == "folder":
+            (drop / name).mkdir()
+        else:
+            os.mkfifo(drop / name)
+        return found
+
+    monkeypatch.setattr(DropLocation, "entries", listed)
+    batch = dropped(drop, {})
+    assert [file.ticker for file in batch.files] == ["A"]
+    said = "it is a link, and links are not followed" if takes_its_place == "link" else "it is no regular file"
+    assert [(problem.thing, problem.reason) for problem in batch.problems] == [(name, said)]
 
 
 @pytest.mark.parametrize("mtime_ns", [-1, 0, -(2**62), 2**62, 2**63 - 1])

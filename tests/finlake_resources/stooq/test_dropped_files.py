@@ -127,6 +127,12 @@ def test_a_file_that_is_not_read_says_what_it_is_and_keeps_no_other_out(
     assert str(problem).isprintable()
 
 
+def test_of_a_foreign_file_the_beginning_of_its_first_line_alone_is_told(tmp_path: Path) -> None:
+    (problem,) = dropped(tmp_path, {"ko_us_d.csv": b"b" * 80 + b"Z" * 500 + b"\nZ,Z,Z\n"}).problems
+    assert problem.reason == f"the first line is {'b' * 80!r} and none of Stooq's headers"
+    assert "Z" not in str(problem)
+
+
 PACKED = {
     "zip named csv": ("ko_us_d.csv", zipped(("ko_us_d.csv", CSV))),
     "zip in a zip": ("x.zip", zipped(("ko.us.txt", zipped(("ko_us_d.csv", CSV))))),

@@ -16,7 +16,10 @@ MOST_HEADER_BYTES: Final = 128 << 10
 """URL and headers of one request together."""
 MOST_HEADERS: Final = 100
 HEADERS_TIMEOUT_S: Final = 5.0
-"""From a connection's beginning, or from a later request's first byte, to the end of its headers."""
+"""From a connection's beginning, or from a later request's first byte, to the end of its headers; from the line before a chunk
+of a body to the chunk, and from the last chunk to the end of what follows it."""
+PAID_BYTES: Final = 16
+"""Each byte of a body makes up for so many that are none, so that a long body may come in chunks of a byte."""
 MOST_UNKNOWN_CONNECTIONS: Final = 64
 """Connections on which nobody has logged in; one more closes the oldest of them."""
 MOST_DISCARDED_BYTES: Final = 16 << 20
@@ -31,9 +34,11 @@ class BoundedHttp(HttpToolsProtocol):
     _headers_timer: asyncio.TimerHandle | None = None
     _header_bytes = 0
     _header_count = 0
+    _is_unfinished = False
+    _has_advanced = False
     _unfinished_bytes = 0
-    _is_between_bodies = True
-    _ended_messages = 0
+    _paid_bytes = 0
+    _has_body_to_come = False
     _discarded_bytes = 0
     _refusal = ""
 
@@ -41,48 +46,73 @@ class BoundedHttp(HttpToolsProtocol):
         """Note a connection; of too many that are unknown the oldest has to go."""
         super().connection_made(transport)
         self.opened_at = time.monotonic()
-        self._await_headers()
+        self._await_end()
         unknown = [each for each in self.present() if not each.is_known]
         if len(unknown) > MOST_UNKNOWN_CONNECTIONS:
             min(unknown, key=lambda each: each.opened_at).transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
-        self._end_headers()
+        self._stop_timer()
         super().connection_lost(exc)
 
     def present(self) -> list["BoundedHttp"]:
         """The open connections of this server, this one among them."""
         return [each for each in self.connections if isinstance(each, BoundedHttp) and not each.transport.is_closing()]
 
-    def _await_headers(self) -> None:
+    def _await_end(self) -> None:
         if self._headers_timer is None:
-            self._headers_timer = self.loop.call_later(HEADERS_TIMEOUT_S, self.transport.close)
+            self._headers_timer = self.loop.call_later(HEADERS_TIMEOUT_S, self._give_up)
 
-    def _end_headers(self) -> None:
-        self._unfinished_bytes = 0
+    def _give_up(self) -> None:
+        self._headers_timer = None
+        if self.flow.read_paused:
+            # It is not the client who keeps us waiting.
+            self._await_end()
+        else:
+            self.transport.close()
+
+    def _advance(self) -> None:
+        self._is_unfinished, self._has_advanced = False, True
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
         if self._headers_timer is not None:
             self._headers_timer.cancel()
             self._headers_timer = None
 
     def data_received(self, data: bytes) -> None:
-        """Take in what has come. What stands between two requests, or in headers that do not end, is bounded too."""
-        ended = self._ended_messages
+        """Take in what has come.
+
+        The parser keeps a line until it ends, and copies it with each piece; it tells of no byte of it before. So what comes and
+        is no body is counted here, whatever it is: headers, what stands between two requests, sizes and extensions of chunks,
+        the lines after the last chunk.
+        """
+        self._has_advanced = False
+        self._paid_bytes = 0
+        self._unfinished_bytes += len(data)
         super().data_received(data)
-        if self._is_between_bodies and ended == self._ended_messages and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._is_unfinished or not self._has_advanced:
             # uvicorn's own timer of an idle connection has stopped, although nothing may have begun.
-            self._await_headers()
-            self._unfinished_bytes += len(data)
-            if self._unfinished_bytes > MOST_HEADER_BYTES:
-                self._refusal = "the headers are too long"
-                self.send_400_response("")
+            self._await_end()
+        self._unfinished_bytes = max(0, self._unfinished_bytes - self._paid_bytes)
+        if self._unfinished_bytes > MOST_HEADER_BYTES:
+            self._refusal = f"headers, or what stands between the parts of a body, may have {MOST_HEADER_BYTES} bytes"
+            self.send_400_response("")
+        elif self._has_body_to_come and self.cycle is not None and self.cycle.response_complete:
+            # Nobody reads it any more; it is borne for a while only.
+            self._discarded_bytes += len(data)
+            if self._discarded_bytes > MOST_DISCARDED_BYTES:
+                self.transport.close()
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
         self.scope["extensions"] = {"connection": cast(Any, self)}
         self._header_bytes = self._header_count = 0
-        self._await_headers()
+        self._is_unfinished = True
 
     def on_url(self, url: bytes) -> None:
         """A part of the URL has come."""
@@ -103,32 +133,47 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The headers are there."""
-        self._is_between_bodies = False
-        self._end_headers()
         super().on_headers_complete()
+        self._has_body_to_come = True
+        self._unfinished_bytes = 0
+        self._advance()
+
+    def on_chunk_header(self) -> None:
+        """The line before a chunk has come, or before what follows the last one."""
+        self._is_unfinished = True
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body has come. One that nobody reads any more is borne for a while only."""
-        if self.cycle.response_complete:
-            self._discarded_bytes += len(body)
-            if self._discarded_bytes > MOST_DISCARDED_BYTES:
-                self.transport.close()
+        """A part of the body has come."""
+        self._paid_bytes += PAID_BYTES * len(body)
+        self._advance()
         super().on_body(body)
+
+    def on_chunk_complete(self) -> None:
+        """A chunk is there, or what follows the last one."""
+        self._advance()
 
     def on_message_complete(self) -> None:
         """The request is there."""
-        self._is_between_bodies = True
-        self._ended_messages += 1
+        self._has_body_to_come = False
+        self._unfinished_bytes = 0
+        self._advance()
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no request, or too long for one, and close the connection."""
+        """Refuse what is no request, or too long for one, and close the connection; without a word beside another answer."""
         status, reason = (b"431 Request Header Fields Too Large", self._refusal) if self._refusal else (b"400 Bad Request", msg)
         headers, text = self.refusal_of(reason)
-        self.transport.write(b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=UTF-8\r\n%bcontent-length: %d\r\n"
-                             b"connection: close\r\n\r\n%b" % (status, headers, len(text), text))
+        if self._may_answer():
+            self.transport.write(b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=UTF-8\r\n%bcontent-length: %d\r\n"
+                                 b"connection: close\r\n\r\n%b" % (status, headers, len(text), text))
         self.transport.close()
-        self._end_headers()
+        self._stop_timer()
+
+    def _may_answer(self) -> bool:
+        """Whether no answer to what came before is on its way, and none to this has begun."""
+        if self.cycle is None:
+            return True
+        return not self.pipeline and not self.cycle.response_started if self._has_body_to_come else self.cycle.response_complete
 
     def refusal_of(self, reason: str) -> tuple[bytes, bytes]:
         """Further header lines and the text with which a request is refused that is none."""

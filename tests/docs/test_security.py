@@ -72,3 +72,6 @@ def test_the_page_says_what_the_http_server_of_all_services_bears() -> None:
     assert f"connection {http_server.HEADERS_TIMEOUT_S:.0f} s for the headers" in text
     assert f"{http_server.MOST_HEADER_BYTES >> 10} KiB and {http_server.MOST_HEADERS} headers" in text
     assert f"bears {http_server.MOST_UNKNOWN_CONNECTIONS} connections" in text
+    assert f"has the same {http_server.MOST_HEADER_BYTES >> 10} KiB and {http_server.HEADERS_TIMEOUT_S:.0f} s" in text
+    assert f"every byte of the body adds {http_server.PAID_BYTES} to it" in text
+    assert f"that was refused {http_server.MOST_DISCARDED_BYTES >> 20} MiB are read on" in text

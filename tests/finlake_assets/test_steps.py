@@ -240,7 +240,7 @@ class Times(dict[str, Exception]):
 SPARK_AWAY = ServiceUnavailable("spark_connect", "sc://127.0.0.1:1", "Socket closed")
 
 
-@pytest.mark.parametrize(("times", "succeeds"), [(1, True), (3, True), (4, False)])
+@pytest.mark.parametrize(("times", "succeeds"), [(1, True), (outages.TRIES_MORE, True), (outages.TRIES_MORE + 1, False)])
 def test_a_step_whose_engine_goes_away_is_tried_again_a_few_times_and_the_run_goes_on(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, times: int, succeeds: bool,  # noqa: FBT001 - a value of the table
 ) -> None:
@@ -249,7 +249,7 @@ def test_a_step_whose_engine_goes_away_is_tried_again_a_few_times_and_the_run_go
     result = bench.run("lake_by_session", key="2018-03-27")
     assert result.success is succeeds
     calls = [call.job for call in bench.log.calls]
-    assert calls.count("silver.prices_daily") == min(times + 1, 4)
+    assert calls.count("silver.prices_daily") == min(times, outages.TRIES_MORE) + 1
     assert calls.count("gold.indicators") == int(succeeds)
     assert calls.count("bronze.stooq_prices") == 1
 

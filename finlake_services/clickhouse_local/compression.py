@@ -1,9 +1,10 @@
 """Compression of requests and answers: HTTP's content encodings, and ClickHouse's own checked blocks (`compress=1`)."""
 
+import io
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import lz4.block
 import lz4.frame
@@ -20,6 +21,13 @@ _CHECKSUM_BYTES: Final = 16
 _LZ4, _ZSTD, _NONE = 0x82, 0x90, 0x02
 _ZSTD_WINDOW_BYTES: Final = 8 << 20
 """What a decoder of zstd must be able to keep (RFC 9659), and all that this one does."""
+MOST_MEMBERS: Final = 1 << 16
+"""Members of a gzip body, frames of a zstd or lz4 one: each is begun anew, however little is in it."""
+_FIRST_PIECE_BYTES: Final = 1 << 9
+"""Of a member so much is given to its decoder at first, and then more: what lies behind its end comes back as a copy."""
+_MOST_PIECE_BYTES: Final = 1 << 16
+_LZ4_PART_BYTES: Final = 1 << 20
+"""The decoder of lz4 makes room at once for all that it may give."""
 
 
 def _too_large(limit: int) -> ClickHouseError:
@@ -34,37 +42,99 @@ def decode_body(body: bytes, encoding: str, limit: int) -> bytes:
     """The request's body without its Content-Encoding. Raises `ClickHouseError` when unknown, broken or beyond `limit` bytes."""
     if encoding in ("", "identity"):
         return body
-    if encoding in ("gzip", "x-gzip", "deflate"):
-        return _inflate(body, encoding, limit)
-    if encoding == "zstd":
-        return _read_limited(_zstd().stream_reader(body, read_across_frames=True).read, encoding, limit)
-    if encoding == "lz4":
-        return _read_limited(lambda size: lz4.frame.LZ4FrameDecompressor().decompress(body, max_length=size), encoding, limit)
+    try:
+        if encoding in ("gzip", "x-gzip", "deflate"):
+            return _unpack_members(body, limit, _open_zlib, _MOST_PIECE_BYTES)
+        if encoding == "zstd":
+            return _unzstd(body, limit)
+        if encoding == "lz4":
+            return _unpack_members(body, limit, _OneLz4, _MOST_PIECE_BYTES)
+    except _Longer as error:
+        raise _too_large(limit) from error
+    except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError, ValueError) as error:
+        raise _bad_encoding(encoding, error) from error
     raise ClickHouseError(89, "UNKNOWN_COMPRESSION_METHOD", f"Unknown Content-Encoding {encoding!r}; use lz4, zstd or gzip")
 
 
-def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
+class _Longer(ValueError):
+    """What is packed is longer than it may be."""
+
+
+def _unpack_members(body: bytes, limit: int, open_member: Callable[[], Any], most_piece_bytes: int) -> bytes:
+    """All members of a body one behind the other, as ClickHouse reads them.
+
+    `open_member` makes a decoder like `zlib`'s for the next one. Raises `_Longer` beyond `limit` bytes, EOFError for a member that
+    is cut off, ValueError for too many, and whatever the decoder does for what is no member.
+    """
+    unpacked, view, position, members = io.BytesIO(), memoryview(body), 0, 0
+    while position < len(body):
+        members += 1
+        if members > MOST_MEMBERS:
+            raise ValueError(f"it has more than {MOST_MEMBERS} members; send it in one")
+        member, piece_bytes = open_member(), min(_FIRST_PIECE_BYTES, most_piece_bytes)
+        while not member.eof:
+            piece = view[position:position + piece_bytes]
+            if not piece:
+                raise EOFError("it is cut off")
+            unpacked.write(member.decompress(piece, limit - unpacked.tell() + 1))
+            if unpacked.tell() > limit:
+                raise _Longer(f"it is longer than {limit} bytes")
+            position += len(piece)
+            piece_bytes = min(2 * piece_bytes, most_piece_bytes)
+        position -= len(member.unused_data)
+    return unpacked.getvalue()
+
+
+def _open_zlib() -> Any:
     # 32 + 15: gzip and zlib headers are told apart by the library.
-    decompressor = zlib.decompressobj(32 + zlib.MAX_WBITS)
-    try:
-        decoded = decompressor.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise _bad_encoding(encoding, error) from error
-    if len(decoded) > limit:
-        raise _too_large(limit)
-    if not decompressor.eof:
-        raise _bad_encoding(encoding, EOFError("it is cut off"))
-    return decoded
+    return zlib.decompressobj(32 + zlib.MAX_WBITS)
 
 
-def _read_limited(read: Callable[[int], bytes], encoding: str, limit: int) -> bytes:
-    try:
-        decoded = read(limit + 1)
-    except (zstandard.ZstdError, RuntimeError, EOFError) as error:
-        raise _bad_encoding(encoding, error) from error
-    if len(decoded) > limit:
-        raise _too_large(limit)
-    return decoded
+class _OneLz4:
+    """A frame of lz4, read as `zlib` reads a member."""
+
+    def __init__(self) -> None:
+        self._frame = lz4.frame.LZ4FrameDecompressor()
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._frame.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._frame.unused_data or b"")
+
+    def decompress(self, packed: memoryview, most: int) -> bytes:
+        parts, left = [], most
+        while True:
+            parts.append(self._frame.decompress(packed, max_length=min(left, _LZ4_PART_BYTES)))
+            packed, left = packed[:0], left - len(parts[-1])
+            if left == 0 or self._frame.eof or self._frame.needs_input:
+                return b"".join(parts)
+
+
+class _OneZstd:
+    """A frame of zstd, read as `zlib` reads a member; what is given to it at once must be short, because it gives all of it."""
+
+    def __init__(self, decompressor: zstandard.ZstdDecompressor) -> None:
+        self._frame = decompressor.decompressobj()
+
+    @property
+    def eof(self) -> bool:
+        return self._frame.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._frame.unused_data
+
+    def decompress(self, packed: memoryview, _most: int) -> bytes:
+        return self._frame.decompress(packed)
+
+
+def _unzstd(packed: bytes, limit: int) -> bytes:
+    # 512 bytes may be 128 blocks of 128 KiB each.
+    decompressor = _zstd()
+    return _unpack_members(packed, limit, lambda: _OneZstd(decompressor), _FIRST_PIECE_BYTES)
 
 
 class Encoder(Protocol):
@@ -205,12 +275,12 @@ def _unpack(method: int, packed: bytes, raw_bytes: int) -> bytes:
             raw = bytes(lz4.block.decompress(packed, uncompressed_size=raw_bytes))
         elif method == _ZSTD:
             # Not `decompress`: that makes room for the size that the frame itself states, whatever the most is said to be.
-            raw = _zstd().stream_reader(packed).read(raw_bytes + 1)
+            raw = _unzstd(packed, raw_bytes)
         elif method == _NONE:
             raw = packed
         else:
             raise ClickHouseError(89, "UNKNOWN_COMPRESSION_METHOD", f"Unknown compression method {method:#x} of a block")
-    except (lz4.block.LZ4BlockError, zstandard.ZstdError, MemoryError, OverflowError, ValueError) as error:
+    except (lz4.block.LZ4BlockError, zstandard.ZstdError, EOFError, MemoryError, OverflowError, ValueError) as error:
         raise ClickHouseError(271, "CANNOT_DECOMPRESS", f"Cannot decompress block: {error}") from error
     if len(raw) != raw_bytes:
         raise ClickHouseError(271, "CANNOT_DECOMPRESS", f"Cannot decompress block: not the {raw_bytes} bytes of its header")

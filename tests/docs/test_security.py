@@ -8,6 +8,7 @@ from finlake_services import http_server
 from finlake_services.clickhouse_local import (
     answers,
     bodies,
+    compression,
     connections,
     execution,
     native_blocks,
@@ -43,6 +44,7 @@ LIMITS = {
     "types that the rows of an INSERT name":
         f"{native_blocks.LONGEST_TYPE >> 10} KiB each, {native_blocks.MOST_TYPE_BYTES >> 20} MiB together",
     "a body, also when it is unpacked": f"{READER.body_bytes >> 20} MiB for a reader, {WRITER.body_bytes >> 20} MiB for others",
+    "members of a packed body (zstd and lz4: frames)": f"{compression.MOST_MEMBERS:,}",
     "bodies of a user together": f"{turns.BODIES_PER_LIMIT} times that",
     "statements of a user that begin at once, and that last": "1 each for every two processors",
     "threads of a reader's statement": "1 for every four processors, 1 at least",

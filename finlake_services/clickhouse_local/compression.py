@@ -63,8 +63,8 @@ class _Longer(ValueError):
 def _unpack_members(body: bytes, limit: int, open_member: Callable[[], Any], most_piece_bytes: int) -> bytes:
     """All members of a body one behind the other, as ClickHouse reads them.
 
-    `open_member` makes a decoder like `zlib`'s for the next one. Raises `_Longer` beyond `limit` bytes, EOFError for a member that
-    is cut off, ValueError for too many, and whatever the decoder does for what is no member.
+    `open_member` makes a decoder like `zlib`'s for the next one. Raises `_Longer` beyond `limit` bytes, EOFError for a member
+    that is cut off, ValueError for too many, and whatever the decoder does for what is no member.
     """
     unpacked, view, position, members = io.BytesIO(), memoryview(body), 0, 0
     while position < len(body):

@@ -19,6 +19,8 @@ FORBIDDEN_IN_PATHS = "%#?;:,\"'\\&\n\r\t"
 LONGEST_SOCKET_PATH = 96
 # Spark calls a socket in its folder ".<uuid>.sock".
 LONGEST_SPARK_FOLDER = 107 - len("/.00000000-0000-0000-0000-000000000000.sock")
+# The longest name of a socket among temporary files is Python's, of multiprocessing; Dagster's code servers have shorter ones.
+LONGEST_TEMPORARY_FOLDER = 107 - len("/pymp-00000000/listener-00000000")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,12 @@ class Layout:
     @property
     def stooq_drop(self) -> Path:
         return self.home / "stooq_drop"
+
+    @property
+    def temporary(self) -> Path:
+        """Temporary files and sockets of every service; emptied at each start; inside `home` if that is not too deep."""
+        inside = self.home / "run" / "tmp"
+        return inside if len(str(inside).encode()) <= LONGEST_TEMPORARY_FOLDER else self._short_folder / "tmp"
 
     @property
     def java_temporary(self) -> Path:

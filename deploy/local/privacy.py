@@ -13,9 +13,15 @@ from deploy.local.layout import Layout
 
 
 def private_folders(layout: Layout) -> tuple[Path, ...]:
-    """The folders that no other account may enter; Postgres's is its account's own, and jars are no secret."""
+    """The folders that no other account may enter; Postgres's is its account's own, and jars are no secret.
+
+    What lies outside the state folder comes after the folder that it lies in, whose owner could replace it.
+    """
+    with_sockets = (layout.spark_sockets, layout.temporary)
     return (
-        *(layout.logs, layout.secrets, layout.lock.parent, layout.supervisor_socket.parent, layout.spark_sockets),
+        *(layout.logs, layout.secrets, layout.lock.parent, layout.supervisor_socket.parent),
+        *(folder.parent for folder in with_sockets if layout.home not in folder.parents),
+        *with_sockets,
         *(layout.warehouse, layout.stooq_drop, layout.dagster, layout.spark, layout.kafka, layout.kafka_connect),
         *(layout.clickhouse, layout.java_temporary),
     )

@@ -185,10 +185,12 @@ class LocalStack:
         last = stack_settings.recorded(layout)
         ports = self._ports or (last.ports if last else Ports())
         settings = Settings(settle(ports, SERVICES, move=free_ports), self._variables)
-        # What killed JVMs have left.
-        for folder in (layout.spark / "scratch", layout.java_temporary):
+        emptied = (layout.spark / "scratch", layout.java_temporary, layout.temporary)
+        make_private(layout.home, (*private_folders(layout), *emptied))
+        # What killed processes have left.
+        for folder in emptied:
             shutil.rmtree(folder, ignore_errors=True)
-        make_private(layout.home, (*private_folders(layout), layout.spark / "scratch"))
+        make_private(layout.home, emptied)
         java = self.prepare(report)
         stack_settings.make_secrets(layout)
         make_certificate(layout, java)
@@ -216,19 +218,7 @@ class LocalStack:
         self._ports, self._variables = None, {}
         self._supervisor.launch(
             host.process_environment(
-                stack_settings.client_environment(layout, settings)
-                | identity.variables(identity.make_identity(layout))
-                | spark_environment(layout, java)
-                | {
-                    "SPARK_LOCAL_IP": LOOPBACK,
-                    "PYSPARK_PYTHON": sys.executable,
-                    # Spark's Python workers import the transforms they run.
-                    "PYTHONPATH": str(REPOSITORY),
-                    "PGPASSFILE": str(layout.passfile),
-                    # A run over thousands of sessions logs tens of thousands of events; see RangeEventLogStorage.
-                    "DAGSTER_EVENT_BATCH_SIZE": "1000",
-                    "PYTHONUNBUFFERED": "1",
-                }
+                service_variables(layout, settings, java) | identity.variables(identity.make_identity(layout))
             )
         )
 
@@ -370,6 +360,22 @@ class LocalStack:
         last = tail(self.layout.log(name), 1)
         said = f"; its log ends with: {last[0].strip()}" if last else ""
         return ServiceNotReadyError(f"{name} {reason}{said} (see `{self.layout.logs_command(name)}`)")
+
+
+def service_variables(layout: Layout, settings: Settings, java: Java) -> dict[str, str]:
+    """What the services find in their environment, and all that they start: Dagster's runs, Spark's Python workers."""
+    return stack_settings.client_environment(layout, settings) | spark_environment(layout, java) | {
+        "SPARK_LOCAL_IP": LOOPBACK,
+        "PYSPARK_PYTHON": sys.executable,
+        # Spark's Python workers import the transforms they run.
+        "PYTHONPATH": str(REPOSITORY),
+        "PGPASSFILE": str(layout.passfile),
+        # In the machine's folder another account could take a name first, that of a code server's socket for example.
+        "TMPDIR": str(layout.temporary),
+        # A run over thousands of sessions logs tens of thousands of events; see RangeEventLogStorage.
+        "DAGSTER_EVENT_BATCH_SIZE": "1000",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def _status(name: str, program: Program | None, port: int | None, unwanted: str | None) -> ServiceStatus:

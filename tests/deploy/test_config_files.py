@@ -1,5 +1,8 @@
 import json
 import shlex
+import subprocess
+import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,13 +15,15 @@ from supervisor.options import ServerOptions
 
 from deploy.local import config_files
 from deploy.local.errors import StackError
-from deploy.local.host import USER_VARIABLES
+from deploy.local.host import USER_VARIABLES, process_environment
 from deploy.local.java import Java
 from deploy.local.layout import FORBIDDEN_IN_PATHS, Layout
 from deploy.local.ports import Ports
 from deploy.local.postgres import Cluster
+from deploy.local.privacy import make_private, private_folders
 from deploy.local.services import SERVICES, command_of, left_out, with_requirements
 from deploy.local.settings import Settings, client_environment, make_secrets, recorded, s3_keys, save
+from deploy.local.stack import service_variables
 from finlake_resources.environment import RawEnvironment, read_environment
 from finlake_resources.settings import settings_for
 
@@ -78,6 +83,18 @@ def test_postgres_stops_last(layout: Layout) -> None:
 @pytest.mark.parametrize("name", ["kafka", "kafka_connect"])
 def test_a_jvm_leaves_nothing_outside_the_state_folder(layout: Layout, name: str) -> None:
     assert {f"-Djava.io.tmpdir={layout.home}/run/java", "-XX:-UsePerfData"} <= set(command(name, layout))
+
+
+def test_no_service_makes_temporary_files_outside_the_state_folder() -> None:
+    # The folder of a test is too deep for the sockets among them.
+    with tempfile.TemporaryDirectory() as short:
+        layout = layout_at(Path(short) / "my lake")
+        make_private(layout.home, private_folders(layout))
+        ask = [sys.executable, "-c", "import tempfile; print(tempfile.gettempdir(), end='')"]
+        environment = process_environment(service_variables(layout, Settings(), JAVA))
+        answer = subprocess.run(ask, check=True, capture_output=True, text=True, env=environment)
+        assert answer.stdout == f"{layout.home}/run/tmp"
+        assert layout.temporary.stat().st_mode & 0o777 == 0o700
 
 
 def test_only_postgres_gives_up_root(layout: Layout) -> None:

@@ -62,6 +62,15 @@ def test_a_deep_state_folder_gets_a_socket_that_a_unix_socket_address_can_hold()
     assert len(sockets) == 2
 
 
+@pytest.mark.parametrize("depth", [1, 40, 66, 67, 68, 80, 200])
+def test_sockets_among_temporary_files_have_addresses_that_can_be_held(depth: int) -> None:
+    home = Path("/" + "d" * depth)
+    folder = Layout(home, home).temporary
+    # As multiprocessing and Dagster's code servers name theirs.
+    assert all(len(str(folder / name).encode()) <= 107 for name in ("pymp-12345678/listener-12345678", "tmp12345678"))
+    assert folder.is_relative_to(home) == (depth <= 66)
+
+
 @pytest.mark.parametrize("depth", [1, 40, 54, 55, 56, 70, 200])
 def test_sockets_of_sparks_python_workers_have_addresses_that_can_be_held(depth: int) -> None:
     home = Path("/" + "d" * depth)

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ def test_folders_that_an_earlier_finlake_left_open_are_shut(tmp_path: Path) -> N
     assert set(modes.values()) == {0o700}
     assert {"warehouse", "stooq_drop", "logs", "dagster", "spark", "run", "secrets", "kafka", "clickhouse"} <= modes.keys()
     assert layout.home.stat().st_mode & 0o777 == Path(tmp_path / "home").stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("depth", [1, 60, 70, 200])
+def test_a_folder_outside_the_state_folder_is_looked_at_before_what_lies_in_it(depth: int) -> None:
+    home = Path("/" + "d" * depth)
+    folders = private_folders(Layout(home, home))
+    outside = [place for place, folder in enumerate(folders) if not folder.is_relative_to(home)]
+    assert all(folders[place].parent in (*folders[:place], Path(tempfile.gettempdir())) for place in outside)
 
 
 @as_root

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from deploy.cli.query_view import WRITERS, AnswerFormat, say, show_records, show_table
+from deploy.cli.reading import SETTINGS, asked_query, only_tells, outside_in_plan, outside_in_text, parse_of
 from spark.answers import answer_parts, answer_schema
 from spark.contracts import lake as contracts
 
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from finlake_resources.spark_jobs import SparkJobs
-
-
-# Statements that only tell, although they are no queries.
-_TELLING = re.compile(r"\s*(?:show|describe|desc|explain)\b", re.IGNORECASE)
-
 
 # Where Spark met what it did not understand.
 _LINE = re.compile(r"\bline (\d+)")
@@ -51,21 +47,26 @@ def refusals_in_one_line() -> Iterator[None]:
 
 
 def _assert_reads(spark: "SparkSession", text: str) -> None:
-    """Spark carries a command out as soon as it has understood it, `drop table` too. Within brackets only a query parses."""
+    """Spark carries a command out as soon as it has understood it, `drop table` too: nothing reaches it that was not judged."""
     from pyspark.errors import ParseException
 
-    try:
-        with refusals_in_one_line():
-            spark.sql(f"SELECT * FROM (\n{text}\n)").schema  # noqa: B018 - asks for the analysis
-    except QueryRefusedError as error:
-        if isinstance(error.__cause__, ParseException):
-            # The text begins in the second line of what Spark was given.
-            said = _LINE.sub(lambda found: f"line {int(found[1]) - 1}", str(error))
-            raise QueryRefusedError(
-                "only queries, SHOW, DESCRIBE and EXPLAIN are carried out, tables are written by `finlake run` alone; this is no "
-                f"query that Spark understands: {said}",
-            ) from error
-        raise
+    outside = outside_in_text(text)
+    if outside is None and not only_tells(text):
+        try:
+            with refusals_in_one_line():
+                (told,), *_ = spark.sql(parse_of(asked_query(text))).collect()
+        except QueryRefusedError as error:
+            if isinstance(error.__cause__, ParseException):
+                # The text begins in the second line of what Spark was given.
+                said = _LINE.sub(lambda found: f"line {int(found[1]) - 1}", str(error))
+                raise QueryRefusedError(
+                    "only queries, SHOW, DESCRIBE and EXPLAIN of a query are carried out, tables are written by `finlake run` "
+                    f"alone; this is no query that Spark understands: {said}",
+                ) from error
+            raise
+        outside = outside_in_plan(told)
+    if outside is not None:
+        raise QueryRefusedError(f"`finlake sql` only reads the lake and does not carry out {outside}")
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,10 @@ class Query:
     def of(cls, jobs: "SparkJobs", text: str) -> "Query":
         """The query of a text; raises `QueryRefusedError` with what Spark says of it in one line, also when it would write."""
         spark = jobs.lake().spark
-        if not _TELLING.match(text):
-            _assert_reads(spark, text)
+        with refusals_in_one_line():
+            for name, value in SETTINGS.items():
+                spark.conf.set(name, value)
+        _assert_reads(spark, text)
         with refusals_in_one_line():
             return cls(spark.sql(text))
 

@@ -24,6 +24,13 @@ class Jobs:
     def spark(self) -> Any:
         return self
 
+    @property
+    def conf(self) -> Any:
+        return self
+
+    def set(self, name: str, value: str) -> None:
+        """Takes every setting."""
+
     def sql(self, text: str) -> Any:
         raise self.raised(text)
 
@@ -40,7 +47,7 @@ def test_what_is_no_query_is_told_so_first_and_where_in_the_text_that_was_given(
         return ParseException(f"[PARSE_SYNTAX_ERROR] Syntax error at or near 'table': missing ')'. (line {line}, pos 5)")
 
     said = refused(raised)
-    assert said.startswith("only queries, SHOW, DESCRIBE and EXPLAIN are carried out")
+    assert said.startswith("only queries, SHOW, DESCRIBE and EXPLAIN of a query are carried out")
     assert said.endswith("(line 1, pos 5)")
     assert "(line 2, pos 5)" in refused(raised, "select 1\ndrop table x")
 

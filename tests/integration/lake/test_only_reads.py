@@ -1,0 +1,72 @@
+"""`finlake sql` carries out nothing that reaches outside the lake, tried on a real Spark."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from deploy.cli.query import Query, QueryRefusedError
+from deploy.cli.reading import OUTSIDE_FUNCTIONS, SETTINGS, parse_of
+from finlake_resources.spark_jobs import SparkJobs
+from spark.storage import Lake
+from tests.deploy.outside_statements import BY_SPARK, BY_TEXT, HARMLESS, PROPERTY
+from tests.integration.lake.bars import ADDRESS
+from tests.integration.lake.test_time_travel import WEEK, write
+
+pytestmark = pytest.mark.stack
+
+EXAMINED = Path(__file__).with_name("spark_functions.txt")
+
+
+@contextmanager
+def nothing_happens(lake: Lake, marker: Path) -> Iterator[None]:
+    """No file is made, no Java method called, no table written, and Spark still answers."""
+    before = lake.catalog.load_table(ADDRESS).metadata
+    yield
+    assert not marker.exists()
+    touched = lake.spark.sql(f"select reflect('java.lang.System', 'getProperty', '{PROPERTY}') from values (1)").first()
+    assert touched is not None
+    assert touched[0] in (None, "null")
+    assert lake.catalog.load_table(ADDRESS).metadata == before
+    assert not lake.catalog.table_exists("silver.mine")
+
+
+def test_what_reaches_outside_the_lake_is_refused_in_one_sentence_and_nothing_has_happened(
+    lake_jobs: SparkJobs, empty_lake: Lake, tmp_path: Path, subtests: pytest.Subtests,
+) -> None:
+    write(empty_lake, WEEK, 20.0)
+    marker = tmp_path / "made"
+    for statement in (*BY_TEXT, *BY_SPARK):
+        with subtests.test(statement), nothing_happens(empty_lake, marker):
+            with pytest.raises(QueryRefusedError) as refusal:
+                Query.of(lake_jobs, statement.replace("MARKER", str(marker)).replace("ADDRESS", ADDRESS)).page(5).collect()
+            assert "\n" not in str(refusal.value)
+
+
+def test_a_judgement_analyses_nothing(lake_jobs: SparkJobs, empty_lake: Lake, tmp_path: Path, subtests: pytest.Subtests) -> None:
+    write(empty_lake, WEEK, 20.0)
+    spark, marker = lake_jobs.lake().spark, tmp_path / "made"
+    script = f"select transform(1) using 'touch {marker}; date +%F' as (x string)"
+    for attack in (f"select * from {ADDRESS} timestamp as of ({script})",
+                   f"select reflect('java.lang.System', 'setProperty', '{PROPERTY}', 'yes') from values (1)"):
+        with subtests.test(attack), nothing_happens(empty_lake, marker):
+            (told,), *_ = spark.sql(parse_of(attack)).collect()
+            assert "MISSING_WINDOW_SPECIFICATION" in told
+
+
+def test_harmless_statements_are_carried_out(lake_jobs: SparkJobs, empty_lake: Lake, subtests: pytest.Subtests) -> None:
+    write(empty_lake, WEEK, 20.0)
+    for statement in HARMLESS:
+        with subtests.test(statement):
+            assert Query.of(lake_jobs, statement).page(5).collect() is not None
+    assert [tuple(row) for row in Query.of(lake_jobs, "select '${env:PATH}'").frame.collect()] == [("${env:PATH}",)]
+
+
+def test_every_function_of_spark_was_looked_at(lake_jobs: SparkJobs) -> None:
+    """A name missing in the file is added there, and to OUTSIDE_FUNCTIONS when it reaches files, Java or other machines."""
+    known = {row[0] for row in lake_jobs.lake().spark.sql("show system functions").collect()}
+    examined = set(EXAMINED.read_text(encoding="utf-8").split())
+    assert known - examined == set()
+    assert set(OUTSIDE_FUNCTIONS) <= known
+    assert SETTINGS["spark.sql.runSQLOnFiles"] == "false"

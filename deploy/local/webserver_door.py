@@ -9,8 +9,12 @@ import base64
 import hmac
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 USER = "finlake"
+JSON = "application/json"
+LOGS = "/logs/"
+_READ_ONCE = ("host", "origin", "authorization", "sec-fetch-site", "referer", "content-type", "accept")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -30,11 +34,14 @@ def guarded(
         if scope["type"] not in ("http", "websocket"):
             await application(scope, receive, send)
             return
-        refusal = refusal_of(_headers(scope), hosts, password)
+        headers, is_websocket = _headers(scope), scope["type"] == "websocket"
+        refusal = refusal_of(headers, hosts, password, is_websocket=is_websocket)
+        if refusal is None and not is_websocket:
+            refusal = misuse_of(scope["method"], scope["path"], headers)
         if refusal is None:
             let_in(scope)
             await application(scope, receive, send)
-        elif scope["type"] == "websocket":
+        elif is_websocket:
             # Before it is accepted: the server answers the handshake with 403.
             await send({"type": "websocket.close", "code": 1008})
         else:
@@ -43,18 +50,57 @@ def guarded(
     return door
 
 
-def refusal_of(headers: Mapping[str, str], hosts: Collection[str], password: str) -> tuple[int, str] | None:
+def refusal_of(
+    headers: Mapping[str, str], hosts: Collection[str], password: str, *, is_websocket: bool = False,
+) -> tuple[int, str] | None:
     """Status and reason of a refusal, None for who may come in. `headers` have lower-case names."""
     if headers.get("host", "").lower() not in hosts:
         # A page whose name was made to point here (DNS rebinding) comes with its own name.
         return 421, f"Dagster answers to {' and '.join(sorted(hosts))} only"
-    origin = headers.get("origin")
-    if origin is not None and origin.lower() not in {f"http://{host}" for host in hosts}:
+    if _comes_from_elsewhere(headers, {f"http://{host}" for host in hosts}, is_websocket):
         # A browser sends the password along whatever page asks.
-        return 403, "Dagster answers its own pages only"
+        return 403, "Dagster answers its own pages only; type its address, or copy it, instead of following a link to it"
     if not _knows(headers.get("authorization", ""), password):
         return 401, f"Dagster asks for a login: user {USER}, password in secrets/dagster_web.password of the state folder"
     return None
+
+
+def _comes_from_elsewhere(headers: Mapping[str, str], own: Collection[str], is_websocket: bool) -> bool:
+    """Whether a browser says that another page asks: it does so with an Origin, with Sec-Fetch-Site or with a Referer."""
+    origin, referer = headers.get("origin"), headers.get("referer")
+    if origin is not None and origin.lower() not in own:
+        return True
+    # A handshake always has an Origin, and some browsers call ws:// another site than http://.
+    if not is_websocket and headers.get("sec-fetch-site", "none").lower() not in ("none", "same-origin"):
+        return True
+    return referer is not None and _origin_of(referer) not in own
+
+
+def _origin_of(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def misuse_of(method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str] | None:
+    """Status and reason with which a request of one who may come in is refused, None for what Dagster's own pages ask for."""
+    if method not in ("GET", "HEAD", "OPTIONS") and headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        # What a form of any page can send, it sends without asking first.
+        return 415, f"Dagster takes {JSON} only; send it as Content-Type"
+    if path == "/graphql" and method in ("GET", "HEAD") and "text/html" not in headers.get("accept", ""):
+        # Dagster would carry out a mutation that any page can put into the address of a picture.
+        return 405, f"GraphQL is asked for by POST, as {JSON}"
+    if path.startswith(LOGS) and not _is_log_key(path.removeprefix(LOGS)):
+        return 404, "There is no such log"
+    return None
+
+
+def _is_log_key(path: str) -> bool:
+    """Whether a log may have this name; Dagster answers with an error of its own for one that leads elsewhere."""
+    parts = path.split("/")
+    return len(parts) > 1 and not {"", ".", ".."} & set(parts) and "\0" not in path
 
 
 def _knows(authorization: str, password: str) -> bool:
@@ -77,7 +123,7 @@ def _headers(scope: Scope) -> dict[str, str]:
         name = raw_name.decode("latin-1").lower()
         twice |= {name} & seen.keys()
         seen[name] = raw_value.decode("latin-1")
-    return {name: "" if name in twice and name in ("host", "origin", "authorization") else value for name, value in seen.items()}
+    return {name: "" if name in twice and name in _READ_ONCE else value for name, value in seen.items()}
 
 
 async def _refuse(send: Send, status: int, reason: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.local.webserver_door import USER, Receive, Scope, Send, guarded, refusal_of
+from deploy.local.webserver_door import USER, Receive, Scope, Send, guarded, misuse_of, refusal_of
 
 HOSTS = ("127.0.0.1:3000", "localhost:3000")
 
@@ -74,10 +74,65 @@ def test_a_browser_that_lends_the_password_to_another_page_is_refused(origin: st
     assert refusal[0] == 403
 
 
+@pytest.mark.parametrize("headers", [
+    {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"sec-fetch-site": ""}, {"sec-fetch-site": "Cross-Site"},
+    {"referer": "http://evil.example/"}, {"referer": "http://127.0.0.1:18090/"}, {"referer": "https://127.0.0.1:3000/"},
+    {"referer": "http://127.0.0.1:3000@evil.example/"}, {"referer": "http://127.0.0.1:3000.evil.example/"}, {"referer": ""},
+    {"referer": "http://[evil/"}, {"origin": "http://127.0.0.1:3000", "referer": "http://evil.example/"}])
+def test_another_page_that_a_browser_names_by_other_headers_is_refused(headers: dict[str, str]) -> None:
+    refusal = refusal_of({**GOOD, **headers}, HOSTS, "right")
+    assert refusal is not None
+    assert refusal[0] == 403
+
+
+@pytest.mark.parametrize("headers", [
+    {}, {"sec-fetch-site": "none"}, {"sec-fetch-site": "same-origin", "referer": "http://127.0.0.1:3000/runs?x=y"},
+    {"origin": "http://localhost:3000", "referer": "http://localhost:3000"}])
+def test_its_own_pages_and_programs_come_in(headers: dict[str, str]) -> None:
+    assert refusal_of({**GOOD, **headers}, HOSTS, "right") is None
+
+
+def test_a_websocket_is_known_by_its_origin() -> None:
+    said = {**GOOD, "sec-fetch-site": "cross-site", "origin": "http://127.0.0.1:3000"}
+    assert refusal_of(said, HOSTS, "right", is_websocket=True) is None
+    refusal = refusal_of({**said, "origin": "http://evil.example"}, HOSTS, "right", is_websocket=True)
+    assert refusal is not None
+    assert refusal[0] == 403
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "status"), [
+    ("GET", "/graphql", {}, 405), ("HEAD", "/graphql", {"accept": "*/*"}, 405),
+    ("GET", "/graphql", {"accept": "text/html,*/*"}, None),
+    ("GET", "/", {}, None), ("GET", "/graphql/x", {}, None), ("GET", "/logs/run/step/out", {}, None),
+    ("POST", "/graphql", {"content-type": "application/json"}, None),
+    ("POST", "/graphql", {"content-type": "Application/JSON; charset=utf-8"}, None), ("POST", "/graphql", {}, 415),
+    ("POST", "/graphql", {"content-type": "text/plain; x=application/json"}, 415),
+    ("POST", "/graphql", {"content-type": "application/graphql"}, 415),
+    ("POST", "/graphql", {"content-type": "application/x-www-form-urlencoded"}, 415),
+    ("POST", "/report_asset_materialization/a", {"content-type": "multipart/form-data; boundary=x"}, 415),
+    ("GET", "/logs/../../etc/passwd", {}, 404), ("GET", "/logs/a/../b/out", {}, 404), ("GET", "/logs/x", {}, 404),
+    ("GET", "/logs/", {}, 404), ("GET", "/logs/a//", {}, 404), ("GET", "/logs//a/out", {}, 404),
+    ("GET", "/logs/a\0/out", {}, 404)])
+def test_only_what_the_pages_ask_for_is_passed_on(method: str, path: str, headers: dict[str, str], status: int | None) -> None:
+    refusal = misuse_of(method, path, headers)
+    assert (refusal and refusal[0]) == status
+
+
+def test_a_mutation_in_an_address_does_not_come_through() -> None:
+    async def get() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(DOOR), base_url="http://127.0.0.1:3000") as client:
+            address = "/graphql?query=mutation{setAutoMaterializePaused(paused:true)}"
+            return [(await client.get(address, headers=GOOD)).status_code,
+                    (await client.get("/logs/..%2f..%2fx/out", headers=GOOD)).status_code,
+                    (await client.post("/graphql", json={"query": "{version}"}, headers=GOOD)).status_code]
+
+    assert asyncio.run(get()) == [405, 404, 200]
+
+
 def ask(headers: dict[str, str]) -> httpx.Response:
     async def get() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(DOOR), base_url="http://127.0.0.1:3000") as client:
-            return await client.get("/graphql", headers=headers)
+            return await client.get("/", headers=headers)
 
     return asyncio.run(get())
 
@@ -100,7 +155,7 @@ def test_a_websocket_passes_the_same_door(authorization: str, answer: str) -> No
         sent.append(message)
 
     headers = [(b"host", b"localhost:3000"), (b"authorization", authorization.encode())]
-    asyncio.run(DOOR({"type": "websocket", "headers": headers}, receive, send))  # type: ignore[arg-type]
+    asyncio.run(DOOR({"type": "websocket", "path": "/graphql", "headers": headers}, receive, send))  # type: ignore[arg-type]
     assert [message["type"] for message in sent] == [answer]
 
 
@@ -114,3 +169,15 @@ def test_a_header_that_comes_twice_counts_as_none() -> None:
     for headers in ([host, (b"host", b"evil.example"), right], [(b"host", b"evil.example"), host, right]):
         asyncio.run(DOOR({"type": "http", "headers": headers}, None, send))  # type: ignore[arg-type]
     assert [message["status"] for message in sent if "status" in message] == [421, 421]
+
+
+@pytest.mark.parametrize("values", [(b"text/html", b"*/*"), (b"*/*", b"text/html")])
+def test_accept_that_comes_twice_opens_nothing(values: tuple[bytes, bytes]) -> None:
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [*((name.encode(), value.encode()) for name, value in GOOD.items()), *((b"accept", value) for value in values)]
+    asyncio.run(DOOR({"type": "http", "method": "GET", "path": "/graphql", "headers": headers}, None, send))  # type: ignore[arg-type]
+    assert [message["status"] for message in sent if "status" in message] == [405]

@@ -26,6 +26,8 @@ LONGEST_KILL_BYTES = 1024
 _FORM = "multipart/form-data"
 _QUERY_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
 _FORMAT = re.compile(r"[A-Za-z0-9_]{1,64}")
+_WIDE_SPACE = re.compile(rb"\s*+(?:(?:\xef\xbb\xbf|\xc2\xa0|\xe2\x80[\x80-\x8b]|\xe3\x80\x80)\s*+)+")
+"""Space beyond ASCII, among it the mark with which some editors begin a file; the engine's lexer passes over it as well."""
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
@@ -66,7 +68,9 @@ def _is_kill(text: bytes) -> bool:
 
 def _text(query: Mapping[str, str], body: bytes) -> bytes:
     sql = query.get("query", "").encode()
-    return sql + b"\n" + body if sql and body else sql or body
+    text = sql + b"\n" + body if sql and body else sql or body
+    space = _WIDE_SPACE.match(text, 0, LONGEST_HEAD_BYTES)
+    return text[space.end():] if space else text
 
 
 def authenticated(users: Mapping[str, User], headers: Mapping[str, str], query: Mapping[str, str]) -> User:

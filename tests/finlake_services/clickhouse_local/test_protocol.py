@@ -21,6 +21,7 @@ from clickhouse_cityhash.cityhash import CityHash128
 
 from finlake_services.clickhouse_local import engine
 from finlake_services.clickhouse_local.errors import EngineError
+from finlake_services.clickhouse_local.requests import is_plain_kill
 from finlake_services.clickhouse_local.sessions import MOST_CONNECTIONS_OF_SESSIONS, MOST_SESSIONS_OF_A_USER
 from finlake_services.clickhouse_local.turns import BEGINNING_AT_ONCE, LASTING_AT_ONCE
 from tests.finlake_services.clickhouse_local.endpoint import Server
@@ -52,8 +53,14 @@ def processes(admin: httpx.Client) -> int:
 def test_ping_replicas_status_and_root_answer_without_login(server: Server) -> None:
     for path in ("/ping", "/replicas_status", "/"):
         assert httpx.get(server.url + path).text == "Ok.\n"
+
+
+def test_what_no_handler_takes_has_no_code_as_of_a_server(server: Server) -> None:
     assert httpx.get(f"{server.url}/nothing").status_code == 404
-    assert httpx.put(f"{server.url}/?query=SELECT").status_code == 405
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
+        answer = httpx.request(method, f"{server.url}/?query=SELECT")
+        assert answer.status_code == 405
+        assert "x-clickhouse-exception-code" not in answer.headers
 
 
 def test_a_statement_comes_by_body_by_url_or_by_both(reader: httpx.Client) -> None:
@@ -62,6 +69,19 @@ def test_a_statement_comes_by_body_by_url_or_by_both(reader: httpx.Client) -> No
     assert reader.post("/", params={"query": "SELECT 1,"}, content="2").text == "1\t2\n"
     assert reader.post("/", data={"query": "SELECT {x:UInt8}", "param_x": "3"}, files={}).status_code == 400
     assert reader.head("/", params={"query": "SELECT 1"}).headers["content-length"] == "2"
+
+
+@pytest.mark.parametrize("space", ["\ufeff", "\n\ufeff ", "\u00a0", "\u200b\u2003", "\u3000\n"])
+def test_space_of_an_editor_before_a_statement_is_passed_over(reader: httpx.Client, writer: httpx.Client, space: str) -> None:
+    assert reader.post("/", content=f"{space}SELECT 1").text == "1\n"
+    assert reader.get("/", params={"query": f"{space}SELECT 1"}).text == "1\n"
+    broken = writer.post("/", content=f"{space}INSERT INTO speed.ticks FORMAT CSV\nA,nonsense,1\n")
+    assert (broken.status_code, "nonsense" in broken.text, "privileges" in broken.text) == (400, True, False)
+    assert reader.post("/", content=space).headers["x-clickhouse-exception-code"] == "62"
+    assert reader.post("/", content=f"{space}DROP TABLE speed.ticks").headers["x-clickhouse-exception-code"] in ("164", "497")
+    kill = f"{space}KILL QUERY WHERE query_id = 'none'".encode()
+    assert is_plain_kill({}, {}, kill)
+    assert reader.post("/", content=kill).status_code == 200
 
 
 def test_a_form_brings_statement_and_parameters(reader: httpx.Client) -> None:

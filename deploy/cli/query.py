@@ -66,7 +66,7 @@ def _assert_reads(spark: "SparkSession", text: str) -> None:
             raise
         outside = outside_in_plan(told)
     if outside is not None:
-        raise QueryRefusedError(f"`finlake sql` only reads the lake and does not carry out {outside}")
+        raise QueryRefusedError(f"`finlake sql` only reads the lake and refuses {outside}")
 
 
 @dataclass(frozen=True)

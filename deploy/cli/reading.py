@@ -67,8 +67,9 @@ def parse_of(query: str) -> str:
     """The statement that tells Spark's parse of a query, whose second line is the query's first.
 
     In these brackets only a query parses. The window that is not defined ends the analysis before its first look-up of a name.
+    A comment that ends with a backslash goes on in the next line, which is left empty for it.
     """
-    return f"EXPLAIN EXTENDED WITH asked AS (\n{query}\n) SELECT sum(1) OVER nowhere FROM asked WINDOW somewhere AS (ORDER BY 1)"
+    return f"EXPLAIN EXTENDED WITH asked AS (\n{query}\n\n) SELECT sum(1) OVER nowhere FROM asked WINDOW other AS (ORDER BY 1)"
 
 
 def outside_in_text(text: str) -> str | None:

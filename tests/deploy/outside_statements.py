@@ -65,4 +65,5 @@ HARMLESS = (
     "from values (1) t(a) |> where a = 1 |> select a", "select `a` / `b` from values (1, 2) t(`a`, `b`)",
     "select '${env:PATH}' as unchanged", "describe function reflect", "describe query select 1", "show tables in lake.silver",
     "explain extended\nselect 1", "explain select 1", "select '/etc/passwd' as `csv./etc`", "desc function extended abs",
+    "select 1 -- a comment \\",
 )

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pyspark.errors import ParseException
 
 from deploy.cli.query import Query, QueryRefusedError
 from deploy.cli.reading import OUTSIDE_FUNCTIONS, SETTINGS, parse_of
+from deploy.cli.time_travel import at_version
 from finlake_resources.spark_jobs import SparkJobs
 from spark.storage import Lake
 from tests.deploy.outside_statements import BY_SPARK, BY_TEXT, HARMLESS, PROPERTY
@@ -53,11 +56,16 @@ def test_a_judgement_analyses_nothing(lake_jobs: SparkJobs, empty_lake: Lake, tm
         with subtests.test(attack), nothing_happens(empty_lake, marker):
             (told,), *_ = spark.sql(parse_of(attack)).collect()
             assert "MISSING_WINDOW_SPECIFICATION" in told
+    with pytest.raises(ParseException):
+        spark.sql(parse_of("select 1) select 1 -- \\"))
 
 
 def test_harmless_statements_are_carried_out(lake_jobs: SparkJobs, empty_lake: Lake, subtests: pytest.Subtests) -> None:
-    write(empty_lake, WEEK, 20.0)
-    for statement in HARMLESS:
+    snapshot = write(empty_lake, WEEK, 20.0)
+    second = datetime.fromtimestamp(empty_lake.catalog.load_table(ADDRESS).metadata.last_updated_ms // 1000 + 1, UTC)
+    query = f"select * from {ADDRESS}"
+    pinned = (at_version(query, snapshot_id=snapshot), at_version(query, as_of_ts=second))
+    for statement in (*HARMLESS, *pinned):
         with subtests.test(statement):
             assert Query.of(lake_jobs, statement).page(5).collect() is not None
     assert [tuple(row) for row in Query.of(lake_jobs, "select '${env:PATH}'").frame.collect()] == [("${env:PATH}",)]

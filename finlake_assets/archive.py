@@ -1,13 +1,19 @@
-"""What the two tables of changes have in common: which offsets a run archives, and from where."""
+"""The assets of the stream's tables: which offsets a run archives and from where, and what is built anew from them."""
 
 from collections.abc import Mapping
 
 import dagster as dg
 
+from finlake_assets.describe import described_by
+from finlake_assets.lake_asset import AssetBuilder
+from finlake_assets.partitions import Timeline
 from finlake_assets.publish import StepEvents, fail_for_good, publish
+from finlake_assets.speed.chain import topic_key
 from finlake_resources.kafka import KafkaTopics, UnknownTopic
 from finlake_resources.spark_jobs import SparkJobs
+from spark.contracts import bronze
 from spark.contracts.table import Table
+from spark.jobs.inputs import ArchiveInputs, RebuildInputs
 from spark.jobs.report import Window
 
 
@@ -27,18 +33,39 @@ class RebuildRequest(dg.Config):
     rebuild: bool = False
 
 
-def archive(
-    context: dg.AssetExecutionContext, jobs: SparkJobs, kafka: KafkaTopics, table: Table, request: ArchiveRequest,
-) -> StepEvents:
-    """Archive the topic of a table of changes, up to the ends that were asked for."""
+def archived_asset(table: Table) -> AssetBuilder:
+    """The builder of the asset of a table of changes: its topic from where the archive stands, whatever range was asked for."""
 
-    def asked(_: Window) -> Mapping[str, object]:
-        return {"topics": kafka, "ends": ends_of(request.ranges)}
+    def build(timeline: Timeline) -> dg.AssetsDefinition:
+        @dg.multi_asset(**described_by(table, timeline=timeline, outside=[topic_key(bronze.TOPICS[table.address])]))
+        def step(
+            context: dg.AssetExecutionContext, config: ArchiveRequest, jobs: SparkJobs, kafka: KafkaTopics,
+        ) -> StepEvents:
+            def asked(_: Window) -> ArchiveInputs:
+                return ArchiveInputs(table=table, topics=kafka, ends=ends_of(config.ranges))
 
-    try:
-        yield from publish(context, jobs, table, inputs=asked)
-    except UnknownTopic as problem:
-        fail_for_good(str(problem))
+            try:
+                yield from publish(context, jobs, table, inputs=asked)
+            except UnknownTopic as problem:
+                fail_for_good(str(problem))
+
+        return step
+
+    return build
+
+
+def settled_asset(table: Table) -> AssetBuilder:
+    """The builder of the asset of a table that takes whatever was archived since its last run, whatever the day."""
+
+    def build(timeline: Timeline) -> dg.AssetsDefinition:
+        @dg.multi_asset(**described_by(table, timeline=timeline))
+        def step(context: dg.AssetExecutionContext, config: RebuildRequest, jobs: SparkJobs) -> StepEvents:
+            yield from publish(
+                context, jobs, table, inputs=lambda _: RebuildInputs(table=table, rebuild=config.rebuild))
+
+        return step
+
+    return build
 
 
 def ends_of(ranges: Mapping[str, list[int]]) -> dict[int, int] | None:

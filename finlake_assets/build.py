@@ -4,11 +4,13 @@ Read on in a layer's folder, then in the contract (spark/contracts) and the tran
 """
 
 import warnings
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 
 import dagster as dg
 
 from finlake_assets import automation, jobs
-from finlake_assets.bronze import finnhub_quotes_cdc, finnhub_trades_cdc, gdelt_gkg, stooq_prices
 from finlake_assets.checks import (
     across_tables,
     bars,
@@ -23,27 +25,9 @@ from finlake_assets.checks import (
 )
 from finlake_assets.checks import serving as serving_checks
 from finlake_assets.checks import stream as stream_checks
-from finlake_assets.gold import (
-    candles_1m,
-    indicators,
-    ml_features,
-    ml_labels,
-    monthly_summary,
-    news_daily,
-    stock_analytics,
-)
+from finlake_assets.describe import asset_spec
 from finlake_assets.partitions import Timeline
 from finlake_assets.serving import following, gold_ml_features, gold_stock_analytics, prices_unified
-from finlake_assets.silver import (
-    completeness,
-    news_mentions,
-    price_decisions,
-    price_restatements,
-    prices_daily,
-    quarantine,
-    quotes,
-    trades,
-)
 from finlake_assets.speed import chain, health_job
 from finlake_assets.speed.rules import StreamLimits, hours_of
 from finlake_assets.upkeep import lake as lake_upkeep
@@ -52,12 +36,8 @@ from finlake_resources.calendar import TradingCalendar
 from finlake_resources.environment import EnvironmentName
 from finlake_resources.settings import Settings
 from finlake_sensors import registry
-
-TABLES = (
-    stooq_prices, gdelt_gkg, finnhub_trades_cdc, finnhub_quotes_cdc,
-    price_restatements, prices_daily, completeness, news_mentions, trades, quotes,
-    indicators, news_daily, stock_analytics, monthly_summary, ml_features, ml_labels, candles_1m,
-)
+from spark.contracts import lake
+from spark.contracts.table import Table
 
 SERVED = (gold_stock_analytics, gold_ml_features, prices_unified)
 
@@ -67,6 +47,10 @@ EXECUTORS: dict[EnvironmentName, dg.ExecutorDefinition] = {
     "staging": dg.multiprocess_executor,
     "production": dg.multiprocess_executor,
 }
+
+
+class MissingAssetError(LookupError):
+    """A contract says that a step writes its table, and there is none."""
 
 
 def build_defs(settings: Settings, **resource_overrides: object) -> dg.Definitions:
@@ -83,10 +67,22 @@ def timeline_for(settings: Settings) -> Timeline:
     return Timeline(TradingCalendar(), settings.history_start, settings.sources_end_date)
 
 
+def asset_module(table: Table) -> ModuleType:
+    """The module of a table's asset; raises `MissingAssetError` for a contract without one."""
+    name = f"finlake_assets.{table.address}"
+    if find_spec(name) is None:
+        stem = table.name.upper()
+        raise MissingAssetError(
+            f"{table.address} has a contract and no asset. Write {name.replace('.', '/')}.py with the statement "
+            f"build = lake_asset({table.layer}.{stem}), or has_step=False into the contract where no step writes it")
+    return import_module(name)
+
+
 def _build(settings: Settings, resource_overrides: dict[str, object]) -> dg.Definitions:
     timeline = timeline_for(settings)
     limits, hours = StreamLimits(), hours_of(settings.sources, is_watched=settings.runs_unattended)
-    tables = [module.build(timeline) for module in TABLES]
+    tables = [asset_module(table).build(timeline) for table in lake.STEPS]
+    external = [asset_spec(table) for table in lake.TABLES.values() if not table.has_step]
     served = [module.build() for module in SERVED]
     if settings.runs_unattended:
         tables, served = automation.with_automation(tables), following.with_automation(served)
@@ -99,7 +95,7 @@ def _build(settings: Settings, resource_overrides: dict[str, object]) -> dg.Defi
     unattended = registry.build(settings, timeline, lake_jobs, limits)
     return dg.Definitions(
         assets=[
-            *tables, price_decisions.build(), quarantine.build(), *served,
+            *tables, *external, *served,
             *chain.build(is_watched=settings.runs_unattended), *lake_upkeep.build(),
         ],
         asset_checks=[

@@ -21,7 +21,7 @@ def clickhouse_spec(
         key=asset_key(table.address), description=_description(table), group_name=table.layer,
         kinds={"clickhouse", table.layer, *kinds}, owners=[table.owner],
         code_version=hashlib.sha256(f"{table!r} {statement}".encode()).hexdigest()[:12] if statement else None,
-        deps=[asset_key(address) for address in table.inputs] if deps is None else deps,
+        deps=[asset_key(address) for address in table.input_addresses] if deps is None else deps,
         metadata={
             "dagster/table_name": table.address, "dagster/storage_kind": "clickhouse",
             "dagster/column_schema": column_schema(table),
@@ -35,7 +35,7 @@ def _description(table: Table) -> str:
     """The contract in Markdown: what a row is, where it comes from, what to know about it."""
     facts = [f"**Grain:** {_names(table.grain)}", f"**Order:** {_names(table.sort_order)}"]
     if table.inputs:
-        facts.append(f"**Made of:** {_names(table.inputs)}")
+        facts.append(f"**Made of:** {_names(table.input_addresses)}")
     return "\n\n".join([table.summary, "\n".join(f"- {fact}" for fact in facts), *table.notes])
 
 

@@ -1,7 +1,7 @@
 """From a contract to everything Dagster shows about a table: key, text, columns, lineage, partitions, checks, pool."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TypedDict
@@ -9,7 +9,7 @@ from typing import TypedDict
 import dagster as dg
 
 import spark
-from finlake_assets.partitions import Timeline
+from finlake_assets.partitions import Timeline, mapping_of
 from spark.contracts import lake
 from spark.contracts.table import Column, Table
 
@@ -33,19 +33,17 @@ class AssetArguments(TypedDict):
 
 
 def described_by(
-    table: Table, *others: Table, timeline: Timeline, reads: Mapping[str, dg.PartitionMapping] | None = None,
-    outside: Sequence[dg.AssetKey] = (),
+    table: Table, *, timeline: Timeline, outside: Sequence[dg.AssetKey] = (),
 ) -> AssetArguments:
-    """Arguments of the asset whose step writes `table`, and `others` with it.
+    """Arguments of the asset whose step writes `table`, and its companions with it.
 
-    `reads` maps an input's address to how much of it a partition needs, where that is more than its own partition.
     `outside` are assets that no contract describes and that the tables are filled from. The checks can run without the
     step's writing: select them alone.
     """
-    tables = (table, *others)
+    tables = lake.written_by(table.address)
     return AssetArguments(
         name=f"{table.layer}__{table.name}",
-        specs=[asset_spec(each, reads).merge_attributes(deps=outside) for each in tables],
+        specs=[asset_spec(each).merge_attributes(deps=outside) for each in tables],
         check_specs=[spec for each in tables for spec in check_specs(each)],
         partitions_def=timeline.partitions(table.window),
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -64,9 +62,8 @@ def pool_of(table: Table) -> str:
     return f"lake_{table.layer}_{table.name}"
 
 
-def asset_spec(table: Table, reads: Mapping[str, dg.PartitionMapping] | None = None) -> dg.AssetSpec:
+def asset_spec(table: Table) -> dg.AssetSpec:
     """What Dagster shows of a table, all of it from the contract."""
-    mappings = reads or {}
     return dg.AssetSpec(
         key=asset_key(table.address),
         description=description_of(table),
@@ -74,7 +71,7 @@ def asset_spec(table: Table, reads: Mapping[str, dg.PartitionMapping] | None = N
         kinds={"iceberg", ENGINE_KIND[table.layer], table.layer},
         owners=[table.owner],
         code_version=code_version(table),
-        deps=[dg.AssetDep(asset_key(address), partition_mapping=mappings.get(address)) for address in table.inputs],
+        deps=[dg.AssetDep(asset_key(each.address), partition_mapping=mapping_of(each)) for each in table.inputs],
         metadata={
             "dagster/table_name": f"lake.{table.address}",
             "dagster/column_schema": column_schema(table),
@@ -94,7 +91,7 @@ def description_of(table: Table) -> str:
         f" sorted by {_names(table.sort_order)}",
     ]
     if table.inputs:
-        facts.append(f"**Computed from:** {_names(table.inputs)}")
+        facts.append(f"**Computed from:** {_names(table.input_addresses)}")
     if table.freshness:
         facts.append(f"**Due:** {table.freshness.due_hours} hours after the end of its {table.window}")
     if table.retention_days:

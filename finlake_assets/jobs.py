@@ -11,8 +11,8 @@ import dagster as dg
 
 from finlake_assets.describe import asset_key
 from finlake_assets.upkeep.lake import GROUP as UPKEEP_GROUP
-from spark.contracts import lake
-from spark.contracts.rebuilding import VERDICTS, following_verdicts
+from spark.contracts import lake, silver
+from spark.contracts.runs import BY_DAY, BY_MONTH, BY_SESSION, STREAM_ARCHIVE
 from spark.contracts.table import WindowKind
 
 if TYPE_CHECKING:
@@ -21,22 +21,18 @@ if TYPE_CHECKING:
     # What dg.define_asset_job returns; dagster does not export the name.
     AssetJob: TypeAlias = UnresolvedAssetJobDefinition
 
-BY_DAY = "lake_by_day"
-BY_SESSION = "lake_by_session"
-BY_MONTH = "lake_by_month"
-STREAM_ARCHIVE = "stream_archive"
 CHECKS_ONLY = "checks_only"
 UPKEEP = "upkeep"
 
+_AGREED = silver.PRICES_DAILY.address
+_SESSION_TABLES = lake.of_window("session")
 # From the vendor to a verdict over what it sent.
-DOWNLOAD_CHAIN = tuple(asset_key(address) for address in (
-    "bronze.stooq_prices", "bronze.stooq_downloads", "silver.price_restatements",
-))
+DOWNLOAD_CHAIN = tuple(asset_key(name) for name in _SESSION_TABLES if name in lake.sources_of(_AGREED))
 # On to the agreed price: what an ordinary session fills, before its news are complete.
-PRICES_CHAIN = (*DOWNLOAD_CHAIN, asset_key("silver.prices_daily"))
+PRICES_CHAIN = (*DOWNLOAD_CHAIN, asset_key(_AGREED))
 # What changes when accepted history does; months follow their sessions by themselves.
-RESTATED_CHAIN = tuple(asset_key(address) for address in following_verdicts()
-                       if address != VERDICTS and lake.table(address).window == "session")
+RESTATED_CHAIN = (
+    asset_key(_AGREED), *(asset_key(name) for name in _SESSION_TABLES if name in lake.readers_of(_AGREED)))
 
 
 def build(apart: Sequence[dg.AssetChecksDefinition]) -> "dict[str, AssetJob]":
@@ -80,6 +76,5 @@ def range_tags(start: str, end: str) -> dict[str, str]:
 
 
 def _by_calendar(window: WindowKind) -> dg.AssetSelection:
-    """The tables of a calendar that a step writes; silver.quarantine is written by all of them and by none alone."""
-    addresses = [table.address for table in lake.TABLES.values() if table.window == window]
-    return dg.AssetSelection.assets(*(asset_key(name) for name in addresses if name != "silver.quarantine"))
+    """The tables of a calendar that a step writes."""
+    return dg.AssetSelection.assets(*(asset_key(address) for address in lake.of_window(window)))

@@ -7,7 +7,7 @@ from functools import cached_property
 import dagster as dg
 
 from finlake_resources.calendar import NEW_YORK, TradingCalendar
-from spark.contracts.table import WindowKind
+from spark.contracts.table import Input, WindowKind
 from spark.jobs.report import Window
 
 GDELT_START = date(2015, 2, 18)
@@ -90,16 +90,14 @@ def dates_of(keys: dg.PartitionKeyRange, window: WindowKind) -> Window:
     return dates.whole_months if window == "month" else dates
 
 
-def sessions_back(count: int) -> dg.TimeWindowPartitionMapping:
-    """Reads its own partition and the `count` sessions before it; offsets count keys, so closures do not shorten it."""
-    return dg.TimeWindowPartitionMapping(start_offset=-count, allow_nonexistent_upstream_partitions=True)
+def mapping_of(each: Input) -> dg.TimeWindowPartitionMapping | None:
+    """How much of an input a partition waits for: its own dates, and those before and after as far as they exist.
 
-
-def sessions_ahead(count: int) -> dg.TimeWindowPartitionMapping:
-    """Reads its own partition and the `count` sessions after it, as far as they exist."""
-    return dg.TimeWindowPartitionMapping(end_offset=count, allow_nonexistent_upstream_partitions=True)
-
-
-def months_back(count: int) -> dg.TimeWindowPartitionMapping:
-    """Reads every session of its own month and of the `count` months before it."""
-    return dg.TimeWindowPartitionMapping(start_offset=-count, allow_nonexistent_upstream_partitions=True)
+    None where its own dates are all. Offsets count keys, so that closures do not shorten a reach in sessions; months reach over
+    every session in them.
+    """
+    back = each.sessions_back or each.months_back
+    if not back and not each.sessions_ahead:
+        return None
+    return dg.TimeWindowPartitionMapping(
+        start_offset=-back, end_offset=each.sessions_ahead, allow_nonexistent_upstream_partitions=True)

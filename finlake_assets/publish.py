@@ -15,10 +15,11 @@ from finlake_assets.report_metadata import report_metadata, samples_table, snaps
 from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts import silver
 from spark.contracts.table import Table
+from spark.jobs.inputs import JobInputs, TablesAlone
 from spark.jobs.report import AuditFailed, CheckOutcome, JobReport, Provenance, TableReport, Window
 
 StepEvents = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
-Inputs = Callable[[Window], Mapping[str, object]]
+Inputs = Callable[[Window], JobInputs]
 
 
 def publish(
@@ -27,7 +28,7 @@ def publish(
 ) -> StepEvents:
     """Run the job named after `table` over the run's window, then report every selected table and check of the step.
 
-    `inputs` gives the job's further arguments for a window and is asked only when the job will run; `describe_day`
+    `inputs` gives what the job needs besides tables for a window and is asked only when the job will run; `describe_day`
     gives texts for the metadata of one partition key once the job is done. A failed audit is recorded as failed checks
     and then fails the step for good: nothing downstream runs.
     """
@@ -45,9 +46,7 @@ def _published(
     window = dates_of(context.partition_key_range, table.window)
     try:
         report = jobs.run(
-            table.address, window=window, provenance=provenance(context, table),
-            inputs=inputs(window) if inputs else None,
-        )
+            inputs(window) if inputs else TablesAlone(table=table), window=window, provenance=provenance(context, table))
     except AuditFailed as failure:
         yield from _results(context, failure.report.address, failure.report.checks)
         fail_for_good(str(failure), {

@@ -1,4 +1,4 @@
-"""The lake's jobs as a resource: a job's address and plain arguments go down, counts, snapshots and checks come up.
+"""The lake's jobs as a resource: a job's inputs go down, counts, snapshots and checks come up.
 
 Belongs here: which module carries out which job, and the questions assets ask the lake's ledgers.
 Does not belong here: computation or commits; pyspark and pyiceberg are imported when a verb runs.
@@ -24,6 +24,7 @@ from spark.contracts.bronze import BAR_COLUMNS
 from spark.contracts.column_sums import TableSums, spark_sums, sums_of
 from spark.contracts.silver import ACCEPTED_VERDICTS, PRICE_DECISIONS
 from spark.contracts.universe import Universe
+from spark.jobs.inputs import JobInputs
 from spark.jobs.report import BarGap, CheckOutcome, JobReport, OffsetRange, Provenance, Window
 
 if TYPE_CHECKING:
@@ -34,16 +35,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-JOBS: dict[str, str] = {
-    address: f"spark.jobs.{address}"
-    for address in (
-        "bronze.stooq_prices", "bronze.gdelt_gkg", "silver.price_restatements", "silver.prices_daily",
-        "silver.completeness", "silver.news_mentions", "gold.indicators", "gold.news_daily", "gold.stock_analytics",
-        "gold.monthly_summary",
-        "gold.ml_features", "gold.ml_labels",
-        "bronze.finnhub_trades_cdc", "bronze.finnhub_quotes_cdc", "silver.trades", "silver.quotes", "gold.candles_1m",
-    )
-}
 UpkeepAction = Literal["compact", "expire", "orphans", "branches"]
 
 
@@ -152,17 +143,17 @@ class SparkJobs(dg.ConfigurableResource):  # type: ignore[type-arg]
                                  spark_token=token,
                                  catalog_properties=self._catalog_properties()))
 
-    def run(self, job: str, *, window: Window, provenance: Provenance,
-            inputs: Mapping[str, object] | None = None) -> JobReport:
-        """Carry out `job` (the address of its main table) over the window.
+    def run(self, inputs: JobInputs, *, window: Window, provenance: Provenance) -> JobReport:
+        """Carry out the job of the table that the inputs name over the window.
 
-        Raises `AuditFailed` when a blocking check failed (nothing was published) and `KeyError` for an unknown job.
+        Raises `AuditFailed` when a blocking check failed (nothing was published) and `KeyError` for a table without a job.
         """
-        if job not in JOBS:
-            raise KeyError(f"no job {job!r}; there are {', '.join(sorted(JOBS))}")
-        report = import_module(JOBS[job]).run(self.lake(), window, provenance, **(inputs or {}))
+        address = inputs.table.address
+        if inputs.table.step != address:
+            raise KeyError(f"{address} has no job of its own; there are {', '.join(each.address for each in contracts.STEPS)}")
+        report = import_module(f"spark.jobs.{address}").run(self.lake(), window, provenance, inputs)
         if not isinstance(report, JobReport):
-            raise TypeError(f"job {job} returned {type(report).__name__} instead of a JobReport")
+            raise TypeError(f"the job of {address} returned {type(report).__name__} instead of a JobReport")
         return report
 
     def check(self, address: str, window: Window | None = None) -> tuple[CheckOutcome, ...]:

@@ -4,13 +4,14 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from finlake_assets.jobs import BY_SESSION, range_tags
+from finlake_assets.jobs import range_tags
 from finlake_assets.partitions import Timeline
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_resources.stooq.file_names import vendor_code_of
 from finlake_resources.stooq.resource import StooqPrices
 from finlake_resources.universe_file import UniverseFile
 from finlake_sensors.plans import arrival_span, plan_arrivals
+from spark.contracts.runs import BY_SESSION
 from spark.contracts.universe import Universe
 
 CAUSE = {"finlake/cause": "arrival"}

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 
-from finlake_assets.jobs import BY_MONTH, BY_SESSION
 from finlake_assets.partitions import Timeline
 from finlake_assets.speed.rules import StreamLimits, hours_of
 from finlake_resources.environment import EnvironmentName
 from finlake_resources.settings import Settings
 from finlake_sensors import alerts, arrivals, failed_checks, restatements, schedules, stream
+from spark.contracts.runs import BY_MONTH, BY_SESSION
 
 if TYPE_CHECKING:
     from finlake_assets.jobs import AssetJob

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from finlake_assets.jobs import BY_SESSION, DOWNLOAD_CHAIN, RESTATED_CHAIN, range_tags
+from finlake_assets.jobs import DOWNLOAD_CHAIN, RESTATED_CHAIN, range_tags
 from finlake_assets.partitions import Timeline
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_sensors.plans import Skip, Span, plan_months, plan_restatements
+from spark.contracts.runs import BY_SESSION
 
 if TYPE_CHECKING:
     from finlake_assets.jobs import AssetJob

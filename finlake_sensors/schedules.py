@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from finlake_assets.automation import REACH
-from finlake_assets.jobs import BY_DAY, BY_MONTH, BY_SESSION, CHECKS_ONLY, PRICES_CHAIN, UPKEEP, range_tags
+from finlake_assets.jobs import CHECKS_ONLY, PRICES_CHAIN, UPKEEP, range_tags
 from finlake_assets.partitions import Timeline
 from finlake_resources.calendar import NEW_YORK
 from finlake_resources.gdelt import expected_slots
@@ -21,6 +21,7 @@ from finlake_sensors.plans import (
     plan_after_close,
     plan_news,
 )
+from spark.contracts.runs import BY_DAY, BY_MONTH, BY_SESSION
 
 ZONE = str(NEW_YORK)
 

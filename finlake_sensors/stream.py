@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from finlake_assets.describe import asset_key
-from finlake_assets.jobs import STREAM_ARCHIVE
 from finlake_resources.kafka import KafkaTopics
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_sensors.plans import ArchivePlan, Backlog, Skip, backlogs, midnight_after, oldest_day, plan_archive
 from finlake_sensors.restatements import IN_FLIGHT
 from spark.contracts import bronze
+from spark.contracts.runs import STREAM_ARCHIVE
 
 TOPIC_TAG = "finlake/topic"
 CHAINS: dict[str, tuple[str, ...]] = {

@@ -19,7 +19,8 @@ from finlake_resources.environment import RawEnvironment
 from finlake_resources.settings import settings_for
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_resources.stooq.prices_file import StooqFile
-from spark.contracts import bronze, gold, silver
+from spark.contracts import bronze, gold, lake, silver
+from spark.jobs.inputs import JobInputs, PriceRestatementsInputs, PricesDailyInputs, StooqPricesInputs, TablesAlone
 from spark.jobs.report import Provenance, Window
 
 PROVENANCE = Provenance(run_id="bench", partition="bench", code_version="bench")
@@ -76,7 +77,7 @@ def indicators_by_job(environment: Mapping[str, str], window: Window) -> float:
     _drop(jobs, gold.INDICATORS.address)
     jobs.lake().table(gold.INDICATORS.address)
     began = perf_counter()
-    jobs.run(gold.INDICATORS.address, window=window, provenance=PROVENANCE)
+    jobs.run(TablesAlone(table=gold.INDICATORS), window=window, provenance=PROVENANCE)
     return perf_counter() - began
 
 
@@ -127,18 +128,18 @@ def _run_all(environment: Mapping[str, str], addresses: Sequence[str], window: W
              history: History) -> dict[str, float]:
     """Seconds by job; raises `NothingMeasuredError` when one of them left a ticker out."""
     jobs, calendar = lake_jobs(environment), TradingCalendar()
-    inputs: dict[str, dict[str, object]] = {
-        bronze.STOOQ_PRICES.address: {
-            "files": files, "problems": [], "universe": universe_of(history.ticker_count),
-            "last_closed": last_closed(files, calendar)},
-        silver.PRICE_RESTATEMENTS.address: {
-            "sessions": list(calendar.sessions(calendar.first_date, calendar.last_session))},
-        silver.PRICES_DAILY.address: {"sessions": list(calendar.sessions(window.start, window.end))},
+    inputs: dict[str, JobInputs] = {
+        each.table.address: each for each in (
+            StooqPricesInputs(files=files, problems=[], universe=universe_of(history.ticker_count),
+                              last_closed=last_closed(files, calendar)),
+            PriceRestatementsInputs(sessions=calendar.sessions(calendar.first_date, calendar.last_session)),
+            PricesDailyInputs(sessions=calendar.sessions(window.start, window.end)),
+        )
     }
     taken = {}
     for address in addresses:
         began = perf_counter()
-        report = jobs.run(address, window=window, provenance=PROVENANCE, inputs=inputs.get(address))
+        report = jobs.run(inputs.get(address, TablesAlone(table=lake.table(address))), window=window, provenance=PROVENANCE)
         taken[address] = perf_counter() - began
         table = report.table(address)
         if not table.is_changed or table.row_count < history.ticker_count:

@@ -7,11 +7,12 @@ from deploy.bench.lake_steps import lake_jobs
 from finlake_resources.kafka import topics_of
 from finlake_resources.kafka_access import KafkaAccess
 from spark.contracts import bronze, gold, silver
+from spark.jobs.inputs import ArchiveInputs, RebuildInputs
 from spark.jobs.report import Provenance, Window
 
 PROVENANCE = Provenance(run_id="chaos", partition="chaos", code_version="chaos")
-BRONZE = (bronze.FINNHUB_TRADES_CDC.address, bronze.FINNHUB_QUOTES_CDC.address)
-FROM_BRONZE = (silver.TRADES.address, silver.QUOTES.address, gold.CANDLES_1M.address)
+BRONZE = (bronze.FINNHUB_TRADES_CDC, bronze.FINNHUB_QUOTES_CDC)
+FROM_BRONZE = (silver.TRADES, silver.QUOTES, gold.CANDLES_1M)
 
 
 def archive_all(environment: Mapping[str, str], kafka: KafkaAccess) -> None:
@@ -19,7 +20,7 @@ def archive_all(environment: Mapping[str, str], kafka: KafkaAccess) -> None:
     jobs, today = lake_jobs(environment), datetime.now(UTC).date()
     window = Window(start=today, end=today)
     topics = topics_of(kafka)
-    for address in BRONZE:
-        jobs.run(address, window=window, provenance=PROVENANCE, inputs={"topics": topics, "ends": None})
-    for address in FROM_BRONZE:
-        jobs.run(address, window=window, provenance=PROVENANCE)
+    for table in BRONZE:
+        jobs.run(ArchiveInputs(table=table, topics=topics, ends=None), window=window, provenance=PROVENANCE)
+    for table in FROM_BRONZE:
+        jobs.run(RebuildInputs(table=table), window=window, provenance=PROVENANCE)

@@ -20,7 +20,7 @@ from tenacity import (
 )
 
 from deploy.cli.dagster_client import ENDED, DagsterClient, DagsterRequestError
-from finlake_assets.jobs import STREAM_ARCHIVE
+from spark.contracts.runs import STREAM_ARCHIVE
 
 ACCEPTED_WITHIN_S, BEGUN_WITHIN_S, LONGEST_LIFE_S = 120.0, 180.0, 20.0
 KILL_ATTEMPTS = 4

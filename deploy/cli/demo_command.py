@@ -10,6 +10,7 @@ from deploy.cli.lake_commands import lake_jobs, sample_sources_url, stack_settin
 from deploy.cli.planned_runs import PlannedRun
 from deploy.cli.stack_commands import DEFAULT_HOME, Home, open_stack, where_finlake_is
 from deploy.local.webserver_door import USER
+from spark.contracts.runs import BY_DAY, BY_MONTH, BY_SESSION, STREAM_ARCHIVE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,10 +31,10 @@ CHART_TICKER, CHART_SESSIONS = "AAPL", 250
 SHOWN_TRADES_PER_S, SHOWN_SECONDS = 500, 15
 
 DEMO_RUNS = (
-    PlannedRun(job="lake_by_day", first_key=NEWS_START, last_key=NEWS_END),
-    PlannedRun(job="lake_by_day", first_key=REAL_NEWS_DAY, last_key=REAL_NEWS_DAY),
-    PlannedRun(job="lake_by_session", first_key=FIRST_SESSION, last_key=LAST_SESSION),
-    PlannedRun(job="lake_by_month", first_key=FIRST_SESSION.replace(day=1), last_key=LAST_SESSION.replace(day=1)),
+    PlannedRun(job=BY_DAY, first_key=NEWS_START, last_key=NEWS_END),
+    PlannedRun(job=BY_DAY, first_key=REAL_NEWS_DAY, last_key=REAL_NEWS_DAY),
+    PlannedRun(job=BY_SESSION, first_key=FIRST_SESSION, last_key=LAST_SESSION),
+    PlannedRun(job=BY_MONTH, first_key=FIRST_SESSION.replace(day=1), last_key=LAST_SESSION.replace(day=1)),
 )
 
 
@@ -94,7 +95,7 @@ def _stream(
     with reader(settings.stream) as client, faster(samples_url, finnhub_token, SHOWN_TRADES_PER_S):
         watch(client, console, SHOWN_SECONDS)
     today = datetime.now(UTC).date()
-    archive = PlannedRun(job="stream_archive", first_key=today, last_key=today)
+    archive = PlannedRun(job=STREAM_ARCHIVE, first_key=today, last_key=today)
     console.print(summary(carry_out(dagster, (archive, PlannedRun(job="serving")), console)))
     report = build_reconciliation(settings.stream).run(jobs)
     show(report, console)

@@ -1,20 +1,21 @@
 """Which Dagster runs cover a span of dates, one by calendar day, one by session, one by month; and what none can cover."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from spark.contracts import lake
+from spark.contracts.runs import BY_DAY, BY_MONTH, BY_SESSION, JOBS
+
 GDELT_START = date(2015, 2, 18)
 NEW_YORK = ZoneInfo("America/New_York")
-BY_DAY = ("bronze/gdelt_gkg", "bronze/gdelt_slots", "silver/news_mentions")
-BY_SESSION = (
-    "bronze/stooq_prices", "bronze/stooq_downloads", "silver/price_restatements", "silver/prices_daily",
-    "silver/completeness", "gold/news_daily", "gold/indicators", "gold/stock_analytics", "gold/ml_features", "gold/ml_labels",
-)
-BY_MONTH = ("gold/monthly_summary",)
-ASSETS_OF = {"lake_by_day": BY_DAY, "lake_by_session": BY_SESSION, "lake_by_month": BY_MONTH}
+ASSETS_OF: Mapping[str, tuple[str, ...]] = {
+    JOBS[window]: tuple(address.replace(".", "/") for address in lake.of_window(window))
+    for window in ("day", "session", "month")
+}
+"""By job, the tables it fills, as `layer/table`."""
 ONE_DAY = timedelta(days=1)
 
 
@@ -116,9 +117,10 @@ def planned_runs(first: date, last: date, known: Known, select: Collection[str] 
     """
     if last < first:
         raise NothingToRunError(f"--from {first} is after --to {last}: the dates are swapped; write --from {last} --to {first}")
-    unknown = sorted(set(select) - {*BY_DAY, *BY_SESSION, *BY_MONTH})
+    known_tables = [table for tables in ASSETS_OF.values() for table in tables]
+    unknown = sorted(set(select) - set(known_tables))
     if unknown:
-        raise NothingToRunError(f"no table {', '.join(unknown)}; there are {', '.join((*BY_DAY, *BY_SESSION, *BY_MONTH))}")
+        raise NothingToRunError(f"no table {', '.join(unknown)}; there are {', '.join(known_tables)}")
     outside = _outside(first, last, known)
     sessions = known.calendar.sessions(max(first, known.history_start), min(last, known.last_closed))
     runs, not_run = [], list(outside)
@@ -131,7 +133,7 @@ def planned_runs(first: date, last: date, known: Known, select: Collection[str] 
         if span.start <= span.end:
             runs.append(PlannedRun(job=job, first_key=span.start, last_key=span.end, assets=wanted))
     # News of days without a session are a run only where they alone are asked for.
-    if not runs or (not sessions and not set(select) & set(BY_DAY)):
+    if not runs or (not sessions and not set(select) & set(ASSETS_OF[BY_DAY])):
         raise NothingToRunError("nothing to run: " + "; ".join(map(str, outside or [_no_session(first, last)])))
     if not sessions and not outside:
         not_run.insert(0, _no_session(first, last))
@@ -198,7 +200,7 @@ def _months(_first: date, _last: date, sessions: Sequence[date], known: Known) -
     return _Span(start=start, end=min(end, known.last_month), missed=(late,) if end > known.last_month else ())
 
 
-_SPANS = {"lake_by_day": _days, "lake_by_session": _sessions, "lake_by_month": _months}
+_SPANS = {BY_DAY: _days, BY_SESSION: _sessions, BY_MONTH: _months}
 
 
 def _remarks(sessions: Sequence[date], known: Known) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from deploy.cli.planned_runs import ASSETS_OF, NotRun, PlannedRun, dates
+from spark.contracts.runs import BY_DAY, BY_SESSION
 from spark.jobs.report import Shortfall, Window
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def asked_of(runs: Sequence[PlannedRun], tickers: Sequence[str], before: int) ->
         return Window(start=min(keys), end=max(keys)) if keys else None
 
     assets = {asset for run in runs for asset in (run.assets or ASSETS_OF.get(run.job, ()))}
-    return Asked(addresses=frozenset(asset.replace("/", ".") for asset in assets), sessions=span("lake_by_session"),
-                 days=span("lake_by_day"), tickers=tuple(tickers), before=before)
+    return Asked(addresses=frozenset(asset.replace("/", ".") for asset in assets), sessions=span(BY_SESSION),
+                 days=span(BY_DAY), tickers=tuple(tickers), before=before)
 
 
 def show(found: Sequence[Shortfall], not_run: Sequence[NotRun], console: "Console") -> None:

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from deploy.repair.replay import Span
 from finlake_resources.kafka import KafkaTopics
 from finlake_resources.spark_jobs import SparkJobs
+from spark.contracts import lake
 from spark.contracts.bronze import TOPICS
+from spark.jobs.inputs import ArchiveInputs
 from spark.jobs.report import Provenance, Window
 
 PROVENANCE = Provenance(run_id="replay", partition="replay", code_version="replay")
@@ -18,7 +20,7 @@ def archive_spans(jobs: SparkJobs, topics: KafkaTopics, ranges: Sequence[Span]) 
     for address, topic in TOPICS.items():
         ends = {span.place.partition: span.end for span in ranges if span.place.topic == topic}
         if ends:
-            report = jobs.run(address, window=Window(start=today, end=today), provenance=PROVENANCE,
-                              inputs={"topics": topics, "ends": ends})
+            report = jobs.run(ArchiveInputs(table=lake.table(address), topics=topics, ends=ends),
+                              window=Window(start=today, end=today), provenance=PROVENANCE)
             added = sum(table.row_count for table in report.tables if table.address == address and table.is_changed)
             yield f"{address}: {added} changes archived" if added else f"{address} holds the range already"

@@ -16,6 +16,7 @@ from finlake_resources.spark_jobs import SparkJobs
 from finlake_resources.universe_file import UniverseFile
 from spark.contracts import bronze
 from spark.contracts.universe import Universe
+from spark.jobs.inputs import GdeltGkgInputs
 from spark.jobs.report import Window
 
 Clock = Callable[[], datetime]
@@ -33,17 +34,17 @@ def utc_now() -> datetime:
 def build(timeline: Timeline, clock: Clock = utc_now) -> dg.AssetsDefinition:
     """The asset of both tables: the slots are the ledger of the records."""
 
-    @dg.multi_asset(**described_by(bronze.GDELT_GKG, bronze.GDELT_SLOTS, timeline=timeline))
+    @dg.multi_asset(**described_by(bronze.GDELT_GKG, timeline=timeline))
     def gdelt_gkg(
         context: dg.AssetExecutionContext, jobs: SparkJobs, gdelt: GdeltFeed, universe: UniverseFile,
     ) -> StepEvents:
         """Slots already loaded with the present universe are not fetched again; each day names those still missing."""
         missing: dict[str, list[str]] = defaultdict(list)
 
-        def fetched(window: Window) -> dict[str, object]:
+        def fetched(window: Window) -> GdeltGkgInputs:
             refuse_days_to_come(window, clock())
             tickers = universe.read()
-            return {"slots": noted(slots_of(window, gdelt, jobs, tickers), missing), "universe": tickers}
+            return GdeltGkgInputs(slots=noted(slots_of(window, gdelt, jobs, tickers), missing), universe=tickers)
 
         def missing_slots(day: str) -> dict[str, str]:
             return {"missing_slots": ", ".join(missing[day]) or "none"}

@@ -15,6 +15,7 @@ from finlake_resources.stooq.prices_file import StooqBatch
 from finlake_resources.stooq.resource import StooqPrices
 from finlake_resources.universe_file import UniverseFile
 from spark.contracts import bronze
+from spark.jobs.inputs import StooqPricesInputs
 from spark.jobs.report import Window
 
 
@@ -33,7 +34,7 @@ VENDOR_CHECK = "vendor_answered"
 
 def build(timeline: Timeline) -> dg.AssetsDefinition:
     """The asset of both tables: the downloads are the ledger of the prices."""
-    described = described_by(bronze.STOOQ_PRICES, bronze.STOOQ_DOWNLOADS, timeline=timeline)
+    described = described_by(bronze.STOOQ_PRICES, timeline=timeline)
     described["check_specs"] = [*described["check_specs"], dg.AssetCheckSpec(
         VENDOR_CHECK, asset=asset_key(bronze.STOOQ_PRICES.address),
         description="Stooq gave what it was asked for; where it refuses, dropped files are ingested all the same.",
@@ -51,7 +52,7 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
         """
         obtained = Obtained(StooqBatch([], []))
 
-        def gathered(window: Window) -> dict[str, object]:
+        def gathered(window: Window) -> StooqPricesInputs:
             nonlocal obtained
             tickers = universe.read()
             dropped = stooq.dropped_files(tickers.stooq_codes)
@@ -68,8 +69,8 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
             obtained = Obtained(StooqBatch(files, problems), fetched.refusal, was_asked=bool(wanted))
             if obtained.refusal is not None and not files and not dropped.problems:
                 raise obtained.refusal
-            return {"files": files, "problems": problems, "universe": tickers,
-                    "last_closed": last_closed(files, timeline.calendar)}
+            return StooqPricesInputs(
+                files=files, problems=problems, universe=tickers, last_closed=last_closed(files, timeline.calendar))
 
         try:
             yield from publish(context, jobs, bronze.STOOQ_PRICES, inputs=gathered)

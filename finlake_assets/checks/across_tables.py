@@ -11,11 +11,9 @@ from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import samples_table
 from finlake_resources.spark_jobs import SparkJobs
-from spark.contracts import lake
+from spark.contracts import lake, silver
+from spark.contracts.sessions import LONGEST_CLOSURE_DAYS
 from spark.jobs.report import Window
-
-# Rows of a session may lie in calendar days before it, as far back as the longest closure.
-CLOSURE_DAYS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +35,14 @@ class Agreement:
     why: str
 
 
-_PRICES = Count(address="silver.prices_daily", by="session_date")
-
 AGREEMENTS: tuple[Agreement, ...] = (
     *(
         Agreement(
-            name="rows_equal_prices", found=Count(address=address, by="session_date"), expected=_PRICES,
+            name="rows_equal_prices", found=Count(address=table.address, by="session_date"),
+            expected=Count(address=silver.PRICES_DAILY.address, by="session_date"),
             why="one row per agreed bar, none lost and none invented",
         )
-        for address in ("gold.indicators", "gold.stock_analytics", "gold.ml_features", "gold.ml_labels")
+        for table in lake.TABLES.values() if table.rows_equal == silver.PRICES_DAILY.address
     ),
     Agreement(
         name="every_mention_counted",
@@ -91,7 +88,7 @@ def differences(found: Mapping[date, int], expected: Mapping[date, int]) -> list
 
 def counted(jobs: SparkJobs, count: Count, window: Window | None) -> dict[date, int]:
     """The count of the published rows by date, of the window or of all."""
-    read = None if window is None else Window(start=window.start - timedelta(days=CLOSURE_DAYS), end=window.end)
+    read = None if window is None else Window(start=window.start - timedelta(days=LONGEST_CLOSURE_DAYS), end=window.end)
     by_date = jobs.count_by_date(count.address, count.by, count.measure, read)
     return {day: rows for day, rows in by_date.items() if window is None or window.start <= day <= window.end}
 

@@ -95,7 +95,7 @@ def _topic(
 
 def _table(table: Table, kind: str, *deps: dg.AssetKey) -> dg.AssetSpec:
     return clickhouse_spec(
-        table, kinds=frozenset({kind}), deps=deps or tuple(asset_key(address) for address in table.inputs))
+        table, kinds=frozenset({kind}), deps=deps or tuple(asset_key(address) for address in table.input_addresses))
 
 
 def _schema(columns: tuple[Column, ...]) -> dg.TableSchema:

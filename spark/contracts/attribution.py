@@ -49,12 +49,12 @@ _VENDOR_OF: dict[str, Vendor] = {
 def upstream(table: Table, tables: Mapping[str, Table]) -> frozenset[str]:
     """Addresses of all tables `table` is computed from, directly or not; raises `KeyError` for an unknown input."""
     found: set[str] = set()
-    waiting = list(table.inputs)
+    waiting = list(table.input_addresses)
     while waiting:
         address = waiting.pop()
         if address not in found:
             found.add(address)
-            waiting.extend(tables[address].inputs)
+            waiting.extend(tables[address].input_addresses)
     return frozenset(found)
 
 

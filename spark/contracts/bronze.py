@@ -49,6 +49,7 @@ STOOQ_DOWNLOADS = Table(
         Column(name="first_session_date", type="date", note="Earliest row kept", nullable=True),
         Column(name="last_session_date", type="date", note="Latest row kept", nullable=True),
     ),
+    written_with="bronze.stooq_prices",
     window="session", window_column="last_session_date", partitioning=None, sort_order=("fetched_ts", "ticker"),
     notes=(
         "Appended by content hash; its partition of a session says that the downloads up to it were made.",
@@ -158,6 +159,7 @@ GDELT_SLOTS = Table(
         Column(name="message", type="string", note="Why the slot is not loaded; empty when it is"),
         Column(name="universe_sha256", type="string", note="Hash of the alias sets the rows were kept by"),
     ),
+    written_with="bronze.gdelt_gkg",
     window="day", window_column="day_date", partitioning=Partitioning(column="day_date", transform="month"),
     sort_order=("slot_ts",),
     checks=(

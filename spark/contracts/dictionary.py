@@ -55,7 +55,7 @@ def render_graph(tables: Mapping[str, Table]) -> str:
             names = [vendor.name for vendor in vendors_of(table, tables)]
             lines += [f'    {_node(name)}(["{name}"]) --> {_node(table.address)}' for name in names]
         arrow = "-.->" if table.address == silver.QUARANTINE.address else "-->"
-        lines += [f"    {_node(address)} {arrow} {_node(table.address)}" for address in table.inputs]
+        lines += [f"    {_node(address)} {arrow} {_node(table.address)}" for address in table.input_addresses]
     drawing = "\n".join(lines)
     return f"{_GRAPH_INTRODUCTION}\n\n```mermaid\n{drawing}\n```\n"
 
@@ -95,7 +95,7 @@ def _contents(tables: Mapping[str, Table]) -> str:
 
 
 def _table_page(table: Table, tables: Mapping[str, Table]) -> str:
-    readers = [other.address for other in tables.values() if table.address in other.inputs]
+    readers = [other.address for other in tables.values() if table.address in other.input_addresses]
     facts = [
         ("grain", _keys(table.grain)),
         *([] if table.layer in _IN_CLICKHOUSE else [
@@ -105,7 +105,7 @@ def _table_page(table: Table, tables: Mapping[str, Table]) -> str:
         ("freshness", _freshness(table)),
         ("retention", "kept for ever" if table.retention_days is None else f"{table.retention_days} days"),
         ("owner", table.owner),
-        ("computed from", _links(table.inputs) or "the vendor's files"),
+        ("computed from", _links(table.input_addresses) or "the vendor's files"),
         ("read by", _links(readers) or _EMPTY),
         ("data of", ", ".join(f"[{v.name}]({v.url})" for v in vendors_of(table, tables))),
     ]

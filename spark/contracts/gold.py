@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from spark.contracts import speed
 from spark.contracts.bronze import SESSION_DATE, TICKER, prices
-from spark.contracts.table import Check, Column, ColumnType, Freshness, Partitioning, Table
+from spark.contracts.table import Check, Column, ColumnType, Freshness, Input, Partitioning, Table
 
 _PRICES = "silver.prices_daily"
 _CLOSE = (f"{_PRICES}.close_usd",)
@@ -69,7 +69,8 @@ INDICATORS = Table(
                     "was there, until they are built again"),
     ),
     window="session", window_column="session_date", partitioning=_BY_SESSION, sort_order=("ticker", "session_date"),
-    inputs=(_PRICES,), freshness=Freshness(due_hours=9),
+    rows_equal=_PRICES,
+    inputs=(Input(_PRICES, sessions_back=199),), freshness=Freshness(due_hours=9),
     checks=(
         Check(name="rsi_in_range", predicate="rsi_14 between 0 and 100", why="bounded by definition"),
         Check(name="stochastic_in_range", predicate="stoch_k_14_pct between 0 and 100", why="bounded by definition"),
@@ -119,7 +120,9 @@ NEWS_DAILY = Table(
                note="0.5 where undefined", formula="positive stories / (positive + negative stories)"),
     ),
     window="session", window_column="session_date", partitioning=_BY_SESSION, sort_order=("ticker", "session_date"),
-    inputs=(_MENTIONS,), freshness=Freshness(due_hours=9),
+    # A session's own news lie in the last of these, also after the longest closure, and are waited for. The older ones, which
+    # only decay into it, are read where they exist, so that news can begin anywhere in the history.
+    inputs=(Input(_MENTIONS, sessions_back=7),), freshness=Freshness(due_hours=9),
     checks=(
         Check(name="stories_not_above_articles", predicate="distinct_story_count <= article_count", why="copies count once"),
         Check(name="polarity_in_range", predicate="polarity_ratio between 0 and 1", why="bounded by definition"),
@@ -177,7 +180,8 @@ STOCK_ANALYTICS = Table(
         Column(name="running_max_close_usd", type="double", unit="USD", note="State of drawdown", sources=_CLOSE),
     ),
     window="session", window_column="session_date", partitioning=_BY_SESSION, sort_order=("ticker", "session_date"),
-    inputs=(_PRICES, _NEWS), freshness=Freshness(due_hours=9),
+    rows_equal=_PRICES,
+    inputs=(Input(_PRICES, sessions_back=199), Input(_NEWS)), freshness=Freshness(due_hours=9),
     checks=(
         Check(name="drawdown_in_range", predicate="drawdown between -1 and 0", why="a close is not above its running maximum"),
         Check(name="max_drawdown_is_lowest", predicate="max_drawdown <= drawdown", why="running minimum"),
@@ -226,7 +230,7 @@ MONTHLY_SUMMARY = Table(
                sources=(f"{_ANALYTICS}.market_regime",)),
     ),
     window="month", window_column="month_date", partitioning=None, sort_order=("ticker", "month_date"),
-    inputs=(_ANALYTICS,),
+    inputs=(Input(_ANALYTICS, months_back=1),),
     checks=(
         Check(name="high_is_highest", predicate="high_usd >= greatest(open_usd, close_usd, low_usd)", why="range"),
         Check(name="has_sessions", predicate="session_count between 1 and 23", why="a month has at most 23 sessions"),
@@ -276,7 +280,8 @@ ML_FEATURES = Table(
                sources=(f"{_NEWS}.polarity_ratio",)),
     ),
     window="session", window_column="session_date", partitioning=_BY_SESSION, sort_order=("ticker", "session_date"),
-    inputs=(_INDICATORS, _ANALYTICS, _NEWS), freshness=Freshness(due_hours=10),
+    rows_equal=_PRICES,
+    inputs=(Input(_INDICATORS), Input(_ANALYTICS), Input(_NEWS)), freshness=Freshness(due_hours=10),
     checks=(Check(name="rsi_in_range", predicate="rsi_14 between 0 and 100", why="bounded by definition"),),
     notes=("Back-adjusted price levels are a look ahead (each later dividend rescales the past), so no level is here.",),
 )
@@ -294,7 +299,8 @@ ML_LABELS = Table(
         _value("exit_date", "America/New_York date", "session t+2", *_CLOSE, note="Null until known", type_="date"),
     ),
     window="session", window_column="session_date", partitioning=_BY_SESSION, sort_order=("ticker", "session_date"),
-    inputs=(_PRICES,), freshness=Freshness(due_hours=10),
+    rows_equal=_PRICES,
+    inputs=(Input(_PRICES, sessions_ahead=2),), freshness=Freshness(due_hours=10),
     checks=(Check(name="label_after_session", predicate="entry_date > session_date and exit_date > entry_date",
                   why="a label lies in the future of its features"),),
     notes=("Building a window also completes the labels of the fortnight before it.",
@@ -318,7 +324,7 @@ CANDLES_1M = Table(
         Column(name="trade_date", type="date", unit="UTC date", note="Day of minute_ts", sources=(f"{_TRADES}.trade_ts",)),
     ),
     window="stream_day", window_column="trade_date", partitioning=Partitioning(column="trade_date", transform="day"),
-    sort_order=("symbol", "minute_ts"), inputs=(_TRADES,),
+    sort_order=("symbol", "minute_ts"), inputs=(Input(_TRADES),),
     checks=(
         Check(name="minute_is_whole", predicate="date_trunc('minute', minute_ts) = minute_ts", why="a candle is one minute"),
         Check(name="minute_on_its_date", predicate="to_date(minute_ts) = trade_date", why="files are found by it"),

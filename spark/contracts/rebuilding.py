@@ -2,17 +2,15 @@
 
 from datetime import date
 
-from spark.contracts import silver
-from spark.contracts.attribution import upstream
-from spark.contracts.lake import TABLES
+from spark.contracts import lake, silver
 
 VERDICTS = silver.PRICE_RESTATEMENTS.address
 
 
 def following_verdicts() -> tuple[str, ...]:
     """Addresses of the tables by session and by month that hold or are computed from the verdicts, in order of layers."""
-    return tuple(address for address, table in TABLES.items() if table.window in ("session", "month")
-                 and (address == VERDICTS or VERDICTS in upstream(table, TABLES)))
+    followers = {VERDICTS, *lake.readers_of(VERDICTS)}
+    return tuple(each for window in ("session", "month") for each in lake.of_window(window) if each in followers)
 
 
 def rebuilding(first: date, last: date) -> str:

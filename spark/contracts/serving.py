@@ -9,7 +9,7 @@ from spark.contracts import gold
 from spark.contracts.bronze import SESSION_DATE, TICKER
 from spark.contracts.gold import ML_FEATURES, STOCK_ANALYTICS
 from spark.contracts.speed import CANDLES_1M, FINAL_AFTER_S, STOCK_REALTIME
-from spark.contracts.table import Column, Table
+from spark.contracts.table import Column, Input, Table
 
 BATCH, SPEED = "batch", "speed"
 """Where a bar of serving.prices_unified comes from."""
@@ -21,7 +21,7 @@ def _served(table: Table, summary: str, *notes: str) -> Table:
         layer="serving", name=f"{table.layer}_{table.name}", summary=summary, grain=table.grain,
         columns=tuple(replace(column, sources=(f"{table.address}.{column.name}",)) for column in table.columns),
         window="none", window_column=table.window_column, partitioning=None, sort_order=table.sort_order,
-        inputs=(table.address,), notes=notes,
+        inputs=(Input(table.address),), notes=notes,
     )
 
 
@@ -65,7 +65,7 @@ PRICES_UNIFIED = Table(
                sources=(f"{STOCK_REALTIME.address}.received_ts",)),
     ),
     window="none", window_column="session_date", partitioning=None, sort_order=("ticker", "session_date"),
-    inputs=(GOLD_STOCK_ANALYTICS.address, CANDLES_1M.address, STOCK_REALTIME.address),
+    inputs=(Input(GOLD_STOCK_ANALYTICS.address), Input(CANDLES_1M.address), Input(STOCK_REALTIME.address)),
     notes=(
         "No ticker has a day twice: a speed bar is there only after the ticker's last batch session.",
         "Volumes of the two sources are not comparable: the stream knows the trades of one venue (IEX), the batch all of them.",

@@ -16,7 +16,7 @@ from spark.contracts.bronze import (
     stream_column,
 )
 from spark.contracts.stream_rows import FLAWS, FUTURE_TOLERANCE_S, PLAUSIBLE_SINCE_TS
-from spark.contracts.table import Check, Column, Freshness, Partitioning, Table
+from spark.contracts.table import Check, Column, Freshness, Input, Partitioning, Table
 
 PRICE_CHECKS: tuple[Check, ...] = (
     Check(name="prices_positive", predicate="open_usd > 0 and high_usd > 0 and low_usd > 0 and close_usd > 0",
@@ -51,7 +51,7 @@ PRICE_DECISIONS = Table(
                sources=("bronze.stooq_downloads.source_name",)),
     ),
     window="none", window_column="decided_date", partitioning=None, sort_order=("decided_ts", "ticker"),
-    inputs=("bronze.stooq_downloads",),
+    inputs=(Input("bronze.stooq_downloads"),), has_step=False,
     notes=("Written by `finlake prices accept`, `drop` and `judge`; an input of the verdicts, which are given anew from the "
            "file on that a decision concerns.",),
     checks=(
@@ -103,7 +103,7 @@ PRICE_RESTATEMENTS = Table(
                sources=("silver.price_decisions.decided_ts",)),
     ),
     window="session", window_column="segment_start_date", partitioning=None, sort_order=("fetched_ts", "ticker"),
-    inputs=("bronze.stooq_prices", "bronze.stooq_downloads", "silver.price_decisions"),
+    inputs=(Input("bronze.stooq_prices"), Input("bronze.stooq_downloads"), Input("silver.price_decisions")),
     notes=(
         "Appended by download; its partition of a session says that the downloads up to it were judged.",
         "A verdict follows from the downloads of the ticker, in the order of fetched_ts, last date and hash, and from the "
@@ -146,7 +146,7 @@ PRICES_DAILY = Table(
     ),
     window="session", window_column="session_date",
     partitioning=Partitioning(column="session_date", transform="month"), sort_order=("ticker", "session_date"),
-    inputs=("bronze.stooq_prices", "bronze.stooq_downloads", "silver.price_restatements"),
+    inputs=(Input("bronze.stooq_prices"), Input("bronze.stooq_downloads"), Input("silver.price_restatements")),
     checks=PRICE_CHECKS, freshness=Freshness(due_hours=8),
     notes=(
         "Bars that are impossible or not on a session are in silver.quarantine, never here.",
@@ -186,7 +186,7 @@ COMPLETENESS = Table(
     ),
     window="session", window_column="session_date",
     partitioning=Partitioning(column="session_date", transform="month"), sort_order=("session_date", "ticker"),
-    inputs=("silver.prices_daily", "bronze.stooq_prices", "bronze.stooq_downloads"),
+    inputs=(Input("silver.prices_daily"), Input("bronze.stooq_prices"), Input("bronze.stooq_downloads")),
     checks=(
         Check(name="status_is_known", predicate="status in ('present', 'absent', 'not_expected', 'unexpected')",
               why="checks and commands decide by it"),
@@ -250,7 +250,7 @@ NEWS_MENTIONS = Table(
         Column(name="is_generated", type="boolean", note="True for rows made by finlake's sample sources"),
     ),
     window="day", window_column="day_date", partitioning=Partitioning(column="day_date", transform="month"),
-    sort_order=("ticker", "available_ts", "gkg_record_id"), inputs=("bronze.gdelt_gkg",), freshness=Freshness(due_hours=8),
+    sort_order=("ticker", "available_ts", "gkg_record_id"), inputs=(Input("bronze.gdelt_gkg"),), freshness=Freshness(due_hours=8),
     checks=(
         Check(name="tone_is_difference", predicate="abs(tone - (positive_pct - negative_pct)) < 1e-6",
               why="an identity of the source; it breaks when columns shift"),
@@ -282,8 +282,12 @@ QUARANTINE = Table(
     ),
     window="day", window_column="day_date", partitioning=Partitioning(column="day_date", transform="month"),
     sort_order=("source_table", "day_date"),
-    inputs=("bronze.stooq_prices", "bronze.gdelt_gkg", "bronze.finnhub_trades_cdc", "bronze.finnhub_quotes_cdc",
-            "silver.price_restatements", "silver.prices_daily", "silver.news_mentions"),
+    inputs=(
+        Input("bronze.stooq_prices"), Input("bronze.gdelt_gkg"), Input("bronze.finnhub_trades_cdc"),
+        Input("bronze.finnhub_quotes_cdc"), Input("silver.price_restatements"), Input("silver.prices_daily"),
+        Input("silver.news_mentions"),
+    ),
+    has_step=False,
     notes=("Each step replaces exactly its own rows of its window, so a re-run leaves one copy.",),
     checks=(Check(name="reason_given", predicate="reason <> '' and message <> ''", why="a rejection explains itself"),),
 )
@@ -308,7 +312,7 @@ def _settled(name: str, what: str, source: str, key: tuple[Column, ...], values:
         ),
         window="stream_day", window_column="received_date",
         partitioning=Partitioning(column="received_date", transform="day"), sort_order=("symbol", values[-1].name),
-        inputs=(source,),
+        inputs=(Input(source),),
         checks=(
             Check(name="received_on_its_date", predicate="to_date(received_ts) = received_date", why="files are found by it"),
             *checks,

@@ -7,7 +7,7 @@ are added. Every engine that recomputes a candle or compares tables does the sam
 """
 
 from spark.contracts.stream_rows import FLAW_FORMULA, FLAWS
-from spark.contracts.table import Column, Table
+from spark.contracts.table import Column, Input, Table
 
 UNITS_PER_ONE = 100_000_000
 """Integer units of one dollar or share in exact sums: `rint(number * 1e8)`, halves to the even neighbour."""
@@ -121,7 +121,7 @@ CANDLES_1M = Table(
     summary="One-minute candles of trades without a flaw; a late trade corrects the candle it belongs to.",
     grain=("symbol", "minute_ts"), columns=(*CANDLE_COLUMNS, IS_FINAL),
     window="none", window_column="minute_ts", partitioning=None, sort_order=("symbol", "minute_ts"),
-    inputs=(_TRADES,), retention_days=CANDLE_KEPT_DAYS, notes=(_KEPT_NOTE,),
+    inputs=(Input(_TRADES),), retention_days=CANDLE_KEPT_DAYS, notes=(_KEPT_NOTE,),
 )
 
 WINDOWS_30S = Table(
@@ -146,7 +146,7 @@ WINDOWS_30S = Table(
         IS_FINAL,
     ),
     window="none", window_column="window_start_ts", partitioning=None, sort_order=("symbol", "window_start_ts"),
-    inputs=(_TRADES,), retention_days=WINDOW_KEPT_DAYS, notes=(_KEPT_NOTE,),
+    inputs=(Input(_TRADES),), retention_days=WINDOW_KEPT_DAYS, notes=(_KEPT_NOTE,),
 )
 
 PRICE_VOLUME_15S = Table(
@@ -166,7 +166,7 @@ PRICE_VOLUME_15S = Table(
         IS_FINAL,
     ),
     window="none", window_column="window_start_ts", partitioning=None, sort_order=("symbol", "window_start_ts"),
-    inputs=(_TRADES,), retention_days=WINDOW_KEPT_DAYS,
+    inputs=(Input(_TRADES),), retention_days=WINDOW_KEPT_DAYS,
     notes=("The running mean has no window: what others call their 15-second average is this number.", _KEPT_NOTE),
 )
 
@@ -190,7 +190,7 @@ ANOMALIES = Table(
         IS_FINAL,
     ),
     window="none", window_column="window_start_ts", partitioning=None, sort_order=("symbol", "window_start_ts"),
-    inputs=(WINDOWS_30S.address,), retention_days=WINDOW_KEPT_DAYS, notes=(_KEPT_NOTE,),
+    inputs=(Input(WINDOWS_30S.address),), retention_days=WINDOW_KEPT_DAYS, notes=(_KEPT_NOTE,),
 )
 
 TABLES: tuple[Table, ...] = (STOCK_REALTIME, QUOTES_REALTIME, CANDLES_1M, WINDOWS_30S, PRICE_VOLUME_15S, ANOMALIES)

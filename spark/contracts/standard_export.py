@@ -52,7 +52,7 @@ def standard_document(table: Table, tables: Mapping[str, Table], version: str) -
         "customProperties": [
             *({"property": f"license{_camel(vendor)}", "value": vendor.terms} for vendor in vendors),
             *({"property": f"attribution{_camel(vendor)}", "value": vendor.citation} for vendor in vendors),
-            {"property": "inputs", "value": list(table.inputs)},
+            {"property": "inputs", "value": list(table.input_addresses)},
         ],
     }
 

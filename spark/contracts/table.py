@@ -1,4 +1,4 @@
-"""The vocabulary of contracts: `Table`, `Column`, `Check` and the few words they are made of.
+"""The vocabulary of contracts: `Table`, `Column`, `Input`, `Check` and the few words they are made of.
 
 A contract is the one place that names a column. The Iceberg schema, ClickHouse's tables, the Dagster column schema and
 lineage, the audit before publishing, the data dictionary and the Open Data Contract export are all derived from it.
@@ -60,12 +60,36 @@ class Freshness:
     due_hours: int
 
 
+@dataclass(frozen=True)
+class Input:
+    """A table that another is computed from, by its `layer.table` address, and how far beyond its own dates a row looks.
+
+    `sessions_back` and `sessions_ahead` count sessions of the exchange before and after the row's, `months_back` calendar
+    months before the row's month. All 0: rows of the same date, month or key.
+    """
+
+    address: str
+    sessions_back: int = 0
+    sessions_ahead: int = 0
+    months_back: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.sessions_back, self.sessions_ahead, self.months_back) < 0:
+            raise ValueError(f"{self.address}: a reach is a count of sessions or months, 0 or more")
+        if self.months_back and (self.sessions_back or self.sessions_ahead):
+            raise ValueError(f"{self.address}: a reach counts sessions or months, not both")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A lake table as data.
+    """A table as data.
 
     `grain` is the primary key. `window` says which calendar its Dagster partitions follow and `window_column` which
-    date column a write replaces by. `inputs` are the `layer.table` addresses it is computed from.
+    date column a write replaces by. `inputs` are what it is computed from.
+
+    A table of the lake is written by the step of its own name, unless `written_with` names the table whose step writes this
+    one too (a ledger of its rows), or `has_step` is false: many steps add to it, or people do. `rows_equal` is the
+    address of a table of which it has a row for every row, on every date.
     """
 
     layer: Layer
@@ -78,7 +102,10 @@ class Table:
     partitioning: Partitioning | None
     sort_order: tuple[str, ...]
     owner: str = "team:finlake"
-    inputs: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    written_with: str | None = None
+    has_step: bool = True
+    rows_equal: str | None = None
     checks: tuple[Check, ...] = ()
     freshness: Freshness | None = None
     retention_days: int | None = None
@@ -93,6 +120,23 @@ class Table:
     def column_names(self) -> tuple[str, ...]:
         """All column names in order."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def step(self) -> str | None:
+        """The address of the table whose step writes this one; None where no step alone does."""
+        return (self.written_with or self.address) if self.has_step else None
+
+    @property
+    def input_addresses(self) -> tuple[str, ...]:
+        """The addresses of what it is computed from, in order."""
+        return tuple(each.address for each in self.inputs)
+
+    def input(self, address: str) -> Input:
+        """How much it reads of the table at `address`; raises `KeyError` naming what it reads."""
+        for each in self.inputs:
+            if each.address == address:
+                return each
+        raise KeyError(f"{self.address} reads no {address!r}; it reads {', '.join(self.input_addresses) or 'no table'}")
 
     def column(self, name: str) -> Column:
         """The column called `name`; raises `KeyError` naming the table and what exists."""

@@ -3,51 +3,26 @@
 The archive has no place in Kafka: how far it has come stands in the snapshots of its table, and moves with the rows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import chain
-from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan
 
+from spark.contracts.connectors import Topics, Watermarks
 from spark.contracts.table import Table
 from spark.jobs.quarantine import Quarantined, quarantine
 from spark.jobs.report import JobReport, OffsetRange, Provenance, TableReport, Window
 from spark.snapshots import Progress
 from spark.storage import Lake, between
-from spark.transforms.bronze.finnhub_changes import ChangeDecoder, Record
+from spark.transforms.bronze.finnhub_changes import ChangeDecoder
 from spark.transforms.quarantine import Rejection, rejections_table
 
 COMMIT_RECORDS = 100_000
 """Records of one commit: some 350 MB while they are written."""
-
-
-class Watermarks(Protocol):
-    """What a partition holds now: from offset `first` up to `end`, which is not part of it."""
-
-    @property
-    def first(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-
-
-class Topics(Protocol):
-    """Kafka as the archive needs it, committed transactions only."""
-
-    def watermarks(self, topic: str) -> Mapping[int, Watermarks]:
-        """What each partition holds now."""
-        ...
-
-    def offsets_at(self, topic: str, moment: datetime) -> Mapping[int, int]:
-        """By partition the first offset appended at `moment` or later; its end where there is none."""
-        ...
-
-    def read(self, topic: str, partition: int, first: int, end: int) -> Iterator[Sequence[Record]]:
-        """The records from `first` up to `end` in order, in batches."""
-        ...
 
 
 class TopicMadeAnew(Exception):

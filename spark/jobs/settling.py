@@ -32,29 +32,29 @@ def settle_changes(lake: Lake, window: Window, provenance: Provenance, *, table:
 
     A row's day is part of its key, so that a day can be built from its own changes, whenever they were archived.
     """
-    inputs = {changes.address: lake.snapshot_id(changes.address)}
-    archived = lake.positions(changes.address, inputs[changes.address])
+    snapshots = {changes.address: lake.snapshot_id(changes.address)}
+    archived = lake.positions(changes.address, snapshots[changes.address])
     shown = lake.positions(table.address)
-    everything = lake.frame(changes.address, snapshot_id=inputs[changes.address]).drop(*NOT_NEEDED)
+    everything = lake.frame(changes.address, snapshot_id=snapshots[changes.address]).drop(*NOT_NEEDED)
     fresh = everything.where(between_positions(shown, archived))
     days = _days(fresh) if archived != shown else []
     anew = {each.day for each in days if each.alters_rows} | (set(days_of(window)) if rebuild else set())
     reports = [
         lake.replace_window(
             table.address, map_by_key(everything.where(_received_in(part)), kernel, table, table.grain), window=part,
-            provenance=provenance, input_snapshots=inputs)
+            provenance=provenance, input_snapshots=snapshots)
         for part in runs_of_days(anew)
     ]
     added = [each for each in days if each.day not in anew]
-    reports.append(_append(lake, table, fresh, added, kernel, provenance, archived, inputs))
+    reports.append(_append(lake, table, fresh, added, kernel, provenance, archived, snapshots))
     if len(reports) > 1 and not reports[-1].row_count:
         # Its audit has looked at nothing.
         reports.pop()
-    return JobReport(tables=tuple(reports), input_snapshots=inputs)
+    return JobReport(tables=tuple(reports), input_snapshots=snapshots)
 
 
 def _append(lake: Lake, table: Table, fresh: DataFrame, days: list[_Day], kernel: Kernel, provenance: Provenance,
-            archived: Positions, inputs: dict[str, int]) -> TableReport:
+            archived: Positions, snapshots: dict[str, int]) -> TableReport:
     """Rows of these days that are not there yet; with none, only how far the table has come."""
     first_us, last_us = min((each.first_us for each in days), default=0), max((each.last_us for each in days), default=-1)
     around = (F.col("received_ts") >= F.timestamp_micros(F.lit(first_us))) & (
@@ -66,7 +66,7 @@ def _append(lake: Lake, table: Table, fresh: DataFrame, days: list[_Day], kernel
         return map_by_key(chosen, kernel, table, table.grain).join(known, list(table.grain), "left_anti")
 
     return lake.append_rows(
-        table.address, rows_on, provenance=provenance, input_snapshots=inputs, progress=Progress(positions=archived),
+        table.address, rows_on, provenance=provenance, input_snapshots=snapshots, progress=Progress(positions=archived),
         audited=f"received_ts >= timestamp_micros({first_us}) and received_ts <= timestamp_micros({last_us})",
         window=Window(start=min(each.day for each in days), end=max(each.day for each in days)) if days else None,
     )

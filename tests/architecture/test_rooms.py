@@ -31,11 +31,12 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 STANDARD_LIBRARY_AND: dict[str, tuple[str, ...]] = {
     "spark/contracts": ("spark.contracts",),
     "spark/jobs/report.py": ("spark.contracts",),
+    "spark/jobs/inputs.py": ("spark.contracts",),
     "finlake_sensors/plans.py": (),
     "finlake_sensors/alert_plans.py": (),
 }
 # Of spark, glue knows contracts and reports; everything else is behind a resource's verb.
-SPARK_SEEN_BY_GLUE = ("spark.contracts", "spark.jobs.report")
+SPARK_SEEN_BY_GLUE = ("spark.contracts", "spark.jobs.inputs", "spark.jobs.report")
 # In modules that Dagster loads, these are imported inside the verb that needs them.
 LATE = (*ENGINES, *CLIENTS, *MODELS, "chdb", "tenacity", "spark.storage", "spark.session")
 LOADED_BY_DAGSTER = ("finlake_assets", "finlake_sensors", "finlake_resources")

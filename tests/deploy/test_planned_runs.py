@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.cli.planned_runs import BY_DAY, GDELT_START, Known, NothingToRunError, RunPlan, planned_runs
+from deploy.cli.planned_runs import ASSETS_OF, GDELT_START, Known, NothingToRunError, RunPlan, planned_runs
 from finlake_assets import partitions
 from finlake_resources.calendar import TradingCalendar
+from spark.contracts.runs import BY_DAY
 
 HISTORY_START = date(2000, 1, 3)
 # A Wednesday, two hours before the close.
@@ -101,7 +102,7 @@ def test_beyond_the_end_of_the_samples_dropped_files_are_run_and_it_is_said_so()
 
 
 def test_news_of_a_week_end_are_run_when_they_alone_are_asked_for() -> None:
-    plan = planned_runs(date(2023, 7, 1), date(2023, 7, 2), KNOWN, BY_DAY)
+    plan = planned_runs(date(2023, 7, 1), date(2023, 7, 2), KNOWN, ASSETS_OF[BY_DAY])
     assert keys(plan) == {"lake_by_day": (date(2023, 6, 30), date(2023, 7, 2))}
     assert missed(plan) == ["2023-07-01 to 2023-07-02: the exchange has no session; choose a span with one"]
 

@@ -1,20 +1,18 @@
 """A lake that does nothing and remembers what it was asked to do, behind the real resource's verbs."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import cast
+from importlib import import_module
+from inspect import isclass
+from typing import Any, cast, get_type_hints
 
 from finlake_resources.spark_jobs import DownloadVerdict, PendingRestatement, SparkJobs, UpkeepAction
 from spark.contracts import lake
 from spark.contracts.universe import Universe
+from spark.jobs.inputs import GdeltGkgInputs, JobInputs
 from spark.jobs.report import BarGap, CheckOutcome, JobReport, OffsetRange, Provenance, TableReport, Window
-
-WRITTEN_WITH = {
-    "bronze.stooq_prices": ("bronze.stooq_downloads",),
-    "bronze.gdelt_gkg": ("bronze.gdelt_slots",),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +22,7 @@ class Call:
     job: str
     window: Window
     provenance: Provenance
-    inputs: Mapping[str, object]
+    inputs: Any
 
 
 @dataclass(kw_only=True)
@@ -81,26 +79,30 @@ def report_of(address: str, window: Window, failing: Mapping[str, int] | None = 
     )
 
 
+def require_its_job_takes(inputs: JobInputs) -> None:
+    """Fail unless the job of these inputs says that it takes them: its module is found by name, which mypy cannot follow."""
+    job = import_module(f"spark.jobs.{inputs.table.address}")
+    (taken,) = [hint for hint in get_type_hints(job.run).values() if isclass(hint) and issubclass(hint, JobInputs)]
+    assert type(inputs) is taken, f"the job of {inputs.table.address} takes {taken.__name__}, not {type(inputs).__name__}"
+
+
 def recording_jobs(log: LakeLog) -> SparkJobs:
     """The resource whose every verb writes to, and answers from, the log."""
 
     class RecordingJobs(SparkJobs):
-        def run(
-            self, job: str, *, window: Window, provenance: Provenance, inputs: Mapping[str, object] | None = None,
-        ) -> JobReport:
-            taken = {
-                name: list(value) if name == "slots" and isinstance(value, Iterable) else value
-                for name, value in (inputs or {}).items()
-            }
-            log.calls.append(Call(job=job, window=window, provenance=provenance, inputs=taken))
+        def run(self, inputs: JobInputs, *, window: Window, provenance: Provenance) -> JobReport:
+            require_its_job_takes(inputs)
+            if isinstance(inputs, GdeltGkgInputs):
+                inputs = GdeltGkgInputs(slots=list(inputs.slots), universe=inputs.universe)
+            job = inputs.table.address
+            log.calls.append(Call(job=job, window=window, provenance=provenance, inputs=inputs))
             if job in log.failures:
                 raise log.failures[job]
             if job in log.reports:
                 return log.reports[job]
-            addresses = (job, *WRITTEN_WITH.get(job, ()))
             return JobReport(
-                tables=tuple(report_of(address, window) for address in addresses),
-                input_snapshots={address: 7 for address in lake.table(job).inputs},
+                tables=tuple(report_of(each.address, window) for each in lake.written_by(job)),
+                input_snapshots={address: 7 for address in lake.table(job).input_addresses},
             )
 
         def check(self, address: str, window: Window | None = None) -> tuple[CheckOutcome, ...]:

@@ -6,12 +6,13 @@ import dagster as dg
 import pytest
 
 from finlake_assets.automation import with_automation
+from finlake_assets.describe import asset_spec
 from finlake_assets.gold import indicators, ml_labels, news_daily, stock_analytics
 from finlake_assets.partitions import Timeline
-from finlake_assets.silver import news_mentions, price_decisions, price_restatements, prices_daily
+from finlake_assets.silver import news_mentions, price_restatements, prices_daily
 from finlake_resources.calendar import TradingCalendar
 from finlake_resources.universe_file import UniverseFile
-from spark.contracts import lake
+from spark.contracts import lake, silver
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
 # Mappings onto partitions that do not exist yet are beta; the definitions silence it, the parts tested here do not.
@@ -133,8 +134,8 @@ def test_verdicts_wait_for_downloads_and_not_for_decisions_that_nobody_made() ->
     instance = dg.DagsterInstance.ephemeral()
     bronze = [dg.AssetSpec(["bronze", name], partitions_def=TIMELINE.sessions) for name in ("stooq_prices", "stooq_downloads")]
     defs = dg.Definitions(
-        assets=[*bronze, price_decisions.build(), *with_automation([price_restatements.build(TIMELINE)])],
-        resources={"jobs": recording_jobs(LakeLog())})
+        assets=[*bronze, asset_spec(silver.PRICE_DECISIONS), *with_automation([price_restatements.build(TIMELINE)])],
+        resources={"jobs": recording_jobs(LakeLog()), "universe": UniverseFile(path="-")})
     verdicts, before = dg.AssetKey(["silver", "price_restatements"]), None
     asked: list[set[str]] = []
     for keys in ([], SESSIONS[-1:]):

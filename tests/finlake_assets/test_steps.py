@@ -175,8 +175,7 @@ def test_a_month_reaches_to_its_last_day(bench: Bench) -> None:
 @pytest.mark.parametrize("span", [("2011-11-01", "2011-11-30"), ("2018-03-26", "2018-04-02")])
 def test_verdicts_are_told_every_session_whatever_the_window(bench: Bench, span: tuple[str, str]) -> None:
     bench.run("lake_by_session", span=span, select=["silver.price_restatements"])
-    sessions = bench.log.call("silver.price_restatements").inputs["sessions"]
-    assert isinstance(sessions, list)
+    sessions = bench.log.call("silver.price_restatements").inputs.sessions
     assert sessions[0] == date(1990, 1, 2)
     assert sessions[-1] > date(2026, 1, 1)
 
@@ -184,18 +183,17 @@ def test_verdicts_are_told_every_session_whatever_the_window(bench: Bench, span:
 def test_prices_are_told_which_dates_are_sessions(bench: Bench) -> None:
     bench.run("lake_by_session", span=("2018-03-29", "2018-04-02"))
     sessions = [date(2018, 3, 29), date(2018, 4, 2)]
-    assert bench.log.call("silver.prices_daily").inputs == {"sessions": sessions}
-    news = bench.log.call("gold.news_daily").inputs["sessions"]
-    assert isinstance(news, list)
+    assert bench.log.call("silver.prices_daily").inputs.sessions == tuple(sessions)
+    news = bench.log.call("gold.news_daily").inputs.sessions
     # All of them: the job looks back for decaying tone, and ahead where news have changed.
-    assert news == sorted(news)
+    assert list(news) == sorted(news)
     assert news[news.index(sessions[0]) + 1] == sessions[1]
     assert news[0] <= date(2000, 1, 3)
 
 
 def test_mentions_are_told_the_closes_around_the_window(bench: Bench) -> None:
     assert bench.run("lake_by_day", key="2018-03-31").success
-    closes = bench.log.call("silver.news_mentions").inputs["closes"]
+    closes = bench.log.call("silver.news_mentions").inputs.closes
     assert closes == [
         (date(2018, 3, 29), datetime(2018, 3, 29, 20, tzinfo=UTC)),
         (date(2018, 4, 2), datetime(2018, 4, 2, 20, tzinfo=UTC)),
@@ -337,7 +335,7 @@ def test_checks_alone_record_what_failed_and_how_badly(bench: Bench) -> None:
 def test_dropped_files_that_reach_the_window_make_downloads_unnecessary(bench: Bench) -> None:
     assert bench.run("lake_by_session", key="2018-03-27").success
     assert bench.asked == []
-    files = bench.log.call("bronze.stooq_prices").inputs["files"]
+    files = bench.log.call("bronze.stooq_prices").inputs.files
     assert files == bench.dropped
 
 
@@ -347,7 +345,7 @@ def test_a_ticker_no_file_covers_is_downloaded_with_an_overlap(bench: Bench) -> 
     assert bench.run("lake_by_session", key="2018-03-27").success
     # 65 sessions before the window, whether the ticker is not known at all (IBM) or not that far (MSFT).
     assert bench.asked == [("IBM", date(2017, 12, 20), END), ("MSFT", date(2017, 12, 20), END)]
-    files = bench.log.call("bronze.stooq_prices").inputs["files"]
+    files = bench.log.call("bronze.stooq_prices").inputs.files
     assert isinstance(files, list)
     assert {file.ticker for file in files} == {"AAPL", "FB", "GOOG", "IBM", "MSFT"}
 
@@ -358,9 +356,9 @@ def test_a_ticker_without_data_is_a_problem_and_the_rest_goes_on(bench: Bench) -
     bench.answers["IBM"] = problem
     assert bench.run("lake_by_session", key="2018-03-27").success
     inputs = bench.log.call("bronze.stooq_prices").inputs
-    assert inputs["problems"] == [problem]
-    assert isinstance(inputs["files"], list)
-    assert len(inputs["files"]) == 4
+    assert inputs.problems == [problem]
+    assert isinstance(inputs.files, list)
+    assert len(inputs.files) == 4
 
 
 def test_a_refusing_vendor_fails_the_run_with_its_message_and_is_not_asked_again(bench: Bench) -> None:
@@ -383,7 +381,7 @@ def test_a_refusing_vendor_keeps_no_dropped_file_out_and_is_told_by_a_failed_che
     result = bench.run("lake_by_session", key="2018-03-27")
     assert result.success
     inputs = bench.log.call("bronze.stooq_prices").inputs
-    assert (inputs["files"], inputs["problems"]) == (bench.dropped, [refusal])
+    assert (inputs.files, inputs.problems) == (bench.dropped, [refusal])
     assert len(bench.asked) == 1
     assert "gold.indicators" in {call.job for call in bench.log.calls}
     (told,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "vendor_answered"]
@@ -397,7 +395,7 @@ def test_a_vendor_that_is_not_reached_fails_the_run_after_the_dropped_files_are_
     bench.answers["GOOG"] = SourceUnavailable("https://stooq.com", "the server is not reached", "Run again")
     result = bench.run("lake_by_session", key="2018-03-27")
     assert not result.success
-    assert bench.log.call("bronze.stooq_prices").inputs["files"] == bench.dropped
+    assert bench.log.call("bronze.stooq_prices").inputs.files == bench.dropped
     assert events(result, "bronze.stooq_prices")
     failure = result.failure_data_for_node("bronze__stooq_prices")
     assert failure is not None
@@ -420,7 +418,7 @@ def test_each_day_skips_loaded_slots_and_names_the_missing_ones(bench: Bench) ->
     result = bench.run("lake_by_day", span=("2018-03-11", "2018-03-12"))
     assert result.success
     assert bench.skipped == [(first, 0), (second, 90)]
-    slots = bench.log.call("bronze.gdelt_gkg").inputs["slots"]
+    slots = bench.log.call("bronze.gdelt_gkg").inputs.slots
     assert isinstance(slots, list)
     assert len(slots) == 92 + 6  # clocks change on the first day
     shown = events(result, "bronze.gdelt_gkg")

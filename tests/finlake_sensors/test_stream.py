@@ -73,7 +73,7 @@ def test_every_topic_gets_a_run_of_its_own_chain_over_exactly_its_range(shell: S
     assert trades.partition_key == quotes.partition_key == LONG_AGO.date().isoformat()
     assert shell.carry_out(trades).success
     assert [call.job for call in shell.log.calls] == [TRADES, "silver.trades", "gold.candles_1m"]
-    assert shell.log.call(TRADES).inputs["ends"] == {0: 200}
+    assert shell.log.call(TRADES).inputs.ends == {0: 200}
     assert shell.carry_out(quotes).success
     assert [call.job for call in shell.log.calls][3:] == [QUOTES, "silver.quotes"]
 

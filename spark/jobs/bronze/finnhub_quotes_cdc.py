@@ -1,15 +1,14 @@
 """bronze.finnhub_quotes_cdc: the topic of quotes, each record once."""
 
-from collections.abc import Mapping
-
 from spark.contracts import bronze
-from spark.jobs.archiving import Topics, archive
+from spark.jobs.archiving import archive
+from spark.jobs.inputs import ArchiveInputs
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake
 from spark.transforms.bronze.finnhub_changes import quote_decoder
 
 
-def run(lake: Lake, window: Window, provenance: Provenance, *, topics: Topics, ends: Mapping[int, int] | None) -> JobReport:
+def run(lake: Lake, window: Window, provenance: Provenance, inputs: ArchiveInputs) -> JobReport:
     """Archive the topic up to `ends` by partition, or up to the last date of the window; see `archive`."""
-    return archive(lake, window, provenance, table=bronze.FINNHUB_QUOTES_CDC, topic=bronze.QUOTE_TOPIC, topics=topics,
-                   decoder=quote_decoder(), ends=ends)
+    return archive(lake, window, provenance, table=bronze.FINNHUB_QUOTES_CDC, topic=bronze.QUOTE_TOPIC, topics=inputs.topics,
+                   decoder=quote_decoder(), ends=inputs.ends)

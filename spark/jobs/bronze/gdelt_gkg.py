@@ -1,17 +1,18 @@
 """bronze.gdelt_gkg and bronze.gdelt_slots: the records that name the universe, and an account of every slot."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import groupby
-from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 from pyiceberg.expressions import And, BooleanExpression, In
 
 from spark.contracts import bronze
+from spark.contracts.connectors import Slot
 from spark.contracts.universe import Universe
+from spark.jobs.inputs import GdeltGkgInputs
 from spark.jobs.quarantine import Quarantined, quarantine
 from spark.jobs.report import JobReport, Provenance, TableReport, Window
 from spark.schemas import arrow_schema
@@ -25,23 +26,6 @@ NEW_YORK = ZoneInfo("America/New_York")
 COMMIT_BYTES = 256 * 1024 * 1024
 
 
-class Slot(Protocol):
-    """A 15-minute file as the connector hands it over; `content` is the unzipped member."""
-
-    @property
-    def label_ts(self) -> datetime: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def md5(self) -> str: ...
-    @property
-    def zip_bytes(self) -> int: ...
-    @property
-    def content(self) -> bytes: ...
-    @property
-    def message(self) -> str: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Account:
     """What became of a slot: its bytes are let go as soon as they are read."""
@@ -52,19 +36,19 @@ class _Account:
     corrupt_because: str | None
 
 
-def run(lake: Lake, window: Window, provenance: Provenance, *, slots: Iterable[Slot], universe: Universe) -> JobReport:
+def run(lake: Lake, window: Window, provenance: Provenance, inputs: GdeltGkgInputs) -> JobReport:
     """Parse and keep slot by slot in label order; commit whole days, several at once while they are small.
 
-    What `slots` raises is raised, once the slots before it are kept.
+    What the slots raise is raised, once the slots before it are kept.
     """
-    matcher = Matcher.from_universe(universe)
+    matcher = Matcher.from_universe(inputs.universe)
     pending: list[_Account] = []
     commits: list[tuple[TableReport, TableReport, Quarantined]] = []
     missing: list[str] = []
     try:
-        for _, day in groupby(slots, key=lambda slot: _day(slot.label_ts)):
+        for _, day in groupby(inputs.slots, key=lambda slot: _day(slot.label_ts)):
             for slot in day:
-                pending.append(_accounted(slot, matcher, universe))
+                pending.append(_accounted(slot, matcher, inputs.universe))
                 if slot.status not in ("loaded", "empty"):
                     missing.append(f"{slot.label_ts:%Y-%m-%d %H:%M}Z {slot.status}")
             if sum(slot.parsed.rows.nbytes for slot in pending if slot.parsed) > COMMIT_BYTES:

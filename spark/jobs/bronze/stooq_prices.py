@@ -3,15 +3,14 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
 
 from spark.contracts import bronze
-from spark.contracts.universe import Universe
+from spark.contracts.connectors import SourceFile, SourceProblem
+from spark.jobs.inputs import StooqPricesInputs
 from spark.jobs.quarantine import ADDRESS as QUARANTINE
 from spark.jobs.quarantine import quarantine
 from spark.jobs.report import JobReport, Provenance, Window
@@ -24,44 +23,18 @@ _NOTED_PROBLEMS = 10
 PRICES, DOWNLOADS = bronze.STOOQ_PRICES.address, bronze.STOOQ_DOWNLOADS.address
 
 
-class SourceFile(Protocol):
-    """A file of one ticker as a connector hands it over."""
-
-    @property
-    def ticker(self) -> str: ...
-    @property
-    def content(self) -> bytes: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def source_kind(self) -> str: ...
-    @property
-    def source_name(self) -> str: ...
-    @property
-    def fetched_ts(self) -> datetime: ...
-    @property
-    def fetched_ts_kind(self) -> str: ...
-
-
-class SourceProblem(Protocol):
-    """Something a connector could not hand over: `thing` names it, its text says why and what to do."""
-
-    thing: str
-
-
-def run(lake: Lake, window: Window, provenance: Provenance, *, files: Sequence[SourceFile],
-        problems: Sequence[SourceProblem], universe: Universe, last_closed: Mapping[datetime, date]) -> JobReport:
+def run(lake: Lake, window: Window, provenance: Provenance, inputs: StooqPricesInputs) -> JobReport:
     """Append the rows of every file whose content is new; remember it; quarantine what could not be read.
 
-    Files are judged one by one: what is wrong with one keeps no other out. `last_closed` gives the newest session that
-    had closed by each file's `fetched_ts`.
+    Files are judged one by one: what is wrong with one keeps no other out.
     """
-    codes = {symbol: code for code, symbol in universe.stooq_codes.items()}
+    files, problems = inputs.files, inputs.problems
+    codes = {symbol: code for code, symbol in inputs.universe.stooq_codes.items()}
 
     def parsed_of(file: SourceFile) -> Parsed:
         return parse(file.content, ticker=file.ticker, file_sha256=file.sha256, fetched_ts=file.fetched_ts,
                      source_name=file.source_name, stooq_code=codes[file.ticker],
-                     last_closed_date=last_closed[file.fetched_ts])
+                     last_closed_date=inputs.last_closed[file.fetched_ts])
 
     known = _known(lake)
     parsed = new_contents(files, known, parsed_of)

@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts import gold, speed
+from spark.jobs.inputs import RebuildInputs
 from spark.jobs.report import JobReport, Positions, Provenance, TableReport, Window
 from spark.jobs.settling import between_positions, days_of
 from spark.snapshots import Progress
@@ -41,12 +42,12 @@ class Span:
 Spans = Mapping[date, Span]
 
 
-def run(lake: Lake, window: Window, provenance: Provenance, *, rebuild: bool = False) -> JobReport:
+def run(lake: Lake, window: Window, provenance: Provenance, inputs: RebuildInputs) -> JobReport:
     """Build the minutes of trades that were added or altered since the last run; with `rebuild` also the window's days."""
-    inputs = {TRADES: lake.snapshot_id(TRADES)}
-    settled, shown = lake.positions(TRADES, inputs[TRADES]), lake.positions(TABLE.address)
-    trades = lake.frame(TRADES, snapshot_id=inputs[TRADES])
-    whole = {day: _whole(day) for day in (*_altered(lake, inputs[TRADES]), *(days_of(window) if rebuild else ()))}
+    snapshots = {TRADES: lake.snapshot_id(TRADES)}
+    settled, shown = lake.positions(TRADES, snapshots[TRADES]), lake.positions(TABLE.address)
+    trades = lake.frame(TRADES, snapshot_id=snapshots[TRADES])
+    whole = {day: _whole(day) for day in (*_altered(lake, snapshots[TRADES]), *(days_of(window) if inputs.rebuild else ()))}
     final_before = _final_before(trades, settled)
     became_final = _happened_in(Span(start=_final_before(trades, shown), end=final_before)) if shown else F.lit(False)
     added = _spans(trades.where(between_positions(shown, settled) | became_final)) if shown != settled else {}
@@ -54,8 +55,8 @@ def run(lake: Lake, window: Window, provenance: Provenance, *, rebuild: bool = F
     final = trades.where(F.col("trade_ts") < F.lit(final_before))
     # That all of it was built from these inputs is said with the last part: a run that ends before it is repeated whole.
     reports = [_replace(lake, final, part, provenance, {}, Progress(positions={})) for part in parts[:-1]]
-    reports.append(_replace(lake, final, parts[-1], provenance, inputs, Progress(positions=settled)))
-    return JobReport(tables=tuple(reports), input_snapshots=inputs)
+    reports.append(_replace(lake, final, parts[-1], provenance, snapshots, Progress(positions=settled)))
+    return JobReport(tables=tuple(reports), input_snapshots=snapshots)
 
 
 def _final_before(trades: DataFrame, positions: Positions) -> datetime:
@@ -107,12 +108,12 @@ def _parts(spans: Spans) -> Iterator[Spans]:
         yield {day: spans[day] for day in days[first:first + COMMIT_DAYS]}
 
 
-def _replace(lake: Lake, trades: DataFrame, spans: Spans, provenance: Provenance, inputs: Mapping[str, int],
+def _replace(lake: Lake, trades: DataFrame, spans: Spans, provenance: Provenance, snapshots: Mapping[str, int],
              progress: Progress) -> TableReport:
     """Replace the candles of these minutes by those that all trades in them give; `trades` are of final minutes alone."""
     rows = candles(trades.where(_traded_in(spans))).toArrow()
     dates = ", ".join(f"date'{day}'" for day in spans) or "null"
-    return lake.replace_rows(TABLE.address, rows, replaced=_candles_in(spans), provenance=provenance, input_snapshots=inputs,
+    return lake.replace_rows(TABLE.address, rows, replaced=_candles_in(spans), provenance=provenance, input_snapshots=snapshots,
                              progress=progress, audited=f"trade_date in ({dates})")
 
 

@@ -7,19 +7,20 @@ from pyspark.sql import DataFrame
 
 from spark.contracts import gold
 from spark.jobs.gold.recursion import BARS, run_recursive
+from spark.jobs.inputs import TablesAlone
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake
 from spark.transforms.gold import indicators
 
 
-def run(lake: Lake, window: Window, provenance: Provenance) -> JobReport:
+def run(lake: Lake, window: Window, provenance: Provenance, _: TablesAlone) -> JobReport:
     """Replace the window's indicators."""
-    def bars(part: Window | None, inputs: Mapping[str, int]) -> DataFrame:
-        return lake.frame(BARS, part, inputs[BARS])
+    def bars(part: Window | None, snapshots: Mapping[str, int]) -> DataFrame:
+        return lake.frame(BARS, part, snapshots[BARS])
 
     return run_recursive(lake, gold.INDICATORS, window, provenance, kernel=_kernel, bars=bars,
-                         lookback_bars=indicators.LOOKBACK_BARS, later_state=indicators.LATER_STATE,
-                         inputs={BARS: lake.snapshot_id(BARS)})
+                         later_state=indicators.LATER_STATE,
+                         snapshots={BARS: lake.snapshot_id(BARS)})
 
 
 def _kernel(bars: pl.DataFrame, state: pl.DataFrame | None, window: Window) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from spark.contracts import gold
 from spark.contracts.table import Table
 from spark.jobs.distribute import map_batches
 from spark.jobs.following import followed
+from spark.jobs.inputs import TablesAlone
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake
 from spark.transforms.gold.ml_features import compute
@@ -16,15 +17,15 @@ GRAIN = list(TABLE.grain)
 SOURCES = (gold.INDICATORS, gold.STOCK_ANALYTICS, gold.NEWS_DAILY)
 
 
-def run(lake: Lake, window: Window, provenance: Provenance) -> JobReport:
+def run(lake: Lake, window: Window, provenance: Provenance, _: TablesAlone) -> JobReport:
     """Replace the window's features, and those whose indicators, analytics or news have changed."""
-    inputs = {source.address: lake.snapshot_id(source.address) for source in SOURCES}
-    window = followed(lake, TABLE, window, inputs)
-    indicators, analytics, news = (_prefixed(lake.frame(s.address, window, inputs[s.address]), s) for s in SOURCES)
+    snapshots = {source.address: lake.snapshot_id(source.address) for source in SOURCES}
+    window = followed(lake, TABLE, window, snapshots)
+    indicators, analytics, news = (_prefixed(lake.frame(s.address, window, snapshots[s.address]), s) for s in SOURCES)
     joined = indicators.join(analytics, GRAIN).join(news, GRAIN, "left")
     features = map_batches(joined, _kernel, TABLE, "ticker")
-    report = lake.replace_window(TABLE.address, features, window=window, provenance=provenance, input_snapshots=inputs)
-    return JobReport(tables=(report,), input_snapshots=inputs)
+    report = lake.replace_window(TABLE.address, features, window=window, provenance=provenance, input_snapshots=snapshots)
+    return JobReport(tables=(report,), input_snapshots=snapshots)
 
 
 def _prefixed(frame: DataFrame, source: Table) -> DataFrame:

@@ -8,6 +8,7 @@ import polars as pl
 from spark.contracts import gold
 from spark.jobs.distribute import map_by_ticker
 from spark.jobs.following import followed
+from spark.jobs.inputs import TablesAlone
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake
 from spark.transforms.gold.ml_labels import REACH_DAYS, compute
@@ -16,16 +17,16 @@ TABLE = gold.ML_LABELS
 BARS = "silver.prices_daily"
 
 
-def run(lake: Lake, window: Window, provenance: Provenance) -> JobReport:
+def run(lake: Lake, window: Window, provenance: Provenance, _: TablesAlone) -> JobReport:
     """Replace the labels of the window, of changed bars, and of the days before whose label may lie in them."""
-    inputs = {BARS: lake.snapshot_id(BARS)}
-    window = followed(lake, TABLE, window, inputs)
+    snapshots = {BARS: lake.snapshot_id(BARS)}
+    window = followed(lake, TABLE, window, snapshots)
     written = Window(start=window.start - timedelta(days=REACH_DAYS), end=window.end)
-    bars = lake.frame(BARS, Window(start=written.start, end=window.end + timedelta(days=REACH_DAYS)), inputs[BARS])
+    bars = lake.frame(BARS, Window(start=written.start, end=window.end + timedelta(days=REACH_DAYS)), snapshots[BARS])
     kernel = partial(_kernel, written=written)
     labels = map_by_ticker(bars, kernel, TABLE, ("session_date",))
-    report = lake.replace_window(TABLE.address, labels, window=written, provenance=provenance, input_snapshots=inputs)
-    return JobReport(tables=(report,), input_snapshots=inputs)
+    report = lake.replace_window(TABLE.address, labels, window=written, provenance=provenance, input_snapshots=snapshots)
+    return JobReport(tables=(report,), input_snapshots=snapshots)
 
 
 def _kernel(bars: pl.DataFrame, written: Window) -> pl.DataFrame:

@@ -8,6 +8,7 @@ import polars as pl
 from spark.contracts import gold
 from spark.jobs.distribute import map_by_ticker
 from spark.jobs.following import followed
+from spark.jobs.inputs import TablesAlone
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake, between
 from spark.transforms.gold.monthly_summary import compute
@@ -17,16 +18,16 @@ DAYS = gold.STOCK_ANALYTICS.address
 PREVIOUS_MONTH_DAYS = 31
 
 
-def run(lake: Lake, window: Window, provenance: Provenance) -> JobReport:
+def run(lake: Lake, window: Window, provenance: Provenance, _: TablesAlone) -> JobReport:
     """Replace the months of the window (first day of the first month to last day of the last), and changed ones."""
-    inputs = {DAYS: lake.snapshot_id(DAYS)}
+    snapshots = {DAYS: lake.snapshot_id(DAYS)}
     # A month stands on the last close of the month before it too.
-    window = followed(lake, TABLE, window, inputs, reach_days=PREVIOUS_MONTH_DAYS).whole_months
-    days = lake.frame(DAYS, Window(start=window.start - timedelta(days=PREVIOUS_MONTH_DAYS), end=window.end), inputs[DAYS])
+    window = followed(lake, TABLE, window, snapshots, reach_days=PREVIOUS_MONTH_DAYS).whole_months
+    days = lake.frame(DAYS, Window(start=window.start - timedelta(days=PREVIOUS_MONTH_DAYS), end=window.end), snapshots[DAYS])
     months = map_by_ticker(days, partial(_kernel, window=window), TABLE, ("session_date",)).toArrow()
     report = lake.replace_rows(TABLE.address, months, replaced=between("month_date", window), provenance=provenance,
-                               input_snapshots=inputs)
-    return JobReport(tables=(report,), input_snapshots=inputs)
+                               input_snapshots=snapshots)
+    return JobReport(tables=(report,), input_snapshots=snapshots)
 
 
 def _kernel(days: pl.DataFrame, window: Window) -> pl.DataFrame:

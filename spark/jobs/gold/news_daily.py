@@ -1,6 +1,7 @@
 """gold.news_daily: one row per ticker and session of the window, from the mentions of it and of twenty sessions before."""
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import partial
 
@@ -8,43 +9,41 @@ import polars as pl
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts import gold
-from spark.contracts.universe import Universe
+from spark.contracts.sessions import LONGEST_CLOSURE_DAYS, calendar_days
 from spark.jobs.distribute import map_by_ticker
 from spark.jobs.following import followed
-from spark.jobs.inputs import universe_version
+from spark.jobs.inputs import NewsDailyInputs
 from spark.jobs.report import JobReport, Provenance, Window
+from spark.jobs.versions import universe_version
 from spark.storage import Lake
 from spark.transforms.gold.news_daily import DECAY_SESSIONS, compute
 
 TABLE = gold.NEWS_DAILY
 MENTIONS = "silver.news_mentions"
-# News of a session may be older than its first calendar day by a long closure.
-CLOSURE_DAYS = 10
-# From a mention to the last session it decays into, in calendar days: a closure, then twenty sessions with holidays.
-DECAY_DAYS = CLOSURE_DAYS + 35
 
 
-def run(lake: Lake, window: Window, provenance: Provenance, *, universe: Universe, sessions: list[date]) -> JobReport:
-    """Replace the window, and the sessions into which changed mentions decay; `sessions` are all of the exchange's."""
+def run(lake: Lake, window: Window, provenance: Provenance, inputs: NewsDailyInputs) -> JobReport:
+    """Replace the window, and the sessions into which changed mentions decay."""
     snapshots = {MENTIONS: lake.snapshot_id(MENTIONS)}
-    inputs = {**snapshots, **universe_version(universe)}
-    window = followed(lake, TABLE, window, snapshots, DECAY_DAYS)
-    sessions = _with_lookback(sessions, window)
-    days = Window(start=sessions[0] - timedelta(days=CLOSURE_DAYS), end=window.end)
-    mentions = lake.frame(MENTIONS, days, inputs[MENTIONS]).where(F.col("session_date").isin(sessions))
+    snapshots = {**snapshots, **universe_version(inputs.universe)}
+    window = followed(lake, TABLE, window, snapshots, calendar_days(DECAY_SESSIONS))
+    sessions = _with_lookback(inputs.sessions, window)
+    # News of a session may be older than its first calendar day by a long closure.
+    days = Window(start=sessions[0] - timedelta(days=LONGEST_CLOSURE_DAYS), end=window.end)
+    mentions = lake.frame(MENTIONS, days, snapshots[MENTIONS]).where(F.col("session_date").isin(sessions))
     # Every ticker has a row, so that one without news gets its zeros too.
-    tickers = lake.spark.createDataFrame([(symbol,) for symbol in universe.symbols], "ticker string")
+    tickers = lake.spark.createDataFrame([(symbol,) for symbol in inputs.universe.symbols], "ticker string")
     rows = tickers.join(mentions, "ticker", "left")
     kernel = partial(_kernel, sessions=sessions, first_date=window.start)
     computed = map_by_ticker(rows, kernel, TABLE, ("session_date", "gkg_record_id"))
-    report = lake.replace_window(TABLE.address, computed, window=window, provenance=provenance, input_snapshots=inputs)
-    return JobReport(tables=(report,), input_snapshots=inputs)
+    report = lake.replace_window(TABLE.address, computed, window=window, provenance=provenance, input_snapshots=snapshots)
+    return JobReport(tables=(report,), input_snapshots=snapshots)
 
 
-def _with_lookback(sessions: list[date], window: Window) -> list[date]:
+def _with_lookback(sessions: Sequence[date], window: Window) -> list[date]:
     """The sessions of the window and the twenty before it."""
     first, last = bisect_left(sessions, window.start), bisect_right(sessions, window.end)
-    return sessions[max(0, first - DECAY_SESSIONS):last]
+    return list(sessions[max(0, first - DECAY_SESSIONS):last])
 
 
 def _kernel(rows: pl.DataFrame, sessions: list[date], first_date: date) -> pl.DataFrame:

@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.audit import content_of
+from spark.contracts.sessions import calendar_days
 from spark.contracts.table import Table
 from spark.jobs.distribute import map_by_ticker
 from spark.jobs.following import followed
@@ -24,8 +25,6 @@ from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake, between
 
 BARS = "silver.prices_daily"
-# 200 sessions are 290 calendar days; the rest is room for closures. A ticker suspended longer is read in full.
-LOOKBACK_DAYS = 420
 
 StatefulKernel = Callable[[pl.DataFrame, pl.DataFrame | None, Window], pl.DataFrame]
 Bars = Callable[[Window | None, Mapping[str, int]], DataFrame]
@@ -40,33 +39,33 @@ class Start:
 
 
 def run_recursive(lake: Lake, table: Table, window: Window, provenance: Provenance, *, kernel: StatefulKernel,
-                  lookback_bars: int, bars: Bars, inputs: Mapping[str, int], later_state: Sequence[str] = ()) -> JobReport:
+                  bars: Bars, snapshots: Mapping[str, int], later_state: Sequence[str] = ()) -> JobReport:
     """Replace the window of `table`, and rows whose inputs have changed.
 
     `bars` gives the kernel's input rows for a window from the input snapshots; `kernel(rows of one ticker, its state or
     None, window)` returns the rows of the window. `later_state` are columns that old rows may lack: such a row is no state.
     """
-    window = followed(lake, table, window, inputs)
-    computed = _computed(lake, table, window, kernel, lookback_bars, bars, inputs, later_state)
+    window = followed(lake, table, window, snapshots)
+    computed = _computed(lake, table, window, kernel, bars, snapshots, later_state)
     newest = lake.newest(table.address)
     notes: tuple[str, ...] = ()
     if newest is not None and newest > window.end and content_of(computed, table) != lake.content(table.address, window):
         notes = (f"rows after {window.end} stood on the history that changed; recomputed to {newest}",)
         # One write for both, so that a run that dies leaves no row on a history that is gone.
         window = Window(start=window.start, end=newest)
-        computed = _computed(lake, table, window, kernel, lookback_bars, bars, inputs, later_state)
-    report = lake.replace_window(table.address, computed, window=window, provenance=provenance, input_snapshots=inputs)
-    return JobReport(tables=(report,), input_snapshots=inputs, notes=notes)
+        computed = _computed(lake, table, window, kernel, bars, snapshots, later_state)
+    report = lake.replace_window(table.address, computed, window=window, provenance=provenance, input_snapshots=snapshots)
+    return JobReport(tables=(report,), input_snapshots=snapshots, notes=notes)
 
 
-def _computed(lake: Lake, table: Table, window: Window, kernel: StatefulKernel, lookback_bars: int, bars: Bars,
-              inputs: Mapping[str, int], later_state: Sequence[str]) -> DataFrame:
+def _computed(lake: Lake, table: Table, window: Window, kernel: StatefulKernel, bars: Bars,
+              snapshots: Mapping[str, int], later_state: Sequence[str]) -> DataFrame:
     """The table's rows of the window, not yet written."""
-    lookback = Window(start=window.start - timedelta(days=LOOKBACK_DAYS), end=window.end)
-    start = _start(lake, table, window, lookback, lookback_bars, inputs[BARS], later_state)
-    rows = bars(lookback, inputs).where(~F.col("ticker").isin(list(start.rebuilt)))
+    lookback = Window(start=window.start - timedelta(days=calendar_days(table.input(BARS).sessions_back)), end=window.end)
+    start = _start(lake, table, window, lookback, snapshots[BARS], later_state)
+    rows = bars(lookback, snapshots).where(~F.col("ticker").isin(list(start.rebuilt)))
     if start.rebuilt:
-        whole = bars(None, inputs).where(F.col("ticker").isin(list(start.rebuilt)) & (F.col("session_date") <= window.end))
+        whole = bars(None, snapshots).where(F.col("ticker").isin(list(start.rebuilt)) & (F.col("session_date") <= window.end))
         rows = rows.unionByName(whole)
     states = start.states.to_arrow()
 
@@ -77,9 +76,10 @@ def _computed(lake: Lake, table: Table, window: Window, kernel: StatefulKernel, 
     return map_by_ticker(rows, one_ticker, table, ("session_date",))
 
 
-def _start(lake: Lake, table: Table, window: Window, lookback: Window, lookback_bars: int, bars_snapshot: int,
+def _start(lake: Lake, table: Table, window: Window, lookback: Window, bars_snapshot: int,
            later_state: Sequence[str]) -> Start:
     """Each ticker's state where it stands on the very bar before the window; the tickers that have none."""
+    lookback_bars = table.input(BARS).sessions_back
     keys = _polars(lake.rows(BARS, between("session_date", lookback), ("ticker", "session_date", "close_usd"), bars_snapshot))
     before = keys.sort("session_date").filter(pl.col("session_date") < window.start).group_by("ticker").agg(
         previous_date=pl.col("session_date").last(), previous_close_usd=pl.col("close_usd").last(), bar_count=pl.len())

@@ -7,6 +7,7 @@ from pyspark.sql import DataFrame
 
 from spark.contracts import gold
 from spark.jobs.gold.recursion import BARS, run_recursive
+from spark.jobs.inputs import TablesAlone
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake
 from spark.transforms.gold import stock_analytics
@@ -16,16 +17,15 @@ _NEWS_PREFIX = "news__"
 _NEWS_VALUES = tuple(name for name in NEWS.column_names if name not in NEWS.grain)
 
 
-def run(lake: Lake, window: Window, provenance: Provenance) -> JobReport:
+def run(lake: Lake, window: Window, provenance: Provenance, _: TablesAlone) -> JobReport:
     """Replace the window's analytics."""
-    def bars(part: Window | None, inputs: Mapping[str, int]) -> DataFrame:
-        news = lake.frame(NEWS.address, part, inputs[NEWS.address]).withColumnsRenamed(
+    def bars(part: Window | None, snapshots: Mapping[str, int]) -> DataFrame:
+        news = lake.frame(NEWS.address, part, snapshots[NEWS.address]).withColumnsRenamed(
             {name: f"{_NEWS_PREFIX}{name}" for name in _NEWS_VALUES})
-        return lake.frame(BARS, part, inputs[BARS]).join(news, list(NEWS.grain), "left")
+        return lake.frame(BARS, part, snapshots[BARS]).join(news, list(NEWS.grain), "left")
 
     return run_recursive(lake, gold.STOCK_ANALYTICS, window, provenance, kernel=_kernel, bars=bars,
-                         lookback_bars=stock_analytics.LOOKBACK_BARS,
-                         inputs={address: lake.snapshot_id(address) for address in (BARS, NEWS.address)})
+                         snapshots={address: lake.snapshot_id(address) for address in (BARS, NEWS.address)})
 
 
 def _kernel(rows: pl.DataFrame, state: pl.DataFrame | None, window: Window) -> pl.DataFrame:

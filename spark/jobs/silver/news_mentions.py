@@ -1,5 +1,6 @@
 """silver.news_mentions: which articles of the window's days are about which companies, and for which session."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from functools import partial
 
@@ -8,9 +9,10 @@ import polars as pl
 from spark.contracts import silver
 from spark.contracts.universe import Universe
 from spark.jobs.distribute import map_batches
-from spark.jobs.inputs import universe_version
+from spark.jobs.inputs import NewsMentionsInputs
 from spark.jobs.quarantine import quarantine
 from spark.jobs.report import JobReport, Provenance, Window
+from spark.jobs.versions import universe_version
 from spark.storage import Lake, between
 from spark.transforms.silver.company_names import Matcher
 from spark.transforms.silver.news_mentions import mentions
@@ -18,23 +20,23 @@ from spark.transforms.silver.news_mentions import mentions
 TABLE = silver.NEWS_MENTIONS
 
 
-def run(lake: Lake, window: Window, provenance: Provenance, *, universe: Universe,
-        closes: list[tuple[date, datetime]]) -> JobReport:
-    """Match the window's records; `closes` are (session, close in UTC) from the session before the window to one after it."""
-    inputs = {"bronze.gdelt_gkg": lake.snapshot_id("bronze.gdelt_gkg"), **universe_version(universe)}
-    records = lake.frame("bronze.gdelt_gkg", window, inputs["bronze.gdelt_gkg"])
+def run(lake: Lake, window: Window, provenance: Provenance, inputs: NewsMentionsInputs) -> JobReport:
+    """Match the window's records, each for the session whose close is the next one."""
+    universe, closes = inputs.universe, inputs.closes
+    snapshots = {"bronze.gdelt_gkg": lake.snapshot_id("bronze.gdelt_gkg"), **universe_version(universe)}
+    records = lake.frame("bronze.gdelt_gkg", window, snapshots["bronze.gdelt_gkg"])
     matched = map_batches(records, partial(_mentions, universe=universe, closes=closes), TABLE, "gkg_record_id")
-    report = lake.replace_window(TABLE.address, matched, window=window, provenance=provenance, input_snapshots=inputs)
+    report = lake.replace_window(TABLE.address, matched, window=window, provenance=provenance, input_snapshots=snapshots)
     rejected = map_batches(records, partial(_rejected, universe=universe, closes=closes), silver.QUARANTINE, "gkg_record_id")
     kept_out = quarantine(lake, rejected.toArrow(), source_table=TABLE.address, replaced=between("day_date", window),
                           provenance=provenance)
     return JobReport(tables=(report, kept_out.report), quarantined_count=kept_out.count,
-                     quarantine_samples=kept_out.samples, input_snapshots=inputs)
+                     quarantine_samples=kept_out.samples, input_snapshots=snapshots)
 
 
-def _mentions(records: pl.DataFrame, universe: Universe, closes: list[tuple[date, datetime]]) -> pl.DataFrame:
+def _mentions(records: pl.DataFrame, universe: Universe, closes: Sequence[tuple[date, datetime]]) -> pl.DataFrame:
     return mentions(records, Matcher.from_universe(universe), closes)[0]
 
 
-def _rejected(records: pl.DataFrame, universe: Universe, closes: list[tuple[date, datetime]]) -> pl.DataFrame:
+def _rejected(records: pl.DataFrame, universe: Universe, closes: Sequence[tuple[date, datetime]]) -> pl.DataFrame:
     return mentions(records, Matcher.from_universe(universe), closes)[1]

@@ -1,6 +1,6 @@
 """silver.price_restatements: judge every download whose verdict does not stand yet, against what was known before it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -13,6 +13,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts import bronze, silver
 from spark.jobs.distribute import map_by_ticker
+from spark.jobs.inputs import PriceRestatementsInputs
 from spark.jobs.quarantine import Quarantined, quarantine
 from spark.jobs.report import JobReport, Provenance, TableReport, Window
 from spark.storage import Lake
@@ -27,34 +28,33 @@ REASONS = {"rejected": "inconsistent_download", "partial": "partial_restatement"
            "dropped": "dropped_download"}
 
 
-def run(lake: Lake, window: Window, provenance: Provenance, *, sessions: list[date]) -> JobReport:
+def run(lake: Lake, window: Window, provenance: Provenance, inputs: PriceRestatementsInputs) -> JobReport:
     """One verdict per download; of each ticker those are given (again) that follow the first change of what they stand on.
 
     Changes are new downloads, also such as arrive late with an early time, downloads withdrawn from the ledger, decisions
-    of people, and a new version of the rule. `sessions` are all sessions of the exchange: rows on other days take no part.
-    The window decides nothing.
+    of people, and a new version of the rule. Rows on days without a session take no part. The window decides nothing.
     """
-    inputs = {address: lake.snapshot_id(address) for address in (PRICES, DOWNLOADS, DECISIONS)}
-    ledger = _polars(lake.rows(DOWNLOADS, snapshot_id=inputs[DOWNLOADS])).filter(pl.col("row_count") > 0)
-    decisions = _polars(lake.rows(DECISIONS, snapshot_id=inputs[DECISIONS]))
+    snapshots = {address: lake.snapshot_id(address) for address in (PRICES, DOWNLOADS, DECISIONS)}
+    ledger = _polars(lake.rows(DOWNLOADS, snapshot_id=snapshots[DOWNLOADS])).filter(pl.col("row_count") > 0)
+    decisions = _polars(lake.rows(DECISIONS, snapshot_id=snapshots[DECISIONS]))
     verdicts = _polars(lake.rows(TABLE.address))
     changes = _changes(ledger, verdicts, decisions)
     if not changes:
         return JobReport(tables=(TableReport(address=TABLE.address, row_count=0, is_changed=False),),
-                         input_snapshots=inputs, notes=("no new download and no new decision",))
+                         input_snapshots=snapshots, notes=("no new download and no new decision",))
     open_ = [(ticker, sha256) for ticker, change in changes.items() for sha256 in change.open]
     new = ledger.join(pl.DataFrame(open_, schema=dict.fromkeys(KEY, pl.String), orient="row"), on=KEY, how="semi")
     gone = verdicts.join(pl.DataFrame(
         [(ticker, sha256) for ticker, change in changes.items() for sha256 in change.gone],
         schema=dict.fromkeys(KEY, pl.String), orient="row"), on=KEY, how="semi")
-    judged = _judge(lake, new, changes, ledger, verdicts, decisions, inputs, sessions)
+    judged = _judge(lake, new, changes, ledger, verdicts, decisions, snapshots, inputs.sessions)
     judged = judged.join(new, on=KEY, how="semi")
     replaced = pl.concat([judged.select(KEY), gone.select(KEY)]).unique()
     # A content that was read again has another time now than in the verdict that is replaced.
     before = verdicts.join(replaced, on=KEY, how="semi")
     oldest = pl.concat([judged["fetched_ts"], before["fetched_ts"]]).min()
     report = lake.replace_rows(
-        TABLE.address, judged.to_arrow(), provenance=provenance, input_snapshots=inputs,
+        TABLE.address, judged.to_arrow(), provenance=provenance, input_snapshots=snapshots,
         replaced=And(GreaterThanOrEqual("fetched_ts", oldest), In("ticker", sorted(set(replaced["ticker"]))),
                      In("file_sha256", sorted(set(replaced["file_sha256"])))))
     kept_out = _quarantine_unusable(lake, judged, replaced, ledger, provenance)
@@ -62,7 +62,7 @@ def run(lake: Lake, window: Window, provenance: Provenance, *, sessions: list[da
     changed = changing.group_by("ticker").agg(pl.col("recompute_from_date").min())
     return JobReport(
         tables=(report, kept_out.report), quarantined_count=kept_out.count, quarantine_samples=kept_out.samples,
-        input_snapshots=inputs, recompute_from=dict(changed.iter_rows()),
+        input_snapshots=snapshots, recompute_from=dict(changed.iter_rows()),
         notes=tuple(f"{row['ticker']}: {row['message']}" for row in judged.iter_rows(named=True)
                     if row["recompute_from_date"] is not None or row["verdict"] not in silver.ACCEPTED_VERDICTS),
     )
@@ -99,7 +99,7 @@ def _changes(ledger: pl.DataFrame, verdicts: pl.DataFrame, decisions: pl.DataFra
 
 
 def _judge(lake: Lake, new: pl.DataFrame, changes: Mapping[str, _Change], ledger: pl.DataFrame, verdicts: pl.DataFrame,
-           decisions: pl.DataFrame, inputs: Mapping[str, int], sessions: list[date]) -> pl.DataFrame:
+           decisions: pl.DataFrame, snapshots: Mapping[str, int], sessions: Sequence[date]) -> pl.DataFrame:
     """Verdicts ticker by ticker on Spark, from the dates that the new downloads span (all dates of late tickers)."""
     if new.is_empty():
         return verdicts.head(0)
@@ -107,9 +107,9 @@ def _judge(lake: Lake, new: pl.DataFrame, changes: Mapping[str, _Change], ledger
     late = [ticker for ticker, change in changes.items() if change.is_late]
     first: date = new["first_session_date"].min()  # type: ignore[assignment]
     last: date = new["last_session_date"].max()  # type: ignore[assignment]
-    known = lake.frame(DOWNLOADS, snapshot_id=inputs[DOWNLOADS]).select(*KEY)
+    known = lake.frame(DOWNLOADS, snapshot_id=snapshots[DOWNLOADS]).select(*KEY)
     bars = (
-        lake.frame(PRICES, snapshot_id=inputs[PRICES])
+        lake.frame(PRICES, snapshot_id=snapshots[PRICES])
         .where(F.col("ticker").isin(tickers))
         .where(F.col("session_date").between(first, last) | F.col("ticker").isin(late))
         # Rows of a file that is not in the ledger belong to a run that died; they do not count.
@@ -122,7 +122,7 @@ def _judge(lake: Lake, new: pl.DataFrame, changes: Mapping[str, _Change], ledger
 
 
 def _judge_ticker(downloads: pl.DataFrame, ledger: pl.DataFrame, verdicts: pl.DataFrame, decisions: pl.DataFrame,
-                  sessions: list[date]) -> pl.DataFrame:
+                  sessions: Sequence[date]) -> pl.DataFrame:
     own = pl.col("ticker") == downloads["ticker"][0]
     return judge_all(downloads, verdicts.filter(own), sessions, ledger.filter(own), decisions.filter(own))
 

@@ -1,13 +1,14 @@
 """silver.trades: what each trade is after all its archived changes."""
 
 from spark.contracts import bronze, silver
+from spark.jobs.inputs import RebuildInputs
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.jobs.settling import settle_changes
 from spark.storage import Lake
 from spark.transforms.silver.settled_changes import trades
 
 
-def run(lake: Lake, window: Window, provenance: Provenance, *, rebuild: bool = False) -> JobReport:
+def run(lake: Lake, window: Window, provenance: Provenance, inputs: RebuildInputs) -> JobReport:
     """Add what was archived since the last run; with `rebuild` also build the window's days anew."""
     return settle_changes(lake, window, provenance, table=silver.TRADES, changes=bronze.FINNHUB_TRADES_CDC, kernel=trades,
-                          rebuild=rebuild)
+                          rebuild=inputs.rebuild)

@@ -6,13 +6,14 @@ Records are Debezium's JSON without schemas: `{before, after, op, source: {lsn, 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Protocol
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pyarrow as pa
 
 from spark.contracts import bronze
+from spark.contracts.connectors import Record
 from spark.contracts.stream_rows import (
     EARLIEST_TS,
     LATEST_TS,
@@ -33,19 +34,6 @@ Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 EpochMicroseconds = Annotated[int, msgspec.Meta(ge=0, le=10**16)]
-
-
-class Record(Protocol):
-    """A record of a topic as Kafka gives it; `appended_ts` is UTC."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def appended_ts(self) -> datetime: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
 
 
 class TradeKey(msgspec.Struct):

@@ -27,7 +27,7 @@ from spark.transforms.rolling import (
     window_sum,
 )
 
-LOOKBACK_BARS = 199
+LOOKBACK_BARS = INDICATORS.input("silver.prices_daily").sessions_back
 """Bars needed before the first row to produce besides the state: the mean of 200 closes is the longest window.
 
 A ticker with fewer earlier bars gives all of them, so every seed (the last one is EMA 200's, at bar 200) is computed

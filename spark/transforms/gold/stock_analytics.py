@@ -16,7 +16,7 @@ from spark.transforms.polars_schema import assemble
 from spark.transforms.resume import Start
 from spark.transforms.rolling import Floats, lag, running_max, running_min, window_mean, window_means, window_sample_sd
 
-LOOKBACK_BARS = 199
+LOOKBACK_BARS = STOCK_ANALYTICS.input("silver.prices_daily").sessions_back
 """Bars needed before the first row to produce besides the state: the mean of 200 closes is the longest window."""
 
 _HIGH_VOLATILITY = 0.05

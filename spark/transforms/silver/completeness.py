@@ -1,11 +1,11 @@
 """silver.completeness: which ticker is alive on which session, whether its bar is there, and how late an absent one is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 
 import polars as pl
 
+from spark.contracts.sessions import DueSession
 from spark.contracts.silver import COMPLETENESS
 from spark.contracts.universe import Ticker
 from spark.transforms.polars_schema import conform
@@ -25,15 +25,6 @@ MESSAGES: Mapping[str, str] = {
 # Worst first.
 STATES = ("missing", "unexpected", "late", "not_due")
 UNEXPECTED_MESSAGE = "there is a bar although it should not be: correct listed, delisted or suspended in the universe file"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DueSession:
-    """A session, when its bars are due from the vendor (UTC), and when those of the next session are."""
-
-    session: date
-    due_ts: datetime
-    overdue_ts: datetime
 
 
 def completeness(

@@ -118,7 +118,7 @@ def test_columns_and_lineage_come_from_the_contracts_and_the_view_is_virtual(ass
     for table in serving.TABLES:
         spec = specs[table.address]
         assert [column.name for column in spec.metadata["dagster/column_schema"].columns] == list(table.column_names)
-        assert {".".join(dep.asset_key.path) for dep in spec.deps} == set(table.inputs)
+        assert {".".join(dep.asset_key.path) for dep in spec.deps} == set(table.input_addresses)
         assert spec.code_version
         lineage = spec.metadata["dagster/column_lineage"].deps_by_column
         assert {dep.column_name for dep in lineage["session_date"]} >= {"session_date"}

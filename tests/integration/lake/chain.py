@@ -4,13 +4,13 @@ import hashlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from deploy.local.layout import REPOSITORY
-from finlake_assets.silver.completeness import due_sessions
+from finlake_assets.build import asset_module
 from finlake_assets.sources import last_closed
 from finlake_resources.build import build_jobs
 from finlake_resources.calendar import TradingCalendar
@@ -22,6 +22,7 @@ from finlake_resources.stooq.prices_file import StooqFile
 from finlake_services.sample_sources import archive, news, prices
 from spark.contracts import lake as contracts
 from spark.contracts.universe import Universe, parse_universe
+from spark.jobs.inputs import GdeltGkgInputs, JobInputs, StooqPricesInputs, TablesAlone
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake
 
@@ -89,44 +90,35 @@ class Chain:
     def load_prices(self, *files: StooqFile) -> JobReport:
         """Ingest files and judge those that are new."""
         window = Window(start=date(2000, 1, 3), end=max(file.fetched_ts.date() for file in files))
-        report = self.run("bronze.stooq_prices", window, files=list(files), problems=[], universe=self.universe,
-                          last_closed=last_closed(files, self.calendar))
+        report = self.run(self.price_inputs(*files), window)
         self.build("silver.price_restatements", window)
         return report
+
+    def price_inputs(self, *files: StooqFile) -> StooqPricesInputs:
+        """What the step of prices is given for these files."""
+        return StooqPricesInputs(
+            files=files, problems=[], universe=self.universe, last_closed=last_closed(files, self.calendar))
 
     def load_slots(self, slots: Iterable[GdeltSlot]) -> JobReport:
         """Ingest slots in label order."""
         ordered = sorted(slots, key=lambda slot: slot.label_ts)
         days = [slot.label_ts.date() for slot in ordered]
         window = Window(start=min(days), end=max(days))
-        return self.run("bronze.gdelt_gkg", window, slots=ordered, universe=self.universe)
+        return self.run(GdeltGkgInputs(slots=ordered, universe=self.universe), window)
 
     def build(self, address: str, window: Window) -> JobReport:
-        """Build a silver or gold table over a window."""
-        return self.run(address, window, **self._inputs(address, window))
+        """Build a silver or gold table over a window, given what its asset would give."""
+        inputs_of = getattr(asset_module(contracts.table(address)), "inputs", None)
+        inputs = TablesAlone(table=contracts.table(address)) if inputs_of is None else inputs_of(window, self.calendar, self)
+        return self.run(inputs, window)
 
-    def run(self, job: str, window: Window, **inputs: object) -> JobReport:
+    def run(self, inputs: JobInputs, window: Window) -> JobReport:
         """Run a job with exactly these inputs."""
-        return self.jobs.run(job, window=window, provenance=PROVENANCE, inputs=inputs)
+        return self.jobs.run(inputs, window=window, provenance=PROVENANCE)
 
-    def _inputs(self, address: str, window: Window) -> dict[str, object]:
-        sessions = list(self.calendar.sessions(window.start, window.end))
-        around = self.calendar.sessions(self.calendar.previous(window.start), self.calendar.next(window.end))
-        match address:
-            case "silver.price_restatements":
-                return {"sessions": list(self.calendar.sessions(self.calendar.first_date, self.calendar.last_session))}
-            case "silver.prices_daily":
-                return {"sessions": sessions}
-            case "silver.completeness":
-                return {"universe": self.universe, "sessions": due_sessions(window, self.calendar),
-                        "since": self.calendar.previous(window.start) + timedelta(days=1)}
-            case "silver.news_mentions":
-                return {"universe": self.universe, "closes": [(day, self.calendar.close_ts(day)) for day in around]}
-            case "gold.news_daily":
-                every = self.calendar.sessions(self.calendar.first_date, self.calendar.last_session)
-                return {"universe": self.universe, "sessions": list(every)}
-            case _:
-                return {}
+    def read(self) -> Universe:
+        """The universe, where an asset would read the file."""
+        return self.universe
 
 
 def published(lake: Lake, address: str, without: Sequence[str] = ()) -> pa.Table:

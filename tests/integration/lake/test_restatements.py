@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from deploy.cli import prices_commands
 from deploy.cli.main import app
-from finlake_assets.sources import last_closed
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_services.sample_sources import prices
 from spark.contracts import silver
@@ -194,8 +193,7 @@ def test_verdicts_and_prices_do_not_depend_on_window_or_order_and_the_printed_re
         empty(empty_lake)
         for number in order:
             file = files[number]
-            chain.run("bronze.stooq_prices", early, files=[file], problems=[], universe=chain.universe,
-                      last_closed=last_closed([file], chain.calendar))
+            chain.run(chain.price_inputs(file), early)
             # Bars of later sessions than the run's are judged all the same.
             chain.build("silver.price_restatements", early)
         chain.build("silver.prices_daily", early)

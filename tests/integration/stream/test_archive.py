@@ -13,9 +13,10 @@ from finlake_assets.build import build_defs
 from finlake_resources import kafka as kafka_topics
 from finlake_resources.kafka import KafkaTopics, RangeBeyondEnd, RangeEatenByRetention, topics_of
 from finlake_resources.spark_jobs import SparkJobs
-from spark.contracts import bronze
+from spark.contracts import bronze, lake
 from spark.jobs import archiving, upkeep
 from spark.jobs.archiving import TopicMadeAnew
+from spark.jobs.inputs import ArchiveInputs, JobInputs, RebuildInputs
 from spark.jobs.report import JobReport, OffsetRange, Window
 from spark.snapshots import says_position
 from spark.storage import Lake, between
@@ -35,16 +36,20 @@ class Archive:
     def __init__(self, jobs: SparkJobs, kafka: KafkaTopics, topic: Topic) -> None:
         self.jobs, self.kafka, self.topic, self.lake = jobs, kafka, topic, jobs.lake()
 
-    def run(self, job: str, **inputs: object) -> JobReport:
+    def run(self, inputs: JobInputs) -> JobReport:
         today = datetime.now(UTC).date()
-        return self.jobs.run(job, window=Window(start=today, end=today), provenance=PROVENANCE, inputs=inputs)
+        return self.jobs.run(inputs, window=Window(start=today, end=today), provenance=PROVENANCE)
 
     def archive(self, end: int | None = None) -> JobReport:
-        return self.run(CHANGES, topics=self.kafka, ends=None if end is None else {0: end})
+        return self.run(ArchiveInputs(
+            table=lake.table(CHANGES), topics=self.kafka, ends=None if end is None else {0: end}))
 
     def carry_on(self) -> None:
-        self.run(TRADES)
-        self.run(CANDLES)
+        self.settle(TRADES)
+        self.settle(CANDLES)
+
+    def settle(self, address: str) -> None:
+        self.run(RebuildInputs(table=lake.table(address)))
 
     def end(self) -> int:
         return self.kafka.watermarks(self.topic.name)[0].end
@@ -174,8 +179,8 @@ def test_pieces_give_the_same_rows_as_the_whole_and_altered_rows_are_followed(ar
     day = Window(start=date(2026, 11, 21), end=date(2026, 11, 21))
     rows = archive.lake.rows(TRADES).slice(0, 0)
     archive.lake.replace_rows(TRADES, rows, replaced=between("received_date", day), provenance=PROVENANCE)
-    archive.jobs.run(TRADES, window=day, provenance=PROVENANCE, inputs={"rebuild": True})
-    archive.run(CANDLES)
+    archive.jobs.run(RebuildInputs(table=lake.table(TRADES), rebuild=True), window=day, provenance=PROVENANCE)
+    archive.settle(CANDLES)
     assert {address: published(archive.lake, address) for address in (TRADES, CANDLES)} == before
     assert_position_is_said(archive.lake, TRADES)
 

@@ -144,8 +144,8 @@ def test_only_windowed_tables_promise_freshness(contract: Table) -> None:
 @every_table
 def test_inputs_are_tables_of_the_same_or_an_earlier_layer(contract: Table) -> None:
     later = LAYER_ORDER[LAYER_ORDER.index(contract.layer) + 1:]
-    assert [address for address in contract.inputs if table(address).layer in later] == []
-    assert len(set(contract.inputs)) == len(contract.inputs)
+    assert [address for address in contract.input_addresses if table(address).layer in later] == []
+    assert len(set(contract.input_addresses)) == len(contract.inputs)
     assert contract.inputs or contract.layer == "bronze"
 
 

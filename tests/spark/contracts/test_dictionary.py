@@ -99,7 +99,7 @@ def test_the_drawing_has_every_input_as_an_arrow() -> None:
     arrows = set(re.findall(r"(\w+)(?:\(\[.*\]\))? (-->|-\.->) (\w+)", render_graph(TABLES)))
     expected = {
         (address.replace(".", "_"), "-.->" if t.name == "quarantine" else "-->", t.address.replace(".", "_"))
-        for t in TABLES.values() for address in t.inputs
+        for t in TABLES.values() for address in t.input_addresses
     }
     vendors = {("stooq", "-->", f"bronze_{name}") for name in ("stooq_prices", "stooq_downloads")}
     vendors |= {("the_gdelt_project", "-->", f"bronze_{name}") for name in ("gdelt_gkg", "gdelt_slots")}

@@ -16,7 +16,7 @@ SERVED = serving.GOLD_STOCK_ANALYTICS
 def test_a_served_table_has_the_columns_of_the_lakes_table_each_made_of_its_like(address: str) -> None:
     (served,) = [table for table in serving.TABLES if table.address == address]
     table = serving.LAKE_TABLES[address]
-    assert served.inputs == (table.address,)
+    assert served.input_addresses == (table.address,)
     assert served.grain == table.grain
     for shown, held in zip(served.columns, table.columns, strict=True):
         assert shown == replace(held, sources=(f"{table.address}.{held.name}",))

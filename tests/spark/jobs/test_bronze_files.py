@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from finlake_resources.gdelt import GdeltSlot, expected_slots
 from finlake_resources.source_errors import AccessDenied, ChallengePage, CorruptFile, SourceError, TooLargeError
 from finlake_resources.stooq.prices_file import StooqFile
+from spark.contracts.connectors import SourceFile
 from spark.contracts.universe import Universe
-from spark.jobs.bronze import gdelt_gkg, stooq_prices
+from spark.jobs.bronze import gdelt_gkg
 from spark.jobs.bronze.stooq_prices import Known, new_contents, rejections_of
+from spark.jobs.inputs import GdeltGkgInputs
 from spark.jobs.report import Provenance, TableReport, Window
 from spark.storage import Lake
 from spark.transforms.bronze.stooq_prices import Parsed, parse
@@ -43,13 +45,13 @@ def file_of(content: str, fetched_ts: datetime = MORNINGS[0], name: str = "ko_us
     return StooqFile("KO", raw, hashlib.sha256(raw).hexdigest(), "drop", name, fetched_ts)
 
 
-def parsed_of(file: stooq_prices.SourceFile) -> Parsed:
+def parsed_of(file: SourceFile) -> Parsed:
     """As a calendar would have it: the day before the morning has closed."""
     return parse(file.content, ticker=file.ticker, file_sha256=file.sha256, fetched_ts=file.fetched_ts,
                  source_name=file.source_name, last_closed_date=file.fetched_ts.date() - timedelta(days=1))
 
 
-def ledger_of(pairs: Sequence[tuple[stooq_prices.SourceFile, Parsed]]) -> dict[tuple[str, str], Known]:
+def ledger_of(pairs: Sequence[tuple[SourceFile, Parsed]]) -> dict[tuple[str, str], Known]:
     return {(file.ticker, file.sha256): Known(row_count=parsed.rows.num_rows, rejected_count=parsed.rejected_count)
             for file, parsed in pairs}
 
@@ -128,7 +130,7 @@ def test_a_slots_bytes_are_let_go_once_it_is_read() -> None:
             assert sum(each() is not None for each in alive) <= 2
 
     lake = WrittenLake({})
-    report = gdelt_gkg.run(cast("Lake", lake), WINDOW, PROVENANCE, slots=slots(), universe=Universe(tickers=()))
+    report = gdelt_gkg.run(cast("Lake", lake), WINDOW, PROVENANCE, GdeltGkgInputs(slots=slots(), universe=Universe(tickers=())))
     assert len(alive) == 6
     ledger = lake.written["bronze.gdelt_slots"].to_pylist()
     assert {(row["row_count"], row["quarantined_count"]) for row in ledger} == {(150, 150)}
@@ -152,5 +154,5 @@ def test_a_source_that_fails_keeps_no_slot_out_that_it_gave() -> None:
 
     lake = WrittenLake({})
     with pytest.raises(AccessDenied):
-        gdelt_gkg.run(cast("Lake", lake), WINDOW, PROVENANCE, slots=slots(), universe=Universe(tickers=()))
+        gdelt_gkg.run(cast("Lake", lake), WINDOW, PROVENANCE, GdeltGkgInputs(slots=slots(), universe=Universe(tickers=())))
     assert lake.written["bronze.gdelt_slots"]["slot_ts"].to_pylist() == labels

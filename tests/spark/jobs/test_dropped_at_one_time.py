@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from finlake_resources.stooq.resource import StooqPrices
 from spark.contracts.bronze import BAR_COLUMNS
+from spark.contracts.connectors import SourceFile
 from spark.contracts.silver import PRICE_RESTATEMENTS
-from spark.jobs.bronze.stooq_prices import SourceFile, new_contents
+from spark.jobs.bronze.stooq_prices import new_contents
 from spark.transforms.bronze.stooq_prices import Parsed, parse
 from spark.transforms.polars_schema import polars_schema
 from spark.transforms.silver.price_restatements import judge_all

@@ -14,7 +14,7 @@ from spark.contracts import silver
 from spark.contracts.universe import Suspension, Ticker
 from spark.jobs.report import Window
 from spark.transforms.polars_schema import polars_schema
-from spark.transforms.silver.completeness import MESSAGES, DueSession, completeness, gaps
+from spark.transforms.silver.completeness import MESSAGES, completeness, gaps
 
 CALENDAR = TradingCalendar()
 # Good Friday is 30 March; Monday, 2 April, is the first session after the week-end.
@@ -39,8 +39,7 @@ def bars(found: Mapping[str, tuple[date, ...] | list[date]]) -> pl.DataFrame:
 def judged(tickers: list[Ticker], agreed: Mapping[str, tuple[date, ...] | list[date]],
            downloaded: Mapping[str, tuple[date, ...] | list[date]] | None = None,
            first_bars: Mapping[str, date] | None = None, window: Window = MARCH) -> pl.DataFrame:
-    due = [DueSession(session=session, due_ts=due_ts, overdue_ts=overdue_ts)
-           for session, due_ts, overdue_ts in due_sessions(window, CALENDAR)]
+    due = due_sessions(window, CALENDAR)
     firsts = {each.symbol: FIRST for each in tickers} if first_bars is None else first_bars
     within = pl.col("session_date").is_between(CALENDAR.previous(window.start) + timedelta(days=1), window.end)
     sent = bars(agreed if downloaded is None else downloaded)

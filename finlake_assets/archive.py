@@ -11,7 +11,7 @@ from finlake_assets.publish import StepEvents, fail_for_good, publish
 from finlake_assets.speed.chain import topic_key
 from finlake_resources.kafka import KafkaTopics, UnknownTopic
 from finlake_resources.spark_jobs import SparkJobs
-from spark.contracts import bronze
+from spark.contracts.streams import BY_CHANGES
 from spark.contracts.table import Table
 from spark.jobs.inputs import ArchiveInputs, RebuildInputs
 from spark.jobs.report import Window
@@ -37,7 +37,7 @@ def archived_asset(table: Table) -> AssetBuilder:
     """The builder of the asset of a table of changes: its topic from where the archive stands, whatever range was asked for."""
 
     def build(timeline: Timeline) -> dg.AssetsDefinition:
-        @dg.multi_asset(**described_by(table, timeline=timeline, outside=[topic_key(bronze.TOPICS[table.address])]))
+        @dg.multi_asset(**described_by(table, timeline=timeline, outside=[topic_key(BY_CHANGES[table.address].topic)]))
         def step(
             context: dg.AssetExecutionContext, config: ArchiveRequest, jobs: SparkJobs, kafka: KafkaTopics,
         ) -> StepEvents:

@@ -1,6 +1,7 @@
 """Ranges of offsets that Kafka holds and the archive does not: each is archived and carried to its candles in one run."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -10,13 +11,14 @@ from finlake_resources.kafka import KafkaTopics
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_sensors.plans import ArchivePlan, Backlog, Skip, backlogs, midnight_after, oldest_day, plan_archive
 from finlake_sensors.restatements import IN_FLIGHT
-from spark.contracts import bronze
+from spark.contracts import lake
 from spark.contracts.runs import STREAM_ARCHIVE
+from spark.contracts.streams import BY_CHANGES
 
 TOPIC_TAG = "finlake/topic"
-CHAINS: dict[str, tuple[str, ...]] = {
-    "bronze.finnhub_trades_cdc": ("bronze.finnhub_trades_cdc", "silver.trades", "gold.candles_1m"),
-    "bronze.finnhub_quotes_cdc": ("bronze.finnhub_quotes_cdc", "silver.quotes"),
+CHAINS: Mapping[str, tuple[str, ...]] = {
+    changes: (changes, *(name for name in lake.of_window("stream_day") if name in lake.readers_of(changes)))
+    for changes in BY_CHANGES
 }
 """What a range of a topic fills, by the table that archives it."""
 
@@ -32,7 +34,7 @@ def build(default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
         """The archive's own place is asked of the lake: a run that fails leaves no hole behind."""
         cursors = json.loads(context.cursor) if context.cursor else {}
         requests, reasons = [], []
-        for address, topic in bronze.TOPICS.items():
+        for address, topic in ((name, each.topic) for name, each in BY_CHANGES.items()):
             plan, found, made_anew = _look(context, jobs, kafka, address, cursors.get(topic))
             cursors[topic] = plan.cursor
             for partition, backlog in found.items():
@@ -58,7 +60,7 @@ def _look(
     context: dg.SensorEvaluationContext, jobs: SparkJobs, kafka: KafkaTopics, address: str, cursor: str | None,
 ) -> tuple[ArchivePlan, dict[int, Backlog], list[int]]:
     """What to do about a topic, its backlogs, and its partitions that were made anew."""
-    topic, now = bronze.TOPICS[address], datetime.now(UTC)
+    topic, now = BY_CHANGES[address].topic, datetime.now(UTC)
     # First: a run that ends while the rest is asked has moved the archive by then.
     running = context.instance.get_runs(
         dg.RunsFilter(job_name=STREAM_ARCHIVE, statuses=IN_FLIGHT, tags={TOPIC_TAG: topic}), limit=1)

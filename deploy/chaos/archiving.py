@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from deploy.bench.lake_steps import lake_jobs
 from finlake_resources.kafka import topics_of
 from finlake_resources.kafka_access import KafkaAccess
-from spark.contracts import bronze, gold, silver
+from spark.contracts import gold
+from spark.contracts.streams import STREAMS
 from spark.jobs.inputs import ArchiveInputs, RebuildInputs
 from spark.jobs.report import Provenance, Window
 
 PROVENANCE = Provenance(run_id="chaos", partition="chaos", code_version="chaos")
-BRONZE = (bronze.FINNHUB_TRADES_CDC, bronze.FINNHUB_QUOTES_CDC)
-FROM_BRONZE = (silver.TRADES, silver.QUOTES, gold.CANDLES_1M)
+BRONZE = tuple(each.changes for each in STREAMS)
+FROM_BRONZE = (*(each.settled for each in STREAMS), gold.CANDLES_1M)
 
 
 def archive_all(environment: Mapping[str, str], kafka: KafkaAccess) -> None:

@@ -19,6 +19,7 @@ from deploy.local.passwords import write_private
 from deploy.local.ports import LOOPBACK, Ports
 from finlake_resources.kafka_access import MECHANISM, USER
 from spark.contracts.stream_rows import MAX_RECORD_BYTES
+from spark.contracts.streams import TOPIC_DAYS
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -37,15 +38,6 @@ MAX_BATCH_BYTES = MAX_RECORD_BYTES + 64 * 1024
 LARGEST_LOGIN_BYTES = 8 * 1024
 
 BROKER_HEAP_MB, CONNECT_HEAP_MB = 512, 768
-
-# Topics of the stream with the days they keep. LogAppendTime: a record's time is the broker's, so that ranges of
-# offsets can be found by time and the hop to Kafka can be measured.
-TOPIC_DAYS: Mapping[str, int] = {
-    "finlake.ods.finnhub_trades": 7,
-    "finlake.ods.finnhub_quotes": 7,
-    "finlake.ods.cdc_heartbeat": 7,
-    "finlake.dead_letters": 30,
-}
 
 LOGGING = """rootLogger.level = warn
 rootLogger.appenderRef.stdout.ref = console

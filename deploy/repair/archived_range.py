@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from deploy.repair.replay import Span
 from finlake_resources.kafka import KafkaTopics
 from finlake_resources.spark_jobs import SparkJobs
-from spark.contracts import lake
-from spark.contracts.bronze import TOPICS
+from spark.contracts.streams import STREAMS
 from spark.jobs.inputs import ArchiveInputs
 from spark.jobs.report import Provenance, Window
 
@@ -17,10 +16,11 @@ PROVENANCE = Provenance(run_id="replay", partition="replay", code_version="repla
 def archive_spans(jobs: SparkJobs, topics: KafkaTopics, ranges: Sequence[Span]) -> Iterator[str]:
     """Archive up to the ends of the ranges; one line per table that archives one of their topics."""
     today = datetime.now(UTC).date()
-    for address, topic in TOPICS.items():
-        ends = {span.place.partition: span.end for span in ranges if span.place.topic == topic}
+    for stream in STREAMS:
+        address = stream.changes.address
+        ends = {span.place.partition: span.end for span in ranges if span.place.topic == stream.topic}
         if ends:
-            report = jobs.run(ArchiveInputs(table=lake.table(address), topics=topics, ends=ends),
+            report = jobs.run(ArchiveInputs(table=stream.changes, topics=topics, ends=ends),
                               window=Window(start=today, end=today), provenance=PROVENANCE)
             added = sum(table.row_count for table in report.tables if table.address == address and table.is_changed)
             yield f"{address}: {added} changes archived" if added else f"{address} holds the range already"

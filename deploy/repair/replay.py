@@ -14,11 +14,10 @@ from finlake_resources.kafka import KafkaRecord, KafkaTopics, RangeUnreadable
 from finlake_resources.settings import StreamSettings
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, Arrived, Shape, build
 from finlake_services.clickhouse_sink.clickhouse import ClickHouse
-from finlake_services.clickhouse_sink.dead_letters import TOPIC as DEAD_LETTERS
 from finlake_services.clickhouse_sink.dead_letters import origin_of
 from finlake_services.clickhouse_sink.exactly_once import Place
-from finlake_services.clickhouse_sink.membership import GROUP
 from finlake_services.clickhouse_sink.records import LogRecord, PoisonError
+from spark.contracts.streams import DEAD_LETTERS_TOPIC, SINK_GROUP
 
 BLOCK_RECORDS = 5_000
 ANY_OFFSET = 2**62
@@ -66,8 +65,8 @@ def spans(topics: KafkaTopics, topic: str, start: str, end: str) -> list[Span]:
 
     Raises `ReplayError` for a topic without rows, for a bound that is neither, and for an empty range.
     """
-    if topic not in SHAPES and topic != DEAD_LETTERS:
-        raise ReplayError(f"{topic} holds no rows; name one of {', '.join((*SHAPES, DEAD_LETTERS))}")
+    if topic not in SHAPES and topic != DEAD_LETTERS_TOPIC:
+        raise ReplayError(f"{topic} holds no rows; name one of {', '.join((*SHAPES, DEAD_LETTERS_TOPIC))}")
     extents = topics.watermarks(topic)
     firsts, ends = (_offsets(topics, topic, bound, extents) for bound in (start, end))
     found = [
@@ -86,7 +85,7 @@ def replay(stream: StreamSettings, topics: KafkaTopics, ranges: Sequence[Span]) 
     clickhouse = ClickHouse(stream.clickhouse_url, stream.clickhouse_sink_password_file)
     total = Replayed()
     for span in ranges:
-        if span.place.topic == DEAD_LETTERS:
+        if span.place.topic == DEAD_LETTERS_TOPIC:
             total += _dead_letters(topics, clickhouse, span)
         else:
             _require_passed(topics, span)
@@ -137,7 +136,7 @@ def _dead_letters(topics: KafkaTopics, clickhouse: ClickHouse, span: Span) -> Re
     """Try the records again that dead letters stand for, each once however often it was sent."""
     originals: dict[Place, dict[int, LogRecord]] = {}
     unreachable = unreadable = 0
-    for letters in topics.read(DEAD_LETTERS, span.place.partition, span.first, span.end):
+    for letters in topics.read(DEAD_LETTERS_TOPIC, span.place.partition, span.first, span.end):
         for letter in letters:
             origin = origin_of(letter.key)
             # Whoever may write to the topic may put there what no sink has sent.
@@ -173,7 +172,7 @@ def _original(topics: KafkaTopics, place: Place, offset: int, letter: KafkaRecor
 
 
 def _require_passed(topics: KafkaTopics, span: Span) -> None:
-    reached = topics.committed(GROUP, span.place.topic)[span.place.partition] or 0
+    reached = topics.committed(SINK_GROUP, span.place.topic)[span.place.partition] or 0
     if reached < span.end:
         raise ReplayError(
             f"the sink has come to offset {reached} of {span.place} and is about to insert the rest itself; replay up to "

@@ -9,7 +9,7 @@ from finlake_assets.describe import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import samples_table
 from finlake_resources.spark_jobs import SparkJobs
-from spark.contracts import bronze
+from spark.contracts.streams import STREAMS
 from spark.jobs.report import OffsetRange
 
 NAME = "offsets_are_continuous"
@@ -17,7 +17,7 @@ NAME = "offsets_are_continuous"
 
 def build() -> list[dg.AssetChecksDefinition]:
     """One check for every table that archives a topic."""
-    return [_check(address, topic) for address, topic in bronze.TOPICS.items()]
+    return [_check(each.changes.address, each.topic) for each in STREAMS]
 
 
 def _check(address: str, topic: str) -> dg.AssetChecksDefinition:

@@ -11,10 +11,10 @@ from finlake_assets.describe import asset_key
 from finlake_assets.report_metadata import Metadata, samples_table
 from finlake_resources.reconciliation.derived import DERIVED
 from finlake_resources.reconciliation.reconcile import Reconciliation
-from finlake_resources.reconciliation.relations import RELATIONS
 from finlake_resources.reconciliation.report import DerivedReport, EngineReport, ReconcileReport
 from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.spark_jobs import SparkJobs
+from spark.contracts.streams import STREAMS
 
 NAME = "reconciled"
 
@@ -25,7 +25,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         *(dg.AssetCheckSpec(
             name=NAME, asset=asset_key(relation.realtime.address),
             description=f"Postgres, Kafka, ClickHouse and Iceberg hold the same rows of {relation.name}, each once.")
-          for relation in RELATIONS),
+          for relation in STREAMS),
         *(dg.AssetCheckSpec(
             name=NAME, asset=asset_key(derived.table.address),
             description="Equal to a recomputation from the trades without a flaw, to the last bit.")
@@ -44,7 +44,7 @@ def build() -> list[dg.AssetChecksDefinition]:
                     description=f"not judged: {error}")
                 for spec in specs)
             return
-        for relation in RELATIONS:
+        for relation in STREAMS:
             engines = [each for each in report.engines if each.relation == relation.name]
             yield _of_rows(asset_key(relation.realtime.address), engines, report, relation.name)
         for derived in report.derived:

@@ -8,12 +8,12 @@ import dagster as dg
 from finlake_assets.describe import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import Metadata, samples_table
-from finlake_assets.speed.chain import TRADES_TOPIC
 from finlake_resources.clickhouse import ClickHouse, ClickHouseRefused
 from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts import gold, speed
 from spark.contracts.candle_comparison import candle_totals, differing_candles
+from spark.contracts.streams import TRADES
 
 NAME = "equals_batch"
 COMPARED_DAYS = 7
@@ -33,7 +33,7 @@ def build() -> dg.AssetChecksDefinition:
         newest = jobs.newest(gold.CANDLES_1M.address)
         positions = {
             partition: end for (topic, partition), end in jobs.archive_positions(gold.CANDLES_1M.address).items()
-            if topic == TRADES_TOPIC
+            if topic == TRADES.topic
         }
         if newest is None or not positions:
             return _unjudged("nothing is archived yet; run the job stream_archive")

@@ -3,6 +3,7 @@
 No step of Dagster fills any of them.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import dagster as dg
@@ -10,16 +11,11 @@ import dagster as dg
 from finlake_assets.clickhouse_tables import clickhouse_spec
 from finlake_assets.describe import asset_key
 from spark.contracts import speed
+from spark.contracts.streams import DEAD_LETTERS_TOPIC, HEARTBEAT, HEARTBEAT_TOPIC, STREAMS, TOPIC_PREFIX
 from spark.contracts.table import Column, Table
 
 GROUP = "speed"
 OWNERS = ["team:finlake"]
-
-TOPIC_PREFIX = "finlake."
-TRADES_TOPIC = "finlake.ods.finnhub_trades"
-QUOTES_TOPIC = "finlake.ods.finnhub_quotes"
-HEARTBEAT_TOPIC = "finlake.ods.cdc_heartbeat"
-DEAD_LETTERS_TOPIC = "finlake.dead_letters"
 
 CAPTURE = dg.AssetKey(["cdc", "market"])
 
@@ -33,40 +29,34 @@ def ods_key(relation: str) -> dg.AssetKey:
 
 
 def topic_key(topic: str) -> dg.AssetKey:
-    """The asset of a topic: `finlake.ods.finnhub_trades` is kafka/ods_finnhub_trades."""
-    return dg.AssetKey(["kafka", topic.removeprefix(TOPIC_PREFIX).replace(".", "_")])
+    """The asset of a topic: `finlake.dead_letters` is kafka/dead_letters."""
+    return dg.AssetKey(["kafka", topic.removeprefix(f"{TOPIC_PREFIX}.").replace(".", "_")])
 
 
 def build(*, is_watched: bool) -> list[dg.AssetSpec]:
     """All external assets of the stream; `is_watched` says whether a sensor reports them, so that they can be stale."""
     freshness = HEARTBEAT_WINDOW if is_watched else None
     return [
-        _ods("finnhub_trades", "One row per trade as the feed received it, equal and impossible ones included.", _TRADES),
-        _ods("finnhub_quotes", "One row per polled quote as the feed received it.", _QUOTES),
-        _ods("cdc_heartbeat", "Signs of life that pass the whole way: one row each of the connector and of reconciliation.",
+        *(_ods(each.name, each.summary, (speed.RECEIVED_TS, *each.id, *each.values)) for each in STREAMS),
+        _ods(HEARTBEAT, "Signs of life that pass the whole way: one row each of the connector and of reconciliation.",
              _HEARTBEAT),
         dg.AssetSpec(
             CAPTURE, description="Publication, replication slot and Debezium connector that turn commits into records, "
             "exactly once. While the connector rests, Postgres keeps the log for it.",
             group_name=GROUP, owners=OWNERS, kinds={"postgres", "kafka"}, freshness_policy=freshness,
-            deps=[ods_key(name) for name in ("finnhub_trades", "finnhub_quotes", "cdc_heartbeat")],
+            deps=[ods_key(name) for name in (*(each.name for each in STREAMS), HEARTBEAT)],
             metadata={"dagster/column_schema": dg.TableSchema(columns=[])},
         ),
-        _topic(TRADES_TOPIC, "Changes of ods.finnhub_trades in the order of commits."),
-        _topic(QUOTES_TOPIC, "Changes of ods.finnhub_quotes in the order of commits."),
+        *(_topic(each.topic, f"Changes of {each.market_table} in the order of commits.") for each in STREAMS),
         _topic(HEARTBEAT_TOPIC, "Signs of life.", freshness),
         _topic(DEAD_LETTERS_TOPIC, "Records that could not be read, with the reason in their headers; the stream went on.",
-               source=topic_key(TRADES_TOPIC), also=topic_key(QUOTES_TOPIC)),
-        _table(speed.STOCK_REALTIME, "table", topic_key(TRADES_TOPIC)),
-        _table(speed.QUOTES_REALTIME, "table", topic_key(QUOTES_TOPIC)),
+               sources=[topic_key(each.topic) for each in STREAMS]),
+        *(_table(each.realtime, "table", topic_key(each.topic)) for each in STREAMS),
         *(_table(table, "view") for table in (
             speed.CANDLES_1M, speed.WINDOWS_30S, speed.PRICE_VOLUME_15S, speed.ANOMALIES)),
     ]
 
 
-_TRADES = (speed.RECEIVED_TS, *speed.TRADE_ID, speed.SYMBOL, speed.PRICE_USD, speed.VOLUME_SHARES, speed.TRADE_TS,
-           Column(name="conditions", type="list<string>", nullable=True, note="Finnhub's condition codes"))
-_QUOTES = (speed.RECEIVED_TS, *speed.QUOTE_ID, speed.SYMBOL, *speed.QUOTE_NUMBERS, speed.QUOTE_TS)
 _HEARTBEAT = (Column(name="id", type="int", note="Who gives the sign"),
               Column(name="ts", type="timestamp", unit="UTC", note="When it was given"))
 _RECORD = (
@@ -83,12 +73,11 @@ def _ods(relation: str, summary: str, columns: tuple[Column, ...]) -> dg.AssetSp
 
 
 def _topic(
-    topic: str, summary: str, freshness: dg.FreshnessPolicy | None = None, *, source: dg.AssetKey = CAPTURE,
-    also: dg.AssetKey | None = None,
+    topic: str, summary: str, freshness: dg.FreshnessPolicy | None = None, *, sources: Sequence[dg.AssetKey] = (CAPTURE,),
 ) -> dg.AssetSpec:
     return dg.AssetSpec(
         topic_key(topic), description=summary, group_name=GROUP, owners=OWNERS, kinds={"kafka"},
-        deps=[source] if also is None else [source, also], freshness_policy=freshness,
+        deps=sources, freshness_policy=freshness,
         metadata={"dagster/table_name": topic, "dagster/column_schema": _schema(_RECORD)},
     )
 

@@ -10,10 +10,6 @@ from finlake_assets.describe import asset_key
 from finlake_assets.speed import rules
 from finlake_assets.speed.chain import (
     CAPTURE,
-    DEAD_LETTERS_TOPIC,
-    HEARTBEAT_TOPIC,
-    QUOTES_TOPIC,
-    TRADES_TOPIC,
     ods_key,
     topic_key,
 )
@@ -26,15 +22,15 @@ from finlake_resources.kafka import KafkaTopics, UnknownTopic
 from finlake_resources.market import Market
 from finlake_resources.service_errors import ServiceUnavailable
 from finlake_resources.state_folder import StateFolder
+from spark.contracts import streams
 from spark.contracts.clickhouse import SINK_GAPS, STARTS_OF_WINDOWS
 from spark.contracts.speed import CANDLES_1M, QUOTES_REALTIME, STOCK_REALTIME
 from spark.contracts.table import Severity
 
-SINK_GROUP = "clickhouse_sink"
 GAPS_WITHIN = timedelta(hours=24)
 COMPLAINTS_WITHIN = timedelta(minutes=30)
-CAPTURED = frozenset({"finnhub_trades", "finnhub_quotes", "cdc_heartbeat"})
-FOLLOWED = {"finnhub_trades": STOCK_REALTIME.address, "finnhub_quotes": QUOTES_REALTIME.address}
+CAPTURED = frozenset({*(each.name for each in streams.STREAMS), streams.HEARTBEAT})
+FOLLOWED = {each.name: each.realtime.address for each in streams.STREAMS}
 """By table of schema `ods`, the table of ClickHouse that its rows come to."""
 
 
@@ -99,7 +95,7 @@ CONNECT, CLICKHOUSE = frozenset({change_capture.SERVICE}), frozenset({clickhouse
 
 
 def _lag(topic: str) -> Callable[[Stream], Verdict]:
-    return lambda stream: rules.judge_lag(topic, stream.topics.group_lag(SINK_GROUP, topic), stream.limits)
+    return lambda stream: rules.judge_lag(topic, stream.topics.group_lag(streams.SINK_GROUP, topic), stream.limits)
 
 
 def _progress(relation: str) -> Callable[[Stream], Verdict]:
@@ -115,7 +111,7 @@ def _progress(relation: str) -> Callable[[Stream], Verdict]:
 
 
 def _feed(stream: Stream) -> Verdict:
-    newest = stream.market.newest_received("finnhub_trades")
+    newest = stream.market.newest_received(streams.TRADES.name)
     return rules.judge_feed(newest, stream.now, stream.hours, stream.calendar, stream.limits)
 
 
@@ -181,7 +177,7 @@ def _room_of_clickhouse(stream: Stream) -> Verdict:
 
 QUESTIONS: tuple[Question, ...] = (
     Question(
-        name="trades_are_received", asset=ods_key("finnhub_trades"), needs=POSTGRES, ask=_feed,
+        name="trades_are_received", asset=ods_key(streams.TRADES.name), needs=POSTGRES, ask=_feed,
         about="While the exchange is open, trades come in.",
     ),
     Question(
@@ -189,11 +185,11 @@ QUESTIONS: tuple[Question, ...] = (
         about="No symbol is silent for longer than it usually is, while others trade.",
     ),
     Question(
-        name="vendor_is_content", asset=ods_key("finnhub_trades"), needs=POSTGRES, ask=_complaints,
+        name="vendor_is_content", asset=ods_key(streams.TRADES.name), needs=POSTGRES, ask=_complaints,
         about="The vendor has not complained of late.",
     ),
     Question(
-        name="feed_is_unbroken", asset=ods_key("finnhub_trades"), needs=POSTGRES, ask=_gaps, severity="warn",
+        name="feed_is_unbroken", asset=ods_key(streams.TRADES.name), needs=POSTGRES, ask=_gaps, severity="warn",
         about="No interruption of the feed and no unreadable message within a day.",
     ),
     Question(
@@ -216,25 +212,26 @@ QUESTIONS: tuple[Question, ...] = (
         about="The disk of the state folder, where Postgres, Kafka and the lake write, has room.",
     ),
     Question(
-        name="sink_keeps_up", asset=topic_key(TRADES_TOPIC), needs=KAFKA, ask=_lag(TRADES_TOPIC),
+        name="sink_keeps_up", asset=topic_key(streams.TRADES.topic), needs=KAFKA, ask=_lag(streams.TRADES.topic),
         about="The sink is not far behind in the topic of trades.",
     ),
     Question(
-        name="sink_keeps_up", asset=topic_key(QUOTES_TOPIC), needs=KAFKA, ask=_lag(QUOTES_TOPIC),
+        name="sink_keeps_up", asset=topic_key(streams.QUOTES.topic), needs=KAFKA, ask=_lag(streams.QUOTES.topic),
         about="The sink is not far behind in the topic of quotes.",
     ),
     Question(
-        name="no_dead_letters", asset=topic_key(DEAD_LETTERS_TOPIC), needs=KAFKA, severity="warn",
-        ask=lambda stream: rules.judge_dead_letters(stream.topics.watermarks(DEAD_LETTERS_TOPIC)),
+        name="no_dead_letters", asset=topic_key(streams.DEAD_LETTERS_TOPIC), needs=KAFKA, severity="warn",
+        ask=lambda stream: rules.judge_dead_letters(stream.topics.watermarks(streams.DEAD_LETTERS_TOPIC)),
         about="Every record could be read.",
     ),
     Question(
-        name="rows_arrive", asset=asset_key(STOCK_REALTIME.address), needs=CLICKHOUSE | POSTGRES, ask=_progress("finnhub_trades"),
+        name="rows_arrive", asset=asset_key(STOCK_REALTIME.address), needs=CLICKHOUSE | POSTGRES,
+        ask=_progress(streams.TRADES.name),
         about="A trade that is in Postgres is soon in ClickHouse.",
     ),
     Question(
         name="rows_arrive", asset=asset_key(QUOTES_REALTIME.address), needs=CLICKHOUSE | POSTGRES,
-        ask=_progress("finnhub_quotes"),
+        ask=_progress(streams.QUOTES.name),
         about="A quote that is in Postgres is soon in ClickHouse.",
     ),
     Question(
@@ -246,5 +243,3 @@ QUESTIONS: tuple[Question, ...] = (
         about="ClickHouse's disk has room.",
     ),
 )
-
-TOPICS = (TRADES_TOPIC, QUOTES_TOPIC, HEARTBEAT_TOPIC, DEAD_LETTERS_TOPIC)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import dagster as dg
 
 from finlake_assets.describe import asset_key
-from finlake_assets.speed.chain import CAPTURE, HEARTBEAT_TOPIC, ods_key, topic_key
-from finlake_assets.speed.questions import FOLLOWED, SINK_GROUP, TOPICS, Stream
+from finlake_assets.speed.chain import CAPTURE, ods_key, topic_key
+from finlake_assets.speed.questions import FOLLOWED, Stream
 from finlake_assets.speed.rules import Fact
 from finlake_resources.service_errors import ServiceUnavailable
 from spark.contracts.clickhouse import STARTS_OF_WINDOWS
+from spark.contracts.streams import HEARTBEAT_TOPIC, SINK_GROUP, TOPIC_DAYS
 
 POSITION = "position"
 DATA_VERSION_TAG = "dagster/data_version"
@@ -88,7 +89,7 @@ def _topics() -> list[_Part]:
 
         return report
 
-    return [part(topic) for topic in TOPICS]
+    return [part(topic) for topic in TOPIC_DAYS]
 
 
 def _capture(stream: Stream) -> Report:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from finlake_resources.reconciliation.buckets import Bucket, Buckets, Content, Sums
 from finlake_resources.reconciliation.comparison import SHOWN_IDS, Ids, Rows
-from finlake_resources.reconciliation.relations import Relation
 from finlake_resources.service_errors import ServiceUnavailable
 from spark.contracts.column_sums import HASH_DIGITS, UNITS_LIMIT
 from spark.contracts.speed import UNITS_PER_ONE
+from spark.contracts.streams import Stream
 
 if TYPE_CHECKING:
     import psycopg
@@ -49,7 +49,7 @@ class Ods:
         self._password_file = password_file
 
     @contextmanager
-    def cut(self, relations: Sequence[Relation]) -> Iterator["Cut"]:
+    def cut(self, relations: Sequence[Stream]) -> Iterator["Cut"]:
         """All rows whose change lies below one LSN, held still for as long as the context lasts.
 
         A lock keeps writers out for the moment in which a snapshot begins and the LSN is read, so that the snapshot holds
@@ -121,12 +121,12 @@ class Cut:
         self.lsn = lsn
         self.cut_ts = cut_ts
 
-    def buckets(self, relation: Relation) -> Buckets:
+    def buckets(self, relation: Stream) -> Buckets:
         """Sums of all rows."""
         sums = ", ".join(f"sum({_units(number)})" for number in relation.numbers)
         query = (
-            f"SELECT symbol, {_hour()}, count(*), {_microseconds(f'min({relation.event_column})')}, "
-            f"{_microseconds(f'max({relation.event_column})')}, sum({_id_hash(relation)}), {sums} "
+            f"SELECT symbol, {_hour()}, count(*), {_microseconds(f'min({relation.event_ts.name})')}, "
+            f"{_microseconds(f'max({relation.event_ts.name})')}, sum({_id_hash(relation)}), {sums} "
             f"FROM {relation.market_table} GROUP BY 1, 2"
         )
         with self._connection.cursor() as cursor:
@@ -135,11 +135,11 @@ class Cut:
                 for symbol, hour, count, first, last, hashes, *numbers in cursor.execute(query)
             }
 
-    def rows(self, relation: Relation, bucket: Bucket) -> Rows:
+    def rows(self, relation: Stream, bucket: Bucket) -> Rows:
         """The rows of one bucket."""
         numbers = ", ".join(_units(number) for number in relation.numbers)
         query = (
-            f"SELECT {_id(relation)}, {_microseconds(relation.event_column)}, {numbers} FROM {relation.market_table} "
+            f"SELECT {_id(relation)}, {_microseconds(relation.event_ts.name)}, {numbers} FROM {relation.market_table} "
             "WHERE symbol = %(symbol)s AND received_ts >= %(from)s AND received_ts < %(from)s + interval '1 hour'"
         )
         found: dict[str, list[Content]] = {}
@@ -149,7 +149,7 @@ class Cut:
                 found.setdefault(row_id, []).append(Content(tuple(units), event_us))
         return found
 
-    def doubled_ids(self, relation: Relation) -> Ids:
+    def doubled_ids(self, relation: Stream) -> Ids:
         """Ids that several rows have: the table's key also holds the time of receipt, so that it could not refuse them."""
         query = (
             f"SELECT id, count(*) OVER () FROM (SELECT {_id(relation)} AS id FROM {relation.market_table} "
@@ -174,11 +174,11 @@ def _units(number: str) -> str:
             f"THEN round({scaled})::bigint ELSE 0 END")
 
 
-def _id(relation: Relation) -> str:
+def _id(relation: Stream) -> str:
     return " || ':' || ".join(relation.id_columns)
 
 
-def _id_hash(relation: Relation) -> str:
+def _id_hash(relation: Stream) -> str:
     """`buckets.id_hash` in Postgres."""
     return f"('x' || left(md5({_id(relation)}), {HASH_DIGITS}))::bit({HASH_DIGITS * 4})::bigint"
 

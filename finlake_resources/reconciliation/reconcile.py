@@ -24,14 +24,14 @@ from finlake_resources.reconciliation.clickhouse_side import LiveTables
 from finlake_resources.reconciliation.comparison import RowDifferences, Rows, compare_rows, different_buckets
 from finlake_resources.reconciliation.derived import DERIVED
 from finlake_resources.reconciliation.derived_comparison import compare_derived
-from finlake_resources.reconciliation.kafka_side import HEARTBEAT_TOPIC, ChangeTopics, Offsets, TopicContent
+from finlake_resources.reconciliation.kafka_side import ChangeTopics, Offsets, TopicContent
 from finlake_resources.reconciliation.lake_side import Archive
 from finlake_resources.reconciliation.postgres_side import Cut, Ods, Proof
-from finlake_resources.reconciliation.relations import RELATIONS, Relation
 from finlake_resources.reconciliation.report import DayReport, EngineReport, ReconcileReport
 from finlake_resources.settings import StreamSettings
 from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts.speed import TICK_KEPT_DAYS
+from spark.contracts.streams import HEARTBEAT_TOPIC, STREAMS, Stream
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -77,7 +77,7 @@ class Reconciliation(dg.ConfigurableResource):  # type: ignore[type-arg]
         with closing(LiveTables(self.clickhouse_url, Path(self.clickhouse_password_file))) as live:
             engines = Engines(ods=ods, topics=ChangeTopics(self._topics), wait_s=wait_s, live=live,
                               archive=None if jobs is None else Archive(jobs.lake()))
-            report, provable = again(compare, engines, RELATIONS)
+            report, provable = again(compare, engines, STREAMS)
         if proves_days:
             report = replace(report, days=prove(ods, provable, drops=drops_proven))
         return report
@@ -110,7 +110,7 @@ class Engines:
     wait_s: float
 
 
-def compare(engines: Engines, relations: Sequence[Relation]) -> tuple[ReconcileReport, list[Proof]]:
+def compare(engines: Engines, relations: Sequence[Stream]) -> tuple[ReconcileReport, list[Proof]]:
     """The report, and the days that it has proven to be in the archive."""
     proofs = engines.ods.proofs()
     provable: list[Proof] = []
@@ -161,7 +161,7 @@ def _kafka_shows_all(ods: Ods, topics: ChangeTopics, wait_s: float) -> bool:
 class RelationComparison:
     """One relation at one cut. Reads Kafka when made, since every later step needs to know how far it goes."""
 
-    def __init__(self, engines: Engines, relation: Relation, cut: Cut, proofs: Sequence[Proof], *, kafka_is_late: bool) -> None:
+    def __init__(self, engines: Engines, relation: Stream, cut: Cut, proofs: Sequence[Proof], *, kafka_is_late: bool) -> None:
         self.engines, self._relation, self._cut, self._kafka_is_late = engines, relation, cut, kafka_is_late
         self._proofs = {day_number(proof.day): proof for proof in proofs if proof.relation == relation.name}
         self.expected = cut.buckets(relation)

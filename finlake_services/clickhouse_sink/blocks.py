@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from finlake_services.clickhouse_sink.exactly_once import Place
 from finlake_services.clickhouse_sink.records import Change, Decoder, LogRecord, PoisonError, QuoteChange, Row, TradeChange
+from spark.contracts import streams
 from spark.contracts.clickhouse import FILLED_BY_CLICKHOUSE
-from spark.contracts.speed import QUOTES_REALTIME, STOCK_REALTIME
 from spark.contracts.table import Table
 
 _ARROW_TYPES = {
@@ -27,8 +27,8 @@ class Shape:
     decoder: Decoder
 
 
-TRADES = Shape("finlake.ods.finnhub_trades", STOCK_REALTIME, Decoder(TradeChange))
-QUOTES = Shape("finlake.ods.finnhub_quotes", QUOTES_REALTIME, Decoder(QuoteChange))
+TRADES = Shape(streams.TRADES.topic, streams.TRADES.realtime, Decoder(TradeChange))
+QUOTES = Shape(streams.QUOTES.topic, streams.QUOTES.realtime, Decoder(QuoteChange))
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from finlake_resources.kafka_access import KafkaAccess
 from finlake_services.clickhouse_sink.blocks import DeadLetter
 from finlake_services.clickhouse_sink.exactly_once import Place
 from spark.contracts.stream_rows import MAX_LETTER_BYTES, MAX_RECORD_BYTES
-
-TOPIC = "finlake.dead_letters"
+from spark.contracts.streams import DEAD_LETTERS_TOPIC
 
 _KEY = re.compile(rb"(?P<topic>[A-Za-z0-9._-]{1,249}):(?P<partition>[0-9]{1,9}):(?P<offset>[0-9]{1,19})")
 _LAST_OFFSET = 2**63 - 1
@@ -50,7 +49,7 @@ class DeadLetters:
         try:
             for letter in letters:
                 self._producer.produce(
-                    TOPIC, key=_key(letter.place, letter.offset), value=letter.value[:MAX_LETTER_BYTES],
+                    DEAD_LETTERS_TOPIC, key=_key(letter.place, letter.offset), value=letter.value[:MAX_LETTER_BYTES],
                     headers=headers_of(letter), on_delivery=delivered,
                 )
             waiting = self._producer.flush(self._timeout_s * 1.5)
@@ -60,7 +59,8 @@ class DeadLetters:
         if failures or waiting:
             self._producer = None
             raise DeadLettersUnavailableError(
-                f"Kafka at {self._kafka.bootstrap} did not take a record for {TOPIC}: {failures[0] if failures else 'no answer'}"
+                f"Kafka at {self._kafka.bootstrap} did not take a record for {DEAD_LETTERS_TOPIC}: "
+                f"{failures[0] if failures else 'no answer'}"
             )
 
 

@@ -29,8 +29,8 @@ from finlake_services.clickhouse_sink.exactly_once import (
 from finlake_services.clickhouse_sink.metrics import Metrics
 from finlake_services.clickhouse_sink.records import LogRecord
 from spark.contracts.stream_rows import MAX_RECORD_BYTES
+from spark.contracts.streams import SINK_GROUP
 
-GROUP = "clickhouse_sink"
 MAX_ROWS = 10_000
 
 # A block costs ClickHouse the same whether it holds one row or a thousand: so long nothing is begun after a block. A
@@ -442,7 +442,7 @@ class Membership:
 
 def _configuration(broker: Broker, heed: Callable[[KafkaError], None]) -> dict[str, object]:
     configuration: dict[str, object] = {
-        **broker.kafka.client_settings(), "group.id": GROUP, "client.id": GROUP,
+        **broker.kafka.client_settings(), "group.id": SINK_GROUP, "client.id": SINK_GROUP,
         "isolation.level": "read_committed", "partition.assignment.strategy": "cooperative-sticky",
         "enable.auto.commit": False, "enable.auto.offset.store": False,
         # An offset that Kafka no longer has must not be passed over in silence.

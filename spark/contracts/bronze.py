@@ -194,9 +194,6 @@ CHANGE_POSITION = tuple(column for column in speed.HOPS if column.name in ("kafk
 CHANGE_HOPS = tuple(
     column for column in speed.HOPS if column.name in ("lsn", "committed_ts", "captured_ts", "appended_ts"))
 
-TRADE_TOPIC = "finlake.ods.finnhub_trades"
-QUOTE_TOPIC = "finlake.ods.finnhub_quotes"
-
 
 def _changes(name: str, what: str, key: tuple[Column, ...], values: tuple[Column, ...]) -> Table:
     """The change records of one topic: where each stands, what it says of itself, its row as text and as columns."""
@@ -236,9 +233,6 @@ def _changes(name: str, what: str, key: tuple[Column, ...], values: tuple[Column
 
 FINNHUB_TRADES_CDC = _changes("finnhub_trades_cdc", "trade", speed.TRADE_ID, TRADE_VALUES)
 FINNHUB_QUOTES_CDC = _changes("finnhub_quotes_cdc", "quote", speed.QUOTE_ID, QUOTE_VALUES)
-
-TOPICS: dict[str, str] = {FINNHUB_TRADES_CDC.address: TRADE_TOPIC, FINNHUB_QUOTES_CDC.address: QUOTE_TOPIC}
-"""The topic that each table of changes archives."""
 
 TABLES: tuple[Table, ...] = (
     STOOQ_PRICES, STOOQ_DOWNLOADS, GDELT_GKG, GDELT_SLOTS, FINNHUB_TRADES_CDC, FINNHUB_QUOTES_CDC,

@@ -5,9 +5,10 @@ import pytest
 from deploy.local.connectors import local_places, wanted_connectors
 from deploy.local.errors import StackError
 from deploy.local.java import Java
-from deploy.local.kafka import TOPIC_DAYS, broker_properties, format_storage, properties_text, worker_properties
+from deploy.local.kafka import broker_properties, format_storage, properties_text, worker_properties
 from deploy.local.layout import Layout
 from deploy.local.ports import Ports
+from spark.contracts.streams import TOPIC_DAYS
 
 NAME = "finlake-ods"
 

@@ -10,7 +10,7 @@ import pytest
 
 from finlake_assets.build import build_defs
 from finlake_resources.kafka import KafkaRecord, KafkaTopics, Watermarks
-from spark.contracts import bronze, lake
+from spark.contracts import lake, streams
 from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
@@ -41,8 +41,8 @@ class Shell:
 
     def __init__(self, settings_of: SettingsOf) -> None:
         self.log = LakeLog()
-        self.marks = {bronze.TRADE_TOPIC: {0: Watermarks(0, 300)}, bronze.QUOTE_TOPIC: {0: Watermarks(0, 40)}}
-        self.next_day = {bronze.TRADE_TOPIC: {0: 200}, bronze.QUOTE_TOPIC: {0: 40}}
+        self.marks = {streams.TRADES.topic: {0: Watermarks(0, 300)}, streams.QUOTES.topic: {0: Watermarks(0, 40)}}
+        self.next_day = {streams.TRADES.topic: {0: 200}, streams.QUOTES.topic: {0: 40}}
         self.instance = dg.DagsterInstance.ephemeral()
         self.defs = build_defs(settings_of("local", "live"), jobs=recording_jobs(self.log),
                                kafka=scripted_topics(self.marks, self.next_day))
@@ -66,10 +66,10 @@ def shell(settings_of: SettingsOf) -> Shell:
 
 
 def test_every_topic_gets_a_run_of_its_own_chain_over_exactly_its_range(shell: Shell) -> None:
-    shell.log.positions[TRADES] = {(bronze.TRADE_TOPIC, 0): 100}
+    shell.log.positions[TRADES] = {(streams.TRADES.topic, 0): 100}
     trades, quotes = shell.look().run_requests
-    assert trades.run_key == f"{bronze.TRADE_TOPIC}:0@100-200"
-    assert quotes.run_key == f"{bronze.QUOTE_TOPIC}:0@0-40"
+    assert trades.run_key == f"{streams.TRADES.topic}:0@100-200"
+    assert quotes.run_key == f"{streams.QUOTES.topic}:0@0-40"
     assert trades.partition_key == quotes.partition_key == LONG_AGO.date().isoformat()
     assert shell.carry_out(trades).success
     assert [call.job for call in shell.log.calls] == [TRADES, "silver.trades", "gold.candles_1m"]
@@ -82,16 +82,16 @@ def test_a_topic_with_a_run_under_way_waits_and_the_other_does_not(shell: Shell)
     first = shell.look()
     shell.instance.create_run_for_job(
         shell.defs.resolve_job_def("stream_archive"), tags=first.run_requests[0].tags, status=dg.DagsterRunStatus.STARTED)
-    shell.log.positions[QUOTES] = {(bronze.QUOTE_TOPIC, 0): 30}
+    shell.log.positions[QUOTES] = {(streams.QUOTES.topic, 0): 30}
     (request,) = shell.look(first.cursor).run_requests
-    assert request.run_key == f"{bronze.QUOTE_TOPIC}:0@30-40"
+    assert request.run_key == f"{streams.QUOTES.topic}:0@30-40"
 
 
 def test_what_is_archived_is_not_asked_for(shell: Shell) -> None:
-    shell.log.positions = {TRADES: {(bronze.TRADE_TOPIC, 0): 300}, QUOTES: {(bronze.QUOTE_TOPIC, 0): 40}}
+    shell.log.positions = {TRADES: {(streams.TRADES.topic, 0): 300}, QUOTES: {(streams.QUOTES.topic, 0): 40}}
     result = shell.look()
     assert result.run_requests == []
-    assert result.skip_message == f"{bronze.TRADE_TOPIC} is archived; {bronze.QUOTE_TOPIC} is archived"
+    assert result.skip_message == f"{streams.TRADES.topic} is archived; {streams.QUOTES.topic} is archived"
 
 
 def test_a_range_whose_run_left_no_trace_is_asked_for_again_after_a_pause(shell: Shell) -> None:

@@ -1,14 +1,16 @@
 """bronze.finnhub_trades_cdc: the topic of trades, each record once."""
 
-from spark.contracts import bronze
+from spark.contracts import bronze, streams
 from spark.jobs.archiving import archive
 from spark.jobs.inputs import ArchiveInputs
 from spark.jobs.report import JobReport, Provenance, Window
 from spark.storage import Lake
 from spark.transforms.bronze.finnhub_changes import trade_decoder
 
+TOPIC = streams.TRADES.topic
+
 
 def run(lake: Lake, window: Window, provenance: Provenance, inputs: ArchiveInputs) -> JobReport:
     """Archive the topic up to `ends` by partition, or up to the last date of the window; see `archive`."""
-    return archive(lake, window, provenance, table=bronze.FINNHUB_TRADES_CDC, topic=bronze.TRADE_TOPIC, topics=inputs.topics,
+    return archive(lake, window, provenance, table=bronze.FINNHUB_TRADES_CDC, topic=TOPIC, topics=inputs.topics,
                    decoder=trade_decoder(), ends=inputs.ends)

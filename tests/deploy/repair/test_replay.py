@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from deploy.repair.replay import Replayed, Span, _dead_letters
 from finlake_resources.kafka import KafkaRecord, RangeBeyondEnd, RangeEatenByRetention, RangeUnreadable
 from finlake_services.clickhouse_sink.blocks import TRADES
-from finlake_services.clickhouse_sink.dead_letters import TOPIC as DEAD_LETTERS
 from finlake_services.clickhouse_sink.dead_letters import _key, origin_of
 from finlake_services.clickhouse_sink.exactly_once import Place
+from spark.contracts.streams import DEAD_LETTERS_TOPIC
 
 STRANGE = [None, b"", b"a-key", b"topic:1", b"topic:x:1", b"topic:1:-1", b"topic:1:1:", b"\xff\xfe:1:1", b":1:1",
            b"topic:1:99999999999999999999", b"topic:1:9999999999999999999", "topic:1:\N{ARABIC-INDIC DIGIT ONE}".encode()]
@@ -30,14 +30,14 @@ class Topics:
         self.letters, self.error = letters, error
 
     def read(self, topic: str, partition: int, first: int, end: int) -> Iterator[Sequence[KafkaRecord]]:
-        if self.error is not None and topic != DEAD_LETTERS:
+        if self.error is not None and topic != DEAD_LETTERS_TOPIC:
             raise self.error(f"{topic} {first}", "of a test", "nothing")
-        yield self.letters if topic == DEAD_LETTERS else [record(offset, None) for offset in range(first, end)]
+        yield self.letters if topic == DEAD_LETTERS_TOPIC else [record(offset, None) for offset in range(first, end)]
 
 
 def replayed(*keys: bytes | None, error: type[RangeUnreadable] | None = None) -> Replayed:
     topics: Any = Topics([record(offset, key) for offset, key in enumerate(keys)], error)
-    return _dead_letters(topics, None, Span(place=Place(DEAD_LETTERS, 0), first=0, end=len(keys)))  # type: ignore[arg-type]
+    return _dead_letters(topics, None, Span(place=Place(DEAD_LETTERS_TOPIC, 0), first=0, end=len(keys)))  # type: ignore[arg-type]
 
 
 def test_letters_that_do_not_say_where_they_came_from_are_counted_and_the_others_are_tried() -> None:

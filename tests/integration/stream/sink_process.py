@@ -30,8 +30,7 @@ from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_resources.kafka_access import KafkaAccess
 from finlake_services.clickhouse_sink.blocks import TRADES
-from finlake_services.clickhouse_sink.dead_letters import TOPIC as DEAD_LETTERS
-from finlake_services.clickhouse_sink.membership import GROUP
+from spark.contracts.streams import DEAD_LETTERS_TOPIC, SINK_GROUP
 from tests.deploy.clickhouse.recomputed import Tick
 from tests.integration.stream.topics import end_of
 
@@ -235,7 +234,7 @@ class Street:
     def take_name(self, instance: str) -> None:
         """Be the group's static member of this name until it has been given a partition, then be no more."""
         intruder = Consumer({
-            **self.kafka.client_settings(), "group.id": GROUP, "group.instance.id": instance, "log_level": 0,
+            **self.kafka.client_settings(), "group.id": SINK_GROUP, "group.instance.id": instance, "log_level": 0,
             "partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 6_000, "enable.auto.commit": False,
         })
         intruder.subscribe([TOPIC])
@@ -246,7 +245,7 @@ class Street:
 
     def dead_letters(self) -> list[Message]:
         with self._consumer(topic_end=True) as consumer:
-            consumer.assign([TopicPartition(DEAD_LETTERS, 0, 0)])
+            consumer.assign([TopicPartition(DEAD_LETTERS_TOPIC, 0, 0)])
             letters: list[Message] = []
             while True:
                 message = consumer.poll(10)
@@ -258,7 +257,7 @@ class Street:
     @contextmanager
     def _consumer(self, *, topic_end: bool = False) -> Iterator[Consumer]:
         consumer = Consumer({
-            **self.kafka.client_settings(), "group.id": GROUP, "enable.auto.commit": False, "log_level": 0,
+            **self.kafka.client_settings(), "group.id": SINK_GROUP, "enable.auto.commit": False, "log_level": 0,
             "isolation.level": "read_committed", "enable.partition.eof": topic_end,
         })
         try:

@@ -13,9 +13,10 @@ from finlake_assets.build import build_defs
 from finlake_resources import kafka as kafka_topics
 from finlake_resources.kafka import KafkaTopics, RangeBeyondEnd, RangeEatenByRetention, topics_of
 from finlake_resources.spark_jobs import SparkJobs
-from spark.contracts import bronze, lake
+from spark.contracts import lake
 from spark.jobs import archiving, upkeep
 from spark.jobs.archiving import TopicMadeAnew
+from spark.jobs.bronze import finnhub_trades_cdc
 from spark.jobs.inputs import ArchiveInputs, JobInputs, RebuildInputs
 from spark.jobs.report import JobReport, OffsetRange, Window
 from spark.snapshots import says_position
@@ -85,7 +86,7 @@ def archive(
     kafka: KafkaTopics, lake_jobs: SparkJobs, empty_lake: Lake, monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Archive]:
     topic = Topic(kafka.access).create()
-    monkeypatch.setattr(bronze, "TRADE_TOPIC", topic.name)
+    monkeypatch.setattr(finnhub_trades_cdc, "TOPIC", topic.name)
     yield Archive(lake_jobs, kafka, topic)
     topic.drop()
 

@@ -23,9 +23,9 @@ from deploy.cli.main import app
 from deploy.local.layout import REPOSITORY
 from deploy.local.stack import LocalStack
 from finlake_resources.reconciliation.reconcile import build_reconciliation
-from finlake_resources.reconciliation.relations import TRADES
 from finlake_services.trade_feed.ods_writer import OdsAccess, OdsWriter
 from finlake_services.trade_feed.rows import TradeRow
+from spark.contracts.streams import TRADES
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 

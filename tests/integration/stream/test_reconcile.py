@@ -22,14 +22,14 @@ from finlake_resources.kafka import topics_of
 from finlake_resources.reconciliation.buckets import Content, Tally, units
 from finlake_resources.reconciliation.clickhouse_side import LiveTables
 from finlake_resources.reconciliation.derived import CANDLES, PRICE_VOLUME, WINDOWS
-from finlake_resources.reconciliation.kafka_side import DEAD_LETTER_TOPIC, ChangeTopics
+from finlake_resources.reconciliation.kafka_side import ChangeTopics
 from finlake_resources.reconciliation.postgres_side import Ods
 from finlake_resources.reconciliation.reconcile import build_reconciliation
-from finlake_resources.reconciliation.relations import RELATIONS, TRADES
 from finlake_resources.reconciliation.report import EngineReport, ReconcileReport
 from finlake_resources.settings import StreamSettings
 from spark.contracts import stream_rows
 from spark.contracts.speed import STOCK_REALTIME, TICK_KEPT_DAYS
+from spark.contracts.streams import DEAD_LETTERS_TOPIC, STREAMS, TRADES
 from tests.integration.stream import broken_sink
 from tests.integration.stream.market import as_superuser
 from tests.integration.stream.sink_process import wait_until
@@ -113,7 +113,7 @@ def test_all_engines_add_up_the_same_numbers(sinkless_stack: LocalStack, stream:
         for name in stream_rows.trade_constraints():
             superuser.execute(f"ALTER TABLE ods.finnhub_trades DROP CONSTRAINT {name}".encode())
     _insert_everywhere(stream, rows)
-    with Ods(stream.market_uri, stream.market_reconcile_password_file).cut(RELATIONS) as cut:
+    with Ods(stream.market_uri, stream.market_reconcile_password_file).cut(STREAMS) as cut:
         by_postgres = cut.buckets(TRADES)
         some = next(iter(by_postgres))
         some_rows = cut.rows(TRADES, some)
@@ -219,11 +219,11 @@ def test_a_replay_adds_what_is_missing_and_nothing_else(
         assert inserted(stream) == before + 40
         # Once the sink can read what it could not, dead letters are tried again; one that it still cannot read stays.
         monkeypatch.setattr(stream_rows, "NUMBER_LIMIT", 10 * TOO_LARGE)
-        letters = replay(stream, topics, spans(topics, DEAD_LETTER_TOPIC, "0", f"{10**12}"))
+        letters = replay(stream, topics, spans(topics, DEAD_LETTERS_TOPIC, "0", f"{10**12}"))
         assert letters.added > 0
         assert letters.unreadable > 0
         assert letters.read == letters.added + letters.unreadable == first.unreadable
-        assert replay(stream, topics, spans(topics, DEAD_LETTER_TOPIC, "0", f"{10**12}")).already_there == letters.added
+        assert replay(stream, topics, spans(topics, DEAD_LETTERS_TOPIC, "0", f"{10**12}")).already_there == letters.added
 
 
 def test_a_range_that_the_sink_has_not_passed_is_left_to_it(sinkless_stack: LocalStack, stream: StreamSettings) -> None:

@@ -1,4 +1,4 @@
-"""`python -m deploy.docs`: write the documents that follow from the contracts; `--check` says which are not current."""
+"""`python -m deploy.docs`: write the files that follow from contracts and services; `--check` says which are not current."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from deploy.prometheus.scraping import scrape_config
 from spark.contracts import serving, speed
 from spark.contracts.dictionary import render_dictionary, render_graph
 from spark.contracts.lake import TABLES
@@ -25,6 +26,7 @@ def documents(repository: Path) -> dict[Path, str]:
     texts = {
         Path("docs/data-dictionary.md"): render_dictionary(ALL_TABLES),
         Path("docs/asset-graph.md"): render_graph(ALL_TABLES),
+        Path("deploy/prometheus/prometheus.yml"): scrape_config(),
     }
     for table in TABLES.values():
         document = standard_document(table, TABLES, version)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from deploy.local.layout import Layout
-from deploy.local.ports import free_ports
+from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 
 P = ParamSpec("P")

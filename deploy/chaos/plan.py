@@ -5,26 +5,49 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-Target = Literal[
-    "trade_feed", "postgres", "postgres_backend", "kafka_connect", "kafka", "clickhouse_sink", "clickhouse", "capture_keeper",
-    "spark_connect", "dagster_daemon", "dagster_run",
-]
+from deploy.local.service import ChaosRole
+from deploy.local.services import SERVICES
+
+# The name of a service that has a role in chaos, or one of the two victims that are no services.
+Target = str
 Disk = Literal["postgres", "kafka", "clickhouse", "spark", "warehouse"]
 Kind = Literal["kill", "kill_during_up", "freeze", "freeze_all", "full_disk"]
 
-STREAM_TARGETS: tuple[Target, ...] = (
-    "trade_feed", "postgres", "postgres_backend", "kafka_connect", "kafka", "clickhouse_sink", "clickhouse", "capture_keeper")
-BATCH_TARGETS: tuple[Target, ...] = ("spark_connect", "dagster_daemon", "dagster_run")
+BACKEND: Target = "postgres_backend"
+RUN: Target = "dagster_run"
+NO_SERVICE: frozenset[Target] = frozenset({BACKEND, RUN})
+
 SPARKS_DISKS: tuple[Disk, ...] = ("spark", "warehouse")
 DISKS: tuple[Disk, ...] = ("postgres", "kafka", "clickhouse", *SPARKS_DISKS)
-# These need another process alive at the moment of their death, so they die alone; and they are no services to be frozen.
-SINGLE: frozenset[Target] = frozenset({"postgres_backend", "dagster_run", "spark_connect"})
-NO_SERVICE: frozenset[Target] = frozenset({"postgres_backend", "dagster_run"})
 
 SHORTEST_PAUSE_S, SHORTEST_FREEZE_S = 0.2, 5.0
 SHORTEST_FULL_S, LONGEST_FULL_S = 5.0, 30.0
 # So many kills for each pair, triple and so on; a plan of fewer has one pair and one freeze all the same.
 KILLS_PER_PAIR, KILLS_PER_TRIPLE, KILLS_PER_UP, KILLS_PER_FREEZE, KILLS_PER_FREEZE_OF_ALL, KILLS_PER_DISK = 10, 20, 10, 10, 20, 8
+
+
+def stream_targets() -> tuple[Target, ...]:
+    """What may die while trades flow."""
+    return (*_with_role("stream"), BACKEND)
+
+
+def batch_targets() -> tuple[Target, ...]:
+    """What may die too when Dagster runs."""
+    return (*archiving_targets(), *_with_role("batch"), RUN)
+
+
+def archiving_targets() -> tuple[Target, ...]:
+    """The services that die in the middle of a run that archives."""
+    return _with_role("archiving")
+
+
+def single_targets() -> frozenset[Target]:
+    """These need another process alive at the moment of their death, so they die alone."""
+    return frozenset({*NO_SERVICE, *archiving_targets()})
+
+
+def _with_role(role: ChaosRole) -> tuple[Target, ...]:
+    return tuple(name for name, service in SERVICES.items() if service.chaos == role)
 
 
 @dataclass(frozen=True)
@@ -97,9 +120,10 @@ def planned_faults(count: int, seed: int, targets: Sequence[Target], seconds_bet
 
 def _together(faults: list[Fault], size: int, chosen: Random) -> list[Fault]:
     """The faults with `size` neighbours, single kills so far, made one."""
+    single = single_targets()
     places = [
         place for place in range(len(faults) - size + 1)
-        if all(len(fault.targets) == 1 and fault.targets[0] not in SINGLE for fault in faults[place:place + size])
+        if all(len(fault.targets) == 1 and fault.targets[0] not in single for fault in faults[place:place + size])
         and len({fault.targets[0] for fault in faults[place:place + size]}) == size
     ]
     if not places:
@@ -110,7 +134,8 @@ def _together(faults: list[Fault], size: int, chosen: Random) -> list[Fault]:
 
 
 def _during_up(faults: list[Fault], chosen: Random) -> list[Fault]:
-    places = [place for place, fault in enumerate(faults) if fault.kind == "kill" and fault.targets[0] not in SINGLE]
+    single = single_targets()
+    places = [place for place, fault in enumerate(faults) if fault.kind == "kill" and fault.targets[0] not in single]
     if not places:
         return faults
     place = chosen.choice(places)

@@ -24,7 +24,7 @@ from deploy.bench.ods_load import stream_of
 from deploy.bench.temporary_lake import worker
 from deploy.chaos.archiving import archive_all
 from deploy.chaos.dagster_runs import ArchiveRunError, ArchiveRuns
-from deploy.chaos.plan import BATCH_TARGETS, SPARKS_DISKS, STREAM_TARGETS, Fault, Mix, Target, planned_faults
+from deploy.chaos.plan import SPARKS_DISKS, Fault, Mix, Target, batch_targets, planned_faults, stream_targets
 from deploy.chaos.traffic import INTERRUPTED, write_until, written_rows
 from deploy.chaos.victims import Executioner, NotBackError, Victim
 from deploy.cli.dagster_client import DagsterClient
@@ -65,7 +65,7 @@ class Options:
     @property
     def targets(self) -> Sequence[Target]:
         """What may be killed."""
-        return (*STREAM_TARGETS, *BATCH_TARGETS) if self.has_dagster else STREAM_TARGETS
+        return (*stream_targets(), *batch_targets()) if self.has_dagster else stream_targets()
 
     @property
     def services(self) -> Sequence[str] | None:

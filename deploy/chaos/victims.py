@@ -14,11 +14,13 @@ import psutil
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deploy.chaos.dagster_runs import ArchiveRuns
-from deploy.chaos.plan import SPARKS_DISKS, Disk, Fault, Target
+from deploy.chaos.plan import BACKEND, RUN, SPARKS_DISKS, Disk, Fault, Target, archiving_targets
 from deploy.chaos.small_disks import folder_of, full
 from deploy.chaos.traffic import kill_transaction
 from deploy.local.errors import StackError
-from deploy.local.probes import BrokenError, NotReadyError, probe
+from deploy.local.probes import BrokenError, NotReadyError
+from deploy.local.service import Process
+from deploy.local.services import service_named
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Program, Supervisor
 
@@ -75,15 +77,14 @@ class Executioner:
                 return self._fill(fault.disk, fault.lasts_s)
 
     def _kill(self, targets: Sequence[Target]) -> list[Victim]:
-        match targets:
-            case ("postgres_backend",):
-                return [self._kill_backend()]
-            case ("dagster_run",):
-                return [self._kill_run()]
-            case ("spark_connect",) if self._runs is not None:
-                return [self._kill_spark_in_a_run(self._runs)]
-            case _:
-                return self._kill_services(targets)
+        only = targets[0] if len(targets) == 1 else None
+        if only == BACKEND:
+            return [self._kill_backend()]
+        if only == RUN:
+            return [self._kill_run()]
+        if only in archiving_targets() and self._runs is not None:
+            return [self._kill_in_a_run(only, self._runs)]
+        return self._kill_services(targets)
 
     def _kill_services(self, targets: Sequence[Target]) -> list[Victim]:
         """Once all of them live: one that was killed before may still be on its way back."""
@@ -115,20 +116,20 @@ class Executioner:
         _until(lambda: self._answers("postgres"), ALIVE_WITHIN_S, "postgres takes no connection")
         self._interrupted += 1
         killed = kill_transaction(self._stack.environment(), self._interrupted)
-        return Victim("postgres_backend", killed, time.monotonic(), lambda: self._answers("postgres"))
+        return Victim(BACKEND, killed, time.monotonic(), lambda: self._answers("postgres"))
 
     def _kill_run(self) -> Victim:
         if self._runs is None:
             raise NotBackError("no Dagster runs here, so that no run can be killed")
         run_id, killed = self._runs.kill_one()
         runs = self._runs
-        return Victim("dagster_run", killed, time.monotonic(), lambda: runs.has_ended(run_id))
+        return Victim(RUN, killed, time.monotonic(), lambda: runs.has_ended(run_id))
 
-    def _kill_spark_in_a_run(self, runs: ArchiveRuns) -> Victim:
+    def _kill_in_a_run(self, target: Target, runs: ArchiveRuns) -> Victim:
         """The run may fail or be tried again; the last one archives what it has left."""
-        self._await_life("spark_connect")
+        self._await_life(target)
         run_id = runs.begin_one()
-        (victim,) = self._kill_services(("spark_connect",))
+        (victim,) = self._kill_services((target,))
         return replace(victim, is_back=lambda: victim.is_back() and runs.has_ended(run_id))
 
     def _freeze(self, target: Target, lasts_s: float) -> Victim:
@@ -172,7 +173,8 @@ class Executioner:
 
     def _answers(self, service: str) -> bool:
         try:
-            probe(service, self._stack.layout, self._stack.settings(), self._program(service).started)
+            process = Process(self._stack.layout, self._stack.settings(), service, self._program(service).started)
+            service_named(service).probe(process)
         except (NotReadyError, BrokenError):
             return False
         return True

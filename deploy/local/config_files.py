@@ -9,7 +9,7 @@ from deploy.local.jars import spark_jars
 from deploy.local.java import Java, kept_within
 from deploy.local.layout import Layout
 from deploy.local.ports import LOOPBACK
-from deploy.local.services import Service
+from deploy.local.service import Service
 from deploy.local.settings import Settings
 from spark.contracts.runs import LONGEST_RUN
 
@@ -27,12 +27,11 @@ appender.console.layout.pattern = %d{{yyyy-MM-dd'T'HH:mm:ss.SSSXXX}}{{UTC}} %p %
 
 
 def supervisor_config(
-    layout: Layout, commands: Mapping[Service, list[str]], folders: Mapping[str, str], postgres_user: str | None
+    layout: Layout, commands: Mapping[Service, list[str]], postgres_user: str | None
 ) -> str:
     """supervisord.conf with one program per service; every program waits to be started by name.
 
-    `folders` are the working folders by service name. With `postgres_user` the stack runs as root and Postgres
-    as that user.
+    With `postgres_user` the stack runs as root, and what gives up root as that user.
     """
     head = [
         f"; {GENERATED}",
@@ -58,9 +57,9 @@ def supervisor_config(
         for line in _program(
             service,
             command,
-            folders[service.name],
+            str(service.working_folder(layout)),
             str(layout.log(service.name)),
-            postgres_user if service.name == "postgres" else None,
+            postgres_user if service.gives_up_root else None,
         )
     ]
     return "\n".join([*head, *programs]) + "\n"
@@ -79,8 +78,7 @@ def _program(service: Service, command: list[str], folder: str, log: str, user: 
     yield "startretries=1000000"
     yield f"stopsignal={service.stop_signal}"
     yield f"stopwaitsecs={service.stop_within_s}"
-    # Postgres stops its backends itself; a second signal to them would count as a crash.
-    yield f"stopasgroup={'false' if service.name == 'postgres' else 'true'}"
+    yield f"stopasgroup={'true' if service.stops_group else 'false'}"
     yield "killasgroup=true"
     yield "redirect_stderr=true"
     yield f"stdout_logfile={log}"
@@ -112,7 +110,7 @@ def spark_properties(
         "spark.ui.enabled": "false",
         "spark.local.dir": str(layout.spark / "scratch"),
         "spark.connect.grpc.binding.address": LOOPBACK,
-        "spark.connect.grpc.binding.port": str(settings.ports.spark_connect),
+        "spark.connect.grpc.binding.port": str(settings.ports["spark_connect"]),
         "spark.connect.authenticate.token": token,
         # The driver listens for executors too, and its Python workers for the driver. The secret stays in memory.
         "spark.authenticate": "true",
@@ -127,7 +125,7 @@ def spark_properties(
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
         catalog: "org.apache.iceberg.spark.SparkCatalog",
         f"{catalog}.type": "jdbc",
-        f"{catalog}.uri": f"jdbc:postgresql://{LOOPBACK}:{settings.ports.postgres}/lake",
+        f"{catalog}.uri": f"jdbc:postgresql://{LOOPBACK}:{settings.ports['postgres']}/lake",
         f"{catalog}.jdbc.user": "lake",
         f"{catalog}.jdbc.schema-version": "V1",
         f"{catalog}.cache-enabled": "false",

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.local.kafka import connect_url
 from deploy.local.layout import REPOSITORY, Layout
 from deploy.local.ports import LOOPBACK, Ports
 from finlake_resources.connect import ConnectError, KafkaConnect
@@ -38,7 +39,7 @@ def local_places(layout: Layout, ports: Ports) -> dict[str, str]:
     """The places of this stack; the password is a file that the worker reads."""
     return {
         "postgres_host": LOOPBACK,
-        "postgres_port": str(ports.postgres),
+        "postgres_port": str(ports["postgres"]),
         "secrets_folder": str(layout.connect_secrets),
     }
 
@@ -48,7 +49,7 @@ def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ..
 
     A connector that was paused, stopped or has failed runs again. Raises ConnectError.
     """
-    connect = KafkaConnect(ports.connect_url, layout.connect_certificate)
+    connect = KafkaConnect(connect_url(ports), layout.connect_certificate)
     known = connect.names()
     changed = {}
     for name, config in wanted_connectors(local_places(layout, ports)).items():
@@ -66,7 +67,7 @@ def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ..
 
 def connector_faults(layout: Layout, ports: Ports) -> dict[str, list[str]]:
     """What is wrong with every connector, by name; also that it cannot be asked."""
-    connect = KafkaConnect(ports.connect_url, layout.connect_certificate, patience_s=3)
+    connect = KafkaConnect(connect_url(ports), layout.connect_certificate, patience_s=3)
     found = {}
     for name, wanted in wanted_connectors(local_places(layout, ports)).items():
         try:

@@ -13,6 +13,7 @@ from deploy.local import host
 from deploy.local.connectors import faults_of, local_places, wanted_connectors
 from deploy.local.jars import missing_jars, required_jars, some_names
 from deploy.local.java import SUPPORTED_MAJORS, find_java, inspect
+from deploy.local.kafka import connect_url
 from deploy.local.layout import Layout
 from deploy.local.ports import is_free
 from deploy.local.postgres import SYSTEM_FOLDER, packaged_installation, reachable
@@ -142,7 +143,6 @@ def _postgres_user(layout: Layout) -> Iterator[Finding]:
 
 
 def _ports(stack: LocalStack) -> Iterator[Finding]:
-    ports = stack.settings().ports
     for entry in stack.status():
         if entry.port is None:
             continue
@@ -153,7 +153,7 @@ def _ports(stack: LocalStack) -> Iterator[Finding]:
             f"port of {entry.name}",
             ours or free,
             detail,
-            f"stop the program on port {ports.of(entry.name)}, or run `finlake up --free-ports`",
+            f"stop the program on port {entry.port}, or run `finlake up --free-ports`",
         )
 
 
@@ -195,7 +195,7 @@ def _connectors(stack: LocalStack) -> Iterator[Finding]:
     if not any(entry.name == "kafka_connect" and entry.state == "running" for entry in stack.status()):
         return
     ports = stack.settings().ports
-    connect = KafkaConnect(ports.connect_url, stack.layout.connect_certificate, patience_s=5)
+    connect = KafkaConnect(connect_url(ports), stack.layout.connect_certificate, patience_s=5)
     for name, wanted in wanted_connectors(local_places(stack.layout, ports)).items():
         try:
             faults = [*faults_of(connect, name, wanted), *connect.exactly_once_objections(name)]

@@ -7,7 +7,7 @@ one on them, and a state folder may have been deleted, or copied, under a stack 
 
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -16,7 +16,8 @@ import psutil
 from deploy.local.errors import ForeignStackError, StackError
 from deploy.local.layout import Layout
 from deploy.local.passwords import write_private
-from deploy.local.ports import OWNERS, Ports
+from deploy.local.ports import Ports
+from deploy.local.services import owner_of
 
 IDENTITY_VARIABLE = "FINLAKE_STACK_ID"
 HOME_VARIABLE = "FINLAKE_HOME"
@@ -83,7 +84,7 @@ def require_own(layout: Layout, ports: Ports) -> None:
 
 def listening(ports: Ports) -> Iterable[Listener]:
     """Who listens on the ports of a stack, as far as this user may see."""
-    wanted = set(asdict(ports).values())
+    wanted = set(ports.values())
     for connection in psutil.net_connections("tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port in wanted:
             yield Listener(connection.laddr.port, connection.pid, identity_of(connection.pid))
@@ -110,7 +111,7 @@ def _environment(process: psutil.Process) -> Mapping[str, str]:
 
 
 def _foreign(layout: Layout, ports: Ports, stranger: Listener) -> ForeignStackError:
-    names = {port: OWNERS.get(name, name) for name, port in asdict(ports).items()}
+    names = {port: owner_of(name) for name, port in ports.items()}
     who = f"the stack of {stranger.identity.home}" if stranger.identity else "another program"
     if stranger.identity and stranger.identity.home == str(layout.home.resolve()):
         who = f"an earlier stack of {layout.home}, whose folder was made anew,"

@@ -49,6 +49,11 @@ appender.console.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX}{UTC} %p %c{1}
 """
 
 
+def connect_url(ports: Ports) -> str:
+    """Where Kafka Connect's REST interface answers."""
+    return f"https://{LOOPBACK}:{ports['kafka_connect']}"
+
+
 def write_configuration(layout: Layout, ports: Ports) -> None:
     """Write the files with which broker and worker start."""
     for folder in (layout.kafka, layout.kafka_connect, layout.connect_secrets):
@@ -82,8 +87,8 @@ def broker_properties(data: Path, ports: Ports, admin_password: str) -> dict[str
     return {
         "process.roles": "broker,controller",
         "node.id": 1,
-        "listeners": f"CLIENTS://{LOOPBACK}:{ports.kafka},CONTROLLER://{LOOPBACK}:{ports.kafka_controller}",
-        "advertised.listeners": f"CLIENTS://{LOOPBACK}:{ports.kafka}",
+        "listeners": f"CLIENTS://{LOOPBACK}:{ports['kafka']},CONTROLLER://{LOOPBACK}:{ports['kafka_controller']}",
+        "advertised.listeners": f"CLIENTS://{LOOPBACK}:{ports['kafka']}",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "CLIENTS",
         "listener.security.protocol.map": "CLIENTS:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
@@ -94,7 +99,7 @@ def broker_properties(data: Path, ports: Ports, admin_password: str) -> dict[str
         "listener.name.clients.sasl.enabled.mechanisms": f"{MECHANISM},PLAIN",
         "listener.name.clients.plain.sasl.jaas.config": plain,
         f"listener.name.clients.{MECHANISM.lower()}.sasl.jaas.config": jaas(SCRAM_LOGIN_MODULE),
-        "controller.quorum.voters": f"1@{LOOPBACK}:{ports.kafka_controller}",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{ports['kafka_controller']}",
         "log.dirs": data,
         "auto.create.topics.enable": "false",
         "default.replication.factor": 1,
@@ -143,10 +148,10 @@ def worker_properties(layout: Layout, ports: Ports, kafka_password: str, keystor
         for key, value in (("topic", f"finlake.connect.{kind}"), ("replication.factor", 1))
     }
     return {
-        "bootstrap.servers": f"{LOOPBACK}:{ports.kafka}",
+        "bootstrap.servers": f"{LOOPBACK}:{ports['kafka']}",
         **{f"{client}{name}": value for client in ("", "producer.", "consumer.", "admin.") for name, value in login.items()},
         "group.id": "finlake.connect",
-        "listeners": ports.connect_url,
+        "listeners": connect_url(ports),
         "rest.advertised.host.name": LOOPBACK,
         **{f"listeners.https.ssl.{name}": value for name, value in tls.items()},
         "plugin.path": layout.jars / PLUGIN_FOLDER,
@@ -211,7 +216,7 @@ def admin_client(layout: Layout, ports: Ports) -> "AdminClient":
     from confluent_kafka.admin import AdminClient
 
     return AdminClient({
-        "bootstrap.servers": f"{LOOPBACK}:{ports.kafka}", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
+        "bootstrap.servers": f"{LOOPBACK}:{ports['kafka']}", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
         "sasl.username": ADMIN, "sasl.password": layout.kafka_admin_password.read_text().strip(), "log_level": 0,
     })
 

@@ -1,10 +1,9 @@
-"""Which loopback ports the services listen on."""
+"""Loopback ports by name, and which of them are free. Which ports there are follows from deploy/local/services.py."""
 
 import itertools
 import random
 import socket
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Collection, Iterator, Mapping
 
 from deploy.local.errors import PortTakenError
 
@@ -13,40 +12,35 @@ LOOPBACK = "127.0.0.1"
 # Below the usual range of outgoing connections.
 CHOSEN_FROM = range(20_000, 32_768)
 
-# Services of the ports that are not named like their service.
-OWNERS = {"kafka_controller": "kafka"}
 
+class Ports(Mapping[str, int]):
+    """The loopback ports of one stack: one has the name of the service that serves its clients there, further ones their own."""
 
-@dataclass(frozen=True)
-class Ports:
-    """The loopback ports of the listening services; a field is named like its service, a second port after it."""
+    def __init__(self, numbers: Mapping[str, int]) -> None:
+        self._numbers = dict(numbers)
 
-    postgres: int = 15432
-    spark_connect: int = 15002
-    sample_sources: int = 18090
-    dagster_webserver: int = 3000
-    kafka: int = 19092
-    kafka_controller: int = 19093
-    kafka_connect: int = 18083
-    clickhouse: int = 18123
-    trade_feed: int = 18101
-    clickhouse_sink: int = 18102
-    capture_keeper: int = 18103
+    def __getitem__(self, name: str) -> int:
+        return self._numbers[name]
 
-    @property
-    def connect_url(self) -> str:
-        """Where Kafka Connect's REST interface answers."""
-        return f"https://{LOOPBACK}:{self.kafka_connect}"
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
 
-    def of(self, service: str) -> int | None:
-        """The port on which a service serves its clients, None for one that does not listen."""
-        return asdict(self).get(service)
+    def __len__(self) -> int:
+        return len(self._numbers)
 
-    def taken(self, services: Collection[str]) -> dict[str, int]:
-        """Those ports of `services`, by name, on which another program listens now."""
-        return {
-            name: port for name, port in asdict(self).items() if OWNERS.get(name, name) in services and not is_free(port)
-        }
+    def __repr__(self) -> str:
+        return f"Ports({self._numbers})"
+
+    def moved(self, numbers: Mapping[str, int]) -> "Ports":
+        """These ports with other numbers for some of them. Raises ValueError for a name that is not among them."""
+        unknown = numbers.keys() - self.keys()
+        if unknown:
+            raise ValueError(f"no port is named {sorted(unknown)[0]}")
+        return Ports({**self._numbers, **numbers})
+
+    def taken(self, names: Collection[str]) -> dict[str, int]:
+        """Those of the ports `names` on which another program listens now."""
+        return {name: port for name, port in self.items() if name in names and not is_free(port)}
 
 
 def is_free(port: int) -> bool:
@@ -61,28 +55,25 @@ def is_free(port: int) -> bool:
     return True
 
 
-def settle(wanted: Ports, services: Collection[str], move: bool) -> Ports:
-    """Ports on which all of `services` can listen: `wanted`, with taken ones replaced when `move` is true.
+def settle(wanted: Ports, names: Collection[str], move: bool) -> Ports:
+    """Ports of which all `names` can be listened on: `wanted`, with taken ones replaced when `move` is true.
 
     Raises PortTakenError for the first taken port when `move` is false.
     """
-    taken = wanted.taken(services)
+    taken = wanted.taken(names)
     if taken and not move:
         name, port = next(iter(taken.items()))
         raise PortTakenError(
             f"port {port} of {name} is taken by another program; stop that program, "
             "or run `finlake up --free-ports` to move to free ports"
         )
-    return replace(wanted, **dict(zip(taken, _unused(len(taken)), strict=True)))
+    return wanted.moved(chosen(taken))
 
 
-def free_ports() -> Ports:
-    """A free port for every service."""
-    return Ports(*_unused(len(fields(Ports))))
-
-
-def _unused(count: int) -> list[int]:
+def chosen(names: Collection[str]) -> Ports:
+    """A free port for each name."""
     # Not by the operating system: it chooses from the range that outgoing connections use, and one of those may sit on the
     # port by the time its service starts.
     candidates = random.sample(CHOSEN_FROM, len(CHOSEN_FROM))
-    return list(itertools.islice(filter(is_free, candidates), count))
+    free = itertools.islice(filter(is_free, candidates), len(names))
+    return Ports(dict(zip(names, free, strict=True)))

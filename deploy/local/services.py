@@ -1,72 +1,165 @@
-"""The services of the stack: what each needs first, and the command that runs it."""
+"""The services of the stack, one record each, and what follows from them: order, ports, who is left out."""
 
-import sys
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
-from deploy.local import kafka
-from deploy.local.connectors import CONNECTOR
+from deploy.local.engines import clickhouse, dagster, kafka, postgres, spark, trades
 from deploy.local.errors import StackError
-from deploy.local.java import Java
-from deploy.local.layout import Layout
-from deploy.local.ports import Ports
-from deploy.local.postgres import Cluster, server_command
+from deploy.local.ports import Ports, chosen
+from deploy.local.probes import answers
+from deploy.local.service import Service
 from deploy.local.settings import Settings
-
-
-@dataclass(frozen=True)
-class Service:
-    """One supervised process.
-
-    `requires` are ready before it starts; `beside` are started at the same time and asked first; `after` are ready
-    before it starts when they are wanted too, but it does not bring them along. `priority` orders stopping: higher
-    stops first. `ready_within_s` is the longest start that is still normal.
-    """
-
-    name: str
-    priority: int
-    ready_within_s: int
-    requires: frozenset[str] = frozenset()
-    beside: frozenset[str] = frozenset()
-    after: frozenset[str] = frozenset()
-    stop_signal: str = "TERM"
-    stop_within_s: int = 20
-
 
 SERVICES: Mapping[str, Service] = {
     service.name: service
     for service in (
-        # INT is Postgres's fast shutdown: TERM would wait for every client to leave.
-        Service("postgres", 10, 60, stop_signal="INT"),
-        Service("kafka", 15, 120, stop_within_s=60),
-        Service("kafka_connect", 30, 180, frozenset({"postgres", "kafka"}), stop_within_s=60),
-        Service("capture_keeper", 45, 60, frozenset({"kafka_connect"})),
-        Service("clickhouse", 20, 90, stop_within_s=30),
-        Service("sample_sources", 20, 90),
-        Service("clickhouse_sink", 50, 60, frozenset({"kafka", "clickhouse"}), stop_within_s=30),
-        # The first to stop: what it has received still goes to Postgres. Rows that come before the connector would
-        # reach Kafka by its first snapshot, without the time of their commit.
         Service(
-            *("trade_feed", 60, 60, frozenset({"postgres", "sample_sources"})),
-            after=frozenset({"kafka_connect"}),
-            stop_within_s=30,
+            name="postgres",
+            command=postgres.command,
+            port=15432,
+            probe=postgres.probe,
+            when_ready=postgres.when_ready,
+            working_folder=postgres.working_folder,
+            priority=10,
+            ready_within_s=60,
+            # Postgres's fast shutdown: TERM would wait for every client to leave.
+            stop_signal="INT",
+            # It stops its backends itself; a second signal to them would count as a crash.
+            stops_group=False,
+            gives_up_root=True,
+            chaos="stream",
         ),
-        Service("spark_connect", 20, 240, frozenset({"postgres"})),
-        Service("dagster_webserver", 35, 240, frozenset({"postgres"})),
-        # Its readiness is read from the webserver.
-        Service("dagster_daemon", 40, 240, frozenset({"postgres"}), frozenset({"dagster_webserver"}), stop_within_s=30),
+        Service(
+            name="kafka",
+            command=kafka.broker_command,
+            port=19092,
+            more_ports={"kafka_controller": 19093},
+            probe=kafka.broker_probe,
+            before_start=kafka.before_broker,
+            when_ready=kafka.when_broker_ready,
+            priority=15,
+            ready_within_s=120,
+            stop_within_s=60,
+            chaos="stream",
+        ),
+        Service(
+            name="kafka_connect",
+            command=kafka.worker_command,
+            port=18083,
+            probe=kafka.worker_probe,
+            when_ready=kafka.when_worker_ready,
+            requires=frozenset({"postgres", "kafka"}),
+            priority=30,
+            ready_within_s=180,
+            stop_within_s=60,
+            chaos="stream",
+        ),
+        Service(
+            name="capture_keeper",
+            command=kafka.keeper_command,
+            port=18103,
+            probe=answers("/metrics"),
+            metrics_path="/metrics",
+            requires=frozenset({"kafka_connect"}),
+            priority=45,
+            ready_within_s=60,
+            chaos="stream",
+        ),
+        Service(
+            name="clickhouse",
+            command=clickhouse.command,
+            port=18123,
+            probe=answers("/ping"),
+            metrics_path="/metrics",
+            when_ready=clickhouse.when_ready,
+            priority=20,
+            ready_within_s=90,
+            stop_within_s=30,
+            chaos="stream",
+        ),
+        Service(
+            name="sample_sources",
+            command=trades.sources_command,
+            port=18090,
+            probe=answers("/health"),
+            left_out=trades.sources_left_out,
+            priority=20,
+            ready_within_s=90,
+        ),
+        Service(
+            name="clickhouse_sink",
+            command=clickhouse.sink_command,
+            port=18102,
+            probe=answers("/metrics"),
+            metrics_path="/metrics",
+            requires=frozenset({"kafka", "clickhouse"}),
+            priority=50,
+            ready_within_s=60,
+            stop_within_s=30,
+            chaos="stream",
+        ),
+        Service(
+            name="trade_feed",
+            command=trades.feed_command,
+            port=18101,
+            probe=answers("/metrics"),
+            metrics_path="/metrics",
+            left_out=trades.feed_left_out,
+            requires=frozenset({"postgres", "sample_sources"}),
+            # Rows that come before the connector would reach Kafka by its first snapshot, without the time of their commit.
+            after=frozenset({"kafka_connect"}),
+            # The first to stop: what it has received still goes to Postgres.
+            priority=60,
+            ready_within_s=60,
+            stop_within_s=30,
+            chaos="stream",
+        ),
+        Service(
+            name="spark_connect",
+            command=spark.command,
+            port=15002,
+            probe=spark.probe,
+            requires=frozenset({"postgres"}),
+            working_folder=spark.working_folder,
+            priority=20,
+            ready_within_s=240,
+            chaos="archiving",
+        ),
+        Service(
+            name="dagster_webserver",
+            command=dagster.webserver_command,
+            port=3000,
+            probe=dagster.webserver_probe,
+            before_start=dagster.before_webserver,
+            requires=frozenset({"postgres"}),
+            priority=35,
+            ready_within_s=240,
+        ),
+        Service(
+            name="dagster_daemon",
+            command=dagster.daemon_command,
+            probe=dagster.daemon_probe,
+            requires=frozenset({"postgres"}),
+            beside=frozenset({"dagster_webserver"}),
+            priority=40,
+            ready_within_s=240,
+            stop_within_s=30,
+            chaos="batch",
+        ),
     )
 }
 
 
+def service_named(name: str) -> Service:
+    """Raises StackError for a name that is no service."""
+    if name not in SERVICES:
+        raise StackError(f"no service is named {name}; there are {', '.join(SERVICES)}")
+    return SERVICES[name]
+
+
 def left_out(settings: Settings) -> dict[str, str]:
     """Services that cannot run with these settings, or are not needed, with the reason; `up` does without them."""
-    if not settings.uses_live_sources:
-        return {}
-    reasons = {"sample_sources": "FINLAKE_SOURCES=live asks the vendors themselves"}
-    if "FINLAKE_FINNHUB_TOKEN_FILE" not in settings.variables:
-        reasons["trade_feed"] = "FINLAKE_FINNHUB_TOKEN_FILE names no file with a token"
-    return reasons
+    reasons = {name: service.left_out(settings) for name, service in SERVICES.items()}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def with_requirements(names: Collection[str], unneeded: Collection[str] = ()) -> list[str]:
@@ -74,10 +167,7 @@ def with_requirements(names: Collection[str], unneeded: Collection[str] = ()) ->
 
     Raises StackError for a name that is no service.
     """
-    wanted = set(names)
-    unknown = wanted - set(SERVICES)
-    if unknown:
-        raise StackError(f"no service is named {sorted(unknown)[0]}; there are {', '.join(SERVICES)}")
+    wanted = {service_named(name).name for name in sorted(names)}
     while True:
         more = {need for name in wanted for need in SERVICES[name].requires | SERVICES[name].beside}
         more -= wanted | set(unneeded)
@@ -86,46 +176,21 @@ def with_requirements(names: Collection[str], unneeded: Collection[str] = ()) ->
         wanted |= more
 
 
-def command_of(
-    name: str, layout: Layout, ports: Ports, cluster: Cluster, java: Java, spark_command: list[str]
-) -> list[str]:
-    """The command line of a service; none holds a secret. `spark_command` is the Spark server's."""
-    workspace = str(layout.workspace)
-    match name:
-        case "postgres":
-            return server_command(cluster, ports.postgres)
-        case "kafka":
-            return kafka.broker_command(layout, java)
-        case "kafka_connect":
-            return kafka.worker_command(layout, java)
-        case "spark_connect":
-            return spark_command
-        case "sample_sources":
-            return _service(
-                "sample_sources", "--port", ports.sample_sources, "--finnhub-token-file", layout.finnhub_token
-            )
-        case "clickhouse":
-            return _service(
-                *("clickhouse_local", "--home", layout.clickhouse / "data", "--port", ports.clickhouse),
-                # Iceberg tables are read below the working folder only.
-                *("--users", layout.clickhouse / "users.json", "--working-folder", layout.warehouse),
-            )
-        case "trade_feed":
-            return _service("trade_feed", "--metrics-port", ports.trade_feed)
-        case "capture_keeper":
-            return _service("capture_keeper", "--connector", CONNECTOR, "--metrics-port", ports.capture_keeper)
-        case "clickhouse_sink":
-            return _service("clickhouse_sink", "--metrics-port", ports.clickhouse_sink, "--instance", "local")
-        case "dagster_webserver":
-            return [
-                *(sys.executable, "-m", "deploy.local.webserver", "--workspace", workspace),
-                *("--port", str(ports.dagster_webserver), "--password-file", str(layout.dagster_web_password)),
-            ]
-        case "dagster_daemon":
-            return [sys.executable, "-m", "dagster._daemon", "run", "-w", workspace]
-        case _:
-            raise StackError(f"no service is named {name}; there are {', '.join(SERVICES)}")
+def default_ports() -> Ports:
+    """Every port of every service with its usual number."""
+    return Ports({name: port for service in SERVICES.values() for name, port in service.ports.items()})
 
 
-def _service(module: str, *arguments: object) -> list[str]:
-    return [sys.executable, "-m", f"finlake_services.{module}", *map(str, arguments)]
+def free_ports() -> Ports:
+    """A free port in place of each of the default ones."""
+    return chosen(default_ports())
+
+
+def port_names(services: Collection[str]) -> list[str]:
+    """The ports on which these services listen, by name."""
+    return [port for name in services for port in SERVICES[name].ports]
+
+
+def owner_of(port_name: str) -> str:
+    """The service that listens on a port."""
+    return next(service.name for service in SERVICES.values() if port_name in service.ports)

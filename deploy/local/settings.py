@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.errors import StackError
+from deploy.local.kafka import connect_url
 from deploy.local.layout import Layout
 from deploy.local.passwords import password_from, write_private
 from deploy.local.ports import LOOPBACK, Ports
@@ -17,7 +18,7 @@ CLICKHOUSE_USERS = ("clickhouse_admin", "clickhouse_sink", "clickhouse_reader")
 class Settings:
     """`variables` are the product's variables that the user has set; they win over the stack's own values."""
 
-    ports: Ports = field(default_factory=Ports)
+    ports: Ports
     variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -35,25 +36,25 @@ def client_environment(layout: Layout, settings: Settings) -> dict[str, str]:
     own = {
         "FINLAKE_ENVIRONMENT": "local",
         "FINLAKE_HOME": str(layout.home),
-        "FINLAKE_CATALOG_URI": f"postgresql+psycopg2://lake@{LOOPBACK}:{ports.postgres}/lake",
+        "FINLAKE_CATALOG_URI": f"postgresql+psycopg2://lake@{LOOPBACK}:{ports['postgres']}/lake",
         "FINLAKE_CATALOG_PASSWORD_FILE": str(layout.password_file("lake")),
         # Not percent-encoded: both Iceberg implementations take a location's path literally.
         "FINLAKE_WAREHOUSE": f"file://{layout.warehouse}",
-        "FINLAKE_SPARK_REMOTE": f"sc://{LOOPBACK}:{ports.spark_connect}",
+        "FINLAKE_SPARK_REMOTE": f"sc://{LOOPBACK}:{ports['spark_connect']}",
         "FINLAKE_SPARK_TOKEN_FILE": str(layout.spark_token),
         "FINLAKE_SOURCES": "sample",
-        "FINLAKE_SAMPLE_SOURCES_URL": f"http://{LOOPBACK}:{ports.sample_sources}",
+        "FINLAKE_SAMPLE_SOURCES_URL": f"http://{LOOPBACK}:{ports['sample_sources']}",
         "FINLAKE_STOOQ_DROP": str(layout.stooq_drop),
-        "FINLAKE_DAGSTER_URL": f"http://{LOOPBACK}:{ports.dagster_webserver}",
+        "FINLAKE_DAGSTER_URL": f"http://{LOOPBACK}:{ports['dagster_webserver']}",
         "FINLAKE_DAGSTER_PASSWORD_FILE": str(layout.dagster_web_password),
-        "FINLAKE_MARKET_URI": f"postgresql://{LOOPBACK}:{ports.postgres}/market",
+        "FINLAKE_MARKET_URI": f"postgresql://{LOOPBACK}:{ports['postgres']}/market",
         "FINLAKE_MARKET_FEED_PASSWORD_FILE": str(layout.password_file("feed")),
         "FINLAKE_MARKET_RECONCILE_PASSWORD_FILE": str(layout.password_file("reconcile")),
-        "FINLAKE_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{ports.kafka}",
+        "FINLAKE_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{ports['kafka']}",
         "FINLAKE_KAFKA_PASSWORD_FILE": str(layout.kafka_password),
-        "FINLAKE_CONNECT_URL": ports.connect_url,
+        "FINLAKE_CONNECT_URL": connect_url(ports),
         "FINLAKE_CONNECT_CERTIFICATE_FILE": str(layout.connect_certificate),
-        "FINLAKE_CLICKHOUSE_URL": f"http://{LOOPBACK}:{ports.clickhouse}",
+        "FINLAKE_CLICKHOUSE_URL": f"http://{LOOPBACK}:{ports['clickhouse']}",
         "DAGSTER_HOME": str(layout.dagster),
     }
     for user in CLICKHOUSE_USERS:
@@ -85,12 +86,12 @@ def make_secrets(layout: Layout) -> None:
 
 def save(layout: Layout, settings: Settings) -> None:
     """Record the settings of a starting stack for later commands."""
-    text = json.dumps({"ports": asdict(settings.ports), "variables": dict(settings.variables)}, indent=2)
+    text = json.dumps({"ports": dict(settings.ports), "variables": dict(settings.variables)}, indent=2)
     write_private(layout.record, text + "\n")
 
 
-def recorded(layout: Layout) -> Settings | None:
-    """The settings of the last start, None when there was none.
+def recorded(layout: Layout, defaults: Ports) -> Settings | None:
+    """The settings of the last start, None when there was none; a port that was not known then has its default.
 
     Raises StackError when the record cannot be read.
     """
@@ -98,8 +99,8 @@ def recorded(layout: Layout) -> Settings | None:
         return None
     try:
         content = json.loads(layout.record.read_text())
-        return Settings(Ports(**content["ports"]), dict(content["variables"]))
-    except (ValueError, KeyError, TypeError) as problem:
+        return Settings(defaults.moved(content["ports"]), dict(content["variables"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise StackError(
             f"{layout.record} is not a record of ports and variables ({problem}); delete it, then run `finlake up`"
         ) from problem

@@ -21,12 +21,12 @@ from deploy.local.layout import REPOSITORY, Layout
 from deploy.local.passwords import write_private
 from deploy.local.ports import LOOPBACK, Ports, settle
 from deploy.local.postgres import prepare_cluster
-from deploy.local.preparation import BEFORE_START, WHEN_READY, Stage
 from deploy.local.privacy import make_private, private_folders
-from deploy.local.probes import BrokenError, NotReadyError, listens, probe
-from deploy.local.services import SERVICES, command_of, left_out, with_requirements
+from deploy.local.probes import BrokenError, NotReadyError, listens
+from deploy.local.service import Launch, Process, Service, Stage
+from deploy.local.services import SERVICES, default_ports, left_out, port_names, service_named, with_requirements
 from deploy.local.settings import Settings
-from deploy.local.spark_server import server_command, spark_environment
+from deploy.local.spark_server import spark_environment
 from deploy.local.supervision import Program, Supervisor, tail
 
 State = Literal["running", "starting", "stopped", "failed", "left out"]
@@ -136,12 +136,12 @@ class LocalStack:
         programs = self._supervisor.programs()
         unwanted = left_out(settings)
         return [
-            _status(name, programs.get(name), settings.ports.of(name), unwanted.get(name)) for name in SERVICES
+            _status(name, programs.get(name), settings.ports.get(name), unwanted.get(name)) for name in SERVICES
         ]
 
     def settings(self) -> Settings:
         """Ports and variables: those of the last start, with what this object was given on top."""
-        last = stack_settings.recorded(self.layout) or Settings()
+        last = self._recorded()
         return Settings(self._ports or last.ports, {**last.variables, **self._variables})
 
     def environment(self) -> dict[str, str]:
@@ -158,8 +158,8 @@ class LocalStack:
     def log_file(self, name: str) -> Path:
         """The log of a service or of `supervisord`. Raises StackError when there is none."""
         file = self.layout.log(name)
-        if name not in {*SERVICES, "supervisord"}:
-            raise StackError(f"no service is named {name}; there are {', '.join(SERVICES)}")
+        if name != "supervisord":
+            service_named(name)
         if not file.is_file():
             raise StackError(f"{name} has no log in {self.layout.logs}; it has not been started yet")
         return file
@@ -182,9 +182,8 @@ class LocalStack:
         ended = self._supervisor.end_leftovers()
         if ended:
             report(f"ended {ended} processes that an earlier stack had left")
-        last = stack_settings.recorded(layout)
-        ports = self._ports or (last.ports if last else Ports())
-        settings = Settings(settle(ports, SERVICES, move=free_ports), self._variables)
+        ports = self._ports or self._recorded().ports
+        settings = Settings(settle(ports, ports, move=free_ports), self._variables)
         emptied = (layout.spark / "scratch", layout.java_temporary, layout.temporary)
         make_private(layout.home, (*private_folders(layout), *emptied))
         # What killed processes have left.
@@ -202,18 +201,13 @@ class LocalStack:
             ),
         )
         write_private(layout.spark_properties.with_name("log4j2.properties"), config_files.SPARK_LOGGING)
-        write_private(layout.dagster / "dagster.yaml", config_files.dagster_instance(layout, settings.ports.postgres))
+        write_private(layout.dagster / "dagster.yaml", config_files.dagster_instance(layout, settings.ports["postgres"]))
         kafka.write_configuration(layout, settings.ports)
         write_private(layout.clickhouse / "users.json", config_files.clickhouse_users(layout))
-        spark_command = server_command(layout, java)
         commands = {
-            service: command_of(name, layout, settings.ports, cluster, java, spark_command)
-            for name, service in SERVICES.items()
+            service: service.command(Launch(layout, settings, name, cluster, java)) for name, service in SERVICES.items()
         }
-        # Postgres must be able to enter its folder as another user; Spark leaves files where it stands.
-        working_folders = dict.fromkeys(SERVICES, str(REPOSITORY))
-        working_folders |= {"postgres": "/", "spark_connect": str(layout.spark)}
-        write_private(layout.supervisor_config, config_files.supervisor_config(layout, commands, working_folders, cluster.user))
+        write_private(layout.supervisor_config, config_files.supervisor_config(layout, commands, cluster.user))
         stack_settings.save(layout, settings)
         self._ports, self._variables = None, {}
         self._supervisor.launch(
@@ -222,9 +216,12 @@ class LocalStack:
             )
         )
 
+    def _recorded(self) -> Settings:
+        return stack_settings.recorded(self.layout, default_ports()) or Settings(default_ports())
+
     def _running_settings(self) -> Settings:
         """Settings of the running stack. Raises StackError when this object asks for others."""
-        running = stack_settings.recorded(self.layout) or Settings()
+        running = self._recorded()
         wanted = self.settings()
         if wanted == running:
             return running
@@ -242,7 +239,7 @@ class LocalStack:
             )
 
     def _require_free_ports(self, settings: Settings, starting: Collection[str]) -> None:
-        for name, port in settings.ports.taken(starting).items():
+        for name, port in settings.ports.taken(port_names(starting)).items():
             raise PortTakenError(
                 f"port {port} of {name} is taken by another program; stop that program, "
                 "or run `finlake down` and then `finlake up --free-ports`"
@@ -266,23 +263,24 @@ class LocalStack:
             earlier = (service.requires | service.after) & set(wanted)
             wait([*(ready[name] for name in earlier), *(launched[name] for name in service.beside)])
             began = time.monotonic()
-            if name in starting and name in BEFORE_START:
-                self._despite_deaths(name, stage, lambda: BEFORE_START[name](stage))
+            before_start = service.before_start
+            if name in starting and before_start is not None:
+                self._despite_deaths(name, stage, lambda: before_start(stage))
             self._supervisor.start(name)
             return began
 
         def await_ready(name: str) -> None:
             began = launched[name].result()
             wait([ready[other] for other in SERVICES[name].beside])
-            self._despite_deaths(name, stage, lambda: make_ready(name))
+            self._despite_deaths(name, stage, lambda: make_ready(SERVICES[name]))
             if name in starting:
                 seconds[name] = round(time.monotonic() - began, 1)
                 report(f"{name} is ready ({seconds[name]:.1f} s)")
 
-        def make_ready(name: str) -> None:
-            self._wait(name, settings)
-            if name in WHEN_READY:
-                WHEN_READY[name](stage)
+        def make_ready(service: Service) -> None:
+            self._wait(service.name, settings)
+            if service.when_ready is not None:
+                service.when_ready(stage)
 
         def wait(others: Collection[Future[Any]]) -> None:
             for other in others:
@@ -347,7 +345,7 @@ class LocalStack:
                     raise self._not_ready(name, f"stops again and again ({program.detail})")
             try:
                 if program.state in ALIVE:
-                    probe(name, self.layout, settings, program.started)
+                    SERVICES[name].probe(Process(self.layout, settings, name, program.started))
                     return
             except NotReadyError as problem:
                 reason = str(problem)

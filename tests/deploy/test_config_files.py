@@ -5,6 +5,7 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from dagster._core.instance.config import dagster_instance_config
@@ -14,14 +15,15 @@ from sqlalchemy import make_url
 from supervisor.options import ServerOptions
 
 from deploy.local import config_files
+from deploy.local.engines import spark
 from deploy.local.errors import StackError
 from deploy.local.host import USER_VARIABLES, process_environment
 from deploy.local.java import Java
-from deploy.local.layout import FORBIDDEN_IN_PATHS, Layout
-from deploy.local.ports import Ports
+from deploy.local.layout import FORBIDDEN_IN_PATHS, REPOSITORY, Layout
 from deploy.local.postgres import Cluster
 from deploy.local.privacy import make_private, private_folders
-from deploy.local.services import SERVICES, command_of, left_out, with_requirements
+from deploy.local.service import Launch
+from deploy.local.services import SERVICES, default_ports, left_out, with_requirements
 from deploy.local.settings import Settings, client_environment, make_secrets, recorded, s3_keys, save
 from deploy.local.stack import service_variables
 from finlake_resources.environment import RawEnvironment, read_environment
@@ -51,13 +53,14 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def command(name: str, layout: Layout) -> list[str]:
-    return command_of(name, layout, Ports(), CLUSTER, JAVA, SPARK)
+    """The command line of a service; Spark's launcher is not run."""
+    with patch.object(spark, "server_command", return_value=SPARK):
+        return SERVICES[name].command(Launch(layout, Settings(default_ports()), name, CLUSTER, JAVA))
 
 
 def written_supervisor_config(layout: Layout, user: str | None = None) -> str:
     commands = {service: command(name, layout) for name, service in SERVICES.items()}
-    folders = dict.fromkeys(SERVICES, str(layout.home))
-    return config_files.supervisor_config(layout, commands, folders, user)
+    return config_files.supervisor_config(layout, commands, user)
 
 
 def test_supervisor_reads_back_the_commands_with_their_spaces(layout: Layout) -> None:
@@ -72,6 +75,10 @@ def test_supervisor_reads_back_the_commands_with_their_spaces(layout: Layout) ->
         assert shlex.split(program.command) == command(name, layout)
         assert program.stdout_logfile == str(layout.log(name))
         assert not program.autostart
+        assert program.stopasgroup == (name != "postgres")
+    folders = {name: program.directory for name, program in programs.items()}
+    assert (folders.pop("postgres"), folders.pop("spark_connect")) == ("/", str(layout.spark))
+    assert set(folders.values()) == {str(REPOSITORY)}
 
 
 def test_postgres_stops_last(layout: Layout) -> None:
@@ -91,7 +98,7 @@ def test_no_service_makes_temporary_files_outside_the_state_folder() -> None:
         layout = layout_at(Path(short) / "my lake")
         make_private(layout.home, private_folders(layout))
         ask = [sys.executable, "-c", "import tempfile; print(tempfile.gettempdir(), end='')"]
-        environment = process_environment(service_variables(layout, Settings(), JAVA))
+        environment = process_environment(service_variables(layout, Settings(default_ports()), JAVA))
         answer = subprocess.run(ask, check=True, capture_output=True, text=True, env=environment)
         assert answer.stdout == f"{layout.home}/run/tmp"
         assert layout.temporary.stat().st_mode & 0o777 == 0o700
@@ -106,20 +113,21 @@ def test_only_postgres_gives_up_root(layout: Layout) -> None:
 @given(path_names)
 def test_spark_properties_keep_every_path_on_its_own_line(name: str) -> None:
     layout = layout_at(Path("/srv") / name)
-    properties = parsed_properties(config_files.spark_properties(layout, Settings(), JAVA, None, "token"))
+    properties = parsed_properties(config_files.spark_properties(layout, Settings(default_ports()), JAVA, None, "token"))
     assert properties["spark.sql.catalog.lake.warehouse"] == f"file:///srv/{name}/warehouse"
     assert all(Path(jar).parent == layout.jars for jar in properties["spark.driver.extraClassPath"].split(":"))
 
 
 def test_spark_properties_hold_no_database_password_and_no_address_but_loopback(layout: Layout) -> None:
-    properties = parsed_properties(config_files.spark_properties(layout, Settings(), JAVA, None, "token"))
+    properties = parsed_properties(config_files.spark_properties(layout, Settings(default_ports()), JAVA, None, "token"))
     assert not [name for name in properties if "password" in name]
     assert properties["spark.connect.grpc.binding.address"] == "127.0.0.1"
     assert properties["spark.driver.bindAddress"] == "127.0.0.1"
 
 
 def test_the_catalog_is_the_shared_one(layout: Layout) -> None:
-    properties = parsed_properties(config_files.spark_properties(layout, Settings(Ports(postgres=5)), JAVA, None, "token"))
+    settings = Settings(default_ports().moved({"postgres": 5}))
+    properties = parsed_properties(config_files.spark_properties(layout, settings, JAVA, None, "token"))
     catalog = {name.removeprefix("spark.sql.catalog.lake."): value for name, value in properties.items()}
     assert (catalog["type"], catalog["jdbc.schema-version"], catalog["cache-enabled"]) == ("jdbc", "V1", "false")
     assert catalog["uri"] == "jdbc:postgresql://127.0.0.1:5/lake"
@@ -127,7 +135,7 @@ def test_the_catalog_is_the_shared_one(layout: Layout) -> None:
 
 def test_a_warehouse_in_s3_brings_its_file_io_and_keys(layout: Layout) -> None:
     variables = {"FINLAKE_WAREHOUSE": "s3://lake/warehouse", "FINLAKE_S3_ENDPOINT": "http://127.0.0.1:8333"}
-    settings = Settings(variables=variables)
+    settings = Settings(default_ports(), variables)
     properties = parsed_properties(config_files.spark_properties(layout, settings, JAVA, ("key", "secret"), "token"))
     catalog = "spark.sql.catalog.lake."
     assert properties[catalog + "warehouse"] == "s3://lake/warehouse"
@@ -142,7 +150,7 @@ def test_no_command_line_and_no_configuration_holds_a_secret(layout: Layout) -> 
     secrets = [file.read_text() for file in layout.secrets.rglob("*") if file.is_file()]
     assert len(secrets) >= 4
     shown = [word for name in SERVICES for word in command(name, layout)]
-    shown += [config_files.clickhouse_users(layout), *client_environment(layout, Settings()).values()]
+    shown += [config_files.clickhouse_users(layout), *client_environment(layout, Settings(default_ports())).values()]
     assert not [word for word in shown for secret in secrets if secret in word]
 
 
@@ -151,7 +159,7 @@ def test_clickhouses_users_have_the_rights_that_they_need_and_their_password_in_
     assert {name: (user["rights"], user["databases"]) for name, user in users.items()} == {
         "admin": ("admin", []), "sink": ("writer", ["speed"]), "reader": ("reader", ["speed", "serving"]),
     }
-    environment = client_environment(layout, Settings())
+    environment = client_environment(layout, Settings(default_ports()))
     for name, user in users.items():
         assert environment[f"FINLAKE_CLICKHOUSE_{name.upper()}_PASSWORD_FILE"] == user["password_file"]
 
@@ -176,39 +184,42 @@ def test_the_dagster_url_names_its_driver_and_leads_libpq_to_the_password_file(n
 def test_the_clients_get_paths_of_password_files_only(layout: Layout) -> None:
     layout.secrets.mkdir()
     layout.password_file("lake").write_text("a-password")
-    environment = client_environment(layout, Settings())
+    environment = client_environment(layout, Settings(default_ports()))
     assert environment["FINLAKE_CATALOG_PASSWORD_FILE"] == str(layout.password_file("lake"))
     assert "a-password" not in " ".join(environment.values())
 
 
 def test_what_the_user_has_set_wins(layout: Layout) -> None:
-    settings = Settings(variables={"FINLAKE_SOURCES": "live"})
+    settings = Settings(default_ports(), {"FINLAKE_SOURCES": "live"})
     assert client_environment(layout, settings)["FINLAKE_SOURCES"] == "live"
 
 
 def test_settings_are_read_back_as_they_were_saved(layout: Layout) -> None:
-    settings = Settings(Ports(1, 2, 3, 4), {"FINLAKE_SOURCES": "live"})
-    assert recorded(layout) is None
+    ports = default_ports().moved({"postgres": 1, "spark_connect": 2, "kafka_controller": 3})
+    settings = Settings(ports, {"FINLAKE_SOURCES": "live"})
+    assert recorded(layout, default_ports()) is None
     save(layout, settings)
-    assert recorded(layout) == settings
+    assert recorded(layout, default_ports()) == settings
 
 
 def test_the_record_of_an_earlier_finlake_gets_the_default_ports_of_newer_services(layout: Layout) -> None:
     layout.record.write_text(json.dumps({"ports": {"postgres": 1, "spark_connect": 2}, "variables": {}}))
-    assert recorded(layout) == Settings(Ports(postgres=1, spark_connect=2))
+    assert recorded(layout, default_ports()) == Settings(default_ports().moved({"postgres": 1, "spark_connect": 2}))
 
 
-@pytest.mark.parametrize("content", ["", "[]", json.dumps({"ports": {"other": 1}, "variables": {}})])
+@pytest.mark.parametrize("content", [
+    "", "[]", json.dumps({"ports": {"other": 1}, "variables": {}}), json.dumps({"ports": [], "variables": {}}),
+])
 def test_a_damaged_record_is_named(layout: Layout, content: str) -> None:
     layout.record.write_text(content)
     with pytest.raises(StackError, match="stack.json is not a record of ports and variables"):
-        recorded(layout)
+        recorded(layout, default_ports())
 
 
 def test_one_s3_key_without_the_other_is_refused(layout: Layout, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("k\n")
     with pytest.raises(StackError, match="FINLAKE_S3_SECRET_KEY_FILE is not set"):
-        s3_keys(Settings(variables={"FINLAKE_S3_ACCESS_KEY_FILE": str(tmp_path / "key")}))
+        s3_keys(Settings(default_ports(), {"FINLAKE_S3_ACCESS_KEY_FILE": str(tmp_path / "key")}))
 
 
 def test_services_bring_what_they_need_in_starting_order() -> None:
@@ -232,33 +243,34 @@ def test_whoever_needs_a_service_stops_before_it() -> None:
 
 def test_live_sources_without_a_finnhub_token_do_without_the_feed(layout: Layout) -> None:
     live = {"FINLAKE_SOURCES": "live"}
-    assert set(left_out(Settings(variables=live))) == {"sample_sources", "trade_feed"}
-    assert set(left_out(Settings(variables={**live, "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}))) == {"sample_sources"}
-    assert left_out(Settings()) == {}
+    assert set(left_out(Settings(default_ports(), live))) == {"sample_sources", "trade_feed"}
+    assert set(left_out(Settings(default_ports(), {**live, "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}))) == {"sample_sources"}
+    assert left_out(Settings(default_ports())) == {}
 
 
 def test_a_service_that_is_left_out_is_not_brought_along_by_one_that_needs_it_otherwise() -> None:
     assert "sample_sources" in with_requirements({"trade_feed"})
-    unneeded = left_out(Settings(variables={"FINLAKE_SOURCES": "live", "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}))
+    unneeded = left_out(Settings(default_ports(), {"FINLAKE_SOURCES": "live", "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}))
     assert "sample_sources" not in with_requirements(SERVICES.keys() - unneeded.keys(), unneeded)
     assert "sample_sources" in with_requirements({"sample_sources"}, unneeded)
 
 
 def test_every_variable_of_the_product_is_the_stacks_or_the_users(layout: Layout) -> None:
-    known = {*client_environment(layout, Settings()), *USER_VARIABLES}
+    known = {*client_environment(layout, Settings(default_ports())), *USER_VARIABLES}
     assert {f"FINLAKE_{name.upper()}" for name in RawEnvironment.model_fields} <= known
 
 
 def test_live_sources_never_get_the_token_of_the_sample_sources(layout: Layout) -> None:
-    assert client_environment(layout, Settings())["FINLAKE_FINNHUB_TOKEN_FILE"] == str(layout.finnhub_token)
-    live = client_environment(layout, Settings(variables={"FINLAKE_SOURCES": "live"}))
+    assert client_environment(layout, Settings(default_ports()))["FINLAKE_FINNHUB_TOKEN_FILE"] == str(layout.finnhub_token)
+    live = client_environment(layout, Settings(default_ports(), {"FINLAKE_SOURCES": "live"}))
     assert "FINLAKE_FINNHUB_TOKEN_FILE" not in live
 
 
 def test_the_product_reads_every_setting_of_the_stream_from_the_stacks_variables(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variables = client_environment(layout, Settings(Ports(postgres=5, kafka=6, kafka_connect=7, clickhouse=8)))
+    ports = default_ports().moved({"postgres": 5, "kafka": 6, "kafka_connect": 7, "clickhouse": 8})
+    variables = client_environment(layout, Settings(ports))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     stream = settings_for(read_environment()).stream

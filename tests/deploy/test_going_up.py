@@ -7,7 +7,8 @@ import pytest
 
 from deploy.local import stack as module
 from deploy.local.errors import ServiceNotReadyError
-from deploy.local.preparation import Stage
+from deploy.local.service import Stage
+from deploy.local.services import default_ports
 from deploy.local.settings import Settings
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Program
@@ -36,13 +37,12 @@ def supervisor() -> ToldSupervisor:
 def stack(tmp_path: Path, supervisor: ToldSupervisor, monkeypatch: pytest.MonkeyPatch) -> LocalStack:
     stack = LocalStack(tmp_path)
     stack._supervisor = supervisor  # type: ignore[assignment]
-    monkeypatch.setattr(module, "probe", lambda *_: None)
     monkeypatch.setattr(module, "NOTICED_WITHIN_S", 0.0)
     return stack
 
 
 def stage(stack: LocalStack, report: Callable[[str], None] = lambda _: None) -> Stage:
-    return Stage(stack.layout, Settings(), True, report)
+    return Stage(stack.layout, Settings(default_ports()), True, report)
 
 
 def test_a_step_is_taken_again_when_a_process_died_in_it(stack: LocalStack, supervisor: ToldSupervisor) -> None:
@@ -91,4 +91,4 @@ def test_a_process_that_ends_as_soon_as_it_is_started_is_told_long_before_the_li
     monkeypatch.setattr(module, "FAILING_AT_MOST_S", 0.0)
     supervisor.states["postgres"] = ("BACKOFF", 0)
     with pytest.raises(ServiceNotReadyError, match=r"postgres stops again and again \(Exited too quickly\)"):
-        stack._wait("postgres", Settings())
+        stack._wait("postgres", Settings(default_ports()))

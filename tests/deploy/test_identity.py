@@ -10,7 +10,6 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import get_args
@@ -23,7 +22,8 @@ from deploy.cli.main import app
 from deploy.local.errors import ForeignStackError, StackError
 from deploy.local.identity import make_identity
 from deploy.local.layout import Layout
-from deploy.local.ports import LOOPBACK, Ports, free_ports
+from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 
 SERVER = f"""
@@ -65,7 +65,7 @@ def started(home: Path, ports: Ports) -> LocalStack:
     """A stack that was started once and is stopped."""
     stack = LocalStack(home, ports)
     make_identity(stack.layout)
-    stack.layout.record.write_text(json.dumps({"ports": asdict(ports), "variables": {}}))
+    stack.layout.record.write_text(json.dumps({"ports": dict(ports), "variables": {}}))
     return stack
 
 
@@ -84,7 +84,7 @@ def test_an_identity_is_drawn_once(tmp_path: Path) -> None:
 
 def test_a_stack_that_was_never_started_is_refused_with_the_next_step_and_the_neighbour(tmp_path: Path, ports: Ports) -> None:
     mine, neighbour = LocalStack(tmp_path / "mine", ports), started(tmp_path / "neighbour", ports)
-    with process_on(ports.dagster_webserver, **belonging_to(neighbour.layout)), pytest.raises(StackError) as refusal:
+    with process_on(ports["dagster_webserver"], **belonging_to(neighbour.layout)), pytest.raises(StackError) as refusal:
         mine.require_running()
     said = str(refusal.value)
     assert f"no stack was ever started in {mine.layout.home}; run `finlake up --home {mine.layout.home}`" in said
@@ -109,40 +109,41 @@ def test_a_stack_of_an_earlier_version_is_told_to_be_started_anew(tmp_path: Path
 @pytest.mark.parametrize("script", [SERVER, PARENT], ids=["itself", "by its parent"])
 def test_a_stack_on_its_own_ports_is_spoken_to(tmp_path: Path, ports: Ports, script: str) -> None:
     stack = started(tmp_path, ports)
-    with process_on(ports.postgres, script, **belonging_to(stack.layout)):
+    with process_on(ports["postgres"], script, **belonging_to(stack.layout)):
         stack.require_running()
 
 
 def test_a_state_folder_may_be_named_by_a_link(tmp_path: Path, ports: Ports) -> None:
     stack = started(tmp_path / "real", ports)
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    with process_on(ports.kafka, **belonging_to(stack.layout)):
+    with process_on(ports["kafka"], **belonging_to(stack.layout)):
         LocalStack(tmp_path / "link", ports).require_running()
 
 
 def test_a_neighbour_on_one_of_our_ports_is_named_with_both_folders(tmp_path: Path, ports: Ports) -> None:
     mine, neighbour = started(tmp_path / "mine", ports), started(tmp_path / "neighbour", ports)
     with (
-        process_on(ports.postgres, **belonging_to(mine.layout)),
-        process_on(ports.dagster_webserver, **belonging_to(neighbour.layout)) as pid,
+        process_on(ports["postgres"], **belonging_to(mine.layout)),
+        process_on(ports["dagster_webserver"], **belonging_to(neighbour.layout)) as pid,
         pytest.raises(ForeignStackError) as refusal,
     ):
         mine.require_running()
     said = str(refusal.value)
-    assert said.startswith(f"port {ports.dagster_webserver} (dagster_webserver) belongs to the stack of {neighbour.layout.home}")
+    port = ports["dagster_webserver"]
+    assert said.startswith(f"port {port} (dagster_webserver) belongs to the stack of {neighbour.layout.home}")
     assert f"(pid {pid}), not to the stack of {mine.layout.home}; run `finlake up --free-ports" in said
     assert f"--home {neighbour.layout.home}" in said
 
 
 def test_another_program_on_one_of_our_ports_is_no_stack(tmp_path: Path, ports: Ports) -> None:
-    with process_on(ports.clickhouse), pytest.raises(ForeignStackError, match=r"\(clickhouse\) belongs to another program"):
+    with process_on(ports["clickhouse"]), pytest.raises(ForeignStackError, match=r"\(clickhouse\) belongs to another program"):
         started(tmp_path, ports).require_running()
 
 
 def test_a_copied_folder_is_not_the_stack_that_it_was_copied_from(tmp_path: Path, ports: Ports) -> None:
     original = started(tmp_path / "original", ports)
     shutil.copytree(tmp_path / "original", tmp_path / "copy")
-    with process_on(ports.kafka, **belonging_to(original.layout)), pytest.raises(ForeignStackError, match="original"):
+    with process_on(ports["kafka"], **belonging_to(original.layout)), pytest.raises(ForeignStackError, match="original"):
         LocalStack(tmp_path / "copy", ports).require_running()
 
 
@@ -151,7 +152,7 @@ def test_a_folder_made_anew_is_not_the_stack_that_still_runs_there(tmp_path: Pat
     before = belonging_to(stack.layout)
     stack.layout.identity.unlink()
     make_identity(stack.layout)
-    with process_on(ports.kafka, **before), pytest.raises(ForeignStackError, match="an earlier stack of"):
+    with process_on(ports["kafka"], **before), pytest.raises(ForeignStackError, match="an earlier stack of"):
         stack.require_running()
 
 

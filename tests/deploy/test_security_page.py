@@ -1,12 +1,11 @@
 """The page on who gets what names the ports and files that the stack has."""
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 from deploy.local.layout import REPOSITORY, Layout
-from deploy.local.ports import Ports
 from deploy.local.postgres import MARKET_ROLES, OWNERS, SUPERUSER
+from deploy.local.services import default_ports
 from deploy.local.settings import CLICKHOUSE_USERS, needed_secrets
 
 PAGE = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
@@ -14,8 +13,8 @@ PAGE = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
 
 def test_the_table_has_every_port_with_its_default_and_no_other() -> None:
     rows = re.findall(r"^\| (\d+) `(\w+)` \|", PAGE, flags=re.MULTILINE)
-    assert {name: int(port) for port, name in rows} == asdict(Ports())
-    assert len(rows) == len(asdict(Ports()))
+    assert {name: int(port) for port, name in rows} == dict(default_ports())
+    assert len(rows) == len(default_ports())
 
 
 def test_every_secret_of_the_installation_is_on_the_page() -> None:

@@ -19,7 +19,8 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from deploy.cli.dagster_client import DagsterClient, DagsterRequestError
 from deploy.local.errors import PortTakenError, StackError
 from deploy.local.layout import REPOSITORY
-from deploy.local.ports import LOOPBACK, free_ports
+from deploy.local.ports import LOOPBACK
+from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack, ServiceStatus
 from deploy.local.supervision import Supervisor
 from deploy.local.webserver_door import USER

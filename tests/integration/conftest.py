@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.local.layout import REPOSITORY
-from deploy.local.ports import free_ports
+from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 from tests.integration.lake.chain import empty, jobs_of
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ def files_of(home: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def ports(stack: LocalStack) -> dict[str, int]:
-    return asdict(stack.settings().ports)
+    return dict(stack.settings().ports)
 
 
 @pytest.fixture(scope="module")

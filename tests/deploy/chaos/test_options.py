@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from deploy.chaos.plan import BATCH_TARGETS, DISKS, SPARKS_DISKS, Mix
+from deploy.chaos.plan import DISKS, SPARKS_DISKS, Mix, batch_targets
 from deploy.chaos.run import ARCHIVING_SERVICES, Options
 from deploy.cli.main import app
 from deploy.cli.progress import dimmed
@@ -23,7 +23,7 @@ def test_without_dagster_spark_is_not_waited_for_and_nothing_befalls_it() -> Non
     assert "spark_connect" not in with_requirements(options.services)
     assert "spark_connect" in ARCHIVING_SERVICES
     faults = options.plan
-    assert {target for fault in faults for target in fault.targets} & {*BATCH_TARGETS} == set()
+    assert {target for fault in faults for target in fault.targets} & {*batch_targets()} == set()
     assert {fault.disk for fault in faults} == {None, *DISKS} - {*SPARKS_DISKS}
     assert {fault.disk for fault in Options(kills=200, seed=7).plan} == {None, *DISKS}
 

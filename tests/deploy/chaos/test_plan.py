@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.chaos.plan import (
-    BATCH_TARGETS,
     DISKS,
     NO_SERVICE,
-    SINGLE,
-    STREAM_TARGETS,
     Fault,
     Mix,
     Target,
+    batch_targets,
     planned_faults,
+    single_targets,
+    stream_targets,
 )
 
-TARGETS = (*STREAM_TARGETS, *BATCH_TARGETS)
+TARGETS = (*stream_targets(), *batch_targets())
 ALONE = Mix(has_groups=False, has_kills_during_up=False, longest_freeze_s=0, disks=())
 mixes = st.builds(
     Mix, has_groups=st.booleans(), has_kills_during_up=st.booleans(), longest_freeze_s=st.sampled_from([0.0, 1.0, 6.0, 75.0]),
@@ -27,6 +27,13 @@ mixes = st.builds(
 
 def killed(faults: list[Fault]) -> Counter[Target]:
     return Counter(target for fault in faults if fault.kind in ("kill", "kill_during_up") for target in fault.targets)
+
+
+def test_what_may_die_is_every_engine_and_feed_of_the_stream_and_what_archives() -> None:
+    assert sorted(stream_targets()) == [
+        "capture_keeper", "clickhouse", "clickhouse_sink", "kafka", "kafka_connect", "postgres", "postgres_backend", "trade_feed"]
+    assert sorted(batch_targets()) == ["dagster_daemon", "dagster_run", "spark_connect"]
+    assert single_targets() == {"postgres_backend", "dagster_run", "spark_connect"}
 
 
 @given(st.integers(1, 60), st.integers(), mixes)
@@ -43,7 +50,7 @@ def test_what_dies_together_can_and_what_stands_still_is_a_service(count: int, s
     for fault in planned_faults(count, seed, TARGETS, 5, mix):
         assert len(set(fault.targets)) == len(fault.targets) <= 3
         if len(fault.targets) > 1 or fault.kind == "kill_during_up":
-            assert not SINGLE & set(fault.targets)
+            assert not single_targets() & set(fault.targets)
         if fault.kind == "freeze":
             assert not NO_SERVICE & set(fault.targets)
         if fault.kind in ("freeze", "freeze_all"):
@@ -64,7 +71,7 @@ def test_a_hundred_kills_hold_every_kind_of_fault(seed: int) -> None:
 
 
 def test_ten_kills_hold_a_pair_and_a_freeze() -> None:
-    plan = planned_faults(10, 20261121, STREAM_TARGETS, 2.5, Mix(has_kills_during_up=False, longest_freeze_s=6, disks=()))
+    plan = planned_faults(10, 20261121, stream_targets(), 2.5, Mix(has_kills_during_up=False, longest_freeze_s=6, disks=()))
     assert Counter(fault.kind for fault in plan) == {"kill": 9, "freeze": 1}
     assert sorted(len(fault.targets) for fault in plan) == [1] * 9 + [2]
 

@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local.ports import Ports
+from deploy.local.services import default_ports
 from deploy.prometheus import checker
 from finlake_services.capture_keeper.metrics import KeeperMetrics
 from finlake_services.clickhouse_local.execution import Endpoint
@@ -124,8 +124,8 @@ def test_the_ports_scraped_are_those_of_the_stack() -> None:
         job["job_name"]: int(target.rpartition(":")[2])
         for job in read("prometheus.yml")["scrape_configs"] for static in job["static_configs"] for target in static["targets"]
     }
-    ports = Ports()
-    assert scraped == {name: ports.of(name) for name in ("trade_feed", "capture_keeper", "clickhouse_sink", "clickhouse")}
+    ports = default_ports()
+    assert scraped == {name: ports[name] for name in ("trade_feed", "capture_keeper", "clickhouse_sink", "clickhouse")}
 
 
 def test_the_checker_is_pinned_by_checksums() -> None:

@@ -29,7 +29,7 @@ KEY = dg.AssetKey(["gold", "indicators"])
 @pytest.fixture(scope="module")
 def url(idle_stack: LocalStack) -> str:
     idle_stack.up(services=("postgres",))
-    return dagster_url(idle_stack.layout, idle_stack.settings().ports.postgres)
+    return dagster_url(idle_stack.layout, idle_stack.settings().ports["postgres"])
 
 
 @pytest.fixture(scope="module")

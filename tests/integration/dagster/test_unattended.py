@@ -18,7 +18,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deploy.cli.dagster_client import DagsterClient
 from deploy.local.layout import REPOSITORY
-from deploy.local.ports import free_ports
+from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_services.sample_sources.drop import write_drop

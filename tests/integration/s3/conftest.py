@@ -18,7 +18,8 @@ import pytest
 
 from deploy.local.layout import REPOSITORY
 from deploy.local.passwords import write_private
-from deploy.local.ports import LOOPBACK, free_ports
+from deploy.local.ports import LOOPBACK
+from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 
 if TYPE_CHECKING:

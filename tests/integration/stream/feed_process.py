@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 import httpx
 
 from deploy.local.layout import REPOSITORY
-from deploy.local.ports import free_ports
+from deploy.local.services import free_ports
 
 if TYPE_CHECKING:
     import psycopg
@@ -89,7 +89,7 @@ class Feed:
 @contextmanager
 def feeding(environment: Mapping[str, str], folder: Path, arguments: Sequence[str] = ()) -> Iterator[Feed]:
     """A feed for the length of a block; killed at its end if it still runs."""
-    port = free_ports().sample_sources
+    port = free_ports()["sample_sources"]
     log = folder / f"feed-{port}.log"
     command = [sys.executable, "-m", "finlake_services.trade_feed", "--metrics-port", str(port), *arguments]
     with log.open("wb") as out:

@@ -31,7 +31,7 @@ def as_role(stack: LocalStack, role: str, database: str = MARKET_DATABASE) -> It
     """A connection of a role with its password; closed, not committed, at the end."""
     connection = psycopg.connect(
         host=LOOPBACK,
-        port=stack.settings().ports.postgres,
+        port=stack.settings().ports["postgres"],
         user=role,
         dbname=database,
         password=stack.layout.password_file(role).read_text().strip(),
@@ -44,7 +44,7 @@ def as_role(stack: LocalStack, role: str, database: str = MARKET_DATABASE) -> It
 
 @contextmanager
 def as_superuser(stack: LocalStack) -> Iterator[psycopg.Connection]:
-    with connect(stack.layout, stack.settings().ports.postgres, database=MARKET_DATABASE) as connection:
+    with connect(stack.layout, stack.settings().ports["postgres"], database=MARKET_DATABASE) as connection:
         yield connection
 
 

@@ -25,7 +25,7 @@ from confluent_kafka.cimpl import NewPartitions
 
 from deploy.bench.ods_load import stream_of
 from deploy.local.layout import REPOSITORY
-from deploy.local.ports import free_ports
+from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_resources.kafka_access import KafkaAccess
@@ -110,7 +110,7 @@ class Street:
     def sink(self, *, instance: str | None = None, module: str = "finlake_services.clickhouse_sink",
              arguments: Sequence[str] = ()) -> Iterator[SinkProcess]:
         """A sink that has begun to start; ended with the block if it still runs."""
-        port = free_ports().clickhouse_sink
+        port = free_ports()["clickhouse_sink"]
         log = self.logs / f"sink-{uuid4().hex[:6]}.log"
         command = [sys.executable, "-m", module, "--metrics-port", str(port), *arguments]
         if instance is not None:

@@ -339,7 +339,7 @@ def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
 def psql(stack: LocalStack, statement: str) -> str:
     """What Postgres's own client prints for its administrator; raises when Postgres refuses."""
     environment = {"PGPASSWORD": stack.layout.password_file("postgres").read_text().strip()}
-    command = [str(packaged_installation() / "bin" / "psql"), "-h", LOOPBACK, "-p", str(stack.settings().ports.postgres),
+    command = [str(packaged_installation() / "bin" / "psql"), "-h", LOOPBACK, "-p", str(stack.settings().ports["postgres"]),
                "-U", "postgres", "-At", "-v", "ON_ERROR_STOP=1", "-c", statement, MARKET_DATABASE]
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 

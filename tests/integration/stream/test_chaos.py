@@ -17,7 +17,7 @@ from deploy.bench.lake_steps import lake_jobs
 from deploy.bench.made_up_trades import TradeMaker
 from deploy.bench.ods_load import stream_of
 from deploy.bench.temporary_lake import temporary_stack
-from deploy.chaos.plan import STREAM_TARGETS, Mix
+from deploy.chaos.plan import Mix, stream_targets
 from deploy.chaos.run import STREAM_SERVICES, ChaosReport, Options, wreak
 from deploy.cli.main import app
 from deploy.local.layout import REPOSITORY
@@ -68,7 +68,7 @@ def write(stack: LocalStack, rows: list[TradeRow]) -> None:
 
 def test_ten_kills_lose_nothing_and_double_nothing(survivor: Survivor) -> None:
     outcome = survivor.outcome
-    assert set(outcome.kills) == set(STREAM_TARGETS)
+    assert set(outcome.kills) == set(stream_targets())
     assert outcome.kills.total() == 10
     assert sorted(len(fault.targets) for fault in outcome.faults if fault.kind == "kill") == [1] * 8 + [2]
     assert [fault.kind for fault in outcome.faults if fault.kind != "kill"] == ["freeze"]

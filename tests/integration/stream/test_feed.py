@@ -44,7 +44,7 @@ def postgres(idle_stack: LocalStack) -> LocalStack:
 @pytest.fixture
 def ods(postgres: LocalStack) -> Iterator[psycopg.Connection]:
     """An empty database with schema ods, of the stack's own DDL; the stack's own feed may go on in its own."""
-    port = postgres.settings().ports.postgres
+    port = postgres.settings().ports["postgres"]
     ddl = (REPOSITORY / "deploy" / "postgres" / "market.sql").read_text().replace("DATABASE market ", f"DATABASE {DATABASE} ")
     with connect(postgres.layout, port) as server:
         server.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
@@ -59,7 +59,7 @@ def ods(postgres: LocalStack) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def proxy(postgres: LocalStack) -> Iterator[CuttableProxy]:
-    with cuttable(postgres.settings().ports.postgres) as proxy:
+    with cuttable(postgres.settings().ports["postgres"]) as proxy:
         yield proxy
 
 

@@ -171,7 +171,7 @@ def test_only_the_tables_of_the_stream_lose_days(stack: LocalStack, relation: st
 
 
 def test_a_cluster_is_provisioned_again_without_harm(stack: LocalStack, day_of_five: None) -> None:
-    provision(stack.layout, stack.settings().ports.postgres)
+    provision(stack.layout, stack.settings().ports["postgres"])
     assert rows_of_the_day(stack) == 5
 
 

@@ -60,7 +60,7 @@ def stream(sinkless_stack: LocalStack) -> StreamSettings:
 @contextmanager
 def sink(stack: LocalStack) -> Iterator[None]:
     """The broken sink; killed at the end."""
-    port = stack.settings().ports.clickhouse_sink
+    port = stack.settings().ports["clickhouse_sink"]
     command = [sys.executable, broken_sink.__file__, "--metrics-port", str(port), "--instance", "sink"]
     environment = host.process_environment({**stack.environment(), "PYTHONPATH": str(REPOSITORY)})
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)

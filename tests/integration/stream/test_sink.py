@@ -17,7 +17,7 @@ from threading import Event
 import pytest
 
 from deploy.local.layout import REPOSITORY
-from deploy.local.ports import free_ports
+from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 from finlake_services.clickhouse_sink.blocks import QUOTES
 from tests.deploy.clickhouse import recomputed

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deploy.local import kafka
 from deploy.local.connectors import FOLDER
 from deploy.local.layout import REPOSITORY
-from deploy.local.ports import Ports
+from deploy.local.services import default_ports
 from finlake_services.trade_feed.trade_stream import LARGEST_MESSAGE_BYTES
 from spark.contracts.speed import QUOTE_NUMBERS
 from spark.contracts.stream_rows import (
@@ -41,7 +41,7 @@ def test_postgres_has_the_constraints_of_the_contract_and_no_other(relation: str
 
 
 def test_what_one_part_of_the_chain_lets_in_the_next_one_takes(tmp_path: Path) -> None:
-    broker = kafka.broker_properties(tmp_path, Ports(), "unused")
+    broker = kafka.broker_properties(tmp_path, default_ports(), "unused")
     assert int(CONNECTOR["producer.override.max.request.size"]) == MAX_RECORD_BYTES
     assert int(CONNECTOR["producer.override.batch.size"]) <= MAX_RECORD_BYTES
     assert isinstance(broker["message.max.bytes"], int)

@@ -1,0 +1,83 @@
+"""Dagster's webserver and its daemon, whose readiness is read from the webserver."""
+
+import sys
+from typing import Any
+
+from deploy.local.dagster_runs import fail_abandoned_runs
+from deploy.local.ports import LOOPBACK
+from deploy.local.probes import BrokenError, NotReadyError, answer_of, credentials, get
+from deploy.local.service import Launch, Place, Process, Stage
+from deploy.local.webserver_door import USER
+
+CODE_LOCATIONS = """{ workspaceOrError { __typename
+  ... on PythonError { message }
+  ... on Workspace { locationEntries { name loadStatus locationOrLoadError {
+    __typename ... on PythonError { message } } } } } }"""
+
+DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required lastHeartbeatTime } } } }"
+
+
+def webserver_command(launch: Launch) -> list[str]:
+    return [
+        *(sys.executable, "-m", "deploy.local.webserver", "--workspace", str(launch.layout.workspace)),
+        *("--port", str(launch.port), "--password-file", str(launch.layout.dagster_web_password)),
+    ]
+
+
+def before_webserver(stage: Stage) -> None:
+    """No run counts as running whose process has ended with the last stack."""
+    if stage.fresh:
+        for run_id in fail_abandoned_runs(stage.layout):
+            stage.report(f"closed run {run_id}, whose process had ended")
+
+
+def webserver_probe(process: Process) -> None:
+    """Its code locations are loaded."""
+    get(f"{_url(process)}/server_info", (USER, process.layout.dagster_web_password))
+    workspace = _query(process, CODE_LOCATIONS)["workspaceOrError"]
+    if workspace["__typename"] == "PythonError":
+        raise BrokenError(_first_line(workspace["message"]))
+    for entry in workspace["locationEntries"]:
+        if entry["loadStatus"] != "LOADED":
+            raise NotReadyError(f"the code location {entry['name']} is loading")
+        location = entry["locationOrLoadError"]
+        if location["__typename"] == "PythonError":
+            raise BrokenError(f"the code location {entry['name']} cannot be loaded: {_first_line(location['message'])}")
+
+
+def daemon_command(launch: Launch) -> list[str]:
+    return [sys.executable, "-m", "dagster._daemon", "run", "-w", str(launch.layout.workspace)]
+
+
+def daemon_probe(process: Process) -> None:
+    """Each of its parts gave a sign of life."""
+    statuses = _query(process, DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
+    # Heartbeats of the previous daemon stay in the storage.
+    silent = [
+        status["daemonType"]
+        for status in statuses
+        if status["required"] and (status["lastHeartbeatTime"] or 0) < process.started
+    ]
+    if silent:
+        raise NotReadyError(f"no sign of life from {', '.join(silent)}")
+
+
+def _url(place: Place) -> str:
+    return f"http://{LOOPBACK}:{place.ports['dagster_webserver']}"
+
+
+def _query(place: Place, query: str) -> dict[str, Any]:
+    import httpx
+
+    auth = credentials((USER, place.layout.dagster_web_password))
+    answer = answer_of(
+        lambda: httpx.post(f"{_url(place)}/graphql", json={"query": query}, auth=auth, timeout=10, trust_env=False)
+    )
+    content = answer.json()
+    if "data" not in content:
+        raise NotReadyError("GraphQL answered without data")
+    return dict(content["data"])
+
+
+def _first_line(message: str) -> str:
+    return next((line.strip() for line in message.splitlines() if line.strip()), "no reason given")

@@ -1,0 +1,44 @@
+"""The Spark Connect server."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from deploy.local import host
+from deploy.local.layout import REPOSITORY, Layout
+from deploy.local.probes import BrokenError, NotReadyError, listens
+from deploy.local.service import Launch, Process
+from deploy.local.settings import client_environment
+from deploy.local.spark_server import server_command
+
+
+def command(launch: Launch) -> list[str]:
+    return server_command(launch.layout, launch.java)
+
+
+def working_folder(layout: Layout) -> Path:
+    """Spark leaves files where it stands."""
+    return layout.spark
+
+
+def probe(process: Process) -> None:
+    """First queries, in a process of their own."""
+    if not listens(process.port):
+        raise NotReadyError("the port is closed")
+    environment = client_environment(process.layout, process.settings)
+    remote, token = environment["FINLAKE_SPARK_REMOTE"], str(process.layout.spark_token)
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-m", "deploy.local.warm_up", remote, token],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=REPOSITORY,
+            timeout=180,
+            env=host.process_environment(environment),
+        )
+    except subprocess.TimeoutExpired as problem:
+        raise NotReadyError("a first query did not end within 180 s") from problem
+    if answer.returncode != 0:
+        lines = [line for line in answer.stderr.strip().splitlines() if line and not line[0].isspace()]
+        raise BrokenError(lines[-1] if lines else "a first query failed")

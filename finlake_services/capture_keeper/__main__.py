@@ -1,8 +1,7 @@
 """Run the keeper: `python -m finlake_services.capture_keeper --connector NAME --metrics-port N`."""
 
-import signal
 import time
-from threading import Event
+from contextlib import closing
 from typing import Annotated
 
 import structlog
@@ -15,6 +14,7 @@ from finlake_resources.state_folder import StateFolder
 from finlake_services.capture_keeper.keeper import LOOK_S, Keeper
 from finlake_services.capture_keeper.metrics import KeeperMetrics
 from finlake_services.metrics_server import MetricsServer
+from finlake_services.runtime import log_as_json, stop_of_threads
 
 # The keeper asks again by itself.
 _PATIENCE_S = 2.0
@@ -25,24 +25,18 @@ def main(
     metrics_port: Annotated[int, typer.Option(min=1, max=65535, help="Loopback port of Prometheus metrics.")],
 ) -> None:
     """Start a failed connector again, until stopped by SIGINT or SIGTERM."""
-    structlog.configure(processors=[
-        structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.JSONRenderer(),
-    ])
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    log_as_json()
+    stop = stop_of_threads()
     settings = settings_for(read_environment())
     stream, metrics = settings.stream, KeeperMetrics()
     metrics.state_free_bytes.set_function(StateFolder(path=str(settings.home)).free_bytes)
     connect = KafkaConnect(stream.connect_url, stream.connect_certificate_file, patience_s=_PATIENCE_S)
     keeper = Keeper(connector, connect, metrics, time.monotonic)
-    server = MetricsServer(metrics_port, metrics.registry)
-    structlog.get_logger().info("keeper start", connector=connector, connect=stream.connect_url, metrics_port=metrics_port)
-    while not stop.is_set():
-        keeper.look()
-        stop.wait(LOOK_S)
-    server.close()
+    with closing(MetricsServer(metrics_port, metrics.registry)):
+        structlog.get_logger().info("keeper start", connector=connector, connect=stream.connect_url, metrics_port=metrics_port)
+        while not stop.is_set():
+            keeper.look()
+            stop.wait(LOOK_S)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,12 @@
 import logging
 import os
 import resource
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import structlog
 import typer
-import uvicorn
 
 from finlake_services.clickhouse_local.answers import AnswerCut
 from finlake_services.clickhouse_local.connections import UsersHttp
@@ -21,6 +18,7 @@ from finlake_services.clickhouse_local.memory import DEFAULT_MEMORY_MB
 from finlake_services.clickhouse_local.server import ClickHouseHttp
 from finlake_services.clickhouse_local.users import UsersFileError, read_users
 from finlake_services.http_server import LOOPBACK
+from finlake_services.runtime import log_as_json, serve
 
 GRACE_S = 2
 SWITCH_INTERVAL_S = 0.0001
@@ -35,10 +33,7 @@ def main(
         DEFAULT_MEMORY_MB),
 ) -> None:
     """Answer until stopped by SIGTERM or SIGINT."""
-    structlog.configure(processors=[
-        structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.JSONRenderer(),
-    ])
+    log_as_json()
     log = structlog.get_logger()
     home = home.absolute()
     try:
@@ -55,19 +50,10 @@ def main(
         sys.exit(1)
     log.info("clickhouse endpoint starts", home=str(home), port=port, engine=engine.version, users=sorted(known_users))
     logging.getLogger("uvicorn.error").addFilter(_is_no_cut_answer)
-    # uvicorn raises the signal again once it has shut down; with the default handler the process would end as killed.
-    signal.signal(signal.SIGTERM, _stopped)
-    signal.signal(signal.SIGINT, _stopped)
     # A statement that is taken apart by one thread lets the event loop, in which all others wait, have its turn soon.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    # No access log: a URL may hold parameters of a statement.
-    uvicorn.run(ClickHouseHttp(engine, known_users), http=UsersHttp, ws="none", host=LOOPBACK, port=port,
-                log_level="warning", access_log=False, server_header=False, date_header=False,
-                timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S)
-
-
-def _stopped(_number: int, _frame: FrameType | None) -> None:
-    """Nothing is left to do."""
+    serve(ClickHouseHttp(engine, known_users), port, protocol=UsersHttp, ws="none", server_header=False, date_header=False,
+          timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S)
 
 
 def _is_no_cut_answer(record: logging.LogRecord) -> bool:

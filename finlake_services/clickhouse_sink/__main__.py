@@ -1,8 +1,7 @@
 """Run the sink: `python -m finlake_services.clickhouse_sink --metrics-port N [--memory-mb M] [--instance NAME]`."""
 
 import logging
-import signal
-from threading import Event
+from contextlib import closing
 from typing import Annotated
 
 import structlog
@@ -18,6 +17,7 @@ from finlake_services.clickhouse_sink.memory import DEFAULT_MEMORY_MB
 from finlake_services.clickhouse_sink.metrics import Metrics
 from finlake_services.clickhouse_sink.sink import Sink
 from finlake_services.metrics_server import MetricsServer
+from finlake_services.runtime import log_as_json, stop_of_threads
 
 
 def main(
@@ -29,32 +29,25 @@ def main(
     )] = None,
 ) -> None:
     """Insert trades and quotes from Kafka into ClickHouse, each exactly once, until stopped by SIGINT or SIGTERM."""
-    structlog.configure(processors=[
-        structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.JSONRenderer(),
-    ])
+    log_as_json()
     # Its warnings repeat, attempt by attempt, what the sink says once.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     log = structlog.get_logger()
     stream = settings_for(read_environment()).stream
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_of_threads()
     metrics = Metrics()
     sink = Sink(
         Broker(kafka=stream.kafka, instance=instance, queue_kbytes=memory_mb * 1024 // 8),
         ClickHouse(stream.clickhouse_url, stream.clickhouse_sink_password_file),
         DeadLetters(stream.kafka), metrics, stop,
     )
-    server = MetricsServer(metrics_port, metrics.registry, lambda: sink.health().answer)
-    log.info("sink start", kafka=stream.kafka.bootstrap, clickhouse=stream.clickhouse_url, metrics_port=metrics_port)
-    try:
-        sink.run()
-    except (CorruptPlanError, TopicReplacedError) as error:
-        log.error("sink ends", error=str(error))
-        raise typer.Exit(1) from error
-    finally:
-        server.close()
+    with closing(MetricsServer(metrics_port, metrics.registry, lambda: sink.health().answer)):
+        log.info("sink start", kafka=stream.kafka.bootstrap, clickhouse=stream.clickhouse_url, metrics_port=metrics_port)
+        try:
+            sink.run()
+        except (CorruptPlanError, TopicReplacedError) as error:
+            log.error("sink ends", error=str(error))
+            raise typer.Exit(1) from error
     log.info("sink stop")
 
 

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import structlog
 import typer
-import uvicorn
 
 from finlake_resources.environment import read_environment
 from finlake_resources.settings import PROJECT_ROOT
-from finlake_services.http_server import LOOPBACK, BoundedHttp
+from finlake_services.http_server import LOOPBACK
+from finlake_services.runtime import log_as_json, serve
 from finlake_services.sample_sources.server import create_app
 from spark.contracts.universe import parse_universe
 
@@ -22,18 +22,13 @@ def main(
     ] = None,
 ) -> None:
     """Answer as Stooq, GDELT and Finnhub until stopped by SIGINT or SIGTERM."""
-    structlog.configure(processors=[
-        structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.JSONRenderer(),
-    ])
+    log_as_json()
     structlog.get_logger().info("sample sources start", host=host, port=port)
     token = finnhub_token_file.read_text(encoding="utf-8").strip() if finnhub_token_file else None
     if token == "":
         raise typer.BadParameter(f"{finnhub_token_file} is empty; write the token that the feed uses into it")
     universe = parse_universe((read_environment().universe or PROJECT_ROOT / "universe.toml").read_text(encoding="utf-8"))
-    app = create_app(token, universe.symbols)
-    # No access log: a request line holds the caller's API key.
-    uvicorn.run(app, http=BoundedHttp, host=host, port=port, log_level="warning", access_log=False)
+    serve(create_app(token, universe.symbols), port, host=host)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Run the feed: `python -m finlake_services.trade_feed --metrics-port N`."""
 
 import asyncio
-import signal
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,8 @@ from finlake_resources.environment import read_environment
 from finlake_resources.settings import Settings, SettingsError, settings_for
 from finlake_services.http_server import LOOPBACK
 from finlake_services.metrics_server import MetricsServer
-from finlake_services.trade_feed.finnhub_token import TokenFile, log_as_json
+from finlake_services.runtime import stop_of_tasks
+from finlake_services.trade_feed.finnhub_token import TokenFile, log_without
 from finlake_services.trade_feed.metrics import FeedMetrics
 from finlake_services.trade_feed.ods_writer import DEFAULT_BATCH_ROWS, DEFAULT_BUFFER_ROWS, OdsAccess, OdsError
 from finlake_services.trade_feed.quote_poller import DEFAULT_INTERVAL_S
@@ -50,7 +51,7 @@ def main(
     try:
         settings = settings_for(read_environment())
         token = _token_of(settings)
-        log_as_json(token)
+        log_without(token)
         config = FeedConfig(
             websocket_url=_websocket_url_of(settings), rest_url=settings.stream.finnhub_url, token=token,
             ods=OdsAccess(settings.stream.market_uri, "feed", settings.stream.market_feed_password_file),
@@ -59,22 +60,16 @@ def main(
             limits=StreamLimits(silence_limit_s, refused_wait_s), drain_limit_s=drain_limit_s,
         )
         metrics = FeedMetrics()
-        server = MetricsServer(metrics_port, metrics.registry, host=metrics_host)
-        structlog.get_logger().info("trade feed start", symbols=list(config.symbols), metrics_port=metrics_port)
-        try:
+        with closing(MetricsServer(metrics_port, metrics.registry, host=metrics_host)):
+            structlog.get_logger().info("trade feed start", symbols=list(config.symbols), metrics_port=metrics_port)
             asyncio.run(_until_stopped(config, metrics))
-        finally:
-            server.close()
     except (SettingsError, OdsError, RowsNotWritten) as error:
         structlog.get_logger().error("trade feed ends", reason=str(error))
         sys.exit(1)
 
 
 async def _until_stopped(config: FeedConfig, metrics: FeedMetrics) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await run_feed(config, metrics, stop)
+    await run_feed(config, metrics, stop_of_tasks())
 
 
 def _websocket_url_of(settings: Settings) -> str:

@@ -4,15 +4,14 @@ The websocket takes it in its URL only, so the URL is as secret as the token.
 """
 
 import logging
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, WrappedLogger
 
 from finlake_resources.source_errors import ApiKeyNeeded
+from finlake_services.runtime import log_as_json
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,8 @@ class TokenFile:
         return event
 
 
-def log_as_json(token: TokenFile) -> None:
-    """JSON lines on standard output without the token, those of other libraries included, which speak from warnings on."""
-    first: list[Processor] = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
-    last: list[Processor] = [structlog.processors.format_exc_info, token.redact, structlog.processors.JSONRenderer()]
-    structlog.configure(processors=[*first, *last])
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=first, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-    ))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+def log_without(token: TokenFile) -> None:
+    """Log as JSON lines in which the token is not."""
+    log_as_json(token.redact)
     # Told by the feed itself, once.
     logging.getLogger("psycopg").setLevel(logging.ERROR)

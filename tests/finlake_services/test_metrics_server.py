@@ -12,7 +12,14 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from finlake_services import http_server
-from finlake_services.http_server import HEADERS_TIMEOUT_S, MOST_HEADER_BYTES, MOST_UNKNOWN_CONNECTIONS, vouch_for
+from finlake_services.clickhouse_local.connections import UsersHttp
+from finlake_services.http_server import (
+    HEADERS_TIMEOUT_S,
+    MOST_HEADER_BYTES,
+    MOST_UNKNOWN_CONNECTIONS,
+    BoundedHttp,
+    vouch_for,
+)
 from finlake_services.metrics_server import MetricsServer
 
 ROOT = Path(__file__).parents[2]
@@ -118,9 +125,12 @@ def test_every_http_server_of_the_project_is_a_bounded_one() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("uvicorn.run", "uvicorn.Config"):
                 served.append(next((ast.unparse(each.value) for each in node.keywords if each.arg == "http"), str(path)))
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "serve":
+                served.append(next((ast.unparse(each.value) for each in node.keywords if each.arg == "protocol"), "BoundedHttp"))
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             module = node.module if isinstance(node, ast.ImportFrom) else None
             if {"wsgiref", "http.server", "start_http_server", "socketserver"} & {*names, str(module), str(module).split(".")[0]}:
                 others.append(str(path))
-    assert sorted(served) == ["BoundedHttp", "BoundedHttp", "BoundedHttp", "UsersHttp"]
+    assert sorted(served) == ["BoundedHttp", "BoundedHttp", "BoundedHttp", "UsersHttp", "protocol"]
+    assert issubclass(UsersHttp, BoundedHttp)
     assert others == []

@@ -54,9 +54,9 @@ def test_lines_of_other_libraries_are_json_without_the_token_too(tmp_path: Path)
     (tmp_path / "token").write_text("a-secret")
     program = f"""
 import logging, pathlib
-from finlake_services.trade_feed.finnhub_token import TokenFile, log_as_json
+from finlake_services.trade_feed.finnhub_token import TokenFile, log_without
 token = TokenFile(pathlib.Path({str(tmp_path / "token")!r}))
-log_as_json(token)
+log_without(token)
 url = "wss://ws.finnhub.io?token=" + token.read()
 logging.getLogger("websockets.client").debug("> GET %s", url)
 try:

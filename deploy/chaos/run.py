@@ -24,7 +24,17 @@ from deploy.bench.ods_load import stream_of
 from deploy.bench.temporary_lake import worker
 from deploy.chaos.archiving import archive_all
 from deploy.chaos.dagster_runs import ArchiveRunError, ArchiveRuns
-from deploy.chaos.plan import SPARKS_DISKS, Fault, Mix, Target, batch_targets, planned_faults, stream_targets
+from deploy.chaos.plan import (
+    SPARKS_DISKS,
+    Fault,
+    Mix,
+    Target,
+    archiving_targets,
+    batch_targets,
+    planned_faults,
+    stream_services,
+    stream_targets,
+)
 from deploy.chaos.traffic import INTERRUPTED, write_until, written_rows
 from deploy.chaos.victims import Executioner, NotBackError, Victim
 from deploy.cli.dagster_client import DagsterClient
@@ -37,9 +47,6 @@ from finlake_resources.reconciliation.report import ReconcileReport
 Report = Callable[[str], None]
 
 CONNECTOR = "finlake-ods"
-STREAM_SERVICES = ("trade_feed", "clickhouse_sink", "kafka_connect", "capture_keeper")
-# Without Dagster nothing asks Spark before all is over: it need not be waited for, nor survive.
-ARCHIVING_SERVICES = (*STREAM_SERVICES, "spark_connect")
 TRAFFIC_BEFORE_S = 2.0
 CONNECTOR_BACK_S, WRITER_BACK_S, DRAINED_WITHIN_S = 180.0, 180.0, 180.0
 
@@ -70,7 +77,7 @@ class Options:
     @property
     def services(self) -> Sequence[str] | None:
         """What of the stack runs while things happen; None: all of it."""
-        return None if self.has_dagster else STREAM_SERVICES
+        return None if self.has_dagster else stream_services()
 
     @property
     def plan(self) -> list[Fault]:
@@ -161,7 +168,8 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
         raise NotDrainedError(f"Kafka does not show all of Postgres's rows after {DRAINED_WITHIN_S:g} s; "
                               f"see `{stack.layout.logs_command('kafka_connect')}`")
     if runs is None:
-        stack.up(services=ARCHIVING_SERVICES, report=report)
+        # Nothing has asked Spark before: it needed not be waited for, nor survive.
+        stack.up(services=(*stream_services(), *archiving_targets()), report=report)
         archive_all(environment, stream.kafka)
     else:
         Retrying(retry=retry_if_exception_type(ArchiveRunError), stop=stop_after_attempt(3), wait=wait_fixed(5),

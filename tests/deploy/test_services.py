@@ -12,6 +12,7 @@ import yaml
 
 from deploy import docs
 from deploy.chaos.plan import batch_targets, stream_targets
+from deploy.chaos.run import Options
 from deploy.local import config_files
 from deploy.local.errors import StackError
 from deploy.local.java import Java
@@ -167,6 +168,7 @@ def test_prometheus_scrapes_it(quotes: Service, tmp_path: Path) -> None:
 
 def test_chaos_kills_it_while_trades_flow(quotes: Service) -> None:
     assert "quotes" in stream_targets()
+    assert "quotes" in (Options(kills=1, seed=1, has_dagster=False).services or ())
     assert "quotes" not in batch_targets()
 
 

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from deploy.chaos.plan import DISKS, SPARKS_DISKS, Mix, batch_targets
-from deploy.chaos.run import ARCHIVING_SERVICES, Options
+from deploy.chaos.plan import DISKS, SPARKS_DISKS, Mix, archiving_targets, batch_targets, stream_targets
+from deploy.chaos.run import Options
 from deploy.cli.main import app
 from deploy.cli.progress import dimmed
 from deploy.local.errors import StackError
@@ -20,8 +20,9 @@ from deploy.local.services import with_requirements
 def test_without_dagster_spark_is_not_waited_for_and_nothing_befalls_it() -> None:
     options = Options(kills=200, seed=7, has_dagster=False, mix=Mix(disks=DISKS))
     assert options.services is not None
+    assert {"sample_sources", *stream_targets()} - {"postgres_backend"} == {*with_requirements(options.services)}
     assert "spark_connect" not in with_requirements(options.services)
-    assert "spark_connect" in ARCHIVING_SERVICES
+    assert archiving_targets() == ("spark_connect",)
     faults = options.plan
     assert {target for fault in faults for target in fault.targets} & {*batch_targets()} == set()
     assert {fault.disk for fault in faults} == {None, *DISKS} - {*SPARKS_DISKS}

@@ -17,8 +17,8 @@ from deploy.bench.lake_steps import lake_jobs
 from deploy.bench.made_up_trades import TradeMaker
 from deploy.bench.ods_load import stream_of
 from deploy.bench.temporary_lake import temporary_stack
-from deploy.chaos.plan import Mix, stream_targets
-from deploy.chaos.run import STREAM_SERVICES, ChaosReport, Options, wreak
+from deploy.chaos.plan import Mix, stream_services, stream_targets
+from deploy.chaos.run import ChaosReport, Options, wreak
 from deploy.cli.main import app
 from deploy.local.layout import REPOSITORY
 from deploy.local.stack import LocalStack
@@ -46,7 +46,7 @@ class Survivor:
 
 @pytest.fixture(scope="module")
 def survivor() -> Iterator[Survivor]:
-    with temporary_stack(REPOSITORY / ".finlake" / "jars", STREAM_SERVICES, print) as stack:
+    with temporary_stack(REPOSITORY / ".finlake" / "jars", stream_services(), print) as stack:
         noon_us = int(datetime(YESTERDAY.year, YESTERDAY.month, YESTERDAY.day, 12, tzinfo=UTC).timestamp()) * 1_000_000
         write(stack, TradeMaker("yesterday", seed=1).message(YESTERDAYS_ROWS, noon_us))
         yield Survivor(stack, wreak(stack, TEN_KILLS, print))

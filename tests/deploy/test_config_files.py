@@ -282,6 +282,15 @@ def test_the_product_reads_every_setting_of_the_stream_from_the_stacks_variables
     assert {path.parent for path in (*files.values(), stream.kafka.password_file)} == {layout.secrets}
 
 
+def test_without_the_stacks_variables_the_product_looks_on_the_usual_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in RawEnvironment.model_fields:
+        monkeypatch.delenv(f"FINLAKE_{name.upper()}", raising=False)
+    untold = settings_for(read_environment())
+    for name, value in client_environment(layout_at(untold.home), Settings(default_ports())).items():
+        monkeypatch.setenv(name, value)
+    assert untold == settings_for(read_environment())
+
+
 def test_an_unknown_service_is_named() -> None:
     with pytest.raises(StackError, match="no service is named cassandra; there are postgres"):
         with_requirements({"cassandra"})

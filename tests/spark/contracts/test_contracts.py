@@ -150,7 +150,7 @@ def test_inputs_are_tables_of_the_same_or_an_earlier_layer(contract: Table) -> N
 
 
 def test_no_table_is_computed_from_itself() -> None:
-    order = list(TopologicalSorter({t.address: t.inputs for t in TABLES.values()}).static_order())
+    order = list(TopologicalSorter({t.address: t.input_addresses for t in TABLES.values()}).static_order())
     assert set(order) == set(TABLES)
 
 
@@ -158,7 +158,7 @@ def test_no_table_is_computed_from_itself() -> None:
 def test_sources_are_columns_of_inputs(contract: Table) -> None:
     origins = [source.rpartition(".") for column in contract.columns for source in column.sources]
     assert [f"{address}.{name}" for address, _, name in origins if name not in table(address).column_names] == []
-    outside = {address for address, _, _ in origins} - set(contract.inputs)
+    outside = {address for address, _, _ in origins} - set(contract.input_addresses)
     assert outside == set()
 
 

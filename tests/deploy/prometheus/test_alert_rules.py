@@ -21,6 +21,7 @@ from finlake_services.clickhouse_sink.metrics import Metrics as SinkMetrics
 from finlake_services.trade_feed.metrics import FeedMetrics
 
 FOLDER = checker.FOLDER
+RUNBOOK = "docs/operate/alerts.md"
 
 
 def read(name: str) -> dict[str, Any]:
@@ -98,6 +99,28 @@ def test_every_rule_says_how_bad_it_is_what_is_wrong_and_what_to_do() -> None:
         assert rule["labels"]["severity"] in ("critical", "warning"), rule["alert"]
         assert rule["annotations"]["summary"], rule["alert"]
         assert rule["annotations"]["description"], rule["alert"]
+
+
+@pytest.fixture(scope="module")
+def runbook() -> list[tuple[str, str, str]]:
+    """Of each section of the runbook: its group, its title, its text."""
+    page = (Path(__file__).resolve().parents[3] / RUNBOOK).read_text(encoding="utf-8")
+    return [
+        (group.partition("\n")[0], *section.partition("\n")[::2])
+        for group in page.split("\n## Group: ")[1:] for section in group.split("\n### ")[1:]
+    ]
+
+
+def test_every_rule_has_its_section_in_the_runbook_and_names_it(runbook: list[tuple[str, str, str]]) -> None:
+    groups = read("alerts.yml")["groups"]
+    assert [(group, title) for group, title, _ in runbook] == [
+        (group["name"], rule["alert"]) for group in groups for rule in group["rules"]]
+    for name, rule in alerts().items():
+        assert rule["annotations"]["runbook_url"] == f"{RUNBOOK}#{name.lower()}", name
+
+
+def test_every_section_of_the_runbook_says_where_to_look_and_what_to_do(runbook: list[tuple[str, str, str]]) -> None:
+    assert [title for _, title, text in runbook if "\n- Look: " not in text or "\n- Do: " not in text] == []
 
 
 def minutes(duration: str) -> float:

@@ -1,7 +1,7 @@
 # Everything that a person or CI runs. `make` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo test test-fast test-long lint promtool
+.PHONY: help install up down demo test test-fast test-long lint docs promtool
 
 # uv from the path, else one of our own. All paths are relative, so the checkout may lie under a path with spaces.
 OWN_UV := .finlake/tools/bin/uv
@@ -34,6 +34,10 @@ demo: install ## Install, start and fill the lakehouse with sample data, and sho
 lint: install ## Check style and types.
 	$(RUN) ruff check .
 	$(RUN) mypy
+
+docs: install ## Write the generated documents and the drawing of the graph anew.
+	$(RUN) deploy.docs
+	$(RUN) finlake_assets.graph > tests/definitions/graph.txt
 
 # Takes some minutes and 0.9 GB of Go modules, once. Without it, the tests that need it say that they are skipped.
 promtool: install ## Build Prometheus's tool that tests the alert rules; needs Go.

@@ -38,7 +38,7 @@ class Supervisor:
 
     def is_running(self) -> bool:
         try:
-            self._proxy().supervisor.getPID()
+            self._ask("getPID")
         except (OSError, xmlrpc.client.Error):
             return False
         return True
@@ -73,22 +73,22 @@ class Supervisor:
         from supervisor.xmlrpc import Faults
 
         try:
-            self._proxy().supervisor.startProcess(name, False)
+            self._ask("startProcess", name, False)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode != Faults.ALREADY_STARTED:
                 raise
 
     def stop(self, name: str) -> None:
         """Ask a program to end, and wait until it has; what it does not do by itself is ended for it."""
-        self._proxy().supervisor.stopProcess(name, True)
+        self._ask("stopProcess", name, True)
 
     def program(self, name: str) -> Program:
-        return _program(cast(Mapping[str, object], self._proxy().supervisor.getProcessInfo(name)))
+        return _program(cast(Mapping[str, object], self._ask("getProcessInfo", name)))
 
     def programs(self) -> dict[str, Program]:
         """All programs by name; empty when the supervisor does not run."""
         try:
-            answer = self._proxy().supervisor.getAllProcessInfo()
+            answer = self._ask("getAllProcessInfo")
         except (OSError, xmlrpc.client.Error):
             return {}
         return {program.name: program for program in map(_program, cast(list[Mapping[str, object]], answer))}
@@ -96,9 +96,9 @@ class Supervisor:
     def shut_down(self, timeout_s: float = 120) -> None:
         """Stop all programs, last started first, and the supervisor. Does nothing when it does not run."""
         try:
-            pid = int(str(self._proxy().supervisor.getPID()))
+            pid = int(str(self._ask("getPID")))
             process = psutil.Process(pid)
-            self._proxy().supervisor.shutdown()
+            self._ask("shutdown")
             process.wait(timeout_s)
         except (OSError, psutil.NoSuchProcess):
             return
@@ -148,10 +148,14 @@ class Supervisor:
             return False
         return "supervisor.supervisord" in command and config in command
 
-    def _proxy(self) -> xmlrpc.client.ServerProxy:
+    def _ask(self, method: str, *arguments: object) -> object:
+        """What the supervisor answers; raises OSError when there is none."""
         from supervisor.xmlrpc import SupervisorTransport
 
-        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, self._url))
+        # Left by itself, a socket that found nobody stays open until it is collected.
+        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, self._url)) as proxy:
+            answer: object = getattr(proxy.supervisor, method)(*arguments)
+        return answer
 
 
 def tail(file: Path, lines: int) -> list[str]:

@@ -24,8 +24,14 @@ STACKS_OF_THEIR_OWN = tuple(f"tests/{path}" for path in (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the lake alone come first: what others start of the stack takes a part of the machine also at rest."""
+    """Tests of the lake alone come first: what others start of the stack takes a part of the machine also at rest.
+
+    What engines and their clients warn of on a running stack, or in a long test, is shown and is no error.
+    """
     items.sort(key=lambda item: not any(item.path.is_relative_to(folder) for folder in OF_THE_LAKE_ALONE))
+    for item in items:
+        if item.get_closest_marker("stack") or item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.filterwarnings("default"), append=False)
 
 
 @pytest.hookimpl(optionalhook=True)

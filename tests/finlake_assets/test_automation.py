@@ -15,8 +15,7 @@ from finlake_resources.universe_file import UniverseFile
 from spark.contracts import lake, silver
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
-# Mappings onto partitions that do not exist yet are beta; the definitions silence it, the parts tested here do not.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]
+pytestmark = pytest.mark.slow
 
 TIMELINE = Timeline(TradingCalendar(), date(2026, 11, 2))
 FRIDAY_EVENING = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)

@@ -25,7 +25,7 @@ MENTIONS = "silver.news_mentions"
 def run(lake: Lake, window: Window, provenance: Provenance, inputs: NewsDailyInputs) -> JobReport:
     """Replace the window, and the sessions into which changed mentions decay."""
     snapshots = {MENTIONS: lake.snapshot_id(MENTIONS)}
-    snapshots = {**snapshots, **universe_version(inputs.universe)}
+    read = {**snapshots, **universe_version(inputs.universe)}
     window = followed(lake, TABLE, window, snapshots, calendar_days(DECAY_SESSIONS))
     sessions = _with_lookback(inputs.sessions, window)
     # News of a session may be older than its first calendar day by a long closure.
@@ -36,8 +36,8 @@ def run(lake: Lake, window: Window, provenance: Provenance, inputs: NewsDailyInp
     rows = tickers.join(mentions, "ticker", "left")
     kernel = partial(_kernel, sessions=sessions, first_date=window.start)
     computed = map_by_ticker(rows, kernel, TABLE, ("session_date", "gkg_record_id"))
-    report = lake.replace_window(TABLE.address, computed, window=window, provenance=provenance, input_snapshots=snapshots)
-    return JobReport(tables=(report,), input_snapshots=snapshots)
+    report = lake.replace_window(TABLE.address, computed, window=window, provenance=provenance, input_snapshots=read)
+    return JobReport(tables=(report,), input_snapshots=read)
 
 
 def _with_lookback(sessions: Sequence[date], window: Window) -> list[date]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from spark.contracts.table import Table
+from spark.contracts.table import Table, upstream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +44,6 @@ _VENDOR_OF: dict[str, Vendor] = {
     "bronze.finnhub_trades_cdc": FINNHUB, "bronze.finnhub_quotes_cdc": FINNHUB,
     "speed.stock_realtime": FINNHUB, "speed.quotes_realtime": FINNHUB,
 }
-
-
-def upstream(table: Table, tables: Mapping[str, Table]) -> frozenset[str]:
-    """Addresses of all tables `table` is computed from, directly or not; raises `KeyError` for an unknown input."""
-    found: set[str] = set()
-    waiting = list(table.input_addresses)
-    while waiting:
-        address = waiting.pop()
-        if address not in found:
-            found.add(address)
-            waiting.extend(tables[address].input_addresses)
-    return frozenset(found)
 
 
 def vendors_of(table: Table, tables: Mapping[str, Table]) -> tuple[Vendor, ...]:

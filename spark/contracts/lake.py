@@ -1,7 +1,7 @@
 """All tables of the lake, by address."""
 
 from spark.contracts import bronze, gold, silver
-from spark.contracts.table import Table, WindowKind
+from spark.contracts.table import Table, WindowKind, upstream
 
 TABLES: dict[str, Table] = {table.address: table for table in (*bronze.TABLES, *silver.TABLES, *gold.TABLES)}
 
@@ -29,13 +29,7 @@ def of_window(window: WindowKind) -> tuple[str, ...]:
 
 def sources_of(address: str) -> frozenset[str]:
     """Addresses of all tables that a table is computed from, directly or not."""
-    found: set[str] = set()
-    waiting = [address]
-    while waiting:
-        new = set(table(waiting.pop()).input_addresses) - found
-        found |= new
-        waiting.extend(new)
-    return frozenset(found)
+    return upstream(table(address), TABLES)
 
 
 def readers_of(address: str) -> frozenset[str]:

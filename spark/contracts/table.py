@@ -4,6 +4,7 @@ A contract is the one place that names a column. The Iceberg schema, ClickHouse'
 lineage, the audit before publishing, the data dictionary and the Open Data Contract export are all derived from it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -144,3 +145,14 @@ class Table:
             if column.name == name:
                 return column
         raise KeyError(f"{self.address} has no column {name!r}; it has {', '.join(self.column_names)}")
+
+
+def upstream(table: Table, tables: Mapping[str, Table]) -> frozenset[str]:
+    """Addresses of all tables `table` is computed from, directly or not; raises `KeyError` for an unknown input."""
+    found: set[str] = set()
+    waiting = [table]
+    while waiting:
+        new = set(waiting.pop().input_addresses) - found
+        found |= new
+        waiting.extend(tables[address] for address in new)
+    return frozenset(found)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from spark.contracts.attribution import FINNHUB, GDELT, STOOQ, VENDORS, Vendor, upstream, vendors_of
+from spark.contracts.attribution import FINNHUB, GDELT, STOOQ, VENDORS, Vendor, vendors_of
 from spark.contracts.lake import TABLES, table
+from spark.contracts.table import upstream
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

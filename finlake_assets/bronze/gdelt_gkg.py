@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -68,7 +68,7 @@ def refuse_days_to_come(window: Window, now: datetime) -> None:
 
 def slots_of(window: Window, gdelt: GdeltFeed, jobs: SparkJobs, universe: Universe) -> Iterator[GdeltSlot]:
     """The slots of the window's days that are not loaded yet, day by day, as they arrive."""
-    for day in days_of(window):
+    for day in window.days:
         yield from gdelt.fetch_day(day, skip=jobs.loaded_slots(day, universe))
 
 
@@ -79,8 +79,3 @@ def noted(slots: Iterator[GdeltSlot], missing: dict[str, list[str]]) -> Iterator
             local = slot.label_ts.astimezone(NEW_YORK)
             missing[local.date().isoformat()].append(f"{slot.label_ts:%Y-%m-%d %H:%M}Z {slot.status}")
         yield slot
-
-
-def days_of(window: Window) -> list[date]:
-    """Every calendar day of a window."""
-    return [window.start + timedelta(days=n) for n in range((window.end - window.start).days + 1)]

@@ -64,11 +64,6 @@ def unusual(by_date: Mapping[date, int], days: Iterable[date]) -> tuple[list[Unu
     return found, judged_count
 
 
-def days_of(window: Window) -> list[date]:
-    """The calendar days of a window."""
-    return [window.start + timedelta(days=offset) for offset in range((window.end - window.start).days + 1)]
-
-
 def _check(count: Count) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=asset_key(count.address), name=NAME,
@@ -83,7 +78,7 @@ def _check(count: Count) -> dg.AssetChecksDefinition:
         read = None if window is None else Window(start=window.start - timedelta(weeks=TRAILING_WEEKS), end=window.end)
         by_date = jobs.count_by_date(count.address, count.by, None, read)
         # Without a window the days that were built: of others nothing is known.
-        return _result(*unusual(by_date, jobs.count_by_date(LEDGER, count.by) if window is None else days_of(window)))
+        return _result(*unusual(by_date, jobs.count_by_date(LEDGER, count.by) if window is None else window.days))
 
     return rows_as_usual
 

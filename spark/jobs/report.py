@@ -3,7 +3,7 @@
 from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 from spark.contracts.table import Severity
 
@@ -18,6 +18,11 @@ class Window:
     def __post_init__(self) -> None:
         if self.end < self.start:
             raise ValueError(f"window ends ({self.end}) before it starts ({self.start}); swap the dates")
+
+    @property
+    def days(self) -> list[date]:
+        """Every calendar day, oldest first."""
+        return [self.start + timedelta(days=number) for number in range((self.end - self.start).days + 1)]
 
     @property
     def whole_months(self) -> "Window":

@@ -38,7 +38,7 @@ def settle_changes(lake: Lake, window: Window, provenance: Provenance, *, table:
     everything = lake.frame(changes.address, snapshot_id=snapshots[changes.address]).drop(*NOT_NEEDED)
     fresh = everything.where(between_positions(shown, archived))
     days = _days(fresh) if archived != shown else []
-    anew = {each.day for each in days if each.alters_rows} | (set(days_of(window)) if rebuild else set())
+    anew = {each.day for each in days if each.alters_rows} | (set(window.days) if rebuild else set())
     reports = [
         lake.replace_window(
             table.address, map_by_key(everything.where(_received_in(part)), kernel, table, table.grain), window=part,
@@ -80,11 +80,6 @@ def between_positions(after: Positions, until: Positions) -> Column:
         offsets = (F.col("kafka_offset") >= first) & (F.col("kafka_offset") < end)
         found = found | ((F.col("kafka_partition") == partition) & offsets)
     return found
-
-
-def days_of(window: Window) -> list[date]:
-    """Every date of a window."""
-    return [window.start + timedelta(days=number) for number in range((window.end - window.start).days + 1)]
 
 
 def runs_of_days(days: Iterable[date]) -> Iterator[Window]:

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 from spark.contracts import gold, speed
 from spark.jobs.inputs import RebuildInputs
 from spark.jobs.report import JobReport, Positions, Provenance, TableReport, Window
-from spark.jobs.settling import between_positions, days_of
+from spark.jobs.settling import between_positions
 from spark.snapshots import Progress
 from spark.storage import Lake
 from spark.transforms.gold.candles_1m import candles
@@ -47,7 +47,7 @@ def run(lake: Lake, window: Window, provenance: Provenance, inputs: RebuildInput
     snapshots = {TRADES: lake.snapshot_id(TRADES)}
     settled, shown = lake.positions(TRADES, snapshots[TRADES]), lake.positions(TABLE.address)
     trades = lake.frame(TRADES, snapshot_id=snapshots[TRADES])
-    whole = {day: _whole(day) for day in (*_altered(lake, snapshots[TRADES]), *(days_of(window) if inputs.rebuild else ()))}
+    whole = {day: _whole(day) for day in (*_altered(lake, snapshots[TRADES]), *(window.days if inputs.rebuild else ()))}
     final_before = _final_before(trades, settled)
     became_final = _happened_in(Span(start=_final_before(trades, shown), end=final_before)) if shown else F.lit(False)
     added = _spans(trades.where(between_positions(shown, settled) | became_final)) if shown != settled else {}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finlake_assets.checks.row_counts import LEAST_WEEKS, NAME, TRAILING_WEEKS, UnusualDay, build, days_of, unusual
+from finlake_assets.checks.row_counts import LEAST_WEEKS, NAME, TRAILING_WEEKS, UnusualDay, build, unusual
 from finlake_assets.describe import asset_key
 from spark.jobs.report import Window
 from tests.finlake_assets.recording import LakeLog, recording_jobs
@@ -32,7 +32,7 @@ def test_a_day_without_any_row_is_found() -> None:
 
 def test_week_ends_are_compared_with_week_ends() -> None:
     quiet = {DAY + timedelta(days=3) - timedelta(weeks=weeks): 30 for weeks in range(9)}
-    assert unusual({**weeks_of(1000), DAY: 900, **quiet}, days_of(Window(start=DAY, end=DAY + timedelta(days=3)))) == ([], 2)
+    assert unusual({**weeks_of(1000), DAY: 900, **quiet}, Window(start=DAY, end=DAY + timedelta(days=3)).days) == ([], 2)
 
 
 @pytest.mark.parametrize("before", [weeks_of(100, LEAST_WEEKS - 1), weeks_of(19), {}])

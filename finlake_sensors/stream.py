@@ -34,7 +34,8 @@ def build(default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
         """The archive's own place is asked of the lake: a run that fails leaves no hole behind."""
         cursors = json.loads(context.cursor) if context.cursor else {}
         requests, reasons = [], []
-        for address, topic in ((name, each.topic) for name, each in BY_CHANGES.items()):
+        for address, captured in BY_CHANGES.items():
+            topic = captured.topic
             plan, found, made_anew = _look(context, jobs, kafka, address, cursors.get(topic))
             cursors[topic] = plan.cursor
             for partition, backlog in found.items():

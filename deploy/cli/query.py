@@ -54,7 +54,7 @@ def _assert_reads(spark: "SparkSession", text: str) -> None:
     if outside is None and not only_tells(text):
         try:
             with refusals_in_one_line():
-                (told,), *_ = spark.sql(parse_of(asked_query(text))).collect()
+                (parsed,), *_ = spark.sql(parse_of(asked_query(text))).collect()
         except QueryRefusedError as error:
             if isinstance(error.__cause__, ParseException):
                 # The text begins in the second line of what Spark was given.
@@ -64,7 +64,7 @@ def _assert_reads(spark: "SparkSession", text: str) -> None:
                     f"alone; this is no query that Spark understands: {said}",
                 ) from error
             raise
-        outside = outside_in_plan(told)
+        outside = outside_in_plan(parsed)
     if outside is not None:
         raise QueryRefusedError(f"`finlake sql` only reads the lake and refuses {outside}")
 

@@ -78,11 +78,11 @@ def outside_in_text(text: str) -> str | None:
     return _first(_IN_TEXT, (text.lower(), text.upper().lower()))
 
 
-def outside_in_plan(told: str) -> str | None:
+def outside_in_plan(parsed: str) -> str | None:
     """What in an answer to `parse_of` reaches outside the lake."""
-    if not told.startswith(_PARSED):
+    if not parsed.startswith(_PARSED):
         return "a query whose parse Spark does not tell"
-    return _first(_IN_PLAN, (told.lower(),))
+    return _first(_IN_PLAN, (parsed.lower(),))
 
 
 def _first(rules: Iterable[tuple[re.Pattern[str], str]], texts: Iterable[str]) -> str | None:

@@ -22,7 +22,7 @@ from finlake_resources.service_errors import ServiceUnavailable
 from spark.contracts.clickhouse import SINK_GAPS, exact_units, window_start
 from spark.contracts.column_sums import HASH_DIGITS, UNITS_LIMIT
 from spark.contracts.speed import CANDLES_1M, STOCK_REALTIME, TICK_KEPT_DAYS, UNITS_PER_ONE
-from spark.contracts.streams import Stream
+from spark.contracts.streams import CapturedTable
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -48,7 +48,7 @@ class LiveTables:
         if connection is not None:
             connection.close()
 
-    def buckets(self, relation: Stream, *, below_lsn: int, below: Offsets | None = None) -> Buckets:
+    def buckets(self, relation: CapturedTable, *, below_lsn: int, below: Offsets | None = None) -> Buckets:
         """Sums of the rows below an LSN; with `below` only of those below an offset of each partition named."""
         sums = ", ".join(f"sum(toInt128({_units(number)}))" for number in relation.numbers)
         query = (
@@ -63,7 +63,7 @@ class LiveTables:
                 in client.query(query, parameters={"lsn": below_lsn}).result_rows
             }
 
-    def rows(self, relation: Stream, bucket: Bucket, *, below_lsn: int, below: Offsets | None = None) -> Rows:
+    def rows(self, relation: CapturedTable, bucket: Bucket, *, below_lsn: int, below: Offsets | None = None) -> Rows:
         """The rows of one bucket below an LSN; with `below` only of those below an offset of each partition named."""
         numbers = ", ".join(_units(number) for number in relation.numbers)
         query = (
@@ -77,13 +77,13 @@ class LiveTables:
                 found.setdefault(row_id, []).append(Content(tuple(units), event_us))
         return found
 
-    def id_hashes(self, relation: Stream, *, below: Offsets) -> Iterator[int]:
+    def id_hashes(self, relation: CapturedTable, *, below: Offsets) -> Iterator[int]:
         """Hashes of the ids of rows below an offset of each partition."""
         query = f"SELECT {_id_hash(relation)} FROM {relation.realtime.address} WHERE {_below(below)}"
         with self._client() as client, client.query_rows_stream(query) as stream:
             yield from (row[0] for row in stream)
 
-    def gaps(self, relation: Stream) -> int:
+    def gaps(self, relation: CapturedTable) -> int:
         """Offsets of the relation's topic that Kafka had deleted before the sink could read them."""
         query = f"SELECT sum(last_offset - first_offset + 1) FROM {SINK_GAPS} WHERE topic = {{topic:String}}"
         return int(self._query(query, {"topic": relation.topic})[0][0])
@@ -156,13 +156,13 @@ def _units(number: str) -> str:
     return f"if(abs({scaled}) < {UNITS_LIMIT}, toInt64(round({scaled})), 0)"
 
 
-def _id(relation: Stream) -> str:
+def _id(relation: CapturedTable) -> str:
     texts = [f"toString({column})" for column in relation.id_columns]
     separated = ", ':', ".join(texts)
     return f"concat({separated})"
 
 
-def _id_hash(relation: Stream) -> str:
+def _id_hash(relation: CapturedTable) -> str:
     """`buckets.id_hash` in ClickHouse: the first eight bytes of the MD5 without their last four bits."""
     surplus_bits = 64 - 4 * HASH_DIGITS
     return f"bitShiftRight(reinterpretAsUInt64(reverse(substring(MD5({_id(relation)}), 1, 8))), {surplus_bits})"

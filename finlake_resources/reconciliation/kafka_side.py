@@ -10,7 +10,7 @@ import msgspec
 from finlake_resources.kafka import KafkaRecord, KafkaTopics
 from finlake_resources.reconciliation.buckets import Bucket, Buckets, Content, Tally, id_hash, merged, units
 from finlake_resources.reconciliation.comparison import Rows
-from spark.contracts.streams import DEAD_LETTERS_TOPIC, SINK_GROUP, Stream
+from spark.contracts.streams import DEAD_LETTERS_TOPIC, SINK_GROUP, CapturedTable
 
 NEW_ROW_OPS = frozenset({"c", "r"})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -105,7 +105,7 @@ class ChangeTopics:
         places = ((letter.key or b"").decode().rsplit(":", 2) for _, letter in letters)
         return frozenset((int(partition), int(offset)) for name, partition, offset in places if name == topic)
 
-    def content(self, relation: Stream, start: Offsets, end: Offsets, *, below_lsn: int,
+    def content(self, relation: CapturedTable, start: Offsets, end: Offsets, *, below_lsn: int,
                 known_hashes: Callable[[], Iterable[int]] = tuple) -> TopicContent:
         """What lies between two offsets of each partition, as sums.
 
@@ -135,7 +135,7 @@ class ChangeTopics:
             content.buckets = merged([content.buckets, alone])
         return content
 
-    def rows(self, relation: Stream, start: Offsets, end: Offsets, buckets: Collection[Bucket], *,
+    def rows(self, relation: CapturedTable, start: Offsets, end: Offsets, buckets: Collection[Bucket], *,
              below_lsn: int) -> tuple[Rows, Mapping[str, Content]]:
         """The rows of some buckets between two offsets, and apart from them those that a snapshot read again."""
         found: dict[str, list[Content]] = {}
@@ -150,7 +150,7 @@ class ChangeTopics:
                 found.setdefault(record.row_id, []).append(record.content)
         return found, again
 
-    def _known_by_snapshot_alone(self, relation: Stream, start: Offsets, end: Offsets, below_lsn: int,
+    def _known_by_snapshot_alone(self, relation: CapturedTable, start: Offsets, end: Offsets, below_lsn: int,
                                  reread: set[int]) -> Buckets:
         """Sums of the rows that were read again and have no record of their own; each counts once."""
         alone = set(reread)
@@ -164,12 +164,12 @@ class ChangeTopics:
                 tally.add(record.row_id, record.symbol, record.received_us, record.content)
         return tally.buckets()
 
-    def _rows(self, relation: Stream, start: Offsets, end: Offsets, below_lsn: int) -> Iterator[NewRow]:
+    def _rows(self, relation: CapturedTable, start: Offsets, end: Offsets, below_lsn: int) -> Iterator[NewRow]:
         for _, change, record in self._changes(relation, start, end, TopicContent()):
             if record is not None and change.source.lsn < below_lsn:
                 yield record
 
-    def _changes(self, relation: Stream, start: Offsets, end: Offsets,
+    def _changes(self, relation: CapturedTable, start: Offsets, end: Offsets,
                  content: TopicContent) -> Iterator[tuple[tuple[int, int], Change, NewRow | None]]:
         """Readable changes at their partition and offset, with their row when they tell of a new one.
 
@@ -196,7 +196,7 @@ def _change(record: KafkaRecord) -> Change:
     return CHANGES.decode(record.value or b"")
 
 
-def _row(change: Change, relation: Stream) -> NewRow | None:
+def _row(change: Change, relation: CapturedTable) -> NewRow | None:
     """The row a change tells of, None for one that alters a row or removes it."""
     if change.op not in NEW_ROW_OPS:
         return None
@@ -205,7 +205,7 @@ def _row(change: Change, relation: Stream) -> NewRow | None:
     return NewRow(_id(row, relation), row["symbol"], _microseconds(row["received_ts"]), content, change.op == "r")
 
 
-def _id(row: Mapping[str, Any], relation: Stream) -> str:
+def _id(row: Mapping[str, Any], relation: CapturedTable) -> str:
     return ":".join(str(row[column]) for column in relation.id_columns)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from finlake_resources.reconciliation.buckets import Bucket, Buckets, Content, Tally, id_hash, units
 from finlake_resources.reconciliation.comparison import Rows
 from finlake_resources.reconciliation.kafka_side import Offsets
-from spark.contracts.streams import Stream
+from spark.contracts.streams import CapturedTable
 
 if TYPE_CHECKING:
     from pyiceberg.expressions import BooleanExpression
@@ -34,7 +34,7 @@ class Archive:
         self._lake = lake
         self._table = cache(self._published)
 
-    def end_offsets(self, relation: Stream) -> Offsets:
+    def end_offsets(self, relation: CapturedTable) -> Offsets:
         """The first offset of each partition that silver does not show yet."""
         from spark.snapshots import positions_of
 
@@ -42,7 +42,7 @@ class Archive:
         positions = {} if table is None else positions_of(table)
         return {partition: end for (topic, partition), end in positions.items() if topic == relation.topic}
 
-    def buckets(self, relation: Stream, *, below_lsn: int, first_day: date) -> Buckets:
+    def buckets(self, relation: CapturedTable, *, below_lsn: int, first_day: date) -> Buckets:
         """Sums of the rows below an LSN that were received on a UTC day or later."""
         from pyiceberg.expressions import GreaterThanOrEqual
 
@@ -52,7 +52,7 @@ class Archive:
                 tally.add(row.row_id, row.symbol, row.received_us, row.content)
         return tally.buckets()
 
-    def rows(self, relation: Stream, bucket: Bucket, *, below_lsn: int) -> Rows:
+    def rows(self, relation: CapturedTable, bucket: Bucket, *, below_lsn: int) -> Rows:
         """The rows of one bucket below an LSN."""
         from pyiceberg.expressions import And, EqualTo
 
@@ -63,13 +63,13 @@ class Archive:
                 found.setdefault(row.row_id, []).append(row.content)
         return found
 
-    def id_hashes(self, relation: Stream) -> Iterator[int]:
+    def id_hashes(self, relation: CapturedTable) -> Iterator[int]:
         """Hashes of the ids of all rows."""
         from pyiceberg.expressions import AlwaysTrue
 
         return (id_hash(row.row_id) for row in self._rows(relation, AlwaysTrue()))
 
-    def _rows(self, relation: Stream, wanted: "BooleanExpression") -> Iterator[ArchivedRow]:
+    def _rows(self, relation: CapturedTable, wanted: "BooleanExpression") -> Iterator[ArchivedRow]:
         table = self._table(relation.settled.address)
         if table is None:
             return

@@ -12,7 +12,7 @@ from finlake_resources.reconciliation.comparison import SHOWN_IDS, Ids, Rows
 from finlake_resources.service_errors import ServiceUnavailable
 from spark.contracts.column_sums import HASH_DIGITS, UNITS_LIMIT
 from spark.contracts.speed import UNITS_PER_ONE
-from spark.contracts.streams import Stream
+from spark.contracts.streams import CapturedTable
 
 if TYPE_CHECKING:
     import psycopg
@@ -49,7 +49,7 @@ class Ods:
         self._password_file = password_file
 
     @contextmanager
-    def cut(self, relations: Sequence[Stream]) -> Iterator["Cut"]:
+    def cut(self, relations: Sequence[CapturedTable]) -> Iterator["Cut"]:
         """All rows whose change lies below one LSN, held still for as long as the context lasts.
 
         A lock keeps writers out for the moment in which a snapshot begins and the LSN is read, so that the snapshot holds
@@ -121,7 +121,7 @@ class Cut:
         self.lsn = lsn
         self.cut_ts = cut_ts
 
-    def buckets(self, relation: Stream) -> Buckets:
+    def buckets(self, relation: CapturedTable) -> Buckets:
         """Sums of all rows."""
         sums = ", ".join(f"sum({_units(number)})" for number in relation.numbers)
         query = (
@@ -135,7 +135,7 @@ class Cut:
                 for symbol, hour, count, first, last, hashes, *numbers in cursor.execute(query)
             }
 
-    def rows(self, relation: Stream, bucket: Bucket) -> Rows:
+    def rows(self, relation: CapturedTable, bucket: Bucket) -> Rows:
         """The rows of one bucket."""
         numbers = ", ".join(_units(number) for number in relation.numbers)
         query = (
@@ -149,7 +149,7 @@ class Cut:
                 found.setdefault(row_id, []).append(Content(tuple(units), event_us))
         return found
 
-    def doubled_ids(self, relation: Stream) -> Ids:
+    def doubled_ids(self, relation: CapturedTable) -> Ids:
         """Ids that several rows have: the table's key also holds the time of receipt, so that it could not refuse them."""
         query = (
             f"SELECT id, count(*) OVER () FROM (SELECT {_id(relation)} AS id FROM {relation.market_table} "
@@ -174,11 +174,11 @@ def _units(number: str) -> str:
             f"THEN round({scaled})::bigint ELSE 0 END")
 
 
-def _id(relation: Stream) -> str:
+def _id(relation: CapturedTable) -> str:
     return " || ':' || ".join(relation.id_columns)
 
 
-def _id_hash(relation: Stream) -> str:
+def _id_hash(relation: CapturedTable) -> str:
     """`buckets.id_hash` in Postgres."""
     return f"('x' || left(md5({_id(relation)}), {HASH_DIGITS}))::bit({HASH_DIGITS * 4})::bigint"
 

@@ -31,7 +31,7 @@ from finlake_resources.reconciliation.report import DayReport, EngineReport, Rec
 from finlake_resources.settings import StreamSettings
 from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts.speed import TICK_KEPT_DAYS
-from spark.contracts.streams import HEARTBEAT_TOPIC, STREAMS, Stream
+from spark.contracts.streams import HEARTBEAT_TOPIC, STREAMS, CapturedTable
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -110,7 +110,7 @@ class Engines:
     wait_s: float
 
 
-def compare(engines: Engines, relations: Sequence[Stream]) -> tuple[ReconcileReport, list[Proof]]:
+def compare(engines: Engines, relations: Sequence[CapturedTable]) -> tuple[ReconcileReport, list[Proof]]:
     """The report, and the days that it has proven to be in the archive."""
     proofs = engines.ods.proofs()
     provable: list[Proof] = []
@@ -161,7 +161,9 @@ def _kafka_shows_all(ods: Ods, topics: ChangeTopics, wait_s: float) -> bool:
 class RelationComparison:
     """One relation at one cut. Reads Kafka when made, since every later step needs to know how far it goes."""
 
-    def __init__(self, engines: Engines, relation: Stream, cut: Cut, proofs: Sequence[Proof], *, kafka_is_late: bool) -> None:
+    def __init__(
+        self, engines: Engines, relation: CapturedTable, cut: Cut, proofs: Sequence[Proof], *, kafka_is_late: bool,
+    ) -> None:
         self.engines, self._relation, self._cut, self._kafka_is_late = engines, relation, cut, kafka_is_late
         self._proofs = {day_number(proof.day): proof for proof in proofs if proof.relation == relation.name}
         self.expected = cut.buckets(relation)

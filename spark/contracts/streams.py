@@ -21,7 +21,7 @@ def topic_of(relation: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stream:
+class CapturedTable:
     """One captured table of schema `ods` and its followers.
 
     A row's identity is `id` and `received_ts`; `values` are the rest of what it says, `event_ts` the vendor's time of it.
@@ -58,12 +58,12 @@ class Stream:
         return tuple(each.name for each in self.values if each.type == "double" and not each.nullable)
 
 
-TRADES = Stream(
+TRADES = CapturedTable(
     name="finnhub_trades", summary="One row per trade as the feed received it, equal and impossible ones included.",
     id=speed.TRADE_ID, values=bronze.TRADE_VALUES, event_ts=speed.TRADE_TS,
     realtime=speed.STOCK_REALTIME, changes=bronze.FINNHUB_TRADES_CDC, settled=silver.TRADES,
 )
-QUOTES = Stream(
+QUOTES = CapturedTable(
     name="finnhub_quotes", summary="One row per polled quote as the feed received it.",
     id=speed.QUOTE_ID, values=bronze.QUOTE_VALUES, event_ts=speed.QUOTE_TS,
     realtime=speed.QUOTES_REALTIME, changes=bronze.FINNHUB_QUOTES_CDC, settled=silver.QUOTES,
@@ -81,5 +81,5 @@ SINK_GROUP = "clickhouse_sink"
 TOPIC_DAYS: Mapping[str, int] = {**{each.topic: 7 for each in STREAMS}, HEARTBEAT_TOPIC: 7, DEAD_LETTERS_TOPIC: 30}
 """Every topic of the stream with the days it keeps."""
 
-BY_CHANGES: Mapping[str, Stream] = {each.changes.address: each for each in STREAMS}
+BY_CHANGES: Mapping[str, CapturedTable] = {each.changes.address: each for each in STREAMS}
 """The streams by the table that archives their topic."""

@@ -14,7 +14,7 @@ from finlake_resources.reconciliation.kafka_side import ChangeTopics, Offsets
 from finlake_resources.reconciliation.lake_side import Archive
 from finlake_resources.reconciliation.postgres_side import Cut, Ods, Proof
 from finlake_resources.reconciliation.reconcile import Engines, RelationComparison
-from spark.contracts.streams import DEAD_LETTERS_TOPIC, TRADES, Stream
+from spark.contracts.streams import DEAD_LETTERS_TOPIC, TRADES, CapturedTable
 
 DAY = date(2026, 11, 20)
 CUT_TS = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -132,16 +132,16 @@ class _Live(LiveTables):
         return [trade for trade in self._world.clickhouse
                 if trade.lsn < below_lsn and (below is None or trade.offset < below.get(0, 0))]
 
-    def buckets(self, relation: Stream, *, below_lsn: int, below: Offsets | None = None) -> Buckets:
+    def buckets(self, relation: CapturedTable, *, below_lsn: int, below: Offsets | None = None) -> Buckets:
         return buckets_of(self._held(below_lsn, below))
 
-    def rows(self, relation: Stream, bucket: Bucket, *, below_lsn: int, below: Offsets | None = None) -> Rows:
+    def rows(self, relation: CapturedTable, bucket: Bucket, *, below_lsn: int, below: Offsets | None = None) -> Rows:
         return rows_of(self._held(below_lsn, below), bucket)
 
-    def id_hashes(self, relation: Stream, *, below: Offsets) -> Iterator[int]:
+    def id_hashes(self, relation: CapturedTable, *, below: Offsets) -> Iterator[int]:
         return (id_hash(trade.id) for trade in self._held(10**9, below))
 
-    def gaps(self, relation: Stream) -> int:
+    def gaps(self, relation: CapturedTable) -> int:
         return 0
 
 
@@ -151,16 +151,16 @@ class _Silver(Archive):
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def end_offsets(self, relation: Stream) -> Offsets:
+    def end_offsets(self, relation: CapturedTable) -> Offsets:
         return {0: self._world.archived_to}
 
-    def buckets(self, relation: Stream, *, below_lsn: int, first_day: date) -> Buckets:
+    def buckets(self, relation: CapturedTable, *, below_lsn: int, first_day: date) -> Buckets:
         return buckets_of(trade for trade in self._world.silver if trade.day >= first_day and trade.lsn < below_lsn)
 
-    def rows(self, relation: Stream, bucket: Bucket, *, below_lsn: int) -> Rows:
+    def rows(self, relation: CapturedTable, bucket: Bucket, *, below_lsn: int) -> Rows:
         return rows_of((trade for trade in self._world.silver if trade.lsn < below_lsn), bucket)
 
-    def id_hashes(self, relation: Stream) -> Iterator[int]:
+    def id_hashes(self, relation: CapturedTable) -> Iterator[int]:
         return (id_hash(trade.id) for trade in self._world.silver)
 
 
@@ -171,11 +171,11 @@ class _Cut(Cut):
         self._world = world
         self.lsn, self.cut_ts = CUT_LSN, CUT_TS
 
-    def buckets(self, relation: Stream) -> Buckets:
+    def buckets(self, relation: CapturedTable) -> Buckets:
         return buckets_of(self._world.postgres)
 
-    def rows(self, relation: Stream, bucket: Bucket) -> Rows:
+    def rows(self, relation: CapturedTable, bucket: Bucket) -> Rows:
         return rows_of(self._world.postgres, bucket)
 
-    def doubled_ids(self, relation: Stream) -> Ids:
+    def doubled_ids(self, relation: CapturedTable) -> Ids:
         return Ids()

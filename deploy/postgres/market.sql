@@ -4,7 +4,8 @@
 -- Debezium that restarts within such a batch loses the rest of it.
 --
 -- Times of the partitions are UTC days. An impossible row is kept and flagged later; what some engine could not hold is
--- refused, here by constraints. spark/contracts/stream_rows.py says what that is, and a test compares.
+-- refused, here by constraints. spark/contracts/stream_rows.py says what that is, spark/contracts/ods.py names the columns of
+-- what the feed fills, and tests compare.
 
 REVOKE ALL ON DATABASE market FROM PUBLIC;
 GRANT CONNECT ON DATABASE market TO feed, cdc, reconcile;

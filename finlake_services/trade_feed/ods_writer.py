@@ -24,6 +24,7 @@ from finlake_services.trade_feed.messages import RAW_TEXT_LIMIT, storable
 from finlake_services.trade_feed.metrics import FeedMetrics
 from finlake_services.trade_feed.row_buffer import RowBuffer
 from finlake_services.trade_feed.rows import GapRow, QuoteRow, RejectedRow, Row, TradeRow
+from spark.contracts.ods import FEED_GAPS, FINNHUB_QUOTES, FINNHUB_TRADES, INTERVALS, REJECTED_MESSAGES, OdsTable
 
 DEFAULT_BATCH_ROWS = 500
 DEFAULT_BUFFER_ROWS = 100_000
@@ -31,40 +32,8 @@ DEFAULT_BUFFER_ROWS = 100_000
 _DAY = timedelta(days=1)
 
 # In this order within a transaction: a connection's gap is never committed after its trades.
-_INSERTS: Mapping[type[Row], tuple[str, LiteralString]] = {
-    GapRow: ("feed_gaps", """
-        INSERT INTO ods.feed_gaps (connection_id, gap_start_ts, gap_end_ts, reason, symbols)
-        SELECT connection_id, 'epoch'::timestamptz + gap_start_us * interval '1 microsecond',
-               'epoch'::timestamptz + gap_end_us * interval '1 microsecond', reason, symbols
-        FROM json_to_recordset(%s::json)
-             AS r (connection_id text, gap_start_us bigint, gap_end_us bigint, reason text, symbols text[])
-        ON CONFLICT DO NOTHING"""),
-    TradeRow: ("finnhub_trades", """
-        INSERT INTO ods.finnhub_trades (received_ts, connection_id, message_seq, trade_index, symbol, price_usd,
-                                        volume_shares, trade_ts, conditions)
-        SELECT 'epoch'::timestamptz + received_us * interval '1 microsecond', connection_id, message_seq, trade_index,
-               symbol, price_usd, volume_shares, 'epoch'::timestamptz + trade_ms * interval '1 millisecond', conditions
-        FROM json_to_recordset(%s::json)
-             AS r (received_us bigint, connection_id text, message_seq bigint, trade_index int, symbol text,
-                   price_usd float8, volume_shares float8, trade_ms bigint, conditions text[])
-        ON CONFLICT DO NOTHING"""),
-    QuoteRow: ("finnhub_quotes", """
-        INSERT INTO ods.finnhub_quotes (received_ts, poller_id, poll_seq, symbol, price_usd, change_usd, change_pct,
-                                        high_usd, low_usd, open_usd, previous_close_usd, quote_ts)
-        SELECT 'epoch'::timestamptz + received_us * interval '1 microsecond', poller_id, poll_seq, symbol, price_usd,
-               change_usd, change_pct, high_usd, low_usd, open_usd, previous_close_usd,
-               'epoch'::timestamptz + quote_s * interval '1 second'
-        FROM json_to_recordset(%s::json)
-             AS r (received_us bigint, poller_id text, poll_seq bigint, symbol text, price_usd float8, change_usd float8,
-                   change_pct float8, high_usd float8, low_usd float8, open_usd float8, previous_close_usd float8,
-                   quote_s bigint)
-        ON CONFLICT DO NOTHING"""),
-    RejectedRow: ("rejected_messages", """
-        INSERT INTO ods.rejected_messages (received_ts, connection_id, message_seq, reason, raw_text)
-        SELECT 'epoch'::timestamptz + received_us * interval '1 microsecond', connection_id, message_seq, reason, raw_text
-        FROM json_to_recordset(%s::json)
-             AS r (received_us bigint, connection_id text, message_seq bigint, reason text, raw_text text)
-        ON CONFLICT DO NOTHING"""),
+_TABLES: Mapping[type[Row], OdsTable] = {
+    GapRow: FEED_GAPS, TradeRow: FINNHUB_TRADES, QuoteRow: FINNHUB_QUOTES, RejectedRow: REJECTED_MESSAGES,
 }
 # Whatever proves that the feed was alive; a gap's end is the first message of a connection.
 _NEWEST: LiteralString = """
@@ -73,6 +42,23 @@ _NEWEST: LiteralString = """
     )) * 1000000)::bigint"""
 
 _log = structlog.get_logger()
+
+
+def insert_statement(table: OdsTable) -> bytes:
+    """INSERT of rows that are told as one JSON array, the statement's parameter; a row whose key is there is left alone."""
+    names = ", ".join(column.name for column in table.columns)
+    told = ", ".join(f"{column.told_as} {'bigint' if column.told_in else column.type}" for column in table.columns)
+    values = ", ".join(
+        column.name if column.told_in is None
+        else f"'epoch'::timestamptz + {column.told_as} * interval '1 {INTERVALS[column.told_in]}'"
+        for column in table.columns)
+    return (
+        f"INSERT INTO {table.address} ({names}) SELECT {values} "
+        f"FROM json_to_recordset(%s::json) AS r ({told}) ON CONFLICT DO NOTHING"
+    ).encode()
+
+
+_INSERTS: Mapping[type[Row], bytes] = {kind: insert_statement(table) for kind, table in _TABLES.items()}
 
 
 class OdsError(Exception):
@@ -195,7 +181,7 @@ class OdsWriter:
             connection = await self._connected()
             await self._partition(connection, [row.received_us for row in batch if not isinstance(row, GapRow)])
             async with connection.pipeline(), connection.transaction():
-                for kind, (_, statement) in _INSERTS.items():
+                for kind, statement in _INSERTS.items():
                     rows = [row for row in batch if type(row) is kind]
                     if rows:
                         await connection.execute(statement, [msgspec.json.encode(rows).decode()])
@@ -207,8 +193,8 @@ class OdsWriter:
         except psycopg.Error as error:
             raise _refusal(error) from error
         self._metrics.insert_seconds.observe(perf_counter() - started)
-        for kind, (table, _) in _INSERTS.items():
-            self._metrics.rows_written.labels(table).inc(sum(type(row) is kind for row in batch))
+        for kind, table in _TABLES.items():
+            self._metrics.rows_written.labels(table.name).inc(sum(type(row) is kind for row in batch))
 
     async def _read_newest(self) -> int | None:
         try:

@@ -1,34 +1,34 @@
 """What is captured from Postgres: each table of schema `ods`, its topic, and the tables that its rows become.
 
 The topics of the stream and what reads them take their names from here. Does not belong here: limits and flaws of a row
-(stream_rows.py), columns (speed.py, bronze.py, silver.py).
+(stream_rows.py), columns (ods.py in Postgres; speed.py, bronze.py and silver.py where they are read).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from spark.contracts import bronze, silver, speed
+from spark.contracts import bronze, ods, silver, speed
 from spark.contracts.table import Column, Table
 
-SCHEMA = "ods"
 TOPIC_PREFIX = "finlake"
 """Debezium names a topic after it, the schema and the table."""
 
 
 def topic_of(relation: str) -> str:
     """The topic of a table of schema `ods`."""
-    return f"{TOPIC_PREFIX}.{SCHEMA}.{relation}"
+    return f"{TOPIC_PREFIX}.{ods.SCHEMA}.{relation}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CapturedTable:
-    """One captured table of schema `ods` and its followers.
+    """One captured table and its followers.
 
-    A row's identity is `id` and `received_ts`; `values` are the rest of what it says, `event_ts` the vendor's time of it.
-    `realtime` is ClickHouse's table, `changes` the archive of its topic and `settled` the lake's rows after all changes.
+    `operational` is the table in Postgres. A row's identity is `id` and `received_ts`; `values` are the rest of what it says,
+    `event_ts` the vendor's time of it. `realtime` is ClickHouse's table, `changes` the archive of its topic and `settled` the
+    lake's rows after all changes.
     """
 
-    name: str
+    operational: ods.OdsTable
     summary: str
     id: tuple[Column, ...]
     values: tuple[Column, ...]
@@ -38,6 +38,11 @@ class CapturedTable:
     settled: Table
 
     @property
+    def name(self) -> str:
+        """Its name in schema `ods`."""
+        return self.operational.name
+
+    @property
     def topic(self) -> str:
         """Its Kafka topic."""
         return topic_of(self.name)
@@ -45,7 +50,7 @@ class CapturedTable:
     @property
     def market_table(self) -> str:
         """Its name in Postgres."""
-        return f"{SCHEMA}.{self.name}"
+        return self.operational.address
 
     @property
     def id_columns(self) -> tuple[str, ...]:
@@ -59,12 +64,12 @@ class CapturedTable:
 
 
 TRADES = CapturedTable(
-    name="finnhub_trades", summary="One row per trade as the feed received it, equal and impossible ones included.",
+    operational=ods.FINNHUB_TRADES, summary="One row per trade as the feed received it, equal and impossible ones included.",
     id=speed.TRADE_ID, values=bronze.TRADE_VALUES, event_ts=speed.TRADE_TS,
     realtime=speed.STOCK_REALTIME, changes=bronze.FINNHUB_TRADES_CDC, settled=silver.TRADES,
 )
 QUOTES = CapturedTable(
-    name="finnhub_quotes", summary="One row per polled quote as the feed received it.",
+    operational=ods.FINNHUB_QUOTES, summary="One row per polled quote as the feed received it.",
     id=speed.QUOTE_ID, values=bronze.QUOTE_VALUES, event_ts=speed.QUOTE_TS,
     realtime=speed.QUOTES_REALTIME, changes=bronze.FINNHUB_QUOTES_CDC, settled=silver.QUOTES,
 )

@@ -1,4 +1,4 @@
-"""`python -m deploy.docs`: write the files that follow from contracts and services; `--check` says which are not current."""
+"""`python -m deploy.docs`: write what follows from contracts, settings and services; `--check` says what is not current."""
 
 import argparse
 import sys
@@ -8,12 +8,13 @@ from pathlib import Path
 import yaml
 
 from deploy.prometheus.scraping import scrape_config
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.document import settings_page
 from spark.contracts import serving, speed
 from spark.contracts.dictionary import render_dictionary, render_graph
 from spark.contracts.lake import TABLES
 from spark.contracts.standard_export import standard_document
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 # The Open Data Contract export is of the lake's tables alone: its quality rules are what their audit runs.
 ALL_TABLES = TABLES | {table.address: table for table in (*speed.TABLES, *serving.TABLES)}
 CONTRACTS = Path("docs/contracts")
@@ -26,6 +27,7 @@ def documents(repository: Path) -> dict[Path, str]:
     texts = {
         Path("docs/data-dictionary.md"): render_dictionary(ALL_TABLES),
         Path("docs/asset-graph.md"): render_graph(ALL_TABLES),
+        Path("docs/settings.md"): settings_page(),
         Path("deploy/prometheus/prometheus.yml"): scrape_config(),
     }
     for table in TABLES.values():
@@ -61,7 +63,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.docs", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a document is not current")
     is_check = parser.parse_args(arguments).check
-    changed = stale(REPOSITORY) if is_check else write(REPOSITORY)
+    changed = stale(CHECKOUT) if is_check else write(CHECKOUT)
     for path in changed:
         print(f"{path} is not current; run python -m deploy.docs" if is_check else f"{path} written")
     return 1 if is_check and changed else 0

@@ -33,9 +33,9 @@ from finlake_assets.speed.rules import StreamLimits, hours_of
 from finlake_assets.upkeep import lake as lake_upkeep
 from finlake_resources.build import build_resources
 from finlake_resources.calendar import TradingCalendar
-from finlake_resources.environment import EnvironmentName
-from finlake_resources.settings import Settings
 from finlake_sensors import registry
+from finlake_settings.declaration import EnvironmentName
+from finlake_settings.processes import DagsterSettings
 from spark.contracts import lake
 from spark.contracts.table import Table
 
@@ -53,7 +53,7 @@ class MissingAssetError(LookupError):
     """A contract says that a step writes its table, and there is none."""
 
 
-def build_defs(settings: Settings, **resource_overrides: object) -> dg.Definitions:
+def build_defs(settings: DagsterSettings, **resource_overrides: object) -> dg.Definitions:
     """All definitions for the settings; `resource_overrides` replace resources by key, in tests above all."""
     with warnings.catch_warnings():
         # Beta: mappings onto partitions that do not exist yet; preview: nothing that stored data depend on.
@@ -62,7 +62,7 @@ def build_defs(settings: Settings, **resource_overrides: object) -> dg.Definitio
         return _build(settings, resource_overrides)
 
 
-def timeline_for(settings: Settings) -> Timeline:
+def timeline_for(settings: DagsterSettings) -> Timeline:
     """The dates that exist for the settings."""
     return Timeline(TradingCalendar(), settings.history_start, settings.sources_end_date)
 
@@ -78,13 +78,13 @@ def asset_module(table: Table) -> ModuleType:
     return import_module(name)
 
 
-def _build(settings: Settings, resource_overrides: dict[str, object]) -> dg.Definitions:
+def _build(settings: DagsterSettings, resource_overrides: dict[str, object]) -> dg.Definitions:
     timeline = timeline_for(settings)
-    limits, hours = StreamLimits(), hours_of(settings.sources, is_watched=settings.runs_unattended)
+    limits, hours = StreamLimits(), hours_of(settings.sources, is_watched=settings.unattended)
     tables = [asset_module(table).build(timeline) for table in lake.STEPS]
     external = [asset_spec(table) for table in lake.TABLES.values() if not table.has_step]
     served = [module.build() for module in SERVED]
-    if settings.runs_unattended:
+    if settings.unattended:
         tables, served = automation.with_automation(tables), following.with_automation(served)
     fresh = freshness.build(timeline)
     about_now = [
@@ -96,7 +96,7 @@ def _build(settings: Settings, resource_overrides: dict[str, object]) -> dg.Defi
     return dg.Definitions(
         assets=[
             *tables, *external, *served,
-            *chain.build(is_watched=settings.runs_unattended), *lake_upkeep.build(),
+            *chain.build(is_watched=settings.unattended), *lake_upkeep.build(),
         ],
         asset_checks=[
             *about_now, *across_tables.build(), *bars.build(settings.sources_holes), *row_counts.build(), *continuity.build(),

@@ -8,8 +8,8 @@ import sys
 import dagster as dg
 
 from finlake_assets.build import build_defs
-from finlake_resources.environment import read_environment
-from finlake_resources.settings import settings_for
+from finlake_settings.processes import DagsterSettings
+from finlake_settings.reading import read_settings
 
 HEADER = "key | group | kinds | deps"
 
@@ -28,7 +28,7 @@ def _line(spec: dg.AssetSpec) -> str:
 
 def main() -> None:
     """Print the graph."""
-    sys.stdout.write("\n".join(graph_lines(build_defs(settings_for(read_environment())))) + "\n")
+    sys.stdout.write("\n".join(graph_lines(build_defs(read_settings(DagsterSettings)))) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from finlake_resources.settings import StreamSettings
+from finlake_resources.secret_files import secret_of
+from finlake_settings.groups import AdminClickHouse, ClickHouse, ReaderClickHouse
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -22,7 +23,7 @@ def open_client(
 ) -> "Client":
     """A client of the server at `url`, without a session, so that threads may share it. To be closed.
 
-    Raises `OSError` for a password file that cannot be read, and clickhouse-connect's errors for a server that does not
+    Raises `SecretUnreadable`, and clickhouse-connect's errors for a server that does not
     answer or refuses the user.
     """
     import clickhouse_connect
@@ -30,27 +31,27 @@ def open_client(
     address = urlsplit(url)
     return clickhouse_connect.get_client(
         host=address.hostname or "", port=address.port or 8123, secure=address.scheme == "https", username=user,
-        password=password_file.read_text(encoding="utf-8").strip(), autogenerate_session_id=False,
+        password=secret_of("clickhouse", password_file), autogenerate_session_id=False,
         connect_timeout=connect_timeout_s, send_receive_timeout=answer_timeout_s)
 
 
 @contextmanager
-def reader(stream: StreamSettings) -> "Iterator[Client]":
+def reader(server: ReaderClickHouse) -> "Iterator[Client]":
     """A client with the rights of whoever looks at the tables. Raises as `open_client`."""
-    with _closing(stream, "reader", stream.clickhouse_reader_password_file) as client:
+    with _closing(server, "reader", server.reader_password_file) as client:
         yield client
 
 
 @contextmanager
-def admin(stream: StreamSettings) -> "Iterator[Client]":
+def admin(server: AdminClickHouse) -> "Iterator[Client]":
     """A client that may do everything. Raises as `open_client`."""
-    with _closing(stream, "admin", stream.clickhouse_admin_password_file) as client:
+    with _closing(server, "admin", server.admin_password_file) as client:
         yield client
 
 
 @contextmanager
-def _closing(stream: StreamSettings, user: User, password_file: Path) -> "Iterator[Client]":
-    client = open_client(stream.clickhouse_url, user, password_file)
+def _closing(server: ClickHouse, user: User, password_file: Path) -> "Iterator[Client]":
+    client = open_client(server.url, user, password_file)
     try:
         yield client
     finally:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 
-from finlake_resources.kafka_access import KafkaAccess
+from finlake_resources.kafka_access import client_settings
 from finlake_resources.service_errors import ServiceUnavailable
+from finlake_settings.groups import Kafka
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message
@@ -83,9 +84,9 @@ class KafkaTopics(dg.ConfigurableResource):  # type: ignore[type-arg]
     patience_s: float = 20.0
 
     @property
-    def access(self) -> KafkaAccess:
+    def access(self) -> Kafka:
         """How its clients connect."""
-        return KafkaAccess(self.bootstrap, Path(self.password_file) if self.password_file else None)
+        return Kafka(bootstrap=self.bootstrap, password_file=Path(self.password_file) if self.password_file else None)
 
     def watermarks(self, topic: str) -> dict[int, Watermarks]:
         """What each partition holds now. Raises `UnknownTopic`, `BrokerUnreachable`."""
@@ -199,7 +200,7 @@ class KafkaTopics(dg.ConfigurableResource):  # type: ignore[type-arg]
         from confluent_kafka import Consumer, KafkaException
 
         consumer = Consumer({
-            **self.access.client_settings(), "group.id": group, "isolation.level": "read_committed",
+            **client_settings(self.access), "group.id": group, "isolation.level": "read_committed",
             "enable.auto.commit": False, "enable.auto.offset.store": False, "enable.partition.eof": True,
             # An offset that is gone is an error, not a reason to begin elsewhere.
             "auto.offset.reset": "error", "queued.max.messages.kbytes": FETCHED_AHEAD_KB,
@@ -222,10 +223,10 @@ class KafkaTopics(dg.ConfigurableResource):  # type: ignore[type-arg]
         return BrokerUnreachable(SERVICE, self.bootstrap, f"{thing}: {reason}")
 
 
-def topics_of(access: KafkaAccess, *, patience_s: float = 20.0) -> KafkaTopics:
+def topics_of(kafka: Kafka, *, patience_s: float = 20.0) -> KafkaTopics:
     """The topics of a broker; nothing is opened."""
     return KafkaTopics(
-        bootstrap=access.bootstrap, password_file=str(access.password_file) if access.password_file else None,
+        bootstrap=kafka.bootstrap, password_file=str(kafka.password_file) if kafka.password_file else None,
         patience_s=patience_s)
 
 

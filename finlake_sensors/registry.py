@@ -8,9 +8,9 @@ import dagster as dg
 
 from finlake_assets.partitions import Timeline
 from finlake_assets.speed.rules import StreamLimits, hours_of
-from finlake_resources.environment import EnvironmentName
-from finlake_resources.settings import Settings
 from finlake_sensors import alerts, arrivals, failed_checks, restatements, schedules, stream
+from finlake_settings.declaration import EnvironmentName
+from finlake_settings.processes import DagsterSettings
 from spark.contracts.runs import BY_MONTH, BY_SESSION
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ class Unattended:
 
 
 def build(
-    settings: Settings, timeline: Timeline, jobs: "Mapping[str, AssetJob]", limits: StreamLimits,
+    settings: DagsterSettings, timeline: Timeline, jobs: "Mapping[str, AssetJob]", limits: StreamLimits,
 ) -> Unattended:
     """The environment's sensors and schedules: running where work is unattended, else there to be switched on by hand.
 
     Without unattended work there is no automation sensor; the tables then have no automation condition either.
     """
-    is_running = settings.runs_unattended
+    is_running = settings.unattended
     sensor_status = dg.DefaultSensorStatus.RUNNING if is_running else dg.DefaultSensorStatus.STOPPED
     schedule_status = dg.DefaultScheduleStatus.RUNNING if is_running else dg.DefaultScheduleStatus.STOPPED
     sensors: dict[SensorName, dg.SensorDefinition] = {
@@ -70,7 +70,7 @@ def build(
         "stream_health": alerts.build_stream_health(
             limits, timeline.calendar, settings.environment, sensor_status,
             hours=hours_of(settings.sources, is_watched=is_running)),
-        "run_failures": alerts.build_run_failures(settings.environment, settings.dagster_url, sensor_status),
+        "run_failures": alerts.build_run_failures(settings.environment, settings.dagster.url, sensor_status),
         "failed_checks": failed_checks.build(settings.environment, sensor_status),
     }
     timed: dict[ScheduleName, dg.ScheduleDefinition] = {
@@ -82,7 +82,7 @@ def build(
     }
     return Unattended(
         sensors=[sensors[name] for name in SENSORS[settings.environment]]
-        + ([_automation()] if settings.runs_unattended else []),
+        + ([_automation()] if settings.unattended else []),
         schedules=[timed[name] for name in SCHEDULES[settings.environment]],
     )
 

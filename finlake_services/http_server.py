@@ -10,8 +10,6 @@ from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-LOOPBACK: Final = "127.0.0.1"
-
 MOST_HEADER_BYTES: Final = 128 << 10
 """URL and headers of one request together."""
 MOST_HEADERS: Final = 100

@@ -12,7 +12,8 @@ from typing import Any
 import uvicorn
 from prometheus_client import CollectorRegistry, make_asgi_app
 
-from finlake_services.http_server import LOOPBACK, BoundedHttp
+from finlake_services.http_server import BoundedHttp
+from finlake_settings.local_stack import LOOPBACK
 
 Health = Callable[[], tuple[int, dict[str, str]]]
 """HTTP status, and what is told as JSON."""

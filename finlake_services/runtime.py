@@ -16,7 +16,8 @@ import structlog
 import uvicorn
 from structlog.typing import Processor
 
-from finlake_services.http_server import LOOPBACK, BoundedHttp
+from finlake_services.http_server import BoundedHttp
+from finlake_settings.local_stack import LOOPBACK
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

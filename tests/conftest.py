@@ -1,6 +1,5 @@
 """For every room: settings of each environment, as if told only by a test; and which tests of the stack run beside which."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from finlake_resources.environment import EnvironmentName, RawEnvironment, SourcesName
-from finlake_resources.settings import Settings, settings_for
+from finlake_settings.declaration import EnvironmentName, SourcesName
+from finlake_settings.processes import DagsterSettings
+from finlake_settings.reading import settings_from
 
 # How long an example takes says nothing about its truth, least of all on a busy machine.
 hypothesis_settings.register_profile("finlake", deadline=None)
 hypothesis_settings.load_profile("finlake")
 
-SettingsOf = Callable[[EnvironmentName, SourcesName], Settings]
+SettingsOf = Callable[[EnvironmentName, SourcesName], DagsterSettings]
 
 OF_THE_LAKE_ALONE = tuple(Path(__file__).parent / "integration" / folder for folder in ("lake", "s3"))
 STACKS_OF_THEIR_OWN = tuple(f"tests/{path}" for path in (
@@ -50,22 +50,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.fixture
-def settings_of(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> SettingsOf:
-    """Settings of an environment with sample or live sources; no variable of the caller's shell gets in."""
-    for name in list(os.environ):
-        if name.startswith("FINLAKE_"):
-            monkeypatch.delenv(name)
+def settings_of(tmp_path: Path) -> SettingsOf:
+    """Settings of an environment with sample or live sources."""
 
-    def settings(environment: EnvironmentName, sources: SourcesName) -> Settings:
+    def settings(environment: EnvironmentName, sources: SourcesName) -> DagsterSettings:
         told = {
-            "home": tmp_path, "catalog_uri": "postgresql+psycopg2://lake@127.0.0.1:1/lake",
-            "catalog_password_file": f"{tmp_path}/password", "warehouse": f"file://{tmp_path}/warehouse",
-            "spark_remote": "sc://127.0.0.1:1", "dagster_url": "http://127.0.0.1:1", "stooq_drop": f"{tmp_path}/drop",
-            "market_uri": "postgresql://127.0.0.1:1/market", "kafka_bootstrap": "127.0.0.1:1",
-            "connect_url": "http://127.0.0.1:1", "clickhouse_url": "http://127.0.0.1:1",
-            "market_feed_password_file": f"{tmp_path}/password", "market_reconcile_password_file": f"{tmp_path}/password",
-            **{f"clickhouse_{user}_password_file": f"{tmp_path}/password" for user in ("admin", "sink", "reader")},
+            "ENVIRONMENT": environment, "SOURCES": sources, "HOME": str(tmp_path),
+            "CATALOG_URI": "postgresql+psycopg2://lake@127.0.0.1:1/lake", "WAREHOUSE": f"file://{tmp_path}/warehouse",
+            "SPARK_REMOTE": "sc://127.0.0.1:1", "DAGSTER_URL": "http://127.0.0.1:1", "STOOQ_DROP": f"{tmp_path}/drop",
+            "SAMPLE_SOURCES_URL": "http://127.0.0.1:1", "MARKET_URI": "postgresql://127.0.0.1:1/market",
+            "KAFKA_BOOTSTRAP": "127.0.0.1:1", "CONNECT_URL": "http://127.0.0.1:1", "CLICKHOUSE_URL": "http://127.0.0.1:1",
+            **{f"{owner}_PASSWORD_FILE": f"{tmp_path}/password" for owner in (
+                "CATALOG", "MARKET_RECONCILE", "CLICKHOUSE_ADMIN", "CLICKHOUSE_READER")},
         }
-        return settings_for(RawEnvironment.model_validate({"environment": environment, "sources": sources, **told}))
+        return settings_from(DagsterSettings, {f"FINLAKE_{name}": value for name, value in told.items()})
 
     return settings

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from deploy.bench.ods_load import Load, stream_of, write_past_trades
+from deploy.bench.ods_load import Load, write_past_trades
 from deploy.bench.temporary_lake import Worker, temporary_stack, worker
 from deploy.local.kafka import BROKER_HEAP_MB, CONNECT_HEAP_MB
 from deploy.local.stack import LocalStack
@@ -23,6 +23,8 @@ from finlake_resources.reconciliation.reconcile import build_reconciliation
 from finlake_resources.reconciliation.report import ReconcileReport
 from finlake_services.clickhouse_local import memory as clickhouse_memory
 from finlake_services.clickhouse_sink import memory as sink_memory
+from finlake_settings.processes import Settings
+from finlake_settings.reading import settings_from
 from spark.contracts.speed import STOCK_REALTIME
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ def measure(absence: Absence, jars: Path, report: Report) -> CatchUpResult:
     """Let each part miss the trades once, in one temporary stack, and compare the engines."""
     with temporary_stack(jars, PARTS, report) as stack, worker() as writer:
         parts = tuple(_miss(part, stack, writer, absence, report) for part in PARTS)
-        comparison = build_reconciliation(stream_of(stack.environment())).run(None, wait_s=COMPARED_WITHIN_S)
+        comparison = build_reconciliation(settings_from(Settings, stack.environment())).run(None, wait_s=COMPARED_WITHIN_S)
     return CatchUpResult(absence=absence, parts=parts, comparison=comparison)
 
 
@@ -145,7 +147,7 @@ def _watch(stack: LocalStack, connection_id: str, row_count: int) -> tuple[int, 
     peak_mb: dict[str, float] = defaultdict(float)
     query = f"SELECT count() FROM {STOCK_REALTIME.address} WHERE connection_id = {{connection_id:String}}"
     deadline = time.monotonic() + row_count / SLOWEST_ROWS_PER_S + COMPARED_WITHIN_S
-    with reader(stream_of(stack.environment())) as client:
+    with reader(settings_from(Settings, stack.environment()).clickhouse) as client:
         while True:
             for name, resident_mb in _resident_mb(stack).items():
                 peak_mb[name] = max(peak_mb[name], resident_mb)

@@ -9,19 +9,19 @@ from pathlib import Path
 from time import perf_counter
 
 from deploy.bench.comparison import Comparison
-from deploy.local.layout import REPOSITORY
+from finlake_settings.checkout import CHECKOUT
 from spark.contracts.universe import parse_universe
 from spark.transforms.bronze.gdelt_gkg import parse
 from spark.transforms.silver.company_names import Matcher
 
-SLOT = REPOSITORY / "finlake_services" / "sample_sources" / "data" / "20230702153000.gkg.csv.zip"
+SLOT = CHECKOUT / "finlake_services" / "sample_sources" / "data" / "20230702153000.gkg.csv.zip"
 SLOT_TS, SLOT_DATE = datetime(2023, 7, 2, 15, 30, tzinfo=UTC), date(2023, 7, 2)
 
 
 def compare(pair_count: int, target_ratio: float, slot: Path = SLOT) -> Comparison:
     """Parse and filter the slot by the universe of the repository, and unzip the same bytes, in turns."""
     zipped = slot.read_bytes()
-    matcher = Matcher.from_universe(parse_universe((REPOSITORY / "universe.toml").read_text(encoding="utf-8")))
+    matcher = Matcher.from_universe(parse_universe((CHECKOUT / "universe.toml").read_text(encoding="utf-8")))
     md5 = hashlib.md5(zipped, usedforsecurity=False).hexdigest()
     content = unzipped(zipped)
 

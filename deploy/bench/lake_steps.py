@@ -11,14 +11,13 @@ from time import perf_counter
 import polars as pl
 
 from deploy.bench.made_up_prices import random_walk, stooq_file, universe_of
-from deploy.bench.temporary_lake import environment_variables
 from finlake_assets.sources import last_closed
 from finlake_resources.build import build_jobs
 from finlake_resources.calendar import TradingCalendar
-from finlake_resources.environment import RawEnvironment
-from finlake_resources.settings import settings_for
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_resources.stooq.prices_file import StooqFile
+from finlake_settings.processes import LakeSettings
+from finlake_settings.reading import settings_from
 from spark.contracts import bronze, gold, lake, silver
 from spark.jobs.inputs import JobInputs, PriceRestatementsInputs, PricesDailyInputs, StooqPricesInputs, TablesAlone
 from spark.jobs.report import Provenance, Window
@@ -121,7 +120,7 @@ def require_equal_indicators(environment: Mapping[str, str]) -> int:
 
 def lake_jobs(environment: Mapping[str, str]) -> SparkJobs:
     """The jobs of the stack with these variables."""
-    return build_jobs(settings_for(RawEnvironment.model_validate(environment_variables(environment))))
+    return build_jobs(settings_from(LakeSettings, environment))
 
 
 def _run_all(environment: Mapping[str, str], addresses: Sequence[str], window: Window, files: list[StooqFile],

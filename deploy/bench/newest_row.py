@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from math import ceil
 
 from deploy.bench.made_up_trades import symbol_of
-from deploy.bench.ods_load import stream_of
 from finlake_resources.clickhouse_client import reader
 from finlake_services.trade_feed.clock import wall_us
+from finlake_settings.processes import Settings
+from finlake_settings.reading import settings_from
 from spark.contracts.speed import STOCK_REALTIME
 
 PAUSE_S = 0.05
@@ -48,7 +49,7 @@ def watch(environment: Mapping[str, str], connection_id: str, at_least_s: float,
     query_count = 0
     began, cpu_began = time.perf_counter(), time.process_time()
     last_new = began
-    with reader(stream_of(environment)) as client:
+    with reader(settings_from(Settings, environment).clickhouse) as client:
         while time.perf_counter() - began < at_least_s or time.perf_counter() - last_new < quiet_s:
             newest = int(client.query(NEWEST, parameters={"connection_id": connection_id}).result_rows[0][0])
             seen_us = wall_us()

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from deploy.bench.made_up_trades import TradeMaker
-from deploy.bench.temporary_lake import environment_variables
-from finlake_resources.environment import RawEnvironment
-from finlake_resources.settings import StreamSettings, settings_for
 from finlake_services.trade_feed.clock import wall_us
 from finlake_services.trade_feed.ods_writer import OdsAccess, OdsWriter
+from finlake_settings.groups import FeedMarket
+from finlake_settings.processes import FeedSettings
+from finlake_settings.reading import settings_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,22 +50,22 @@ class Written:
 
 def write_trades(environment: Mapping[str, str], load: Load) -> Written:
     """Carry out a load on the stack with these variables, to its last commit. Raises OdsError."""
-    return asyncio.run(_write(stream_of(environment), load, _as_time_passes(load)))
+    return asyncio.run(_write(feed_market(environment), load, _as_time_passes(load)))
 
 
 def write_past_trades(environment: Mapping[str, str], load: Load) -> Written:
     """The same rows as fast as Postgres takes them, with the times of the span that ends now. Raises OdsError."""
-    return asyncio.run(_write(stream_of(environment), load, _of_the_past(load)))
+    return asyncio.run(_write(feed_market(environment), load, _of_the_past(load)))
 
 
-def stream_of(environment: Mapping[str, str]) -> StreamSettings:
-    """The stream's settings for a stack's variables."""
-    return settings_for(RawEnvironment.model_validate(environment_variables(environment))).stream
+def feed_market(environment: Mapping[str, str]) -> FeedMarket:
+    """Where the feed of the stack with these variables writes, and as whom."""
+    return settings_from(FeedSettings, environment).market
 
 
-async def _write(stream: StreamSettings, load: Load, moments: AsyncIterator[int]) -> Written:
+async def _write(market: FeedMarket, load: Load, moments: AsyncIterator[int]) -> Written:
     """One message at each of `moments`, the time of reception in Unix microseconds."""
-    writer = OdsWriter(OdsAccess(stream.market_uri, "feed", stream.market_feed_password_file))
+    writer = OdsWriter(OdsAccess(market.uri, "feed", market.feed_password_file))
     writing = asyncio.create_task(writer.run())
     maker = TradeMaker(load.connection_id, seed=load.rows_per_s)
     began, cpu_began = time.perf_counter(), time.process_time()

@@ -19,12 +19,14 @@ from deploy.bench import processor_time
 from deploy.bench.hops import Hops, measured_hops
 from deploy.bench.made_up_trades import SYMBOL_COUNT, symbol_of
 from deploy.bench.newest_row import RowsNeverSeenError, Sight, quantile, waits_ms, watch
-from deploy.bench.ods_load import Load, Written, stream_of, write_trades
+from deploy.bench.ods_load import Load, Written, write_trades
 from deploy.bench.temporary_lake import Worker, temporary_stack, worker
 from deploy.local.connectors import local_places, wanted_connectors
 from deploy.local.stack import LocalStack
 from finlake_resources.clickhouse_client import admin, reader
 from finlake_resources.connect import KafkaConnect
+from finlake_settings.processes import Settings
+from finlake_settings.reading import settings_from
 from spark.contracts.speed import CANDLES_1M, STOCK_REALTIME
 
 if TYPE_CHECKING:
@@ -172,7 +174,7 @@ class _Bench:
         written = self._writer.call(write_trades, environment, load)
         cores = before.shares_until(processor_time.read(self._stack))
         sights = watching.result()
-        with admin(stream_of(environment)) as client:
+        with admin(settings_from(Settings, environment).clickhouse) as client:
             rows = client.query(
                 f"SELECT kafka_offset, toUnixTimestamp64Micro(committed_ts) FROM {STOCK_REALTIME.address} "
                 "WHERE connection_id = {id:String}", parameters={"id": load.connection_id}).result_rows
@@ -208,10 +210,10 @@ def one_line(result: LoadResult) -> str:
 
 def read_candles(environment: Mapping[str, str], sizes: Sizes, report: Report) -> CandleReads:
     """Fill the table with ticks of a day, and read some hours of random symbols' candles."""
-    stream = stream_of(environment)
+    stream = settings_from(Settings, environment)
     end_ts = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     start_ts = end_ts - timedelta(days=1)
-    with admin(stream) as client:
+    with admin(stream.clickhouse) as client:
         _fill(client, sizes.tick_count, start_ts)
         tick_count = int(client.query(f"SELECT count() FROM {STOCK_REALTIME.address}").result_rows[0][0])
     report(f"{tick_count} ticks in {STOCK_REALTIME.address}")
@@ -219,7 +221,7 @@ def read_candles(environment: Mapping[str, str], sizes: Sizes, report: Report) -
     query = (f"SELECT * FROM {CANDLES_1M.address} WHERE symbol = {{symbol:String}} "
              "AND minute_ts >= {from:DateTime64(6, 'UTC')} AND minute_ts < {to:DateTime64(6, 'UTC')} ORDER BY minute_ts")
     taken_ms, row_count = [], 0
-    with reader(stream) as client:
+    with reader(stream.clickhouse) as client:
         # The first reads open files and connections.
         for number in range(-20, sizes.candle_reads):
             begin_ts = start_ts + timedelta(minutes=chosen.randrange((24 - CANDLE_HOURS) * 60))

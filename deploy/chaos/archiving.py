@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from deploy.bench.lake_steps import lake_jobs
 from finlake_resources.kafka import topics_of
-from finlake_resources.kafka_access import KafkaAccess
+from finlake_settings.groups import Kafka
 from spark.contracts import gold
 from spark.contracts.streams import STREAMS
 from spark.jobs.inputs import ArchiveInputs, RebuildInputs
@@ -16,7 +16,7 @@ BRONZE = tuple(each.changes for each in STREAMS)
 FROM_BRONZE = (*(each.settled for each in STREAMS), gold.CANDLES_1M)
 
 
-def archive_all(environment: Mapping[str, str], kafka: KafkaAccess) -> None:
+def archive_all(environment: Mapping[str, str], kafka: Kafka) -> None:
     """Bring all that is in Kafka to bronze, silver and candles."""
     jobs, today = lake_jobs(environment), datetime.now(UTC).date()
     window = Window(start=today, end=today)

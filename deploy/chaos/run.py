@@ -20,7 +20,6 @@ from tenacity import (
 )
 
 from deploy.bench.lake_steps import lake_jobs
-from deploy.bench.ods_load import stream_of
 from deploy.bench.temporary_lake import worker
 from deploy.chaos.archiving import archive_all
 from deploy.chaos.dagster_runs import ArchiveRunError, ArchiveRuns
@@ -43,6 +42,8 @@ from deploy.local.stack import LocalStack
 from finlake_resources.connect import ConnectError, KafkaConnect
 from finlake_resources.reconciliation.reconcile import build_reconciliation
 from finlake_resources.reconciliation.report import ReconcileReport
+from finlake_settings.processes import Settings
+from finlake_settings.reading import settings_from
 
 Report = Callable[[str], None]
 
@@ -150,8 +151,8 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
     `ArchiveRunError` when archiving fails for good.
     """
     environment = stack.environment()
-    stream = stream_of(environment)
-    dagster = DagsterClient(environment["FINLAKE_DAGSTER_URL"], stack.layout.dagster_web_password)
+    settings = settings_from(Settings, environment)
+    dagster = DagsterClient(settings.dagster.url, settings.dagster.password_file)
     runs = ArchiveRuns(dagster, options.seed) if options.has_dagster else None
     plan = options.plan
     connection_id = f"chaos-{time.time_ns()}"
@@ -159,18 +160,18 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
         writing = writer.start(write_until, environment, connection_id, options.rows_per_s, stop)
         time.sleep(TRAFFIC_BEFORE_S)
         recoveries = _carry_out(plan, Executioner(stack, runs, options.services, options.seed), report)
-        _await_connector(KafkaConnect(stream.connect_url, stream.connect_certificate_file))
+        _await_connector(KafkaConnect(settings.connect.url, settings.connect.certificate_file))
         stop.touch()
         acknowledged = writing.result(timeout=WRITER_BACK_S)
     report(f"{acknowledged} rows were acknowledged by Postgres beside those of the feed")
-    reconciliation = build_reconciliation(stream)
+    reconciliation = build_reconciliation(settings)
     if not reconciliation.drain(wait_s=DRAINED_WITHIN_S):
         raise NotDrainedError(f"Kafka does not show all of Postgres's rows after {DRAINED_WITHIN_S:g} s; "
                               f"see `{stack.layout.logs_command('kafka_connect')}`")
     if runs is None:
         # Nothing has asked Spark before: it needed not be waited for, nor survive.
         stack.up(services=(*stream_services(), *archiving_targets()), report=report)
-        archive_all(environment, stream.kafka)
+        archive_all(environment, settings.kafka)
     else:
         Retrying(retry=retry_if_exception_type(ArchiveRunError), stop=stop_after_attempt(3), wait=wait_fixed(5),
                  reraise=True)(runs.archive_all)

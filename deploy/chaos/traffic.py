@@ -11,10 +11,13 @@ from random import Random
 import structlog
 
 from deploy.bench.made_up_trades import TradeMaker
-from deploy.bench.ods_load import stream_of
-from finlake_resources.settings import StreamSettings
+from deploy.bench.ods_load import feed_market
+from finlake_resources.secret_files import secret_of
 from finlake_services.trade_feed.clock import wall_us
 from finlake_services.trade_feed.ods_writer import OdsAccess, OdsWriter
+from finlake_settings.groups import FeedMarket
+from finlake_settings.processes import ReconciliationSettings
+from finlake_settings.reading import settings_from
 
 INTERRUPTED = "interrupted-"
 """Connection ids of rows whose transaction was killed begin so: none of them may ever be seen."""
@@ -29,11 +32,11 @@ def write_until(environment: Mapping[str, str], connection_id: str, rows_per_s: 
     # That Postgres goes away is the point, and no news.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
-    return asyncio.run(_write_until(stream_of(environment), connection_id, rows_per_s, stop))
+    return asyncio.run(_write_until(feed_market(environment), connection_id, rows_per_s, stop))
 
 
-async def _write_until(stream: StreamSettings, connection_id: str, rows_per_s: int, stop: Path) -> int:
-    writer = OdsWriter(OdsAccess(stream.market_uri, "feed", stream.market_feed_password_file))
+async def _write_until(market: FeedMarket, connection_id: str, rows_per_s: int, stop: Path) -> int:
+    writer = OdsWriter(OdsAccess(market.uri, "feed", market.feed_password_file))
     writing = asyncio.create_task(writer.run())
     maker, chosen, row_count = TradeMaker(connection_id, seed=0), Random(0), 0
     while not stop.exists():
@@ -50,10 +53,10 @@ def kill_transaction(environment: Mapping[str, str], number: int) -> int:
     """Insert rows and kill the Postgres process that does it before they are committed; returns its process id."""
     import psycopg
 
-    stream = stream_of(environment)
+    market = feed_market(environment)
     rows = TradeMaker(f"{INTERRUPTED}{number}", seed=number).message(LARGEST_MESSAGE, wall_us())
     connection = psycopg.connect(
-        stream.market_uri, user="feed", password=stream.market_feed_password_file.read_text(encoding="utf-8").strip(),
+        market.uri, user="feed", password=secret_of("postgres", market.feed_password_file),
         connect_timeout=10, application_name="finlake chaos")
     # Committing, as leaving a connection's context would, is what must not happen.
     try:
@@ -74,10 +77,9 @@ def written_rows(environment: Mapping[str, str], prefix: str) -> int:
     """Trades in Postgres whose connection id begins so."""
     import psycopg
 
-    stream = stream_of(environment)
+    market = settings_from(ReconciliationSettings, environment).market
     with psycopg.connect(
-        stream.market_uri, user="reconcile",
-        password=stream.market_reconcile_password_file.read_text(encoding="utf-8").strip(), connect_timeout=10,
+        market.uri, user="reconcile", password=secret_of("postgres", market.reconcile_password_file), connect_timeout=10,
     ) as connection:
         row = connection.execute(
             "SELECT count(*) FROM ods.finnhub_trades WHERE starts_with(connection_id, %s)", [prefix]).fetchone()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.lake_commands import lake_jobs, sample_sources_url, stack_settings
+from deploy.cli.lake_commands import lake_jobs, stack_settings
 from deploy.cli.planned_runs import PlannedRun
 from deploy.cli.stack_commands import DEFAULT_HOME, Home, open_stack, where_finlake_is
 from deploy.local.webserver_door import USER
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from deploy.cli.dagster_client import DagsterClient
-    from finlake_resources.settings import Settings
     from finlake_resources.spark_jobs import SparkJobs
+    from finlake_settings.processes import Settings
     from spark.storage import Lake
 
 app = typer.Typer()
@@ -53,17 +53,22 @@ def demo(
     from deploy.cli.dagster_client import DagsterClient
     from deploy.cli.run_view import carry_out, found_by_checks, summary
     from deploy.cli.shortfall_view import Reckoning
+    from deploy.local.errors import StackError
 
     console = Console()
-    open_stack(home).up(free_ports=free_ports, report=console.print)
+    stack = open_stack(home)
+    samples_url = stack.settings().told.sample_sources_url
+    if samples_url is None:
+        raise StackError("the demo shows the sample sources; unset FINLAKE_SOURCES")
+    stack.up(free_ports=free_ports, report=console.print)
     settings = stack_settings(home)
-    dagster = DagsterClient(settings.dagster_url, settings.dagster_password_file)
+    dagster = DagsterClient(settings.dagster.url, settings.dagster.password_file)
     jobs = lake_jobs(home)
     reckoning = Reckoning.begin(jobs, settings)
     finished = carry_out(dagster, DEMO_RUNS, console)
     console.print(summary(finished))
     console.print(Text.from_ansi(_chart(jobs.lake())))
-    is_proven = _stream(settings, jobs, sample_sources_url(home), open_stack(home).layout.finnhub_token, dagster, console)
+    is_proven = _stream(settings, jobs, samples_url, stack.layout.finnhub_token, dagster, console)
     console.print(f"Prices are real: Quandl WIKI, public domain, to {LAST_SESSION}. News of {NEWS_START} to {NEWS_END} is "
                   f"generated and labelled so; {REAL_NEWS_DAY} is one real slot of the GDELT Project (https://www.gdeltproject.org/)."
                   " Live trades and quotes are generated.")
@@ -73,8 +78,8 @@ def demo(
     holes = ", ".join(map(str, sorted(settings.sources_holes)))
     console.print(f"Sample prices of FB, GOOG and IBM end on 2013-03-01, and there are none of {holes}; GDELT's day of "
                   f"{REAL_NEWS_DAY} is one slot of 96. So `finlake check` warns of them, and ends well.")
-    console.print(f"Assets, lineage and checks: {settings.dagster_url}/assets\nRuns: {settings.dagster_url}/runs\n"
-                  f"User {USER}, password in {settings.dagster_password_file}")
+    console.print(f"Assets, lineage and checks: {settings.dagster.url}/assets\nRuns: {settings.dagster.url}/runs\n"
+                  f"User {USER}, password in {settings.dagster.password_file}")
     console.print('Ask it something: finlake sql "select * from gold.monthly_summary where ticker = \'AAPL\'"')
     if hint := where_finlake_is():
         console.print(hint, highlight=False, markup=False, soft_wrap=True)
@@ -92,12 +97,12 @@ def _stream(
     from finlake_resources.clickhouse_client import reader
     from finlake_resources.reconciliation.reconcile import build_reconciliation
 
-    with reader(settings.stream) as client, faster(samples_url, finnhub_token, SHOWN_TRADES_PER_S):
+    with reader(settings.clickhouse) as client, faster(samples_url, finnhub_token, SHOWN_TRADES_PER_S):
         watch(client, console, SHOWN_SECONDS)
     today = datetime.now(UTC).date()
     archive = PlannedRun(job=STREAM_ARCHIVE, first_key=today, last_key=today)
     console.print(summary(carry_out(dagster, (archive, PlannedRun(job="serving")), console)))
-    report = build_reconciliation(settings.stream).run(jobs)
+    report = build_reconciliation(settings).run(jobs)
     show(report, console)
     return report.is_proven
 

@@ -12,8 +12,8 @@ from deploy.cli.query_view import AnswerFormat, format_for, whole_file
 from deploy.cli.stack_commands import DEFAULT_HOME, Home, running_stack
 
 if TYPE_CHECKING:
-    from finlake_resources.settings import Settings
     from finlake_resources.spark_jobs import SparkJobs
+    from finlake_settings.processes import Settings
 
 app = typer.Typer()
 
@@ -24,17 +24,10 @@ FILE_CHARACTERS = 400
 
 def stack_settings(home: Path) -> "Settings":
     """The product's settings as the running stack of `home` hands them to its processes; raises like `running_stack`."""
-    from finlake_resources.environment import RawEnvironment
-    from finlake_resources.settings import settings_for
+    from finlake_settings.processes import Settings
+    from finlake_settings.reading import settings_from
 
-    told = {name.removeprefix("FINLAKE_").lower(): value for name, value in running_stack(home).environment().items()
-            if name.startswith("FINLAKE_")}
-    return settings_for(RawEnvironment.model_validate(told))
-
-
-def sample_sources_url(home: Path) -> str:
-    """Where the sample sources of the stack of `home` answer."""
-    return running_stack(home).environment()["FINLAKE_SAMPLE_SOURCES_URL"]
+    return settings_from(Settings, running_stack(home).environment())
 
 
 def lake_jobs(home: Path) -> "SparkJobs":
@@ -75,7 +68,7 @@ def run(
     console = Console()
     for line in plan.told:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    dagster = DagsterClient(settings.dagster_url, settings.dagster_password_file)
+    dagster = DagsterClient(settings.dagster.url, settings.dagster.password_file)
     reckoning = Reckoning.begin(build_jobs(settings), settings)
     finished = carry_out(dagster, plan.runs, console)
     console.print(summary(finished))
@@ -99,7 +92,7 @@ def check(
     from deploy.cli.run_view import failed_checks, judge, newest_checks
 
     settings = stack_settings(home)
-    progress = judge(DagsterClient(settings.dagster_url, settings.dagster_password_file), Console(), select or ())
+    progress = judge(DagsterClient(settings.dagster.url, settings.dagster.password_file), Console(), select or ())
     checks = newest_checks(progress)
     for line in failed_checks(checks):
         typer.echo(line)

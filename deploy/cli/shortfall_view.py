@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from finlake_resources.settings import Settings
     from finlake_resources.spark_jobs import SparkJobs
+    from finlake_settings.processes import DagsterSettings
     from spark.jobs.shortfalls import Asked, NotBuilt
 
 MOST_LINES = 20
@@ -35,11 +35,11 @@ class Reckoning:
     """Made before runs begin, closed when they are done: what they were asked for against what is there."""
 
     jobs: "SparkJobs"
-    settings: "Settings"
+    settings: "DagsterSettings"
     before: int
 
     @classmethod
-    def begin(cls, jobs: "SparkJobs", settings: "Settings") -> "Reckoning":
+    def begin(cls, jobs: "SparkJobs", settings: "DagsterSettings") -> "Reckoning":
         """Remember which quarantined rows are there already."""
         return cls(jobs, settings, jobs.lake().snapshot_id("silver.quarantine"))
 
@@ -50,7 +50,7 @@ class Reckoning:
         from spark.jobs.shortfalls import not_built, shortfalls
 
         lake = self.jobs.lake()
-        asked = asked_of(runs, UniverseFile(path=str(self.settings.universe_path)).read().symbols, self.before)
+        asked = asked_of(runs, UniverseFile(path=str(self.settings.universe)).read().symbols, self.before)
         found = shortfalls(lake, asked, datetime.now(UTC))
         show(found, not_run, console)
         stale = stale_history(self.jobs)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.local.layout import REPOSITORY
 from deploy.local.webserver_door import USER
+from finlake_settings.checkout import CHECKOUT, STATE_FOLDER
+from finlake_settings.variable_names import variable
 
 if TYPE_CHECKING:
     from deploy.local.stack import LocalStack
@@ -18,18 +19,18 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 # Every command that touches the stack takes its state folder so.
-Home = Annotated[Path, typer.Option(envvar="FINLAKE_HOME", help="State folder: data, logs, passwords, downloads.")]
-DEFAULT_HOME = REPOSITORY / ".finlake"
+Home = Annotated[Path, typer.Option(envvar=variable("home"), help="State folder: data, logs, passwords, downloads.")]
+DEFAULT_HOME = CHECKOUT / STATE_FOLDER
 
 MARKS = {"running": "green", "starting": "yellow", "stopped": "dim", "failed": "red", "left out": "dim"}
 
 
 def open_stack(home: Path) -> "LocalStack":
     """The stack of a state folder, with the FINLAKE_* variables of this process."""
-    from deploy.local import host
     from deploy.local.stack import LocalStack
+    from finlake_settings.reading import user_variables
 
-    return LocalStack(home, variables=host.user_variables())
+    return LocalStack(home, variables=user_variables())
 
 
 def running_stack(home: Path) -> "LocalStack":

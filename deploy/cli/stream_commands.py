@@ -35,7 +35,7 @@ def reconcile(
     from finlake_resources.reconciliation.reconcile import build_reconciliation
 
     settings = stack_settings(home)
-    report = build_reconciliation(settings.stream).run(
+    report = build_reconciliation(settings).run(
         build_jobs(settings) if lake else None, wait_s=wait, proves_days=True, drops_proven=drop_proven)
     if as_json:
         typer.echo(reconcile_view.as_json(report))
@@ -57,7 +57,7 @@ def latency(
     from finlake_resources.clickhouse_client import reader
 
     seconds = int(duration(window).total_seconds())
-    with reader(stack_settings(home).stream) as client:
+    with reader(stack_settings(home).clickhouse) as client:
         hops = measured_hops(client, "inserted_ts > now64(6) - toIntervalSecond({seconds:UInt32})", {"seconds": seconds})
     console = Console()
     if not hops.row_count:
@@ -141,9 +141,9 @@ def replay(
     from finlake_resources.kafka import topics_of
 
     settings = stack_settings(home)
-    topics = topics_of(settings.stream.kafka)
+    topics = topics_of(settings.kafka)
     ranges = spans(topics, topic, start, end)
-    done = replay(settings.stream, topics, ranges)
+    done = replay(settings.clickhouse, topics, ranges)
     for span in ranges:
         typer.echo(f"{span.place} offsets {span.first} to {span.end - 1}")
     typer.echo(f"{done.read} records read, {done.already_there} rows already there, {done.added} added"

@@ -14,7 +14,7 @@ from deploy.local.jars import spark_home
 from deploy.local.java import Java
 from deploy.local.layout import Layout
 from deploy.local.passwords import password_from, write_private
-from deploy.local.ports import LOOPBACK
+from finlake_settings.local_stack import LOOPBACK
 
 ALIAS = "finlake"
 KEY = ("-keyalg", "EC", "-groupname", "secp256r1")

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.local.kafka import connect_url
-from deploy.local.layout import REPOSITORY, Layout
-from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.layout import Layout
+from deploy.local.ports import Ports
 from finlake_resources.connect import ConnectError, KafkaConnect
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.local_stack import LOOPBACK
 
-FOLDER = REPOSITORY / "deploy" / "connectors"
+FOLDER = CHECKOUT / "deploy" / "connectors"
 
 CONNECTOR = "finlake-ods"
 """The connector that captures the changes of the market's tables."""

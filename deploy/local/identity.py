@@ -18,9 +18,9 @@ from deploy.local.layout import Layout
 from deploy.local.passwords import write_private
 from deploy.local.ports import Ports
 from deploy.local.services import owner_of
+from deploy.local.settings import HOME_VARIABLE
 
 IDENTITY_VARIABLE = "FINLAKE_STACK_ID"
-HOME_VARIABLE = "FINLAKE_HOME"
 
 
 @dataclass(frozen=True)

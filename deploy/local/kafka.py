@@ -16,8 +16,9 @@ from deploy.local.jars import KAFKA_FOLDER, PLUGIN_FOLDER
 from deploy.local.java import Java, kept_within
 from deploy.local.layout import Layout
 from deploy.local.passwords import write_private
-from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.ports import Ports
 from finlake_resources.kafka_access import MECHANISM, USER
+from finlake_settings.local_stack import LOOPBACK
 from spark.contracts.stream_rows import MAX_RECORD_BYTES
 from spark.contracts.streams import TOPIC_DAYS
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from shlex import quote
 
 from deploy.local.errors import StackError
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from finlake_settings.checkout import CHECKOUT
 
 # Separators of the formats that carry these paths: supervisor and Java property files, class paths, URIs.
 FORBIDDEN_IN_PATHS = "%#?;:,\"'\\&\n\r\t"
@@ -35,7 +34,7 @@ class Layout:
 
     home: Path
     jars: Path
-    workspace: Path = REPOSITORY / "workspace.yaml"
+    workspace: Path = CHECKOUT / "workspace.yaml"
 
     def __post_init__(self) -> None:
         for path in (self.home, self.jars, self.workspace):

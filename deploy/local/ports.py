@@ -6,8 +6,7 @@ import socket
 from collections.abc import Collection, Iterator, Mapping
 
 from deploy.local.errors import PortTakenError
-
-LOOPBACK = "127.0.0.1"
+from finlake_settings.local_stack import LOOPBACK
 
 # Below the usual range of outgoing connections.
 CHOSEN_FROM = range(20_000, 32_768)

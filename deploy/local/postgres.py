@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 
 from deploy.local import host
 from deploy.local.errors import StackError
-from deploy.local.layout import REPOSITORY, Layout
+from deploy.local.layout import Layout
 from deploy.local.passwords import password_from, write_passfile, write_private
-from deploy.local.ports import LOOPBACK
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.local_stack import LOOPBACK
 
 if TYPE_CHECKING:
     import psycopg
@@ -35,7 +36,7 @@ OWNERS = ("lake", "dagster")
 
 MARKET_DATABASE = "market"
 MARKET_ROLES = ("feed", "cdc", "reconcile")
-SQL_FILES = REPOSITORY / "deploy" / "postgres"
+SQL_FILES = CHECKOUT / "deploy" / "postgres"
 
 SYSTEM_FOLDER = Path("/var/lib/finlake")
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.local.ports import LOOPBACK
 from deploy.local.service import Probe, Process
+from finlake_settings.local_stack import LOOPBACK
 
 if TYPE_CHECKING:
     import httpx

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from deploy.local.java import Java
-from deploy.local.layout import REPOSITORY, Layout
+from deploy.local.layout import Layout
 from deploy.local.ports import Ports
 from deploy.local.postgres import Cluster
-from deploy.local.settings import Settings
+from deploy.local.settings import StackSettings
+from finlake_settings.checkout import CHECKOUT
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Place:
     """One stack: its folders, and its ports and variables."""
 
     layout: Layout
-    settings: Settings
+    settings: StackSettings
 
     @property
     def ports(self) -> Ports:
@@ -78,10 +79,10 @@ ChaosRole = Literal["stream", "batch", "archiving"]
 
 
 def repository(_: Layout) -> Path:
-    return REPOSITORY
+    return CHECKOUT
 
 
-def always_wanted(_: Settings) -> None:
+def always_wanted(_: StackSettings) -> None:
     return None
 
 
@@ -109,7 +110,7 @@ class Service:
     port: int | None = None
     more_ports: Mapping[str, int] = field(default_factory=dict)
     metrics_path: str | None = None
-    left_out: Callable[[Settings], str | None] = always_wanted
+    left_out: Callable[[StackSettings], str | None] = always_wanted
     before_start: Step | None = None
     when_ready: Step | None = None
     requires: frozenset[str] = frozenset()

@@ -7,7 +7,8 @@ from deploy.local.errors import StackError
 from deploy.local.ports import Ports, chosen
 from deploy.local.probes import answers
 from deploy.local.service import Service
-from deploy.local.settings import Settings
+from deploy.local.settings import StackSettings
+from finlake_settings.local_stack import USUAL_PORTS
 
 SERVICES: Mapping[str, Service] = {
     service.name: service
@@ -15,7 +16,7 @@ SERVICES: Mapping[str, Service] = {
         Service(
             name="postgres",
             command=postgres.command,
-            port=15432,
+            port=USUAL_PORTS["postgres"],
             probe=postgres.probe,
             when_ready=postgres.when_ready,
             working_folder=postgres.working_folder,
@@ -31,7 +32,7 @@ SERVICES: Mapping[str, Service] = {
         Service(
             name="kafka",
             command=kafka.broker_command,
-            port=19092,
+            port=USUAL_PORTS["kafka"],
             more_ports={"kafka_controller": 19093},
             probe=kafka.broker_probe,
             before_start=kafka.before_broker,
@@ -44,7 +45,7 @@ SERVICES: Mapping[str, Service] = {
         Service(
             name="kafka_connect",
             command=kafka.worker_command,
-            port=18083,
+            port=USUAL_PORTS["kafka_connect"],
             probe=kafka.worker_probe,
             when_ready=kafka.when_worker_ready,
             requires=frozenset({"postgres", "kafka"}),
@@ -67,7 +68,7 @@ SERVICES: Mapping[str, Service] = {
         Service(
             name="clickhouse",
             command=clickhouse.command,
-            port=18123,
+            port=USUAL_PORTS["clickhouse"],
             probe=answers("/ping"),
             metrics_path="/metrics",
             when_ready=clickhouse.when_ready,
@@ -79,7 +80,7 @@ SERVICES: Mapping[str, Service] = {
         Service(
             name="sample_sources",
             command=trades.sources_command,
-            port=18090,
+            port=USUAL_PORTS["sample_sources"],
             probe=answers("/health"),
             left_out=trades.sources_left_out,
             priority=20,
@@ -116,7 +117,7 @@ SERVICES: Mapping[str, Service] = {
         Service(
             name="spark_connect",
             command=spark.command,
-            port=15002,
+            port=USUAL_PORTS["spark_connect"],
             probe=spark.probe,
             requires=frozenset({"postgres"}),
             working_folder=spark.working_folder,
@@ -127,7 +128,7 @@ SERVICES: Mapping[str, Service] = {
         Service(
             name="dagster_webserver",
             command=dagster.webserver_command,
-            port=3000,
+            port=USUAL_PORTS["dagster_webserver"],
             probe=dagster.webserver_probe,
             before_start=dagster.before_webserver,
             requires=frozenset({"postgres"}),
@@ -156,7 +157,7 @@ def service_named(name: str) -> Service:
     return SERVICES[name]
 
 
-def left_out(settings: Settings) -> dict[str, str]:
+def left_out(settings: StackSettings) -> dict[str, str]:
     """Services that cannot run with these settings, or are not needed, with the reason; `up` does without them."""
     reasons = {name: service.left_out(settings) for name, service in SERVICES.items()}
     return {name: reason for name, reason in reasons.items() if reason is not None}

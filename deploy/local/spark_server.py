@@ -7,11 +7,11 @@ optional vector module, and a JVM refuses to start with a module that it does no
 
 import subprocess
 
-from deploy.local import host
 from deploy.local.errors import StackError
 from deploy.local.jars import spark_home
 from deploy.local.java import Java
 from deploy.local.layout import Layout
+from finlake_settings.machine import process_environment
 
 SERVER_CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
 ADD_MODULES = "--add-modules="
@@ -40,7 +40,7 @@ def server_command(layout: Layout, java: Java) -> list[str]:
         *("org.apache.spark.deploy.SparkSubmit", "--properties-file", str(layout.spark_properties)),
         *("--class", SERVER_CLASS, "--name", "finlake"),
     ]
-    environment = host.process_environment(spark_environment(layout, java))
+    environment = process_environment(spark_environment(layout, java))
     answer = subprocess.run(launcher, check=False, capture_output=True, text=True, env=environment)
     if answer.returncode != 0:
         raise StackError(f"Spark's launcher failed with {java.executable}: {answer.stderr.strip().splitlines()[:1]}")

@@ -11,23 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from deploy.local import config_files, host, identity, kafka
+from deploy.local import config_files, identity, kafka
 from deploy.local import settings as stack_settings
 from deploy.local.certificate import make_certificate
 from deploy.local.errors import PortTakenError, ServiceNotReadyError, StackError
 from deploy.local.jars import fetch_jars, required_jars, some_names
 from deploy.local.java import Java, find_java
-from deploy.local.layout import REPOSITORY, Layout
+from deploy.local.layout import Layout
 from deploy.local.passwords import write_private
-from deploy.local.ports import LOOPBACK, Ports, settle
+from deploy.local.ports import Ports, settle
 from deploy.local.postgres import prepare_cluster
 from deploy.local.privacy import make_private, private_folders
 from deploy.local.probes import BrokenError, NotReadyError, listens
 from deploy.local.service import Launch, Process, Service, Stage
 from deploy.local.services import SERVICES, default_ports, left_out, port_names, service_named, with_requirements
-from deploy.local.settings import Settings
+from deploy.local.settings import StackSettings
 from deploy.local.spark_server import spark_environment
 from deploy.local.supervision import Program, Supervisor, tail
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.local_stack import LOOPBACK
+from finlake_settings.machine import process_environment
 
 State = Literal["running", "starting", "stopped", "failed", "left out"]
 
@@ -72,7 +75,7 @@ class LocalStack:
         *,
         jars: Path | None = None,
         variables: Mapping[str, str] | None = None,
-        workspace: Path = REPOSITORY / "workspace.yaml",
+        workspace: Path = CHECKOUT / "workspace.yaml",
     ) -> None:
         home = home.expanduser().absolute()
         self.layout = Layout(home, jars.absolute() if jars else home / "jars", workspace.absolute())
@@ -139,10 +142,10 @@ class LocalStack:
             _status(name, programs.get(name), settings.ports.get(name), unwanted.get(name)) for name in SERVICES
         ]
 
-    def settings(self) -> Settings:
+    def settings(self) -> StackSettings:
         """Ports and variables: those of the last start, with what this object was given on top."""
         last = self._recorded()
-        return Settings(self._ports or last.ports, {**last.variables, **self._variables})
+        return StackSettings(self._ports or last.ports, {**last.variables, **self._variables})
 
     def environment(self) -> dict[str, str]:
         """Variables (FINLAKE_*, DAGSTER_HOME) of a process that uses the stack; secrets only as paths of files."""
@@ -183,7 +186,7 @@ class LocalStack:
         if ended:
             report(f"ended {ended} processes that an earlier stack had left")
         ports = self._ports or self._recorded().ports
-        settings = Settings(settle(ports, ports, move=free_ports), self._variables)
+        settings = StackSettings(settle(ports, ports, move=free_ports), self._variables)
         emptied = (layout.spark / "scratch", layout.java_temporary, layout.temporary)
         make_private(layout.home, (*private_folders(layout), *emptied))
         # What killed processes have left.
@@ -211,16 +214,16 @@ class LocalStack:
         stack_settings.save(layout, settings)
         self._ports, self._variables = None, {}
         self._supervisor.launch(
-            host.process_environment(
+            process_environment(
                 service_variables(layout, settings, java) | identity.variables(identity.make_identity(layout))
             )
         )
 
-    def _recorded(self) -> Settings:
-        return stack_settings.recorded(self.layout, default_ports()) or Settings(default_ports())
+    def _recorded(self) -> StackSettings:
+        return stack_settings.recorded(self.layout, default_ports()) or StackSettings(default_ports())
 
-    def _running_settings(self) -> Settings:
-        """Settings of the running stack. Raises StackError when this object asks for others."""
+    def _running_settings(self) -> StackSettings:
+        """StackSettings of the running stack. Raises StackError when this object asks for others."""
         running = self._recorded()
         wanted = self.settings()
         if wanted == running:
@@ -238,7 +241,7 @@ class LocalStack:
                 "run `finlake down`, then `finlake up`, which makes it"
             )
 
-    def _require_free_ports(self, settings: Settings, starting: Collection[str]) -> None:
+    def _require_free_ports(self, settings: StackSettings, starting: Collection[str]) -> None:
         for name, port in settings.ports.taken(port_names(starting)).items():
             raise PortTakenError(
                 f"port {port} of {name} is taken by another program; stop that program, "
@@ -249,7 +252,7 @@ class LocalStack:
         self,
         wanted: Collection[str],
         starting: Collection[str],
-        settings: Settings,
+        settings: StackSettings,
         fresh: bool,
         report: Callable[[str], None],
     ) -> dict[str, float]:
@@ -327,7 +330,7 @@ class LocalStack:
             time.sleep(0.2)
         return True
 
-    def _wait(self, name: str, settings: Settings) -> None:
+    def _wait(self, name: str, settings: StackSettings) -> None:
         """Ask a service until it answers. Raises ServiceNotReadyError when it ends again and again or takes too long."""
         deadline = time.monotonic() + SERVICES[name].ready_within_s
         reason = "it has not been asked yet"
@@ -360,13 +363,13 @@ class LocalStack:
         return ServiceNotReadyError(f"{name} {reason}{said} (see `{self.layout.logs_command(name)}`)")
 
 
-def service_variables(layout: Layout, settings: Settings, java: Java) -> dict[str, str]:
+def service_variables(layout: Layout, settings: StackSettings, java: Java) -> dict[str, str]:
     """What the services find in their environment, and all that they start: Dagster's runs, Spark's Python workers."""
     return stack_settings.client_environment(layout, settings) | spark_environment(layout, java) | {
         "SPARK_LOCAL_IP": LOOPBACK,
         "PYSPARK_PYTHON": sys.executable,
         # Spark's Python workers import the transforms they run.
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": str(CHECKOUT),
         "PGPASSFILE": str(layout.passfile),
         # In the machine's folder another account could take a name first, that of a code server's socket for example.
         "TMPDIR": str(layout.temporary),

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from deploy.local.ports import LOOPBACK
 from deploy.local.webserver_door import guarded
+from finlake_settings.local_stack import LOOPBACK
 
 STATEMENT_TIMEOUT_MS, POOL_RECYCLE_S, POOL_MAX_OVERFLOW = 15_000, 3_600, 20
 

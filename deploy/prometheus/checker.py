@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.local.layout import REPOSITORY
+from finlake_settings.checkout import CHECKOUT, STATE_FOLDER
 
 FOLDER = Path(__file__).parent
 MODULE = FOLDER / "promtool"
@@ -25,7 +25,7 @@ class CheckerUnavailable(Exception):
     """promtool cannot be had here; the message says why and what would help."""
 
 
-def built(tools: Path = REPOSITORY / ".finlake" / "tools" / "bin") -> Path:
+def built(tools: Path = CHECKOUT / STATE_FOLDER / "tools" / "bin") -> Path:
     """Where the checker of the pinned version is, or will be."""
     pinned = hashlib.sha256((MODULE / "go.mod").read_bytes() + (MODULE / "go.sum").read_bytes()).hexdigest()
     return tools / f"promtool-{pinned[:12]}"

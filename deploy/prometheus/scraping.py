@@ -1,7 +1,7 @@
 """What Prometheus scrapes: the services of the local stack that have numbers, on their usual ports."""
 
-from deploy.local.ports import LOOPBACK
 from deploy.local.services import SERVICES
+from finlake_settings.local_stack import LOOPBACK
 
 HEAD = """# Written by `python -m deploy.docs` from deploy/local/services.py; change the services, not this file.
 #

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from finlake_resources.kafka import KafkaRecord, KafkaTopics, RangeUnreadable
-from finlake_resources.settings import StreamSettings
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, Arrived, Shape, build
 from finlake_services.clickhouse_sink.clickhouse import ClickHouse
 from finlake_services.clickhouse_sink.dead_letters import origin_of
 from finlake_services.clickhouse_sink.exactly_once import Place
 from finlake_services.clickhouse_sink.records import LogRecord, PoisonError
+from finlake_settings.groups import SinkClickHouse
 from spark.contracts.streams import DEAD_LETTERS_TOPIC, SINK_GROUP
 
 BLOCK_RECORDS = 5_000
@@ -80,9 +80,9 @@ def spans(topics: KafkaTopics, topic: str, start: str, end: str) -> list[Span]:
     return ranges
 
 
-def replay(stream: StreamSettings, topics: KafkaTopics, ranges: Sequence[Span]) -> Replayed:
+def replay(server: SinkClickHouse, topics: KafkaTopics, ranges: Sequence[Span]) -> Replayed:
     """Put into ClickHouse what it lacks of these ranges. Raises `ReplayError` where the sink has not come so far."""
-    clickhouse = ClickHouse(stream.clickhouse_url, stream.clickhouse_sink_password_file)
+    clickhouse = ClickHouse(server.url, server.sink_password_file)
     total = Replayed()
     for span in ranges:
         if span.place.topic == DEAD_LETTERS_TOPIC:

@@ -2,13 +2,13 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from deploy.restated_prices.kinds import KINDS, SEQUENCES
 from deploy.restated_prices.outcomes import PAIRS, healed, outcome
+from finlake_settings.checkout import CHECKOUT
 from spark.contracts.silver import VERDICTS
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "restatements.md"
+DOCUMENT = CHECKOUT / "docs" / "restatements.md"
 
 _HEAD = """# What becomes of a download
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from finlake_resources.calendar import NEW_YORK, TradingCalendar
 from finlake_resources.change_capture import ConnectorHealth
-from finlake_resources.environment import SourcesName
 from finlake_resources.market import FeedGaps, SlotHealth, VendorComplaints
+from finlake_settings.declaration import SourcesName
 
 State = Literal["well", "ill", "unknown"]
 Hours = Literal["exchange", "always", "any"]

@@ -28,8 +28,8 @@ from finlake_resources.reconciliation.kafka_side import ChangeTopics, Offsets, T
 from finlake_resources.reconciliation.lake_side import Archive
 from finlake_resources.reconciliation.postgres_side import Cut, Ods, Proof
 from finlake_resources.reconciliation.report import DayReport, EngineReport, ReconcileReport
-from finlake_resources.settings import StreamSettings
 from finlake_resources.spark_jobs import SparkJobs
+from finlake_settings.processes import ReconciliationSettings
 from spark.contracts.speed import TICK_KEPT_DAYS
 from spark.contracts.streams import HEARTBEAT_TOPIC, STREAMS, CapturedTable
 
@@ -89,14 +89,13 @@ class Reconciliation(dg.ConfigurableResource):  # type: ignore[type-arg]
             ChangeTopics(self._topics), wait_s)
 
 
-def build_reconciliation(stream: StreamSettings) -> Reconciliation:
+def build_reconciliation(settings: ReconciliationSettings) -> Reconciliation:
     """The comparison of the stream of these settings; nothing is opened."""
     return Reconciliation(
-        market_uri=stream.market_uri, market_password_file=str(stream.market_reconcile_password_file),
-        kafka_bootstrap=stream.kafka.bootstrap,
-        kafka_password_file=str(stream.kafka.password_file) if stream.kafka.password_file else None,
-        clickhouse_url=stream.clickhouse_url,
-        clickhouse_password_file=str(stream.clickhouse_reader_password_file))
+        market_uri=settings.market.uri, market_password_file=str(settings.market.reconcile_password_file),
+        kafka_bootstrap=settings.kafka.bootstrap,
+        kafka_password_file=str(settings.kafka.password_file) if settings.kafka.password_file else None,
+        clickhouse_url=settings.clickhouse.url, clickhouse_password_file=str(settings.clickhouse.reader_password_file))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,13 @@ import structlog
 import typer
 
 from finlake_resources.connect import KafkaConnect
-from finlake_resources.environment import read_environment
-from finlake_resources.settings import settings_for
 from finlake_resources.state_folder import StateFolder
 from finlake_services.capture_keeper.keeper import LOOK_S, Keeper
 from finlake_services.capture_keeper.metrics import KeeperMetrics
 from finlake_services.metrics_server import MetricsServer
 from finlake_services.runtime import log_as_json, stop_of_threads
+from finlake_settings.processes import KeeperSettings
+from finlake_settings.reading import read_settings
 
 # The keeper asks again by itself.
 _PATIENCE_S = 2.0
@@ -27,13 +27,12 @@ def main(
     """Start a failed connector again, until stopped by SIGINT or SIGTERM."""
     log_as_json()
     stop = stop_of_threads()
-    settings = settings_for(read_environment())
-    stream, metrics = settings.stream, KeeperMetrics()
+    settings, metrics = read_settings(KeeperSettings), KeeperMetrics()
     metrics.state_free_bytes.set_function(StateFolder(path=str(settings.home)).free_bytes)
-    connect = KafkaConnect(stream.connect_url, stream.connect_certificate_file, patience_s=_PATIENCE_S)
+    connect = KafkaConnect(settings.connect.url, settings.connect.certificate_file, patience_s=_PATIENCE_S)
     keeper = Keeper(connector, connect, metrics, time.monotonic)
     with closing(MetricsServer(metrics_port, metrics.registry)):
-        structlog.get_logger().info("keeper start", connector=connector, connect=stream.connect_url, metrics_port=metrics_port)
+        structlog.get_logger().info("keeper start", connector=connector, connect=settings.connect.url, metrics_port=metrics_port)
         while not stop.is_set():
             keeper.look()
             stop.wait(LOOK_S)

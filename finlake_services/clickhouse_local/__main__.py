@@ -17,8 +17,8 @@ from finlake_services.clickhouse_local.errors import EngineError
 from finlake_services.clickhouse_local.memory import DEFAULT_MEMORY_MB
 from finlake_services.clickhouse_local.server import ClickHouseHttp
 from finlake_services.clickhouse_local.users import UsersFileError, read_users
-from finlake_services.http_server import LOOPBACK
 from finlake_services.runtime import log_as_json, serve
+from finlake_settings.local_stack import LOOPBACK
 
 GRACE_S = 2
 SWITCH_INTERVAL_S = 0.0001

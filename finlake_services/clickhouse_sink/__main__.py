@@ -7,8 +7,6 @@ from typing import Annotated
 import structlog
 import typer
 
-from finlake_resources.environment import read_environment
-from finlake_resources.settings import settings_for
 from finlake_services.clickhouse_sink.clickhouse import ClickHouse
 from finlake_services.clickhouse_sink.dead_letters import DeadLetters
 from finlake_services.clickhouse_sink.exactly_once import CorruptPlanError, TopicReplacedError
@@ -18,6 +16,8 @@ from finlake_services.clickhouse_sink.metrics import Metrics
 from finlake_services.clickhouse_sink.sink import Sink
 from finlake_services.metrics_server import MetricsServer
 from finlake_services.runtime import log_as_json, stop_of_threads
+from finlake_settings.processes import SinkSettings
+from finlake_settings.reading import read_settings
 
 
 def main(
@@ -33,16 +33,17 @@ def main(
     # Its warnings repeat, attempt by attempt, what the sink says once.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     log = structlog.get_logger()
-    stream = settings_for(read_environment()).stream
+    settings = read_settings(SinkSettings)
+    kafka, server = settings.kafka, settings.clickhouse
     stop = stop_of_threads()
     metrics = Metrics()
     sink = Sink(
-        Broker(kafka=stream.kafka, instance=instance, queue_kbytes=memory_mb * 1024 // 8),
-        ClickHouse(stream.clickhouse_url, stream.clickhouse_sink_password_file),
-        DeadLetters(stream.kafka), metrics, stop,
+        Broker(kafka=kafka, instance=instance, queue_kbytes=memory_mb * 1024 // 8),
+        ClickHouse(server.url, server.sink_password_file),
+        DeadLetters(kafka), metrics, stop,
     )
     with closing(MetricsServer(metrics_port, metrics.registry, lambda: sink.health().answer)):
-        log.info("sink start", kafka=stream.kafka.bootstrap, clickhouse=stream.clickhouse_url, metrics_port=metrics_port)
+        log.info("sink start", kafka=kafka.bootstrap, clickhouse=server.url, metrics_port=metrics_port)
         try:
             sink.run()
         except (CorruptPlanError, TopicReplacedError) as error:

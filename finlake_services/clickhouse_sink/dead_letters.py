@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from finlake_resources.kafka_access import KafkaAccess
+from finlake_resources.kafka_access import client_settings
 from finlake_services.clickhouse_sink.blocks import DeadLetter
 from finlake_services.clickhouse_sink.exactly_once import Place
+from finlake_settings.groups import Kafka
 from spark.contracts.stream_rows import MAX_LETTER_BYTES, MAX_RECORD_BYTES
 from spark.contracts.streams import DEAD_LETTERS_TOPIC
 
@@ -28,7 +29,7 @@ class DeadLettersUnavailableError(Exception):
 class DeadLetters:
     """An idempotent producer, made at first use and again after a failure."""
 
-    def __init__(self, kafka: KafkaAccess, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, kafka: Kafka, *, timeout_s: float = 10.0) -> None:
         self._kafka, self._timeout_s = kafka, timeout_s
         self._producer: Producer | None = None
 
@@ -36,7 +37,7 @@ class DeadLetters:
         """Send and wait until Kafka has all of them. Raises DeadLettersUnavailableError."""
         if self._producer is None:
             self._producer = Producer({
-                **self._kafka.client_settings(), "enable.idempotence": True, "linger.ms": 0,
+                **client_settings(self._kafka), "enable.idempotence": True, "linger.ms": 0,
                 "compression.type": "lz4", "message.max.bytes": MAX_RECORD_BYTES,
                 "message.timeout.ms": int(self._timeout_s * 1000),
             })

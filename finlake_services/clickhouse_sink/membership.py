@@ -14,7 +14,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
-from finlake_resources.kafka_access import KafkaAccess
+from finlake_resources.kafka_access import client_settings
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, Block, Shape, build
 from finlake_services.clickhouse_sink.clickhouse import ClickHouse, ClickHouseUnavailableError
 from finlake_services.clickhouse_sink.dead_letters import DeadLetters, DeadLettersUnavailableError
@@ -28,6 +28,7 @@ from finlake_services.clickhouse_sink.exactly_once import (
 )
 from finlake_services.clickhouse_sink.metrics import Metrics
 from finlake_services.clickhouse_sink.records import LogRecord
+from finlake_settings.groups import Kafka
 from spark.contracts.stream_rows import MAX_RECORD_BYTES
 from spark.contracts.streams import SINK_GROUP
 
@@ -82,7 +83,7 @@ class Broker:
     has timed out. `queue_kbytes` bounds what is fetched ahead.
     """
 
-    kafka: KafkaAccess
+    kafka: Kafka
     instance: str | None = None
     queue_kbytes: int = 65_536
     session_timeout_ms: int = 6_000
@@ -442,7 +443,7 @@ class Membership:
 
 def _configuration(broker: Broker, heed: Callable[[KafkaError], None]) -> dict[str, object]:
     configuration: dict[str, object] = {
-        **broker.kafka.client_settings(), "group.id": SINK_GROUP, "client.id": SINK_GROUP,
+        **client_settings(broker.kafka), "group.id": SINK_GROUP, "client.id": SINK_GROUP,
         "isolation.level": "read_committed", "partition.assignment.strategy": "cooperative-sticky",
         "enable.auto.commit": False, "enable.auto.offset.store": False,
         # An offset that Kafka no longer has must not be passed over in silence.

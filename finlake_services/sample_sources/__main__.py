@@ -6,11 +6,12 @@ from typing import Annotated
 import structlog
 import typer
 
-from finlake_resources.environment import read_environment
-from finlake_resources.settings import PROJECT_ROOT
-from finlake_services.http_server import LOOPBACK
+from finlake_resources.secret_files import secret_of
 from finlake_services.runtime import log_as_json, serve
 from finlake_services.sample_sources.server import create_app
+from finlake_settings.local_stack import LOOPBACK
+from finlake_settings.processes import SampleSourcesSettings
+from finlake_settings.reading import read_settings
 from spark.contracts.universe import parse_universe
 
 
@@ -24,10 +25,8 @@ def main(
     """Answer as Stooq, GDELT and Finnhub until stopped by SIGINT or SIGTERM."""
     log_as_json()
     structlog.get_logger().info("sample sources start", host=host, port=port)
-    token = finnhub_token_file.read_text(encoding="utf-8").strip() if finnhub_token_file else None
-    if token == "":
-        raise typer.BadParameter(f"{finnhub_token_file} is empty; write the token that the feed uses into it")
-    universe = parse_universe((read_environment().universe or PROJECT_ROOT / "universe.toml").read_text(encoding="utf-8"))
+    token = secret_of("sample_sources", finnhub_token_file) if finnhub_token_file else None
+    universe = parse_universe(read_settings(SampleSourcesSettings).universe.read_text(encoding="utf-8"))
     serve(create_app(token, universe.symbols), port, host=host)
 
 

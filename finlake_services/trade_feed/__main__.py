@@ -9,12 +9,7 @@ from typing import Annotated
 
 import structlog
 import typer
-from websockets.exceptions import InvalidURI
-from websockets.uri import parse_uri
 
-from finlake_resources.environment import read_environment
-from finlake_resources.settings import Settings, SettingsError, settings_for
-from finlake_services.http_server import LOOPBACK
 from finlake_services.metrics_server import MetricsServer
 from finlake_services.runtime import stop_of_tasks
 from finlake_services.trade_feed.finnhub_token import TokenFile, log_without
@@ -23,6 +18,9 @@ from finlake_services.trade_feed.ods_writer import DEFAULT_BATCH_ROWS, DEFAULT_B
 from finlake_services.trade_feed.quote_poller import DEFAULT_INTERVAL_S
 from finlake_services.trade_feed.service import DEFAULT_DRAIN_LIMIT_S, FeedConfig, RowsNotWritten, run_feed
 from finlake_services.trade_feed.trade_stream import DEFAULT_REFUSED_WAIT_S, DEFAULT_SILENCE_LIMIT_S, StreamLimits
+from finlake_settings.local_stack import LOOPBACK
+from finlake_settings.processes import FeedSettings
+from finlake_settings.reading import SettingsError, read_settings
 from spark.contracts.universe import UniverseError, parse_universe
 
 
@@ -49,13 +47,13 @@ def main(
 ) -> None:
     """Store Finnhub's trades and quotes in Postgres until stopped by SIGINT or SIGTERM."""
     try:
-        settings = settings_for(read_environment())
+        settings = read_settings(FeedSettings)
         token = _token_of(settings)
         log_without(token)
         config = FeedConfig(
-            websocket_url=_websocket_url_of(settings), rest_url=settings.stream.finnhub_url, token=token,
-            ods=OdsAccess(settings.stream.market_uri, "feed", settings.stream.market_feed_password_file),
-            symbols=symbols_of(settings.universe_path, settings.stream.finnhub_symbols), looks_up_symbols=look_up,
+            websocket_url=settings.finnhub.ws_url, rest_url=settings.finnhub.url, token=token,
+            ods=OdsAccess(settings.market.uri, "feed", settings.market.feed_password_file),
+            symbols=symbols_of(settings.universe, settings.finnhub.symbols), looks_up_symbols=look_up,
             quote_interval_s=quote_interval_s, batch_rows=batch_rows, buffer_rows=buffer_rows,
             limits=StreamLimits(silence_limit_s, refused_wait_s), drain_limit_s=drain_limit_s,
         )
@@ -72,19 +70,10 @@ async def _until_stopped(config: FeedConfig, metrics: FeedMetrics) -> None:
     await run_feed(config, metrics, stop_of_tasks())
 
 
-def _websocket_url_of(settings: Settings) -> str:
-    url = settings.stream.finnhub_ws_url
-    try:
-        parse_uri(url)
-    except InvalidURI:
-        raise SettingsError(f"{url} is no websocket URL; set FINLAKE_FINNHUB_WS_URL to one like wss://ws.finnhub.io") from None
-    return url
-
-
-def _token_of(settings: Settings) -> TokenFile:
-    if settings.stream.finnhub_token_file is None:
+def _token_of(settings: FeedSettings) -> TokenFile:
+    if settings.finnhub.token_file is None:
         raise SettingsError("live trades need a Finnhub token; write one into a file, set FINLAKE_FINNHUB_TOKEN_FILE to its path")
-    return TokenFile(settings.stream.finnhub_token_file)
+    return TokenFile(settings.finnhub.token_file)
 
 
 def symbols_of(universe_file: Path, more: Sequence[str]) -> tuple[str, ...]:

@@ -37,11 +37,11 @@ from deploy.cli.planned_runs import Known, planned_runs
 from finlake_assets.build import build_defs
 from finlake_assets.jobs import RESTATED_CHAIN
 from finlake_resources.calendar import TradingCalendar
-from finlake_resources.environment import RawEnvironment
-from finlake_resources.settings import settings_for
+from finlake_settings.processes import DagsterSettings
+from finlake_settings.reading import settings_from
 
 key = dg.AssetKey(["gold", "gaps"])
-defs = build_defs(settings_for(RawEnvironment(sources="live")))
+defs = build_defs(settings_from(DagsterSettings, {"FINLAKE_SOURCES": "live"}))
 spec = defs.resolve_asset_graph().get(key)
 assert spec.automation_condition is not None
 assert key in defs.resolve_job_def("lake_by_session").asset_layer.executable_asset_keys

@@ -12,7 +12,7 @@ from finlake_assets.build import build_defs
 from finlake_assets.graph import graph_lines
 from finlake_assets.partitions import Timeline
 from finlake_resources.calendar import TradingCalendar
-from finlake_resources.environment import EnvironmentName, SourcesName
+from finlake_settings.declaration import EnvironmentName, SourcesName
 from spark.contracts import lake, serving, speed
 from spark.contracts.table import Table
 from tests.conftest import SettingsOf
@@ -219,9 +219,9 @@ import sys
 from finlake_assets.definitions import defs
 import dagster as dg
 from finlake_assets.build import build_defs
-from finlake_resources.environment import RawEnvironment
-from finlake_resources.settings import settings_for
-dg.Definitions.validate_loadable(build_defs(settings_for(RawEnvironment())))
+from finlake_settings.processes import DagsterSettings
+from finlake_settings.reading import settings_from
+dg.Definitions.validate_loadable(build_defs(settings_from(DagsterSettings, dict())))
 loaded = sorted(set(sys.modules) & (set({HEAVY!r}) - {{"pandas", "exchange_calendars", "pyarrow"}}))
 assert not loaded, loaded
 """

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from deploy.cli.main import app, one_line
 from deploy.cli.stack_commands import where_finlake_is
 from deploy.local.errors import StackError
-from deploy.local.layout import REPOSITORY
 from deploy.local.services import SERVICES
+from finlake_settings.checkout import CHECKOUT
 
 
 def finlake(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -18,7 +18,7 @@ def finlake(*arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         capture_output=True,
         text=True,
-        cwd=REPOSITORY,
+        cwd=CHECKOUT,
     )
 
 
@@ -45,7 +45,7 @@ def test_help_is_shown_without_loading_an_engine() -> None:
         "heavy = {'dagster', 'pyspark', 'pyiceberg', 'pandas', 'polars', 'pyarrow', 'psycopg', 'httpx', 'rich.table'}\n"
         "print(*(heavy & set(sys.modules)))"
     )
-    answer = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, cwd=REPOSITORY)
+    answer = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, cwd=CHECKOUT)
     assert (answer.stdout, answer.stderr) == ("\n", "")
 
 

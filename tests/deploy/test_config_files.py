@@ -1,9 +1,9 @@
 import json
+import re
 import shlex
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,17 +17,19 @@ from supervisor.options import ServerOptions
 from deploy.local import config_files
 from deploy.local.engines import spark
 from deploy.local.errors import StackError
-from deploy.local.host import USER_VARIABLES, process_environment
 from deploy.local.java import Java
-from deploy.local.layout import FORBIDDEN_IN_PATHS, REPOSITORY, Layout
-from deploy.local.postgres import Cluster
+from deploy.local.layout import FORBIDDEN_IN_PATHS, Layout
+from deploy.local.ports import chosen
+from deploy.local.postgres import MARKET_ROLES, OWNERS, Cluster
 from deploy.local.privacy import make_private, private_folders
 from deploy.local.service import Launch
 from deploy.local.services import SERVICES, default_ports, left_out, with_requirements
-from deploy.local.settings import Settings, client_environment, make_secrets, recorded, s3_keys, save
+from deploy.local.settings import StackSettings, client_environment, make_secrets, needed_secrets, recorded, s3_keys, save
 from deploy.local.stack import service_variables
-from finlake_resources.environment import RawEnvironment, read_environment
-from finlake_resources.settings import settings_for
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.machine import process_environment
+from finlake_settings.processes import Settings
+from finlake_settings.reading import SettingsError, settings_from, user_variables
 
 JAVA = Java(Path("/usr/lib/jvm/java 21"), 21, ("-Djavax.net.ssl.trustStore=/etc/ssl/cacerts",))
 CLUSTER = Cluster(Path("/opt/my postgres/bin"), Path("/srv/my lake/postgres/data"), None)
@@ -55,7 +57,7 @@ def layout(tmp_path: Path) -> Layout:
 def command(name: str, layout: Layout) -> list[str]:
     """The command line of a service; Spark's launcher is not run."""
     with patch.object(spark, "server_command", return_value=SPARK):
-        return SERVICES[name].command(Launch(layout, Settings(default_ports()), name, CLUSTER, JAVA))
+        return SERVICES[name].command(Launch(layout, StackSettings(default_ports()), name, CLUSTER, JAVA))
 
 
 def written_supervisor_config(layout: Layout, user: str | None = None) -> str:
@@ -78,7 +80,7 @@ def test_supervisor_reads_back_the_commands_with_their_spaces(layout: Layout) ->
         assert program.stopasgroup == (name != "postgres")
     folders = {name: program.directory for name, program in programs.items()}
     assert (folders.pop("postgres"), folders.pop("spark_connect")) == ("/", str(layout.spark))
-    assert set(folders.values()) == {str(REPOSITORY)}
+    assert set(folders.values()) == {str(CHECKOUT)}
 
 
 def test_postgres_stops_last(layout: Layout) -> None:
@@ -98,7 +100,7 @@ def test_no_service_makes_temporary_files_outside_the_state_folder() -> None:
         layout = layout_at(Path(short) / "my lake")
         make_private(layout.home, private_folders(layout))
         ask = [sys.executable, "-c", "import tempfile; print(tempfile.gettempdir(), end='')"]
-        environment = process_environment(service_variables(layout, Settings(default_ports()), JAVA))
+        environment = process_environment(service_variables(layout, StackSettings(default_ports()), JAVA))
         answer = subprocess.run(ask, check=True, capture_output=True, text=True, env=environment)
         assert answer.stdout == f"{layout.home}/run/tmp"
         assert layout.temporary.stat().st_mode & 0o777 == 0o700
@@ -113,20 +115,20 @@ def test_only_postgres_gives_up_root(layout: Layout) -> None:
 @given(path_names)
 def test_spark_properties_keep_every_path_on_its_own_line(name: str) -> None:
     layout = layout_at(Path("/srv") / name)
-    properties = parsed_properties(config_files.spark_properties(layout, Settings(default_ports()), JAVA, None, "token"))
+    properties = parsed_properties(config_files.spark_properties(layout, StackSettings(default_ports()), JAVA, None, "token"))
     assert properties["spark.sql.catalog.lake.warehouse"] == f"file:///srv/{name}/warehouse"
     assert all(Path(jar).parent == layout.jars for jar in properties["spark.driver.extraClassPath"].split(":"))
 
 
 def test_spark_properties_hold_no_database_password_and_no_address_but_loopback(layout: Layout) -> None:
-    properties = parsed_properties(config_files.spark_properties(layout, Settings(default_ports()), JAVA, None, "token"))
+    properties = parsed_properties(config_files.spark_properties(layout, StackSettings(default_ports()), JAVA, None, "token"))
     assert not [name for name in properties if "password" in name]
     assert properties["spark.connect.grpc.binding.address"] == "127.0.0.1"
     assert properties["spark.driver.bindAddress"] == "127.0.0.1"
 
 
 def test_the_catalog_is_the_shared_one(layout: Layout) -> None:
-    settings = Settings(default_ports().moved({"postgres": 5}))
+    settings = StackSettings(default_ports().moved({"postgres": 5}))
     properties = parsed_properties(config_files.spark_properties(layout, settings, JAVA, None, "token"))
     catalog = {name.removeprefix("spark.sql.catalog.lake."): value for name, value in properties.items()}
     assert (catalog["type"], catalog["jdbc.schema-version"], catalog["cache-enabled"]) == ("jdbc", "V1", "false")
@@ -134,8 +136,11 @@ def test_the_catalog_is_the_shared_one(layout: Layout) -> None:
 
 
 def test_a_warehouse_in_s3_brings_its_file_io_and_keys(layout: Layout) -> None:
-    variables = {"FINLAKE_WAREHOUSE": "s3://lake/warehouse", "FINLAKE_S3_ENDPOINT": "http://127.0.0.1:8333"}
-    settings = Settings(default_ports(), variables)
+    variables = {
+        "FINLAKE_WAREHOUSE": "s3://lake/warehouse", "FINLAKE_S3_ENDPOINT": "http://127.0.0.1:8333",
+        "FINLAKE_S3_ACCESS_KEY_FILE": "/srv/key", "FINLAKE_S3_SECRET_KEY_FILE": "/srv/secret",
+    }
+    settings = StackSettings(default_ports(), variables)
     properties = parsed_properties(config_files.spark_properties(layout, settings, JAVA, ("key", "secret"), "token"))
     catalog = "spark.sql.catalog.lake."
     assert properties[catalog + "warehouse"] == "s3://lake/warehouse"
@@ -150,7 +155,7 @@ def test_no_command_line_and_no_configuration_holds_a_secret(layout: Layout) -> 
     secrets = [file.read_text() for file in layout.secrets.rglob("*") if file.is_file()]
     assert len(secrets) >= 4
     shown = [word for name in SERVICES for word in command(name, layout)]
-    shown += [config_files.clickhouse_users(layout), *client_environment(layout, Settings(default_ports())).values()]
+    shown += [config_files.clickhouse_users(layout), *client_environment(layout, StackSettings(default_ports())).values()]
     assert not [word for word in shown for secret in secrets if secret in word]
 
 
@@ -159,7 +164,7 @@ def test_clickhouses_users_have_the_rights_that_they_need_and_their_password_in_
     assert {name: (user["rights"], user["databases"]) for name, user in users.items()} == {
         "admin": ("admin", []), "sink": ("writer", ["speed"]), "reader": ("reader", ["speed", "serving"]),
     }
-    environment = client_environment(layout, Settings(default_ports()))
+    environment = client_environment(layout, StackSettings(default_ports()))
     for name, user in users.items():
         assert environment[f"FINLAKE_CLICKHOUSE_{name.upper()}_PASSWORD_FILE"] == user["password_file"]
 
@@ -184,19 +189,19 @@ def test_the_dagster_url_names_its_driver_and_leads_libpq_to_the_password_file(n
 def test_the_clients_get_paths_of_password_files_only(layout: Layout) -> None:
     layout.secrets.mkdir()
     layout.password_file("lake").write_text("a-password")
-    environment = client_environment(layout, Settings(default_ports()))
+    environment = client_environment(layout, StackSettings(default_ports()))
     assert environment["FINLAKE_CATALOG_PASSWORD_FILE"] == str(layout.password_file("lake"))
     assert "a-password" not in " ".join(environment.values())
 
 
 def test_what_the_user_has_set_wins(layout: Layout) -> None:
-    settings = Settings(default_ports(), {"FINLAKE_SOURCES": "live"})
+    settings = StackSettings(default_ports(), {"FINLAKE_SOURCES": "live"})
     assert client_environment(layout, settings)["FINLAKE_SOURCES"] == "live"
 
 
 def test_settings_are_read_back_as_they_were_saved(layout: Layout) -> None:
     ports = default_ports().moved({"postgres": 1, "spark_connect": 2, "kafka_controller": 3})
-    settings = Settings(ports, {"FINLAKE_SOURCES": "live"})
+    settings = StackSettings(ports, {"FINLAKE_SOURCES": "live"})
     assert recorded(layout, default_ports()) is None
     save(layout, settings)
     assert recorded(layout, default_ports()) == settings
@@ -204,7 +209,7 @@ def test_settings_are_read_back_as_they_were_saved(layout: Layout) -> None:
 
 def test_the_record_of_an_earlier_finlake_gets_the_default_ports_of_newer_services(layout: Layout) -> None:
     layout.record.write_text(json.dumps({"ports": {"postgres": 1, "spark_connect": 2}, "variables": {}}))
-    assert recorded(layout, default_ports()) == Settings(default_ports().moved({"postgres": 1, "spark_connect": 2}))
+    assert recorded(layout, default_ports()) == StackSettings(default_ports().moved({"postgres": 1, "spark_connect": 2}))
 
 
 @pytest.mark.parametrize("content", [
@@ -216,10 +221,10 @@ def test_a_damaged_record_is_named(layout: Layout, content: str) -> None:
         recorded(layout, default_ports())
 
 
-def test_one_s3_key_without_the_other_is_refused(layout: Layout, tmp_path: Path) -> None:
-    (tmp_path / "key").write_text("k\n")
-    with pytest.raises(StackError, match="FINLAKE_S3_SECRET_KEY_FILE is not set"):
-        s3_keys(Settings(default_ports(), {"FINLAKE_S3_ACCESS_KEY_FILE": str(tmp_path / "key")}))
+def test_one_s3_key_without_the_other_is_refused(layout: Layout) -> None:
+    told = {"FINLAKE_WAREHOUSE": "s3://lake", "FINLAKE_S3_ENDPOINT": "http://s3", "FINLAKE_S3_ACCESS_KEY_FILE": "/srv/key"}
+    with pytest.raises(SettingsError, match="needs FINLAKE_S3_SECRET_KEY_FILE; set"):
+        s3_keys(StackSettings(default_ports(), told))
 
 
 def test_services_bring_what_they_need_in_starting_order() -> None:
@@ -243,52 +248,50 @@ def test_whoever_needs_a_service_stops_before_it() -> None:
 
 def test_live_sources_without_a_finnhub_token_do_without_the_feed(layout: Layout) -> None:
     live = {"FINLAKE_SOURCES": "live"}
-    assert set(left_out(Settings(default_ports(), live))) == {"sample_sources", "trade_feed"}
-    assert set(left_out(Settings(default_ports(), {**live, "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}))) == {"sample_sources"}
-    assert left_out(Settings(default_ports())) == {}
+    assert set(left_out(StackSettings(default_ports(), live))) == {"sample_sources", "trade_feed"}
+    with_token = {**live, "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}
+    assert set(left_out(StackSettings(default_ports(), with_token))) == {"sample_sources"}
+    assert left_out(StackSettings(default_ports())) == {}
 
 
 def test_a_service_that_is_left_out_is_not_brought_along_by_one_that_needs_it_otherwise() -> None:
     assert "sample_sources" in with_requirements({"trade_feed"})
-    unneeded = left_out(Settings(default_ports(), {"FINLAKE_SOURCES": "live", "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}))
+    unneeded = left_out(StackSettings(default_ports(), {"FINLAKE_SOURCES": "live", "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}))
     assert "sample_sources" not in with_requirements(SERVICES.keys() - unneeded.keys(), unneeded)
     assert "sample_sources" in with_requirements({"sample_sources"}, unneeded)
 
 
-def test_every_variable_of_the_product_is_the_stacks_or_the_users(layout: Layout) -> None:
-    known = {*client_environment(layout, Settings(default_ports())), *USER_VARIABLES}
-    assert {f"FINLAKE_{name.upper()}" for name in RawEnvironment.model_fields} <= known
-
-
 def test_live_sources_never_get_the_token_of_the_sample_sources(layout: Layout) -> None:
-    assert client_environment(layout, Settings(default_ports()))["FINLAKE_FINNHUB_TOKEN_FILE"] == str(layout.finnhub_token)
-    live = client_environment(layout, Settings(default_ports(), {"FINLAKE_SOURCES": "live"}))
+    assert client_environment(layout, StackSettings(default_ports()))["FINLAKE_FINNHUB_TOKEN_FILE"] == str(layout.finnhub_token)
+    live = client_environment(layout, StackSettings(default_ports(), {"FINLAKE_SOURCES": "live"}))
     assert "FINLAKE_FINNHUB_TOKEN_FILE" not in live
 
 
-def test_the_product_reads_every_setting_of_the_stream_from_the_stacks_variables(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ports = default_ports().moved({"postgres": 5, "kafka": 6, "kafka_connect": 7, "clickhouse": 8})
-    variables = client_environment(layout, Settings(ports))
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    stream = settings_for(read_environment()).stream
-    assert stream.market_uri == "postgresql://127.0.0.1:5/market"
-    assert stream.kafka.bootstrap == "127.0.0.1:6"
-    assert (stream.connect_url, stream.clickhouse_url) == ("https://127.0.0.1:7", "http://127.0.0.1:8")
-    files = {name: value for name, value in asdict(stream).items() if name.endswith("_file") and value is not None}
-    assert len(files) == 7
-    assert {path.parent for path in (*files.values(), stream.kafka.password_file)} == {layout.secrets}
+def test_the_stacks_processes_are_told_of_its_ports_and_its_folder(layout: Layout) -> None:
+    ports = chosen(default_ports())
+    told = settings_from(Settings, client_environment(layout, StackSettings(ports)))
+    addresses = [
+        told.catalog.uri, told.market.uri, told.kafka.bootstrap, told.connect.url, told.clickhouse.url, told.spark.remote,
+        told.dagster.url, told.sample_sources_url]
+    services = [
+        *("postgres", "postgres", "kafka", "kafka_connect", "clickhouse", "spark_connect", "dagster_webserver", "sample_sources")]
+    assert [re.findall(r"127\.0\.0\.1:(\d+)", str(each)) for each in addresses] == [[str(ports[name])] for name in services]
+    assert (told.home, told.warehouse, told.stooq.drop) == (
+        layout.home, f"file://{layout.warehouse}", str(layout.stooq_drop))
 
 
-def test_without_the_stacks_variables_the_product_looks_on_the_usual_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in RawEnvironment.model_fields:
-        monkeypatch.delenv(f"FINLAKE_{name.upper()}", raising=False)
-    untold = settings_for(read_environment())
-    for name, value in client_environment(layout_at(untold.home), Settings(default_ports())).items():
-        monkeypatch.setenv(name, value)
-    assert untold == settings_for(read_environment())
+def test_every_secret_that_a_process_of_the_stack_is_told_of_is_one_that_the_stack_makes(layout: Layout) -> None:
+    told = client_environment(layout, StackSettings(default_ports()))
+    files = {value for name, value in told.items() if name.endswith("_FILE")}
+    roles = (layout.password_file(role) for role in (*OWNERS, *MARKET_ROLES))
+    assert len(files) == 11
+    assert files <= {str(file) for file in (*needed_secrets(layout), *roles)}
+
+
+def test_a_user_cannot_move_what_the_stack_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINLAKE_KAFKA_BOOTSTRAP", "elsewhere:9092")
+    monkeypatch.setenv("FINLAKE_UNATTENDED", "1")
+    assert user_variables() == {"FINLAKE_UNATTENDED": "1"}
 
 
 def test_an_unknown_service_is_named() -> None:

@@ -9,7 +9,7 @@ from deploy.local import stack as module
 from deploy.local.errors import ServiceNotReadyError
 from deploy.local.service import Stage
 from deploy.local.services import default_ports
-from deploy.local.settings import Settings
+from deploy.local.settings import StackSettings
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Program
 
@@ -42,7 +42,7 @@ def stack(tmp_path: Path, supervisor: ToldSupervisor, monkeypatch: pytest.Monkey
 
 
 def stage(stack: LocalStack, report: Callable[[str], None] = lambda _: None) -> Stage:
-    return Stage(stack.layout, Settings(default_ports()), True, report)
+    return Stage(stack.layout, StackSettings(default_ports()), True, report)
 
 
 def test_a_step_is_taken_again_when_a_process_died_in_it(stack: LocalStack, supervisor: ToldSupervisor) -> None:
@@ -91,4 +91,4 @@ def test_a_process_that_ends_as_soon_as_it_is_started_is_told_long_before_the_li
     monkeypatch.setattr(module, "FAILING_AT_MOST_S", 0.0)
     supervisor.states["postgres"] = ("BACKOFF", 0)
     with pytest.raises(ServiceNotReadyError, match=r"postgres stops again and again \(Exited too quickly\)"):
-        stack._wait("postgres", Settings(default_ports()))
+        stack._wait("postgres", StackSettings(default_ports()))

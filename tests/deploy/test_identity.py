@@ -22,9 +22,10 @@ from deploy.cli.main import app
 from deploy.local.errors import ForeignStackError, StackError
 from deploy.local.identity import make_identity
 from deploy.local.layout import Layout
-from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.ports import Ports
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
+from finlake_settings.local_stack import LOOPBACK
 
 SERVER = f"""
 import socket, sys

@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from deploy.local.errors import StackError
-from deploy.local.layout import LONGEST_SOCKET_PATH, REPOSITORY, Layout
+from deploy.local.layout import LONGEST_SOCKET_PATH, Layout
+from finlake_settings.checkout import CHECKOUT
 
 
 def test_a_home_with_spaces_is_fine() -> None:
@@ -33,7 +34,7 @@ def test_a_command_in_a_locale_that_cannot_read_the_home_says_so(tmp_path: Path)
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     answer = subprocess.run(
         [sys.executable, "-m", "deploy.cli.main", "status", "--home", str(tmp_path / "hö me ✓")], check=False,
-        capture_output=True, env=os.environ | plain, cwd=REPOSITORY)
+        capture_output=True, env=os.environ | plain, cwd=CHECKOUT)
     assert answer.returncode == 1
     said = answer.stderr.decode("ascii")
     assert "set LC_ALL=C.UTF-8" in said

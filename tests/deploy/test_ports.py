@@ -4,8 +4,9 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.local.errors import PortTakenError
-from deploy.local.ports import LOOPBACK, is_free, settle
+from deploy.local.ports import is_free, settle
 from deploy.local.services import SERVICES, default_ports, free_ports, owner_of, port_names
+from finlake_settings.local_stack import LOOPBACK
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 import re
 from pathlib import Path
 
-from deploy.local.layout import REPOSITORY, Layout
+from deploy.local.layout import Layout
 from deploy.local.postgres import MARKET_ROLES, OWNERS, SUPERUSER
 from deploy.local.services import default_ports
 from deploy.local.settings import CLICKHOUSE_USERS, needed_secrets
+from finlake_settings.checkout import CHECKOUT
 
-PAGE = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
+PAGE = (CHECKOUT / "docs" / "security.md").read_text(encoding="utf-8")
 
 
 def test_the_table_has_every_port_with_its_default_and_no_other() -> None:

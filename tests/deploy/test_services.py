@@ -16,15 +16,16 @@ from deploy.chaos.run import Options
 from deploy.local import config_files
 from deploy.local.errors import StackError
 from deploy.local.java import Java
-from deploy.local.layout import REPOSITORY, Layout
-from deploy.local.ports import LOOPBACK
+from deploy.local.layout import Layout
 from deploy.local.postgres import Cluster
 from deploy.local.probes import NotReadyError, answers
 from deploy.local.service import Launch, Process, Service, Stage
 from deploy.local.services import SERVICES, default_ports, free_ports, owner_of, port_names, with_requirements
-from deploy.local.settings import Settings, recorded, save
+from deploy.local.settings import StackSettings, recorded, save
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Program
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.local_stack import LOOPBACK
 
 
 class ToldSupervisor:
@@ -87,8 +88,8 @@ def quotes(events: list[object], monkeypatch: pytest.MonkeyPatch) -> Service:
     return service
 
 
-def place(home: Path) -> tuple[Layout, Settings]:
-    return LocalStack(home).layout, Settings(default_ports())
+def place(home: Path) -> tuple[Layout, StackSettings]:
+    return LocalStack(home).layout, StackSettings(default_ports())
 
 
 def test_its_ports_are_among_the_usual_and_the_free_ones(quotes: Service, tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_the_record_of_a_stack_from_before_it_gets_its_usual_ports(
     layout, _ = place(tmp_path)
     with monkeypatch.context() as earlier:
         earlier.delitem(cast("dict[str, Service]", SERVICES), "quotes")
-        save(layout, Settings(free_ports()))
+        save(layout, StackSettings(free_ports()))
     found = recorded(layout, default_ports())
     assert found is not None
     assert (found.ports["quotes"], found.ports["quotes_peer"]) == (18200, 18201)
@@ -113,7 +114,7 @@ def test_the_record_of_a_stack_from_before_it_gets_its_usual_ports(
 
 def test_the_supervisor_is_told_how_to_run_and_stop_it(quotes: Service, tmp_path: Path) -> None:
     layout, settings = place(tmp_path)
-    moved = Settings(settings.ports.moved({"quotes": 5, "quotes_peer": 6}))
+    moved = StackSettings(settings.ports.moved({"quotes": 5, "quotes_peer": 6}))
     launch = Launch(layout, moved, quotes.name, Cluster(Path("/bin"), Path("/data"), None), Java(Path("/java"), 21, ()))
     config = RawConfigParser()
     config.read_string(config_files.supervisor_config(layout, {quotes: quotes.command(launch)}, "finlake_postgres"))
@@ -151,19 +152,19 @@ def stack_of(home: Path) -> tuple[LocalStack, ToldSupervisor]:
     """A stack with free ports whose supervisor is the test's."""
     layout = LocalStack(home).layout
     layout.record.parent.mkdir(parents=True, exist_ok=True)
-    save(layout, Settings(free_ports()))
+    save(layout, StackSettings(free_ports()))
     stack, supervisor = LocalStack(home), ToldSupervisor()
     stack._supervisor = supervisor  # type: ignore[assignment]
     return stack, supervisor
 
 
 def test_prometheus_scrapes_it(quotes: Service, tmp_path: Path) -> None:
-    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+    shutil.copy(CHECKOUT / "pyproject.toml", tmp_path)
     docs.write(tmp_path)
     config: dict[str, Any] = yaml.safe_load((tmp_path / "deploy/prometheus/prometheus.yml").read_text())
     assert config["scrape_configs"][-1] == {
         "job_name": "quotes", "metrics_path": "/numbers", "static_configs": [{"targets": ["127.0.0.1:18200"]}]}
-    assert Path("deploy/prometheus/prometheus.yml") in docs.stale(REPOSITORY)
+    assert Path("deploy/prometheus/prometheus.yml") in docs.stale(CHECKOUT)
 
 
 def test_chaos_kills_it_while_trades_flow(quotes: Service) -> None:

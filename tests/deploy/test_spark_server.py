@@ -4,7 +4,7 @@ from deploy.local.config_files import spark_properties
 from deploy.local.java import Java, find_java
 from deploy.local.layout import Layout
 from deploy.local.services import default_ports
-from deploy.local.settings import Settings
+from deploy.local.settings import StackSettings
 from deploy.local.spark_server import launcher_words, present_modules, server_command, without_absent_modules
 
 COMMAND = ["java", "--add-modules=jdk.incubator.vector", "-cp", "a jar:b", "Main"]
@@ -28,6 +28,6 @@ def test_the_launcher_takes_every_option_of_the_jvm_whole_and_it_leaves_nothing_
     java = Java(found.home, found.major, (*found.options, "-Da=b c"))
     layout = Layout(home, home / "jars")
     layout.spark_properties.parent.mkdir(parents=True)
-    layout.spark_properties.write_text(spark_properties(layout, Settings(default_ports()), java, None, "token"))
+    layout.spark_properties.write_text(spark_properties(layout, StackSettings(default_ports()), java, None, "token"))
     words = server_command(layout, java)
     assert {f"-Djava.io.tmpdir={home}/run/java", "-XX:-UsePerfData", "-Da=b c", "-Duser.timezone=UTC"} <= set(words)

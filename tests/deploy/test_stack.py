@@ -18,12 +18,12 @@ from tenacity import retry, stop_after_delay, wait_fixed
 
 from deploy.cli.dagster_client import DagsterClient, DagsterRequestError
 from deploy.local.errors import PortTakenError, StackError
-from deploy.local.layout import REPOSITORY
-from deploy.local.ports import LOOPBACK
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack, ServiceStatus
 from deploy.local.supervision import Supervisor
 from deploy.local.webserver_door import USER
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.local_stack import LOOPBACK
 from spark.session import new_session
 
 pytestmark = pytest.mark.stack
@@ -63,7 +63,7 @@ def stack() -> Iterator[LocalStack]:
     stack = LocalStack(
         folder / "my lake",
         free_ports(),
-        jars=REPOSITORY / ".finlake" / "jars",
+        jars=CHECKOUT / ".finlake" / "jars",
         workspace=folder / "workspace.yaml",
     )
     # As from a background shell, where Dagster would inherit deafness to every signal that stops it.
@@ -155,7 +155,7 @@ def test_spark_workers_import_the_repository_with_the_environments_python(stack:
         rows = spark.range(1).mapInArrow(locate, "found string").collect()
     finally:
         spark.stop()
-    assert [row.found for row in rows] == [sys.prefix, str(REPOSITORY / "spark")]
+    assert [row.found for row in rows] == [sys.prefix, str(CHECKOUT / "spark")]
 
 
 def test_a_role_enters_its_own_database_with_its_password_only(stack: LocalStack) -> None:

@@ -15,8 +15,8 @@ from finlake_resources.reconciliation import reconcile as reconciling
 from finlake_resources.reconciliation.comparison import Ids, RowDifferences
 from finlake_resources.reconciliation.reconcile import Reconciliation
 from finlake_resources.reconciliation.report import DayReport, DerivedReport, EngineReport, ReconcileReport
-from finlake_resources.settings import StreamSettings
 from finlake_resources.spark_jobs import SparkJobs
+from finlake_settings.processes import ReconciliationSettings
 
 CANDLES = DerivedReport(table="speed.candles_1m", window_count=4, different_count=0, moving_count=1)
 
@@ -57,8 +57,8 @@ def run(monkeypatch: pytest.MonkeyPatch, home: Path, found: ReconcileReport, *ar
             asked.options = {"lake": jobs is not None, "wait_s": wait_s, "proves": proves_days, "drops": drops_proven}
             return found
 
-    def build(stream: StreamSettings) -> Found:
-        return Found(market_uri=stream.market_uri, market_password_file="", kafka_bootstrap="", kafka_password_file=None,
+    def build(settings: ReconciliationSettings) -> Found:
+        return Found(market_uri=settings.market.uri, market_password_file="", kafka_bootstrap="", kafka_password_file=None,
                      clickhouse_url="",
                      clickhouse_password_file="")
 

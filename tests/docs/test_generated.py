@@ -57,7 +57,7 @@ def test_a_new_version_of_the_project_makes_the_contract_documents_stale(copy: P
 def test_check_names_what_to_run_and_fails(
     copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(docs, "REPOSITORY", copy)
+    monkeypatch.setattr(docs, "CHECKOUT", copy)
     (copy / DICTIONARY).write_text("edited")
     assert docs.main(["--check"]) == 1
     assert capsys.readouterr().out == f"{DICTIONARY} is not current; run python -m deploy.docs\n"

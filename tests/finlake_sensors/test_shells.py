@@ -1,6 +1,5 @@
 """The thin shells: what they look at, what they request, and that the requested runs can be carried out."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -14,6 +13,7 @@ from finlake_resources.spark_jobs import PendingRestatement
 from finlake_resources.stooq.drop_location import DropEntry
 from finlake_resources.stooq.prices_file import StooqBatch, StooqFile
 from finlake_resources.stooq.resource import StooqPrices
+from finlake_settings.processes import DagsterSettings
 from spark.contracts import lake
 from spark.jobs.report import Window
 from tests.conftest import SettingsOf
@@ -43,6 +43,14 @@ def drop_of(entries: list[DropEntry], asked: list[tuple[str, date | None, date |
     return Drop(drop_location="-")
 
 
+class ShortHistory(DagsterSettings):
+    """Every partition of a run is an event."""
+
+    @property
+    def history_start(self) -> date:
+        return START
+
+
 class Shells:
     """The sensors and schedules of an environment over a recorded lake."""
 
@@ -51,8 +59,7 @@ class Shells:
         self.entries: list[DropEntry] = []
         self.asked: list[tuple[str, date | None, date | None]] = []
         self.instance = dg.DagsterInstance.ephemeral()
-        # A short history: every partition of a run is an event.
-        self.settings = replace(settings_of("local", sources), history_start=START)
+        self.settings = ShortHistory.model_validate(settings_of("local", sources).model_dump())
         self.defs = build_defs(self.settings, jobs=recording_jobs(self.log), stooq=drop_of(self.entries, self.asked))
         self.repository = self.defs.get_repository_def()
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.local.layout import REPOSITORY
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
+from finlake_settings.checkout import CHECKOUT
 from tests.integration.lake.chain import empty, jobs_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def idle_stack() -> Iterator[LocalStack]:
     # A short path; others may walk through it, because root's Postgres runs as another user.
     home = Path(tempfile.mkdtemp(prefix="finlake-"))
     home.chmod(0o711)
-    stack = LocalStack(home, free_ports(), jars=REPOSITORY / ".finlake" / "jars")
+    stack = LocalStack(home, free_ports(), jars=CHECKOUT / ".finlake" / "jars")
     try:
         yield stack
     finally:

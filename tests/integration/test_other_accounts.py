@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
-from deploy.local.layout import REPOSITORY
 from deploy.local.postgres import MARKET_ROLES, OWNERS, SUPERUSER
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
+from finlake_settings.checkout import CHECKOUT
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
@@ -66,7 +66,7 @@ def told(stack: LocalStack, ports: dict[str, int], spark_ports: list[int]) -> di
         "files": list(files_of(stack.layout.home)),
     }
     answer = subprocess.run([sys.executable, "-m", "tests.integration.stranger"], input=json.dumps(question), check=True,
-                            capture_output=True, text=True, cwd=REPOSITORY, timeout=300)
+                            capture_output=True, text=True, cwd=CHECKOUT, timeout=300)
     return dict(json.loads(answer.stdout))
 
 

@@ -3,8 +3,8 @@
 from deploy.clickhouse.migrate import migrate
 from deploy.clickhouse.migration_files import MigrationError
 from deploy.local.errors import StackError
-from deploy.local.ports import LOOPBACK
 from deploy.local.service import Launch, Stage, own_command
+from finlake_settings.local_stack import LOOPBACK
 
 
 def command(launch: Launch) -> list[str]:

@@ -4,12 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.local import host
-from deploy.local.layout import REPOSITORY, Layout
+from deploy.local.layout import Layout
 from deploy.local.probes import BrokenError, NotReadyError, listens
 from deploy.local.service import Launch, Process
 from deploy.local.settings import client_environment
 from deploy.local.spark_server import server_command
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.machine import process_environment
 
 
 def command(launch: Launch) -> list[str]:
@@ -33,9 +34,9 @@ def probe(process: Process) -> None:
             check=False,
             capture_output=True,
             text=True,
-            cwd=REPOSITORY,
+            cwd=CHECKOUT,
             timeout=180,
-            env=host.process_environment(environment),
+            env=process_environment(environment),
         )
     except subprocess.TimeoutExpired as problem:
         raise NotReadyError("a first query did not end within 180 s") from problem

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from finlake_resources.kafka_access import KafkaAccess
 from finlake_services.clickhouse_sink import membership as module
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, DeadLetter
 from finlake_services.clickhouse_sink.clickhouse import ClickHouseUnavailableError
 from finlake_services.clickhouse_sink.exactly_once import CommitRefusedError, Gap, Place, TopicReplacedError
 from finlake_services.clickhouse_sink.membership import Broker, Membership, MembershipLostError, StoppingError
 from finlake_services.clickhouse_sink.metrics import Metrics
+from finlake_settings.groups import Kafka
 from spark.contracts.table import Table
 
 TRADE_PLACE, QUOTE_PLACE = Place(TRADES.topic, 0), Place(QUOTES.topic, 0)
@@ -191,7 +191,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     # Retries wait for the script's next event, not for the clock.
     monkeypatch.setattr(Membership, "_wait_in_group", _wait_without_clock)
     monkeypatch.setattr(module, "_QUIET_S", -1.0)
-    member = Membership(Broker(kafka=KafkaAccess("nowhere", None)), clickhouse, letters, Metrics(), stop)  # type: ignore[arg-type]
+    member = Membership(Broker(kafka=Kafka(bootstrap="nowhere:1", password_file=None)), clickhouse, letters, Metrics(), stop)  # type: ignore[arg-type]
     return World(kafka, clickhouse, letters, stop, member)
 
 

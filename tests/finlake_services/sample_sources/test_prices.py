@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from finlake_resources.calendar import TradingCalendar
-from finlake_resources.environment import RawEnvironment
-from finlake_resources.settings import settings_for
 from finlake_services.sample_sources import drop, prices
+from finlake_settings.processes import DagsterSettings
+from finlake_settings.reading import settings_from
 
 
 @pytest.mark.parametrize("ticker", prices.TICKERS)
@@ -83,9 +83,9 @@ def test_the_bulk_archive_has_the_vendors_layout() -> None:
 
 
 def test_the_sessions_without_any_sample_bar_are_those_that_the_settings_know() -> None:
-    settings = settings_for(RawEnvironment.model_validate({"sources": "sample"}))
+    settings = settings_from(DagsterSettings, {"FINLAKE_SOURCES": "sample"})
     assert settings.sources_end_date is not None
     sessions = TradingCalendar().sessions(settings.history_start, settings.sources_end_date)
     with_bars = {bar.session_date for ticker in prices.TICKERS for bar in prices.history(ticker)}
     assert set(sessions) - with_bars == settings.sources_holes
-    assert settings_for(RawEnvironment.model_validate({"sources": "live"})).sources_holes == frozenset()
+    assert settings_from(DagsterSettings, {"FINLAKE_SOURCES": "live"}).sources_holes == frozenset()

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from finlake_resources.settings import PROJECT_ROOT, SettingsError
 from finlake_services.trade_feed.__main__ import symbols_of
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.reading import SettingsError
 
 
 def test_the_symbols_of_the_universe_come_first_and_each_once() -> None:
-    universe = symbols_of(PROJECT_ROOT / "universe.toml", ())
+    universe = symbols_of(CHECKOUT / "universe.toml", ())
     assert universe
-    assert symbols_of(PROJECT_ROOT / "universe.toml", [universe[0], "BINANCE:BTCUSDT"]) == (*universe, "BINANCE:BTCUSDT")
+    assert symbols_of(CHECKOUT / "universe.toml", [universe[0], "BINANCE:BTCUSDT"]) == (*universe, "BINANCE:BTCUSDT")
 
 
 @pytest.mark.parametrize("content", [None, b"no toml at all [", b"\xff\xfe"])

@@ -17,11 +17,11 @@ import pytest
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deploy.cli.dagster_client import DagsterClient
-from deploy.local.layout import REPOSITORY
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_services.sample_sources.drop import write_drop
+from finlake_settings.checkout import CHECKOUT
 from tests.integration.dagster.webserver import Webserver, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
@@ -71,7 +71,7 @@ def unattended(hook: tuple[Hook, str]) -> Iterator[LocalStack]:
     url_file = home / "webhook.url"
     url_file.write_text(hook[1], encoding="utf-8")
     variables = {"FINLAKE_UNATTENDED": "1", "FINLAKE_ALERT_WEBHOOK_URL_FILE": str(url_file)}
-    stack = LocalStack(home, free_ports(), jars=REPOSITORY / ".finlake" / "jars", variables=variables)
+    stack = LocalStack(home, free_ports(), jars=CHECKOUT / ".finlake" / "jars", variables=variables)
     try:
         stack.up()
         yield stack

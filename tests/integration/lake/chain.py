@@ -9,17 +9,17 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from deploy.local.layout import REPOSITORY
 from finlake_assets.build import asset_module
 from finlake_assets.sources import last_closed
 from finlake_resources.build import build_jobs
 from finlake_resources.calendar import TradingCalendar
-from finlake_resources.environment import RawEnvironment
 from finlake_resources.gdelt import GdeltSlot
-from finlake_resources.settings import Settings, settings_for
 from finlake_resources.spark_jobs import SparkJobs
 from finlake_resources.stooq.prices_file import StooqFile
 from finlake_services.sample_sources import archive, news, prices
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.processes import Settings
+from finlake_settings.reading import settings_from
 from spark.contracts import lake as contracts
 from spark.contracts.universe import Universe, parse_universe
 from spark.jobs.inputs import GdeltGkgInputs, JobInputs, StooqPricesInputs, TablesAlone
@@ -28,13 +28,11 @@ from spark.storage import Lake
 
 PROVENANCE = Provenance(
     run_id="11111111-2222-3333-4444-555555555555", partition="a-partition", code_version="a-version")
-PREFIX = "FINLAKE_"
 
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
     """What FINLAKE_* variables say, and nothing of the caller's shell."""
-    told = {name.removeprefix(PREFIX).lower(): value for name, value in environment.items() if name.startswith(PREFIX)}
-    return settings_for(RawEnvironment.model_validate(told))
+    return settings_from(Settings, environment)
 
 
 def jobs_of(environment: Mapping[str, str]) -> SparkJobs:
@@ -54,7 +52,7 @@ def empty(lake: Lake) -> None:
 
 def universe(*symbols: str) -> Universe:
     """The project's universe, cut to these symbols."""
-    whole = parse_universe((REPOSITORY / "universe.toml").read_text(encoding="utf-8"))
+    whole = parse_universe((CHECKOUT / "universe.toml").read_text(encoding="utf-8"))
     return Universe(tickers=tuple(ticker for ticker in whole.tickers if ticker.symbol in symbols))
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from pyiceberg.expressions import EqualTo, NotEqualTo
 
-from deploy.local.layout import REPOSITORY
 from finlake_resources.gdelt import GdeltFeed, GdeltSlot
 from finlake_resources.spark_jobs import SparkJobs
+from finlake_settings.checkout import CHECKOUT
 from spark.contracts.bronze import GKG_FIELD_NAMES
 from spark.contracts.universe import Alias, Ticker, Universe
 from spark.jobs.report import Window
@@ -98,7 +98,7 @@ def test_a_day_with_missing_slots_completes_says_which_and_is_resumed_with_those
 
 def test_records_of_2015_keep_their_27_fields_the_last_one_empty(empty_lake: Lake, lake_jobs: SparkJobs) -> None:
     label = datetime(2015, 2, 18, 23, 0, tzinfo=UTC)
-    with zipfile.ZipFile(REPOSITORY / "tests/data/gdelt/rows_2015_2020.gkg.csv.zip") as archive:
+    with zipfile.ZipFile(CHECKOUT / "tests/data/gdelt/rows_2015_2020.gkg.csv.zip") as archive:
         content = archive.read("20150218230000.gkg.csv")
     slot = GdeltSlot(label_ts=label, status="loaded", md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
                      zip_bytes=1, content=content, source_url="", attempts=1)

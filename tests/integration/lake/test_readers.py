@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from deploy.local.layout import REPOSITORY
+from finlake_settings.checkout import CHECKOUT
 from spark.storage import Lake, between
 from tests.integration.lake.bars import ADDRESS, bars, days
 from tests.integration.lake.chain import PROVENANCE, published
@@ -25,7 +25,7 @@ KILLS = 3
 def writer(environment: Mapping[str, str]) -> Iterator["subprocess.Popen[str]"]:
     """A writing process, about to write for the first time; it is not there any more afterwards."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.lake.writer", str(ROUNDS)], cwd=REPOSITORY,
+        [sys.executable, "-m", "tests.integration.lake.writer", str(ROUNDS)], cwd=CHECKOUT,
         env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.local.layout import REPOSITORY
 from deploy.local.passwords import write_private
-from deploy.local.ports import LOOPBACK
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.local_stack import LOOPBACK
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
@@ -113,7 +113,7 @@ def s3_environment(s3_server: S3Server) -> Iterator[dict[str, str]]:
     home = Path(tempfile.mkdtemp(prefix="finlake-"))
     # Others may walk through it, because root's Postgres runs as another user.
     home.chmod(0o711)
-    stack = LocalStack(home, free_ports(), jars=REPOSITORY / ".finlake" / "jars", variables={
+    stack = LocalStack(home, free_ports(), jars=CHECKOUT / ".finlake" / "jars", variables={
         "FINLAKE_WAREHOUSE": f"s3://{BUCKET}/warehouse", "FINLAKE_STOOQ_DROP": f"s3://{BUCKET}/drop",
         "FINLAKE_S3_ENDPOINT": s3_server.endpoint, "FINLAKE_S3_REGION": REGION,
         "FINLAKE_S3_ACCESS_KEY_FILE": str(s3_server.access_key_file),

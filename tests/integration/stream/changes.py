@@ -15,7 +15,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from finlake_resources.kafka_access import KafkaAccess
+from finlake_resources.kafka_access import client_settings
+from finlake_settings.groups import Kafka
 from tests.integration.stream.topics import end_of
 
 SYMBOLS = ("AAPL", "MSFT", "BINANCE:BTCUSDT")
@@ -80,7 +81,7 @@ class Change:
 class Topic:
     """A topic of a test's own, one partition, whose records carry the broker's time."""
 
-    kafka: KafkaAccess
+    kafka: Kafka
     name: str = field(default_factory=lambda: f"finlake.test.{uuid4().hex}")
 
     @retry(stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True)
@@ -107,7 +108,7 @@ class Topic:
         def delivered(_: object, message: Message) -> None:
             offsets.append(int(message.offset() or 0))
 
-        producer = Producer({**self.kafka.client_settings(), "transactional.id": uuid4().hex, "log_level": 0})
+        producer = Producer({**client_settings(self.kafka), "transactional.id": uuid4().hex, "log_level": 0})
         producer.init_transactions(30)
         producer.begin_transaction()
         for number, change in enumerate(changes):
@@ -131,7 +132,7 @@ class Topic:
     @cached_property
     def _admin(self) -> AdminClient:
         # Kept: an answer that is waited for goes with its client.
-        return AdminClient({**self.kafka.client_settings(), "log_level": 0})
+        return AdminClient({**client_settings(self.kafka), "log_level": 0})
 
 
 def iso(moment: datetime) -> str:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 import httpx
 
-from deploy.local.layout import REPOSITORY
 from deploy.local.services import free_ports
+from finlake_settings.checkout import CHECKOUT
 
 if TYPE_CHECKING:
     import psycopg
@@ -94,7 +94,7 @@ def feeding(environment: Mapping[str, str], folder: Path, arguments: Sequence[st
     command = [sys.executable, "-m", "finlake_services.trade_feed", "--metrics-port", str(port), *arguments]
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, cwd=REPOSITORY, env={**os.environ, **environment}, stdout=out, stderr=subprocess.STDOUT,
+            command, cwd=CHECKOUT, env={**os.environ, **environment}, stdout=out, stderr=subprocess.STDOUT,
         )
     feed = Feed(process, log, f"http://127.0.0.1:{port}/metrics")
     try:

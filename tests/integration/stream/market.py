@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import psycopg
 
-from deploy.local.ports import LOOPBACK
 from deploy.local.postgres import MARKET_DATABASE, connect
 from deploy.local.stack import LocalStack
+from finlake_settings.local_stack import LOOPBACK
 
 # A day and the next, long after any row of the sample sources.
 FIRST_TS = datetime(2031, 5, 6, 23, 59, 59, tzinfo=UTC)

@@ -23,13 +23,15 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from deploy.bench.ods_load import stream_of
-from deploy.local.layout import REPOSITORY
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
-from finlake_resources.kafka_access import KafkaAccess
+from finlake_resources.kafka_access import client_settings
 from finlake_services.clickhouse_sink.blocks import TRADES
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.groups import Kafka
+from finlake_settings.processes import Settings
+from finlake_settings.reading import settings_from
 from spark.contracts.streams import DEAD_LETTERS_TOPIC, SINK_GROUP
 from tests.deploy.clickhouse.recomputed import Tick
 from tests.integration.stream.topics import end_of
@@ -101,8 +103,8 @@ class Street:
         return self.stack.environment()
 
     @property
-    def kafka(self) -> KafkaAccess:
-        return stream_of(self.environment).kafka
+    def kafka(self) -> Kafka:
+        return settings_from(Settings, self.environment).kafka
 
     # Sinks.
 
@@ -117,7 +119,7 @@ class Street:
             command += ["--instance", instance]
         with log.open("wb") as file:
             process = subprocess.Popen(
-                command, cwd=REPOSITORY, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **self.environment},
+                command, cwd=CHECKOUT, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **self.environment},
             )
         sink = SinkProcess(process, port, log)
         try:
@@ -171,7 +173,7 @@ class Street:
     ) -> list[Tick]:
         """Write one transaction; returns the trades with the offsets they got. Now and then one is aborted before it."""
         producer = Producer({
-            **self.kafka.client_settings(), "transactional.id": uuid4().hex, "linger.ms": 5, "log_level": 0,
+            **client_settings(self.kafka), "transactional.id": uuid4().hex, "linger.ms": 5, "log_level": 0,
         })
         producer.init_transactions(30)
         made = list(ticks)
@@ -199,7 +201,7 @@ class Street:
 
     def produce_raw(self, values: Sequence[bytes], topic: str = TOPIC) -> list[int]:
         """Write values as they are into partition 0; returns their offsets."""
-        producer = Producer({**self.kafka.client_settings(), "log_level": 0})
+        producer = Producer({**client_settings(self.kafka), "log_level": 0})
         offsets: list[int] = []
 
         def delivered(_: object, message: Message) -> None:
@@ -213,12 +215,12 @@ class Street:
     def delete_before(self, offset: int) -> None:
         """Delete records of partition 0 as retention would."""
         asked = TopicPartition(TOPIC, 0, offset)
-        admin = AdminClient({**self.kafka.client_settings(), "log_level": 0})
+        admin = AdminClient({**client_settings(self.kafka), "log_level": 0})
         admin.delete_records([asked])[asked].result(30)
 
     def ensure_partitions(self, count: int) -> None:
         """The topic has at least so many partitions, whichever test asks first."""
-        admin = AdminClient({**self.kafka.client_settings(), "log_level": 0})
+        admin = AdminClient({**client_settings(self.kafka), "log_level": 0})
         if len(admin.list_topics(TOPIC, timeout=10).topics[TOPIC].partitions) < count:
             admin.create_partitions([NewPartitions(TOPIC, count)])[TOPIC].result(30)
 
@@ -234,7 +236,7 @@ class Street:
     def take_name(self, instance: str) -> None:
         """Be the group's static member of this name until it has been given a partition, then be no more."""
         intruder = Consumer({
-            **self.kafka.client_settings(), "group.id": SINK_GROUP, "group.instance.id": instance, "log_level": 0,
+            **client_settings(self.kafka), "group.id": SINK_GROUP, "group.instance.id": instance, "log_level": 0,
             "partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 6_000, "enable.auto.commit": False,
         })
         intruder.subscribe([TOPIC])
@@ -257,7 +259,7 @@ class Street:
     @contextmanager
     def _consumer(self, *, topic_end: bool = False) -> Iterator[Consumer]:
         consumer = Consumer({
-            **self.kafka.client_settings(), "group.id": SINK_GROUP, "enable.auto.commit": False, "log_level": 0,
+            **client_settings(self.kafka), "group.id": SINK_GROUP, "enable.auto.commit": False, "log_level": 0,
             "isolation.level": "read_committed", "enable.partition.eof": topic_end,
         })
         try:

@@ -7,12 +7,13 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pytest
 
-from deploy.bench.ods_load import stream_of
 from deploy.local.stack import LocalStack
 from finlake_assets.build import build_defs
 from finlake_resources import kafka as kafka_topics
 from finlake_resources.kafka import KafkaTopics, RangeBeyondEnd, RangeEatenByRetention, topics_of
 from finlake_resources.spark_jobs import SparkJobs
+from finlake_settings.processes import Settings
+from finlake_settings.reading import settings_from
 from spark.contracts import lake
 from spark.jobs import archiving, upkeep
 from spark.jobs.archiving import TopicMadeAnew
@@ -78,7 +79,7 @@ class Archive:
 @pytest.fixture(scope="module")
 def kafka(idle_stack: LocalStack) -> KafkaTopics:
     idle_stack.up(services=("kafka", "spark_connect"))
-    return topics_of(stream_of(idle_stack.environment()).kafka)
+    return topics_of(settings_from(Settings, idle_stack.environment()).kafka)
 
 
 @pytest.fixture

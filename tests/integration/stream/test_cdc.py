@@ -16,16 +16,17 @@ import psycopg
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from deploy.bench.ods_load import stream_of
 from deploy.local.connectors import connector_faults, local_places, wanted_connectors
 from deploy.local.doctor import examine
-from deploy.local.layout import REPOSITORY
-from deploy.local.ports import LOOPBACK
 from deploy.local.postgres import MARKET_DATABASE, packaged_installation
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_resources.connect import KafkaConnect, tls_context
-from finlake_resources.kafka_access import KafkaAccess
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.groups import Kafka
+from finlake_settings.local_stack import LOOPBACK
+from finlake_settings.processes import Settings
+from finlake_settings.reading import settings_from
 from spark.contracts.stream_rows import LONGEST_CAPTURED_TEXT, WIDEST_ROW_BYTES, trade_constraints
 from tests.integration.stream.market import (
     FIRST_DAY,
@@ -60,8 +61,8 @@ def connect(stack: LocalStack) -> KafkaConnect:
 
 
 @pytest.fixture(scope="module")
-def kafka(stack: LocalStack) -> KafkaAccess:
-    return stream_of(stack.environment()).kafka
+def kafka(stack: LocalStack) -> Kafka:
+    return settings_from(Settings, stack.environment()).kafka
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def kill(stack: LocalStack, name: str) -> None:
     os.kill(program.pid, signal.SIGKILL)
 
 
-def test_committed_rows_come_out_in_order_each_with_its_own_lsn(feed: psycopg.Connection, kafka: KafkaAccess) -> None:
+def test_committed_rows_come_out_in_order_each_with_its_own_lsn(feed: psycopg.Connection, kafka: Kafka) -> None:
     of, start = new_id(), end_of(kafka)
     before = datetime.now(UTC)
     insert_trades(feed, of, range(1, 51))
@@ -105,7 +106,7 @@ def test_committed_rows_come_out_in_order_each_with_its_own_lsn(feed: psycopg.Co
     assert {change.value["op"] for change in changes} == {"c"}
 
 
-def test_a_row_keeps_its_values_times_with_microseconds_and_arrays(feed: psycopg.Connection, kafka: KafkaAccess) -> None:
+def test_a_row_keeps_its_values_times_with_microseconds_and_arrays(feed: psycopg.Connection, kafka: Kafka) -> None:
     of, start = new_id(), end_of(kafka)
     insert_trades(feed, of, [1, 2], FIRST_TS.replace(microsecond=123456))
     first, second = changes_from(kafka, start, lambda found: len(found) == 2, of=of)
@@ -118,7 +119,7 @@ def test_a_row_keeps_its_values_times_with_microseconds_and_arrays(feed: psycopg
 
 
 def test_a_connector_changed_by_hand_is_found_and_put_right(
-    stack: LocalStack, connect: KafkaConnect, wanted: dict[str, str], feed: psycopg.Connection, kafka: KafkaAccess
+    stack: LocalStack, connect: KafkaConnect, wanted: dict[str, str], feed: psycopg.Connection, kafka: Kafka
 ) -> None:
     assert connect.drift(NAME, wanted) == ()
     connect.register(NAME, {**wanted, "poll.interval.ms": "7", "max.batch.size": "999"})
@@ -144,7 +145,7 @@ def test_the_worker_delivers_exactly_once(connect: KafkaConnect) -> None:
     assert connect.exactly_once_objections(NAME) == ()
 
 
-def test_a_column_added_in_postgres_harms_nothing(stack: LocalStack, feed: psycopg.Connection, kafka: KafkaAccess) -> None:
+def test_a_column_added_in_postgres_harms_nothing(stack: LocalStack, feed: psycopg.Connection, kafka: Kafka) -> None:
     of, start = new_id(), end_of(kafka)
     with as_superuser(stack) as superuser:
         insert_trades(feed, of, [1])
@@ -160,7 +161,7 @@ def test_a_column_added_in_postgres_harms_nothing(stack: LocalStack, feed: psyco
     assert [change.after["price_usd"] for change in changes] == [2.5, 3.5, 4.5, 5.5]
 
 
-def test_the_widest_row_of_postgres_passes(feed: psycopg.Connection, kafka: KafkaAccess) -> None:
+def test_the_widest_row_of_postgres_passes(feed: psycopg.Connection, kafka: Kafka) -> None:
     of, start = new_id(), end_of(kafka)
     widest_id = (of + '"' * 64)[:64]
     values = [FIRST_TS, widest_id, 2**63 - 1, 2**31 - 1, "\\" * 64, -1.2345678901234567e-300,
@@ -173,7 +174,7 @@ def test_the_widest_row_of_postgres_passes(feed: psycopg.Connection, kafka: Kafk
 
 
 def test_a_row_that_is_wider_than_the_constraints_allow_reaches_kafka_and_stops_nothing(
-    stack: LocalStack, feed: psycopg.Connection, kafka: KafkaAccess,
+    stack: LocalStack, feed: psycopg.Connection, kafka: Kafka,
 ) -> None:
     of, start = new_id(), end_of(kafka)
     constraint = trade_constraints()["conditions_are_few"]
@@ -194,7 +195,7 @@ def test_a_row_that_is_wider_than_the_constraints_allow_reaches_kafka_and_stops_
 
 
 def test_a_message_in_the_log_that_nobody_reads_stops_nothing(
-    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: KafkaAccess,
+    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: Kafka,
 ) -> None:
     of, start = new_id(), end_of(kafka)
     insert_trades(feed, of, [1])
@@ -208,7 +209,7 @@ def test_a_message_in_the_log_that_nobody_reads_stops_nothing(
 
 
 def test_a_wide_text_in_a_column_that_somebody_added_is_cut_and_stops_nothing(
-    stack: LocalStack, feed: psycopg.Connection, kafka: KafkaAccess,
+    stack: LocalStack, feed: psycopg.Connection, kafka: Kafka,
 ) -> None:
     of, start = new_id(), end_of(kafka)
     with as_superuser(stack) as superuser:
@@ -224,7 +225,7 @@ def test_a_wide_text_in_a_column_that_somebody_added_is_cut_and_stops_nothing(
 
 
 def test_a_lost_slot_leads_to_a_re_read_and_loses_nothing(
-    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: KafkaAccess
+    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: Kafka
 ) -> None:
     of, start = new_id(), end_of(kafka)
     insert_trades(feed, of, range(1, 11))
@@ -246,7 +247,7 @@ def test_a_lost_slot_leads_to_a_re_read_and_loses_nothing(
 
 
 def test_nothing_is_lost_and_nothing_doubled_when_connect_and_kafka_are_killed(
-    stack: LocalStack, feed: psycopg.Connection, kafka: KafkaAccess
+    stack: LocalStack, feed: psycopg.Connection, kafka: Kafka
 ) -> None:
     of, start = new_id(), end_of(kafka)
     stopped = threading.Event()
@@ -276,7 +277,7 @@ def test_nothing_is_lost_and_nothing_doubled_when_connect_and_kafka_are_killed(
 
 
 def test_a_failed_connector_comes_back_by_itself_and_meanwhile_status_says_why(
-    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: KafkaAccess,
+    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: Kafka,
 ) -> None:
     stack.up(services=("capture_keeper",))
     of, start = new_id(), end_of(kafka)
@@ -299,7 +300,7 @@ def test_a_failed_connector_comes_back_by_itself_and_meanwhile_status_says_why(
 
 
 def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
-    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: KafkaAccess,
+    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: Kafka,
 ) -> None:
     stack.up(services=("capture_keeper",))
     of, start = new_id(), end_of(kafka)
@@ -318,7 +319,7 @@ def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
     assert "RecordTooLarge" in fault
     assert "docs/stuck-change.md" in fault
 
-    find, delete, forget = re.findall(r"^```sql\n(.*?)^```", (REPOSITORY / "docs/stuck-change.md").read_text(), re.M | re.S)
+    find, delete, forget = re.findall(r"^```sql\n(.*?)^```", (CHECKOUT / "docs/stuck-change.md").read_text(), re.M | re.S)
     widest = psql(stack, find).splitlines()[0].split("|")
     assert widest[:3] == [of, "2", "0"]
     assert int(widest[3]) > 8_000_000

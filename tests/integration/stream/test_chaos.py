@@ -15,16 +15,17 @@ from typer.testing import CliRunner
 
 from deploy.bench.lake_steps import lake_jobs
 from deploy.bench.made_up_trades import TradeMaker
-from deploy.bench.ods_load import stream_of
 from deploy.bench.temporary_lake import temporary_stack
 from deploy.chaos.plan import Mix, stream_services, stream_targets
 from deploy.chaos.run import ChaosReport, Options, wreak
 from deploy.cli.main import app
-from deploy.local.layout import REPOSITORY
 from deploy.local.stack import LocalStack
 from finlake_resources.reconciliation.reconcile import build_reconciliation
 from finlake_services.trade_feed.ods_writer import OdsAccess, OdsWriter
 from finlake_services.trade_feed.rows import TradeRow
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.processes import Settings
+from finlake_settings.reading import settings_from
 from spark.contracts.streams import TRADES
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
@@ -46,7 +47,7 @@ class Survivor:
 
 @pytest.fixture(scope="module")
 def survivor() -> Iterator[Survivor]:
-    with temporary_stack(REPOSITORY / ".finlake" / "jars", stream_services(), print) as stack:
+    with temporary_stack(CHECKOUT / ".finlake" / "jars", stream_services(), print) as stack:
         noon_us = int(datetime(YESTERDAY.year, YESTERDAY.month, YESTERDAY.day, 12, tzinfo=UTC).timestamp()) * 1_000_000
         write(stack, TradeMaker("yesterday", seed=1).message(YESTERDAYS_ROWS, noon_us))
         yield Survivor(stack, wreak(stack, TEN_KILLS, print))
@@ -54,10 +55,10 @@ def survivor() -> Iterator[Survivor]:
 
 def write(stack: LocalStack, rows: list[TradeRow]) -> None:
     """Rows into Postgres, as the feed writes them."""
-    stream = stream_of(stack.environment())
+    stream = settings_from(Settings, stack.environment())
 
     async def put() -> None:
-        writer = OdsWriter(OdsAccess(stream.market_uri, "feed", stream.market_feed_password_file))
+        writer = OdsWriter(OdsAccess(stream.market.uri, "feed", stream.market.feed_password_file))
         writing = asyncio.create_task(writer.run())
         await writer.put(rows)
         writer.close()
@@ -84,14 +85,14 @@ def test_ten_kills_lose_nothing_and_double_nothing(survivor: Survivor) -> None:
 
 def test_a_past_day_found_in_the_archive_is_proven_and_dropped_and_still_known(survivor: Survivor) -> None:
     environment = survivor.stack.environment()
-    stream = stream_of(environment)
+    stream = settings_from(Settings, environment)
     reconciliation, jobs = build_reconciliation(stream), lake_jobs(environment)
     first = reconciliation.run(jobs, proves_days=True, drops_proven=True)
     assert first.is_proven, first.verdict
     assert (TRADES.name, YESTERDAY, YESTERDAYS_ROWS, True) in [
         (day.relation, day.day, day.row_count, day.is_dropped) for day in first.days]
-    password = stream.market_reconcile_password_file.read_text(encoding="utf-8").strip()
-    with psycopg.connect(stream.market_uri, user="reconcile", password=password) as connection:
+    password = stream.market.reconcile_password_file.read_text(encoding="utf-8").strip()
+    with psycopg.connect(stream.market.uri, user="reconcile", password=password) as connection:
         partition = connection.execute(
             "SELECT to_regclass(%s)", [f"ods.finnhub_trades_p{YESTERDAY:%Y%m%d}"]).fetchone()
     assert partition == (None,)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from deploy.local.layout import REPOSITORY
 from deploy.local.postgres import connect
 from deploy.local.stack import LocalStack
 from finlake_services.trade_feed.ods_writer import OdsAccess, OdsWriter
 from finlake_services.trade_feed.rows import TradeRow
+from finlake_settings.checkout import CHECKOUT
 from spark.contracts.stream_rows import VENDOR_COMPLAINS
 from tests.integration.stream.cuttable_proxy import CuttableProxy, cuttable
 from tests.integration.stream.feed_process import Feed, Vendor, feeding, fetch, wait_until
@@ -28,7 +28,7 @@ pytest_plugins = ["tests.plugins.sample_server"]
 
 DATABASE = "market_feed_test"
 CAPTURES = [
-    REPOSITORY / "tests" / "data" / "finnhub" / "made_up_session.jsonl",
+    CHECKOUT / "tests" / "data" / "finnhub" / "made_up_session.jsonl",
     *(Path(name) for name in os.environ.get("FINNHUB_CAPTURES", "").split(":") if name),
 ]
 
@@ -45,7 +45,7 @@ def postgres(idle_stack: LocalStack) -> LocalStack:
 def ods(postgres: LocalStack) -> Iterator[psycopg.Connection]:
     """An empty database with schema ods, of the stack's own DDL; the stack's own feed may go on in its own."""
     port = postgres.settings().ports["postgres"]
-    ddl = (REPOSITORY / "deploy" / "postgres" / "market.sql").read_text().replace("DATABASE market ", f"DATABASE {DATABASE} ")
+    ddl = (CHECKOUT / "deploy" / "postgres" / "market.sql").read_text().replace("DATABASE market ", f"DATABASE {DATABASE} ")
     with connect(postgres.layout, port) as server:
         server.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         server.execute(f"CREATE DATABASE {DATABASE}")

@@ -12,7 +12,8 @@ from finlake_resources.change_capture import ChangeCapture
 from finlake_resources.kafka import UnknownTopic, topics_of
 from finlake_resources.market import Market, VendorComplaints
 from finlake_resources.service_errors import ServiceUnavailable
-from finlake_resources.settings import PROJECT_ROOT, Settings
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.processes import Settings
 from spark.contracts.stream_rows import VENDOR_COMPLAINS
 from tests.integration.lake.chain import settings_of
 from tests.integration.stream.market import as_role, as_superuser, insert_trades, new_id
@@ -33,7 +34,7 @@ def settings(idle_stack: LocalStack) -> Settings:
 
 @pytest.fixture
 def market(settings: Settings) -> Market:
-    return Market(uri=settings.stream.market_uri, password_file=str(settings.stream.market_reconcile_password_file))
+    return Market(uri=settings.market.uri, password_file=str(settings.market.reconcile_password_file))
 
 
 @pytest.fixture
@@ -98,15 +99,15 @@ def test_the_vendors_complaints_are_no_rejected_messages_and_are_told_in_its_wor
 
 def test_the_connector_runs_exactly_once_as_its_file_wants_it(settings: Settings) -> None:
     capture = ChangeCapture(
-        connect_url=settings.stream.connect_url, config_file=str(Path(PROJECT_ROOT) / "deploy/connectors/finlake-ods.json"),
-        certificate_file=str(settings.stream.connect_certificate_file))
+        connect_url=settings.connect.url, config_file=str(CHECKOUT / "deploy/connectors/finlake-ods.json"),
+        certificate_file=str(settings.connect.certificate_file))
     health = capture.look()
     assert health is not None
     assert (health.state, health.task_states, health.differing_settings, health.objections) == ("RUNNING", ("RUNNING",), (), ())
 
 
 def test_topics_tell_what_they_hold_and_a_group_that_never_read_lacks_all_of_it(settings: Settings, trades: None) -> None:
-    topics = topics_of(settings.stream.kafka)
+    topics = topics_of(settings.kafka)
     before = topics.watermarks("finlake.ods.finnhub_trades")[0]
     lag = topics.group_lag("nobody", "finlake.ods.finnhub_trades")
     after = topics.watermarks("finlake.ods.finnhub_trades")[0]

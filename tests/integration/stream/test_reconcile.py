@@ -11,10 +11,8 @@ from math import pi
 import psycopg
 import pytest
 
-from deploy.bench.ods_load import Load, stream_of, write_trades
+from deploy.bench.ods_load import Load, write_trades
 from deploy.bench.temporary_lake import temporary_stack
-from deploy.local import host
-from deploy.local.layout import REPOSITORY
 from deploy.local.stack import LocalStack
 from deploy.repair.replay import ReplayError, replay, spans
 from finlake_resources.clickhouse_client import admin
@@ -26,7 +24,10 @@ from finlake_resources.reconciliation.kafka_side import ChangeTopics
 from finlake_resources.reconciliation.postgres_side import Ods
 from finlake_resources.reconciliation.reconcile import build_reconciliation
 from finlake_resources.reconciliation.report import EngineReport, ReconcileReport
-from finlake_resources.settings import StreamSettings
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.machine import process_environment
+from finlake_settings.processes import Settings
+from finlake_settings.reading import settings_from
 from spark.contracts import stream_rows
 from spark.contracts.speed import STOCK_REALTIME, TICK_KEPT_DAYS
 from spark.contracts.streams import DEAD_LETTERS_TOPIC, STREAMS, TRADES
@@ -48,13 +49,13 @@ TOO_LARGE = 2e13
 def sinkless_stack() -> Iterator[LocalStack]:
     """Everything from Postgres to ClickHouse but the sink."""
     services = ("kafka_connect", "clickhouse")
-    with temporary_stack(REPOSITORY / ".finlake" / "jars", services, print) as stack:
+    with temporary_stack(CHECKOUT / ".finlake" / "jars", services, print) as stack:
         yield stack
 
 
 @pytest.fixture(scope="module")
-def stream(sinkless_stack: LocalStack) -> StreamSettings:
-    return stream_of(sinkless_stack.environment())
+def stream(sinkless_stack: LocalStack) -> Settings:
+    return settings_from(Settings, sinkless_stack.environment())
 
 
 @contextmanager
@@ -62,8 +63,8 @@ def sink(stack: LocalStack) -> Iterator[None]:
     """The broken sink; killed at the end."""
     port = stack.settings().ports["clickhouse_sink"]
     command = [sys.executable, broken_sink.__file__, "--metrics-port", str(port), "--instance", "sink"]
-    environment = host.process_environment({**stack.environment(), "PYTHONPATH": str(REPOSITORY)})
-    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)
+    environment = process_environment({**stack.environment(), "PYTHONPATH": str(CHECKOUT)})
+    process = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.DEVNULL)
     try:
         yield
     finally:
@@ -76,24 +77,24 @@ def engine(report: ReconcileReport, name: str) -> EngineReport:
     return next(each for each in report.engines if (each.engine, each.relation) == (name, TRADES.name))
 
 
-def inserted(stream: StreamSettings) -> int:
-    with admin(stream) as client:
+def inserted(stream: Settings) -> int:
+    with admin(stream.clickhouse) as client:
         return int(client.query(f"SELECT count() FROM {STOCK_REALTIME.address}").result_rows[0][0])
 
 
-def wait_for_rows(stream: StreamSettings, count: int) -> None:
+def wait_for_rows(stream: Settings, count: int) -> None:
     """Until ClickHouse holds more rows than that."""
     wait_until(lambda: inserted(stream) > count, f"ClickHouse holds more than {count} rows", within_s=60)
 
 
-def wait_until_settled(stream: StreamSettings) -> None:
+def wait_until_settled(stream: Settings) -> None:
     """Until the sink has committed that it has all there is."""
     topics = ChangeTopics(topics_of(stream.kafka))
     wait_until(lambda: (topics.sink_offsets(TRADES.topic)[0] or -1) >= topics.extent(TRADES.topic).end[0], "the sink settles",
                within_s=60)
 
 
-def test_all_engines_add_up_the_same_numbers(sinkless_stack: LocalStack, stream: StreamSettings) -> None:
+def test_all_engines_add_up_the_same_numbers(sinkless_stack: LocalStack, stream: Settings) -> None:
     start = datetime(2026, 11, 20, 23, 59, 50, 123457, tzinfo=UTC)
     # Halves of a unit, numbers too large for units, negative ones, and names that SQL and URLs treat as special.
     numbers = [1 / 512, 3 / 512, -5.25, 0.0, 1e11, TOO_LARGE, 1e305, -1e300, 164.0601, pi * 1e4, 2**53 / 1e8]
@@ -113,25 +114,26 @@ def test_all_engines_add_up_the_same_numbers(sinkless_stack: LocalStack, stream:
         for name in stream_rows.trade_constraints():
             superuser.execute(f"ALTER TABLE ods.finnhub_trades DROP CONSTRAINT {name}".encode())
     _insert_everywhere(stream, rows)
-    with Ods(stream.market_uri, stream.market_reconcile_password_file).cut(STREAMS) as cut:
+    with Ods(stream.market.uri, stream.market.reconcile_password_file).cut(STREAMS) as cut:
         by_postgres = cut.buckets(TRADES)
         some = next(iter(by_postgres))
         some_rows = cut.rows(TRADES, some)
-    with closing(LiveTables(stream.clickhouse_url, stream.clickhouse_reader_password_file)) as live:
+    with closing(LiveTables(stream.clickhouse.url, stream.clickhouse.reader_password_file)) as live:
         by_clickhouse = live.buckets(TRADES, below_lsn=1, below={-1: 10**9})
         assert live.rows(TRADES, some, below_lsn=1, below={-1: 10**9}) == some_rows
     assert by_postgres == tally.buckets()
     assert by_clickhouse == tally.buckets()
     _test_since_when_trades_are_whole(stream)
     # The sink of the next test brings the same rows through Kafka.
-    with admin(stream) as client:
+    with admin(stream.clickhouse) as client:
         for table in (STOCK_REALTIME.address, *STATES):
             client.command(f"TRUNCATE TABLE {table}")
 
 
-def _test_since_when_trades_are_whole(stream: StreamSettings) -> None:
+def _test_since_when_trades_are_whole(stream: Settings) -> None:
     hours = 24 * TICK_KEPT_DAYS - 12
-    with admin(stream) as client, closing(LiveTables(stream.clickhouse_url, stream.clickhouse_reader_password_file)) as live:
+    server = stream.clickhouse
+    with admin(server) as client, closing(LiveTables(server.url, server.reader_password_file)) as live:
         assert live.trades_whole_since() is None
         client.command(f"INSERT INTO {STOCK_REALTIME.address} SELECT * REPLACE (now() - INTERVAL {hours} HOUR AS inserted_ts) "
                        f"FROM {STOCK_REALTIME.address} LIMIT 1")
@@ -140,7 +142,7 @@ def _test_since_when_trades_are_whole(stream: StreamSettings) -> None:
         assert live.trades_whole_since() is None
 
 
-def test_a_part_that_one_table_alone_has_lost_is_found_out(sinkless_stack: LocalStack, stream: StreamSettings) -> None:
+def test_a_part_that_one_table_alone_has_lost_is_found_out(sinkless_stack: LocalStack, stream: Settings) -> None:
     with sink(sinkless_stack):
         wait_until_settled(stream)
         reconciliation = build_reconciliation(stream)
@@ -160,10 +162,10 @@ def test_a_part_that_one_table_alone_has_lost_is_found_out(sinkless_stack: Local
 
 
 @contextmanager
-def lost_part(stream: StreamSettings, table: str) -> Iterator[int]:
+def lost_part(stream: Settings, table: str) -> Iterator[int]:
     """Take the largest part out of a table, as a lost insert leaves it; gives its rows, and puts it back at the end."""
     database, name = table.split(".")
-    with admin(stream) as client:
+    with admin(stream.clickhouse) as client:
         part, row_count = client.query(
             "SELECT name, rows FROM system.parts WHERE active AND database = {database:String} AND table = {name:String} "
             "ORDER BY rows DESC LIMIT 1", parameters={"database": database, "name": name}).result_rows[0]
@@ -174,7 +176,7 @@ def lost_part(stream: StreamSettings, table: str) -> Iterator[int]:
             client.command(f"ALTER TABLE {table} ATTACH PART '{part}'")
 
 
-def test_a_sink_without_plan_and_token_is_found_out(sinkless_stack: LocalStack, stream: StreamSettings) -> None:
+def test_a_sink_without_plan_and_token_is_found_out(sinkless_stack: LocalStack, stream: Settings) -> None:
     environment = sinkless_stack.environment()
     write_trades(environment, Load(connection_id="first", rows_per_s=100, seconds=1))
     with ThreadPoolExecutor(1) as pool:
@@ -200,38 +202,39 @@ def test_a_sink_without_plan_and_token_is_found_out(sinkless_stack: LocalStack, 
 
 
 def test_a_replay_adds_what_is_missing_and_nothing_else(
-    sinkless_stack: LocalStack, stream: StreamSettings, monkeypatch: pytest.MonkeyPatch,
+    sinkless_stack: LocalStack, stream: Settings, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     topics = topics_of(stream.kafka)
     with sink(sinkless_stack):
         wait_until_settled(stream)
-        with admin(stream) as client:
+        with admin(stream.clickhouse) as client:
             client.command(
                 f"ALTER TABLE {STOCK_REALTIME.address} DELETE WHERE connection_id = 'first' AND trade_index < 20 "
                 "SETTINGS mutations_sync = 2")
         everything = spans(topics, TRADES.topic, "0", f"{10**12}")
-        before, first = inserted(stream), replay(stream, topics, everything)
+        before, first = inserted(stream), replay(stream.clickhouse, topics, everything)
         assert (first.added, first.not_rows) == (40, 0)
         assert first.read == first.added + first.already_there + first.unreadable
         assert inserted(stream) == before + 40
-        again = replay(stream, topics, everything)
+        again = replay(stream.clickhouse, topics, everything)
         assert (again.added, again.already_there) == (0, first.already_there + 40)
         assert inserted(stream) == before + 40
         # Once the sink can read what it could not, dead letters are tried again; one that it still cannot read stays.
         monkeypatch.setattr(stream_rows, "NUMBER_LIMIT", 10 * TOO_LARGE)
-        letters = replay(stream, topics, spans(topics, DEAD_LETTERS_TOPIC, "0", f"{10**12}"))
+        letters = replay(stream.clickhouse, topics, spans(topics, DEAD_LETTERS_TOPIC, "0", f"{10**12}"))
         assert letters.added > 0
         assert letters.unreadable > 0
         assert letters.read == letters.added + letters.unreadable == first.unreadable
-        assert replay(stream, topics, spans(topics, DEAD_LETTERS_TOPIC, "0", f"{10**12}")).already_there == letters.added
+        again = replay(stream.clickhouse, topics, spans(topics, DEAD_LETTERS_TOPIC, "0", f"{10**12}"))
+        assert again.already_there == letters.added
 
 
-def test_a_range_that_the_sink_has_not_passed_is_left_to_it(sinkless_stack: LocalStack, stream: StreamSettings) -> None:
+def test_a_range_that_the_sink_has_not_passed_is_left_to_it(sinkless_stack: LocalStack, stream: Settings) -> None:
     topics = topics_of(stream.kafka)
     write_trades(sinkless_stack.environment(), Load(connection_id="late", rows_per_s=100, seconds=1))
     assert build_reconciliation(stream).drain(wait_s=60)
     with pytest.raises(ReplayError, match="is about to insert the rest itself"):
-        replay(stream, topics, spans(topics, TRADES.topic, "0", f"{10**12}"))
+        replay(stream.clickhouse, topics, spans(topics, TRADES.topic, "0", f"{10**12}"))
     for bounds, reason in ((("x", "5"), "neither an offset nor a time"), (("5", "5"), "holds nothing from 5 to 5")):
         with pytest.raises(ReplayError, match=reason):
             spans(topics, TRADES.topic, *bounds)
@@ -239,9 +242,9 @@ def test_a_range_that_the_sink_has_not_passed_is_left_to_it(sinkless_stack: Loca
     assert spans(topics, TRADES.topic, "2026-01-01", tomorrow.isoformat()) == spans(topics, TRADES.topic, "0", f"{10**12}")
 
 
-def _insert_everywhere(stream: StreamSettings, rows: Sequence[tuple[object, ...]]) -> None:
-    password = stream.market_feed_password_file.read_text(encoding="utf-8").strip()
-    with psycopg.connect(stream.market_uri, user="feed", password=password) as connection:
+def _insert_everywhere(stream: Settings, rows: Sequence[tuple[object, ...]]) -> None:
+    password = stream.market.feed_password_file.read_text(encoding="utf-8").strip()
+    with psycopg.connect(stream.market.uri, user="feed", password=password) as connection:
         connection.execute("SELECT ods.ensure_partitions('2026-11-20', '2026-11-21')")
         connection.cursor().executemany(
             "INSERT INTO ods.finnhub_trades (received_ts, connection_id, message_seq, trade_index, symbol, price_usd, "
@@ -249,7 +252,7 @@ def _insert_everywhere(stream: StreamSettings, rows: Sequence[tuple[object, ...]
     names = ("received_ts", "connection_id", "message_seq", "trade_index", "symbol", "price_usd", "volume_shares", "trade_ts",
              "conditions", "flaw", "lsn", "committed_ts", "captured_ts", "appended_ts", "consumed_ts", "kafka_partition",
              "kafka_offset")
-    with admin(stream) as client:
+    with admin(stream.clickhouse) as client:
         client.insert(STOCK_REALTIME.address, column_names=names, data=[
             (*row, [], "never", 0, *[row[0]] * 4, -1, offset) for offset, row in enumerate(rows)])
 

@@ -44,10 +44,10 @@ CHANGES = 8
 def clickhouse(idle_stack: LocalStack) -> Iterator[ClickHouse]:
     """The endpoint of the stack; nothing of database `serving` is left afterwards."""
     idle_stack.up(services=("spark_connect", "clickhouse"))
-    stream = settings_of(idle_stack.environment()).stream
+    stream = settings_of(idle_stack.environment())
     resource = ClickHouse(
-        url=stream.clickhouse_url, admin_password_file=str(stream.clickhouse_admin_password_file),
-        reader_password_file=str(stream.clickhouse_reader_password_file))
+        url=stream.clickhouse.url, admin_password_file=str(stream.clickhouse.admin_password_file),
+        reader_password_file=str(stream.clickhouse.reader_password_file))
     yield resource
     for table in serving.TABLES:
         resource.define(f"DROP TABLE IF EXISTS {table.address} SYNC")

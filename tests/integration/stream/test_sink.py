@@ -16,10 +16,10 @@ from threading import Event
 
 import pytest
 
-from deploy.local.layout import REPOSITORY
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 from finlake_services.clickhouse_sink.blocks import QUOTES
+from finlake_settings.checkout import CHECKOUT
 from tests.deploy.clickhouse import recomputed
 from tests.deploy.clickhouse.recomputed import Tick
 from tests.integration.stream.mortal_sink import STATUS
@@ -39,7 +39,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
     is_small = os.geteuid() == 0 and subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=256m", "finlake", str(disk)], capture_output=True, check=False,
     ).returncode == 0
-    stack = LocalStack(home, free_ports(), jars=REPOSITORY / ".finlake" / "jars")
+    stack = LocalStack(home, free_ports(), jars=CHECKOUT / ".finlake" / "jars")
     try:
         stack.up(services=("kafka", "clickhouse"))
         yield Street(stack, tmp_path_factory.mktemp("sinks"))

@@ -10,13 +10,14 @@ import psutil
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from deploy.bench.ods_load import stream_of
 from deploy.bench.temporary_lake import temporary_stack
-from deploy.local.layout import REPOSITORY
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_resources.clickhouse_client import admin
 from finlake_resources.reconciliation.reconcile import build_reconciliation
+from finlake_settings.checkout import CHECKOUT
+from finlake_settings.processes import Settings
+from finlake_settings.reading import settings_from
 from spark.contracts.speed import STOCK_REALTIME
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
@@ -42,21 +43,21 @@ def suspended(processes: list[psutil.Process]) -> Iterator[None]:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("times", [1, 2])
 def test_after_a_suspend_everything_flows_again_within_a_minute_and_nothing_is_lost(tmp_path: Path, times: int) -> None:
-    with temporary_stack(REPOSITORY / ".finlake" / "jars", SERVICES, print) as stack:
+    with temporary_stack(CHECKOUT / ".finlake" / "jars", SERVICES, print) as stack:
         for _ in range(times):
             _suspend_and_come_back(stack)
-        reconciliation = build_reconciliation(stream_of(stack.environment()))
+        reconciliation = build_reconciliation(settings_from(Settings, stack.environment()))
         assert reconciliation.drain(wait_s=120)
         report = reconciliation.run(None)
         assert report.is_proven, report.verdict
 
 
 def _suspend_and_come_back(stack: LocalStack) -> None:
-    stream = stream_of(stack.environment())
+    stream = settings_from(Settings, stack.environment())
 
     def newest_row() -> float:
         """Unix second at which the newest row of ClickHouse was committed in Postgres."""
-        with admin(stream) as client:
+        with admin(stream.clickhouse) as client:
             return float(client.query(
                 f"SELECT toUnixTimestamp64Micro(max(committed_ts)) / 1e6 FROM {STOCK_REALTIME.address}").result_rows[0][0])
 

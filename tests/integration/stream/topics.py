@@ -12,7 +12,8 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.cimpl import KafkaException
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from finlake_resources.kafka_access import KafkaAccess
+from finlake_resources.kafka_access import client_settings
+from finlake_settings.groups import Kafka
 
 TRADES = "finlake.ods.finnhub_trades"
 
@@ -35,9 +36,9 @@ class Change:
 
 
 @contextmanager
-def _consumer(kafka: KafkaAccess) -> Iterator[Consumer]:
+def _consumer(kafka: Kafka) -> Iterator[Consumer]:
     consumer = Consumer({
-        **kafka.client_settings(), "group.id": uuid4().hex, "enable.auto.commit": False,
+        **client_settings(kafka), "group.id": uuid4().hex, "enable.auto.commit": False,
         "isolation.level": "read_committed", "log_level": 0,
     })
     try:
@@ -47,7 +48,7 @@ def _consumer(kafka: KafkaAccess) -> Iterator[Consumer]:
 
 
 @retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
-def end_of(kafka: KafkaAccess, topic: str = TRADES, partition: int = 0) -> int:
+def end_of(kafka: Kafka, topic: str = TRADES, partition: int = 0) -> int:
     """The offset of the next record of a partition.
 
     Asked again while it has no leader, as one just made, or one of a broker just started.
@@ -57,7 +58,7 @@ def end_of(kafka: KafkaAccess, topic: str = TRADES, partition: int = 0) -> int:
 
 
 def changes_from(
-    kafka: KafkaAccess, start: int, enough: Callable[[list[Change]], bool], *, of: str, topic: str = TRADES,
+    kafka: Kafka, start: int, enough: Callable[[list[Change]], bool], *, of: str, topic: str = TRADES,
     timeout_s: float = 60,
 ) -> list[Change]:
     """The changes from `start` that concern the connection id `of`, until they are `enough` and no more come for a second.

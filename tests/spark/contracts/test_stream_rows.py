@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from deploy.local import kafka
 from deploy.local.connectors import FOLDER
-from deploy.local.layout import REPOSITORY
 from deploy.local.services import default_ports
 from finlake_services.trade_feed.trade_stream import LARGEST_MESSAGE_BYTES
+from finlake_settings.checkout import CHECKOUT
 from spark.contracts.speed import QUOTE_NUMBERS
 from spark.contracts.stream_rows import (
     LONGEST_CAPTURED_TEXT,
@@ -27,7 +27,7 @@ from spark.contracts.stream_rows import (
     trade_constraints,
 )
 
-DDL = (REPOSITORY / "deploy" / "postgres" / "market.sql").read_text()
+DDL = (CHECKOUT / "deploy" / "postgres" / "market.sql").read_text()
 CONNECTOR = json.loads((FOLDER / "finlake-ods.json").read_text())
 
 

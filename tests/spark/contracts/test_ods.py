@@ -8,16 +8,16 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
-from deploy.local.layout import REPOSITORY
 from finlake_services.clickhouse_sink import records
 from finlake_services.trade_feed import rows
+from finlake_settings.checkout import CHECKOUT
 from spark.contracts import ods
 from spark.contracts.ods import OdsColumn, OdsTable
 from spark.contracts.speed import RECEIVED_TS
 from spark.contracts.streams import STREAMS, CapturedTable
 from spark.transforms.bronze import finnhub_changes
 
-DDL = (REPOSITORY / "deploy" / "postgres" / "market.sql").read_text()
+DDL = (CHECKOUT / "deploy" / "postgres" / "market.sql").read_text()
 TABLES = (ods.FINNHUB_TRADES, ods.FINNHUB_QUOTES, ods.FEED_GAPS, ods.REJECTED_MESSAGES)
 TOLD = {"text": str, "bigint": int, "integer": int, "float8": float, "text[]": list[str], "timestamptz": int}
 CAPTURED = {**TOLD, "timestamptz": datetime}

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from finlake_resources.secret_files import SecretUnreadable, secret_of
+
 if TYPE_CHECKING:
     import httpx
 
@@ -58,9 +60,9 @@ class AlertWebhook(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self.url_file is None:
             raise AlertNotSent("there is no webhook; name the file that holds its URL in FINLAKE_ALERT_WEBHOOK_URL_FILE")
         try:
-            return Path(self.url_file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise AlertNotSent(f"the webhook's URL cannot be read from {self.url_file}: {error.strerror}") from error
+            return secret_of("the webhook", Path(self.url_file))
+        except SecretUnreadable as error:
+            raise AlertNotSent(f"the webhook's URL cannot be read from {self.url_file}: {error.reason}") from error
 
 
 class _TryAgain(Exception):

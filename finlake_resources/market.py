@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
+from finlake_resources.secret_files import secret_of
 from finlake_resources.service_errors import ServiceUnavailable
 from spark.contracts.stream_rows import VENDOR_COMPLAINS
 
@@ -148,8 +149,8 @@ class Market(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         parts = urlsplit(self.uri)
         where = f"{parts.hostname}:{parts.port or 5432}{parts.path}"
+        password = secret_of(SERVICE, Path(self.password_file))
         try:
-            password = Path(self.password_file).read_text(encoding="utf-8").strip()
             with psycopg.connect(
                 self.uri, user=ROLE, password=password, connect_timeout=CONNECT_TIMEOUT_S, application_name="finlake health",
                 options=f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000} -c default_transaction_read_only=on",

@@ -1,6 +1,7 @@
-"""Passwords, tokens and keys of Kafka, Spark, the catalog and its store: read from their files when a client is made.
+"""Passwords, tokens and keys: read from their files here and nowhere else, when a client is made.
 
-Does not belong here: which file holds which secret (settings.py), and vendors' keys, whose absence is a vendor's refusal.
+Does not belong here: which file holds which secret (finlake_settings). Where the absence of a vendor's key is a refusal of the
+vendor's, or of a user's an error of the users' file, who reads it says so in those words.
 """
 
 from pathlib import Path

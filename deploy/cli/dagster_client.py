@@ -10,6 +10,7 @@ import httpx
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deploy.local.webserver_door import USER
+from finlake_resources.secret_files import secret_of
 
 LOCATION, REPOSITORY = "lake", "__repository__"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -133,7 +134,7 @@ class DagsterClient:
         return data
 
     def _login(self) -> tuple[str, str] | None:
-        return None if self.password_file is None else (USER, self.password_file.read_text(encoding="utf-8").strip())
+        return None if self.password_file is None else (USER, secret_of("dagster_webserver", self.password_file))
 
     def launch(self, job: str, *, first_key: str | None = None, last_key: str | None = None, assets: Sequence[str] = (),
                checks_of: Sequence[str] = (), tags: Mapping[str, str] | None = None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finlake_resources.secret_files import secret_of
 from finlake_services.sample_sources.finnhub import TOKEN_HEADER
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def faster(sample_sources_url: str, token_file: Path, trades_per_s: float) -> It
     """The sample websocket sends so many trades a second, over all symbols, and goes back to its usual rate afterwards."""
     import httpx
 
-    headers = {TOKEN_HEADER: token_file.read_text(encoding="utf-8").strip()}
+    headers = {TOKEN_HEADER: secret_of("sample_sources", token_file)}
 
     def ask(orders: dict[str, float] | None = None) -> float:
         url = f"{sample_sources_url}/finnhub/_control"

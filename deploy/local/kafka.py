@@ -18,6 +18,7 @@ from deploy.local.layout import Layout
 from deploy.local.passwords import write_private
 from deploy.local.ports import Ports
 from finlake_resources.kafka_access import MECHANISM, USER
+from finlake_resources.secret_files import secret_of
 from finlake_settings.local_stack import LOOPBACK
 from spark.contracts.stream_rows import MAX_RECORD_BYTES
 from spark.contracts.streams import TOPIC_DAYS
@@ -59,12 +60,11 @@ def write_configuration(layout: Layout, ports: Ports) -> None:
     """Write the files with which broker and worker start."""
     for folder in (layout.kafka, layout.kafka_connect, layout.connect_secrets):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    secret = {file: file.read_text().strip() for file in (
-        layout.kafka_admin_password, layout.kafka_password, layout.connect_password)}
+    admin_password, password = secret_of("kafka", layout.kafka_admin_password), secret_of("kafka", layout.kafka_password)
     write_private(layout.kafka / "log4j2.properties", LOGGING)
-    broker = broker_properties(layout.kafka / "data", ports, secret[layout.kafka_admin_password])
+    broker = broker_properties(layout.kafka / "data", ports, admin_password)
     write_private(layout.kafka / "broker.properties", properties_text(broker))
-    worker = worker_properties(layout, ports, secret[layout.kafka_password], secret[layout.connect_password])
+    worker = worker_properties(layout, ports, password, secret_of("kafka_connect", layout.connect_password))
     write_private(layout.kafka_connect / "worker.properties", properties_text(worker))
 
 
@@ -218,7 +218,7 @@ def admin_client(layout: Layout, ports: Ports) -> "AdminClient":
 
     return AdminClient({
         "bootstrap.servers": f"{LOOPBACK}:{ports['kafka']}", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
-        "sasl.username": ADMIN, "sasl.password": layout.kafka_admin_password.read_text().strip(), "log_level": 0,
+        "sasl.username": ADMIN, "sasl.password": secret_of("kafka", layout.kafka_admin_password), "log_level": 0,
     })
 
 
@@ -230,7 +230,7 @@ def give_users(layout: Layout, ports: Ports) -> None:
     from confluent_kafka import KafkaException
     from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 
-    password = layout.kafka_password.read_text().strip().encode()
+    password = secret_of("kafka", layout.kafka_password).encode()
     # The password is made by chance and long: many rounds would slow down clients and nobody else.
     wanted = UserScramCredentialUpsertion(USER, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, SCRAM_ROUNDS), password)
     client = admin_client(layout, ports)

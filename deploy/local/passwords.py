@@ -5,12 +5,14 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+from finlake_resources.secret_files import secret_of
+
 
 def password_from(file: Path) -> str:
-    """The password in `file`; generated on the first call."""
+    """The password in `file`; generated on the first call. Raises `SecretUnreadable`."""
     if not file.is_file():
         write_private(file, secrets.token_urlsafe(32))
-    return file.read_text().strip()
+    return secret_of("finlake", file)
 
 
 def write_passfile(file: Path, entries: Iterable[tuple[str, str, str]]) -> None:

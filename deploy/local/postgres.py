@@ -23,6 +23,7 @@ from deploy.local import host
 from deploy.local.errors import StackError
 from deploy.local.layout import Layout
 from deploy.local.passwords import password_from, write_passfile, write_private
+from finlake_resources.secret_files import secret_of
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.local_stack import LOOPBACK
 
@@ -109,7 +110,7 @@ def connect(layout: Layout, port: int, timeout_s: int = 5, database: str = "post
         port=port,
         user=SUPERUSER,
         dbname=database,
-        password=layout.password_file(SUPERUSER).read_text().strip(),
+        password=secret_of("postgres", layout.password_file(SUPERUSER)),
         connect_timeout=timeout_s,
         autocommit=True,
     )

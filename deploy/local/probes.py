@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.local.service import Probe, Process
+from finlake_resources.secret_files import secret_of
 from finlake_settings.local_stack import LOOPBACK
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def get(url: str, login: Login | None = None) -> None:
 
 def credentials(login: Login) -> tuple[str, str]:
     user, password_file = login
-    return user, password_file.read_text().strip()
+    return user, secret_of("dagster_webserver", password_file)
 
 
 def answer_of(request: Callable[[], "httpx.Response"]) -> "httpx.Response":

@@ -28,6 +28,7 @@ from deploy.local.services import SERVICES, default_ports, left_out, port_names,
 from deploy.local.settings import StackSettings
 from deploy.local.spark_server import spark_environment
 from deploy.local.supervision import Program, Supervisor, tail
+from finlake_resources.secret_files import secret_of
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.local_stack import LOOPBACK
 from finlake_settings.machine import process_environment
@@ -200,7 +201,7 @@ class LocalStack:
         write_private(
             layout.spark_properties,
             config_files.spark_properties(
-                layout, settings, java, stack_settings.s3_keys(settings), layout.spark_token.read_text().strip()
+                layout, settings, java, stack_settings.s3_keys(settings), secret_of("spark_connect", layout.spark_token)
             ),
         )
         write_private(layout.spark_properties.with_name("log4j2.properties"), config_files.SPARK_LOGGING)

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from deploy.local.webserver_door import guarded
+from finlake_resources.secret_files import secret_of
 from finlake_settings.local_stack import LOOPBACK
 
 STATEMENT_TIMEOUT_MS, POOL_RECYCLE_S, POOL_MAX_OVERFLOW = 15_000, 3_600, 20
@@ -32,7 +33,7 @@ def main(
 
     from finlake_services.http_server import BoundedHttp, vouch_for
 
-    password = password_file.read_text(encoding="utf-8").strip()
+    password = secret_of("dagster_webserver", password_file)
     with DagsterInstance.get() as instance:
         instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, POOL_RECYCLE_S, POOL_MAX_OVERFLOW)
         target = WorkspaceFileTarget(paths=[str(workspace)])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from finlake_resources.reconciliation.buckets import Bucket, Buckets, Content, Sums
 from finlake_resources.reconciliation.comparison import SHOWN_IDS, Ids, Rows
+from finlake_resources.secret_files import secret_of
 from finlake_resources.service_errors import ServiceUnavailable
 from spark.contracts.column_sums import HASH_DIGITS, UNITS_LIMIT
 from spark.contracts.speed import UNITS_PER_ONE
@@ -105,8 +106,8 @@ class Ods:
     def _connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
         import psycopg
 
+        password = secret_of("postgres", self._password_file)
         try:
-            password = self._password_file.read_text(encoding="utf-8").strip()
             return psycopg.connect(
                 self._uri, user=ROLE, password=password, connect_timeout=10, application_name="finlake reconcile")
         except (OSError, psycopg.OperationalError) as error:

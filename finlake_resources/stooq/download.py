@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from finlake_resources import bounded_http
+from finlake_resources.secret_files import SecretUnreadable, secret_of
 from finlake_resources.source_errors import (
     AccessDenied,
     ApiKeyNeeded,
@@ -65,10 +66,10 @@ class Downloader:
         if self.apikey_file is None:
             return ""
         try:
-            return Path(self.apikey_file).read_text(encoding="utf-8").strip()
-        except OSError as error:
+            return secret_of("Stooq", Path(self.apikey_file))
+        except SecretUnreadable as error:
             raise ApiKeyNeeded(
-                self.apikey_file, f"the API key file cannot be read ({type(error).__name__})",
+                self.apikey_file, f"the API key file cannot be read ({error.reason})",
                 "Put the key into it, or unset FINLAKE_STOOQ_APIKEY_FILE",
             ) from error
 

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
 from finlake_resources.bounded_zip import shown
+from finlake_resources.secret_files import SecretUnreadable, secret_of
 from finlake_resources.source_errors import HalfWrittenFile, NotData, SourceError, SourceUnavailable, TooLargeError
 
 if TYPE_CHECKING:
@@ -193,10 +194,10 @@ def _no_regular_file(name: str) -> SourceError:
 
 def _key(file: str) -> str:
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except OSError as error:
+        return secret_of("the object store", Path(file))
+    except SecretUnreadable as error:
         raise SourceUnavailable(
-            file, f"the key of the object store cannot be read ({type(error).__name__})",
+            file, f"the key of the object store cannot be read ({error.reason})",
             "Put the key into it, or set FINLAKE_S3_ACCESS_KEY_FILE and FINLAKE_S3_SECRET_KEY_FILE to the files that hold them",
         ) from error
 

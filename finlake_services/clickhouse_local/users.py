@@ -10,6 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
+from finlake_resources.secret_files import SecretUnreadable, secret_of
+
 Rights = Literal["admin", "writer", "reader"]
 
 PROCESSORS: Final = os.cpu_count() or 1
@@ -88,13 +90,11 @@ def _user(path: Path, name: str, entry: object, server_memory_bytes: int) -> Use
         raise refuse("password_file must be a path")
     password_file = path.parent / entry["password_file"]
     try:
-        password = password_file.read_bytes().strip()
-    except OSError as error:
-        raise refuse(f"cannot read {password_file} ({error.strerror}); generate the password first") from error
-    if not password:
-        raise refuse(f"{password_file} is empty; a user must have a password")
+        password = secret_of("clickhouse", password_file)
+    except SecretUnreadable as error:
+        raise refuse(f"cannot read {password_file} ({error.reason}); generate the password first") from error
     return User(name=name, rights=rights, databases=tuple(databases), limits=limits_of(rights, server_memory_bytes),
-                password_sha256=sha256(password).digest())
+                password_sha256=sha256(password.encode()).digest())
 
 
 _NOBODY_SHA256 = bytes(32)

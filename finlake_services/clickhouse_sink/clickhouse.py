@@ -9,6 +9,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from finlake_resources.clickhouse_client import open_client
+from finlake_resources.secret_files import SecretUnreadable
 from finlake_services.clickhouse_sink.blocks import Arrived, as_stream
 from finlake_services.clickhouse_sink.exactly_once import Gap, Place
 from spark.contracts.clickhouse import SINK_GAPS
@@ -96,7 +97,7 @@ class ClickHouse:
                 self._client = open_client(
                     self._url, "sink", self._password_file, connect_timeout_s=5, answer_timeout_s=self._timeout_s)
             return question(self._client)
-        except (ClickHouseError, OSError) as error:
+        except (ClickHouseError, OSError, SecretUnreadable) as error:
             self._client = None
             raise ClickHouseUnavailableError(f"ClickHouse at {self._url} did not {what}: {_reason(error)}") from error
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import structlog
 import typer
 
+from finlake_resources.secret_files import SecretUnreadable
 from finlake_services.metrics_server import MetricsServer
 from finlake_services.runtime import stop_of_tasks
 from finlake_services.trade_feed.finnhub_token import TokenFile, log_without
@@ -61,7 +62,7 @@ def main(
         with closing(MetricsServer(metrics_port, metrics.registry, host=metrics_host)):
             structlog.get_logger().info("trade feed start", symbols=list(config.symbols), metrics_port=metrics_port)
             asyncio.run(_until_stopped(config, metrics))
-    except (SettingsError, OdsError, RowsNotWritten) as error:
+    except (SettingsError, SecretUnreadable, OdsError, RowsNotWritten) as error:
         structlog.get_logger().error("trade feed ends", reason=str(error))
         sys.exit(1)
 

@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus
 
 from structlog.typing import EventDict, WrappedLogger
 
+from finlake_resources.secret_files import SecretUnreadable, secret_of
 from finlake_resources.source_errors import ApiKeyNeeded
 from finlake_services.runtime import log_as_json
 
@@ -24,12 +25,10 @@ class TokenFile:
     def read(self) -> str:
         """The token. Raises ApiKeyNeeded when the file is missing, unreadable or empty."""
         try:
-            token = self.path.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            reason = f"the token file {self.path} cannot be read ({error.strerror})"
+            token = secret_of("Finnhub", self.path)
+        except SecretUnreadable as error:
+            reason = f"the token file {self.path} cannot be read ({error.reason})"
             raise ApiKeyNeeded("Finnhub", reason, self._next_step) from None
-        if not token:
-            raise ApiKeyNeeded("Finnhub", f"the token file {self.path} is empty", self._next_step)
         self._read_forms.update((token, quote(token, safe=""), quote_plus(token)))
         return token
 

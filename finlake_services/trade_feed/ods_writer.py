@@ -19,6 +19,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
+from finlake_resources.secret_files import secret_of
 from finlake_services.trade_feed.clock import wall_us
 from finlake_services.trade_feed.messages import RAW_TEXT_LIMIT, storable
 from finlake_services.trade_feed.metrics import FeedMetrics
@@ -82,9 +83,12 @@ class OdsAccess:
     password_file: Path
 
     async def connect(self) -> psycopg.AsyncConnection:
-        """A connection in autocommit mode that notices a dead server within seconds. Raises psycopg.OperationalError."""
+        """A connection in autocommit mode that notices a dead server within seconds.
+
+        Raises psycopg.OperationalError and `SecretUnreadable`.
+        """
         return await psycopg.AsyncConnection.connect(
-            self.uri, user=self.user, password=self.password_file.read_text(encoding="utf-8").strip(), autocommit=True,
+            self.uri, user=self.user, password=secret_of("postgres", self.password_file), autocommit=True,
             application_name="trade_feed", connect_timeout=5, tcp_user_timeout=10_000, keepalives_idle=5,
             keepalives_interval=2, keepalives_count=3, options="-c statement_timeout=30s",
         )

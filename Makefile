@@ -15,7 +15,7 @@ help: ## List the targets.
 # Modules are compiled once, here, and not by every process where Python is told not to write beside them.
 install: $(if $(filter $(OWN_UV),$(UV)),$(OWN_UV)) ## Install Python packages, Java and jars. Quick when nothing is missing.
 	"$(UV)" sync --frozen --quiet --compile-bytecode
-	$(RUN) deploy.cli.main prepare
+	$(RUN) finlake_cli.main prepare
 
 # Systems without ensurepip cannot make an environment with pip in it.
 $(OWN_UV):
@@ -23,21 +23,21 @@ $(OWN_UV):
 		|| { rm -rf .finlake/tools && $(PYTHON) -m pip install --quiet --target .finlake/tools uv; }
 
 up: install ## Start the local stack.
-	$(RUN) deploy.cli.main up
+	$(RUN) finlake_cli.main up
 
 down: ## Stop the local stack.
-	$(RUN) deploy.cli.main down
+	$(RUN) finlake_cli.main down
 
 demo: install ## Install, start and fill the lakehouse with sample data, and show it.
-	$(RUN) deploy.cli.main demo
+	$(RUN) finlake_cli.main demo
 
 lint: install ## Check style and types.
 	$(RUN) ruff check .
 	$(RUN) mypy
 
 docs: install ## Write the generated documents and the drawing of the graph anew.
-	$(RUN) deploy.docs
-	$(RUN) finlake_assets.graph > tests/definitions/graph.txt
+	$(RUN) finlake_cli.documents
+	$(RUN) finlake_code_locations.graph > tests/definitions/graph.txt
 
 # Takes some minutes and 0.9 GB of Go modules, once. Without it, the tests that need it say that they are skipped.
 promtool: install ## Build Prometheus's tool that tests the alert rules; needs Go.

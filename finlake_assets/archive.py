@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 
 import dagster as dg
+from finlake_resources.resources import KafkaResource, LakeResource
 
-from finlake_assets.describe import described_by
+from finlake_assets.asset_specs import described_by
 from finlake_assets.lake_asset import AssetBuilder
 from finlake_assets.partitions import Timeline
-from finlake_assets.publish import StepEvents, fail_for_good, publish
+from finlake_assets.run_table_job import StepEvents, fail_for_good, publish
 from finlake_assets.speed.chain import topic_key
-from finlake_resources.kafka import KafkaTopics, UnknownTopic
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.kafka.topics import UnknownTopic
+from spark.contracts.job_inputs import ArchiveInputs, RebuildInputs
+from spark.contracts.report import Window
 from spark.contracts.streams import BY_CHANGES
 from spark.contracts.table import Table
-from spark.jobs.inputs import ArchiveInputs, RebuildInputs
-from spark.jobs.report import Window
 
 
 class ArchiveRequest(dg.Config):
@@ -39,7 +39,7 @@ def archived_asset(table: Table) -> AssetBuilder:
     def build(timeline: Timeline) -> dg.AssetsDefinition:
         @dg.multi_asset(**described_by(table, timeline=timeline, outside=[topic_key(BY_CHANGES[table.address].topic)]))
         def step(
-            context: dg.AssetExecutionContext, config: ArchiveRequest, jobs: SparkJobs, kafka: KafkaTopics,
+            context: dg.AssetExecutionContext, config: ArchiveRequest, jobs: LakeResource, kafka: KafkaResource,
         ) -> StepEvents:
             def asked(_: Window) -> ArchiveInputs:
                 return ArchiveInputs(table=table, topics=kafka, ends=ends_of(config.ranges))
@@ -59,7 +59,7 @@ def settled_asset(table: Table) -> AssetBuilder:
 
     def build(timeline: Timeline) -> dg.AssetsDefinition:
         @dg.multi_asset(**described_by(table, timeline=timeline))
-        def step(context: dg.AssetExecutionContext, config: RebuildRequest, jobs: SparkJobs) -> StepEvents:
+        def step(context: dg.AssetExecutionContext, config: RebuildRequest, jobs: LakeResource) -> StepEvents:
             yield from publish(
                 context, jobs, table, inputs=lambda _: RebuildInputs(table=table, rebuild=config.rebuild))
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from finlake_assets.describe import asset_key, contract_of
+from finlake_assets.asset_specs import asset_key, contract_of
 from spark.contracts import lake
 from spark.contracts.table import Table
 

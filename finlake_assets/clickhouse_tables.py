@@ -4,7 +4,7 @@ import hashlib
 
 import dagster as dg
 
-from finlake_assets.describe import asset_key, column_lineage, column_schema
+from finlake_assets.asset_specs import asset_key, column_lineage, column_schema
 from spark.contracts.table import Table
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.upkeep.lake import GROUP as UPKEEP_GROUP
 from spark.contracts import lake, silver
 from spark.contracts.runs import BY_DAY, BY_MONTH, BY_SESSION, STREAM_ARCHIVE

@@ -7,17 +7,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 import dagster as dg
+from finlake_resources.resources import LakeResource, UniverseResource
 
-from finlake_assets.describe import described_by
+from finlake_assets.asset_specs import described_by
 from finlake_assets.partitions import Timeline
-from finlake_assets.publish import StepEvents, publish
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.universe_file import UniverseFile
+from finlake_assets.run_table_job import StepEvents, publish
+from finlake_clients.calendar import TradingCalendar
+from spark.contracts.job_inputs import JobInputs
+from spark.contracts.report import Window
 from spark.contracts.table import Table
 from spark.contracts.universe import Universe
-from spark.jobs.inputs import JobInputs
-from spark.jobs.report import Window
 
 AssetBuilder = Callable[[Timeline], dg.AssetsDefinition]
 
@@ -47,7 +46,7 @@ def lake_asset(table: Table, inputs: InputsOf | None = None) -> AssetBuilder:
 
 def _of_tables_alone(table: Table, timeline: Timeline) -> dg.AssetsDefinition:
     @dg.multi_asset(**described_by(table, timeline=timeline))
-    def step(context: dg.AssetExecutionContext, jobs: SparkJobs) -> StepEvents:
+    def step(context: dg.AssetExecutionContext, jobs: LakeResource) -> StepEvents:
         yield from publish(context, jobs, table)
 
     return step
@@ -55,7 +54,7 @@ def _of_tables_alone(table: Table, timeline: Timeline) -> dg.AssetsDefinition:
 
 def _with_inputs(table: Table, timeline: Timeline, inputs: InputsOf) -> dg.AssetsDefinition:
     @dg.multi_asset(**described_by(table, timeline=timeline))
-    def step(context: dg.AssetExecutionContext, jobs: SparkJobs, universe: UniverseFile) -> StepEvents:
+    def step(context: dg.AssetExecutionContext, jobs: LakeResource, universe: UniverseResource) -> StepEvents:
         yield from publish(context, jobs, table, inputs=lambda window: inputs(window, timeline.calendar, universe))
 
     return step

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from finlake_resources.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailable
 
 TRIES_MORE = 12
 PAUSE_S = 15

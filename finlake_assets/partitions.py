@@ -6,9 +6,9 @@ from functools import cached_property
 
 import dagster as dg
 
-from finlake_resources.calendar import NEW_YORK, TradingCalendar
+from finlake_clients.calendar import NEW_YORK, TradingCalendar
+from spark.contracts.report import Window
 from spark.contracts.table import Input, WindowKind
-from spark.jobs.report import Window
 
 GDELT_START = date(2015, 2, 18)
 STREAM_START = date(2024, 1, 1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import dagster as dg
 
-from spark.jobs.report import CheckOutcome, JobReport, TableReport
+from spark.contracts.report import CheckOutcome, JobReport, TableReport
 
 Metadata = dict[str, dg.MetadataValue]
 

@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from finlake_resources.calendar import OutsideCalendar, TradingCalendar
-from finlake_resources.stooq.prices_file import StooqFile
+from finlake_clients.calendar import OutsideCalendar, TradingCalendar
+from finlake_clients.stooq.prices_file import StooqFile
+from spark.contracts.report import Window
 from spark.contracts.stooq_files import UnreadableFileError, open_file
 from spark.contracts.universe import Universe
-from spark.jobs.report import Window
 
 # Enough common sessions for a restatement to show itself: sixty to compare and five newest ones.
 OVERLAP_SESSIONS = 65

@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import TypedDict
 
-from finlake_resources.alert_webhook import AlertWebhook
-from finlake_resources.change_capture import ChangeCapture
-from finlake_resources.clickhouse import ClickHouse
-from finlake_resources.gdelt import GdeltFeed
-from finlake_resources.kafka import topics_of
-from finlake_resources.market import Market
-from finlake_resources.reconciliation.reconcile import build_reconciliation
-from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.state_folder import StateFolder
-from finlake_resources.stooq.resource import StooqPrices
-from finlake_resources.universe_file import UniverseFile
+from finlake_clients.alert_webhook import AlertWebhook
+from finlake_clients.clickhouse.server import ClickHouse
+from finlake_clients.connect.change_capture import ChangeCapture
+from finlake_clients.gdelt.feed import GdeltFeed
+from finlake_clients.kafka.topics import topics_of
+from finlake_clients.lake_client import LakeClient
+from finlake_clients.postgres.market import Market
+from finlake_clients.state_folder import StateFolder
+from finlake_clients.stooq.feed import StooqPrices
+from finlake_clients.universe_file import UniverseFile
+from finlake_reconciliation.reconcile import build_reconciliation
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.processes import DagsterSettings, LakeSettings
 
@@ -57,9 +57,9 @@ def _stream_resources(settings: DagsterSettings) -> dict[str, object]:
     }
 
 
-def build_jobs(settings: LakeSettings) -> SparkJobs:
+def build_jobs(settings: LakeSettings) -> LakeClient:
     """The lake and its jobs."""
-    return SparkJobs(
+    return LakeClient(
         catalog_uri=settings.catalog.uri, catalog_password_file=str(settings.catalog.password_file),
         warehouse=settings.warehouse, spark_remote=settings.spark.remote, spark_token_file=_text(settings.spark.token_file),
         **_store(settings),

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import dagster as dg
+from finlake_resources.resources import (
+    AlertWebhookResource,
+    ChangeCaptureResource,
+    ClickHouseResource,
+    KafkaResource,
+    MarketResource,
+    StateFolderResource,
+)
 
 from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
 from finlake_assets.speed.reports import events, look
 from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
-from finlake_resources.alert_webhook import AlertNotSent, AlertWebhook
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.change_capture import ChangeCapture
-from finlake_resources.clickhouse import ClickHouse
-from finlake_resources.kafka import KafkaTopics
-from finlake_resources.market import Market
-from finlake_resources.state_folder import StateFolder
+from finlake_clients.alert_webhook import AlertNotSent
+from finlake_clients.calendar import TradingCalendar
 from finlake_sensors.alert_plans import AlertPlan, alert_message, plan_alerts, remembered, run_message
 
 REPORTED_EVERY = timedelta(minutes=15)
@@ -41,8 +44,8 @@ def build_stream_health(
         description="Looks at the stream: tells the webhook what turned bad or well again, and reports the stream's assets.",
     )
     def stream_health(
-        context: dg.SensorEvaluationContext, market: Market, topics: KafkaTopics, capture: ChangeCapture,
-        clickhouse: ClickHouse, state_folder: StateFolder, alerts: AlertWebhook,
+        context: dg.SensorEvaluationContext, market: MarketResource, topics: KafkaResource, capture: ChangeCaptureResource,
+        clickhouse: ClickHouseResource, state_folder: StateFolderResource, alerts: AlertWebhookResource,
     ) -> dg.SensorResult:
         now, memory = utc_now(), remembered(context.cursor)
         stream = Stream(
@@ -69,7 +72,7 @@ def build_run_failures(
         name="run_failures", minimum_interval_seconds=60, default_status=default_status,
         description="Tells the webhook of every run that failed, once.",
     )
-    def run_failures(context: dg.RunFailureSensorContext, alerts: AlertWebhook) -> None:
+    def run_failures(context: dg.RunFailureSensorContext, alerts: AlertWebhookResource) -> None:
         run = context.dagster_run
         steps = [event.step_key for event in context.get_step_failure_events() if event.step_key]
         message = run_message(
@@ -99,7 +102,7 @@ def summary(given: Sequence[tuple[Question, Verdict]]) -> str:
 
 
 def tell(
-    context: dg.SensorEvaluationContext, alerts: AlertWebhook, plan: AlertPlan, place: str, now: datetime,
+    context: dg.SensorEvaluationContext, alerts: AlertWebhookResource, plan: AlertPlan, place: str, now: datetime,
 ) -> str:
     """Send the news, if any, and give the cursor to keep: news that could not be sent are news again at the next look."""
     if not plan.is_news:

@@ -3,13 +3,11 @@
 from datetime import UTC, datetime
 
 import dagster as dg
+from finlake_resources.resources import LakeResource, StooqResource, UniverseResource
 
 from finlake_assets.jobs import range_tags
 from finlake_assets.partitions import Timeline
-from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.stooq.file_names import vendor_code_of
-from finlake_resources.stooq.resource import StooqPrices
-from finlake_resources.universe_file import UniverseFile
+from finlake_clients.stooq.file_names import vendor_code_of
 from finlake_sensors.plans import arrival_span, plan_arrivals
 from spark.contracts.runs import BY_SESSION
 from spark.contracts.universe import Universe
@@ -27,7 +25,7 @@ def build(timeline: Timeline, default_status: dg.DefaultSensorStatus) -> dg.Sens
         description="Requests one run for dropped files that are new or changed and no longer grow.",
     )
     def stooq_arrivals(
-        context: dg.SensorEvaluationContext, jobs: SparkJobs, stooq: StooqPrices, universe: UniverseFile,
+        context: dg.SensorEvaluationContext, jobs: LakeResource, stooq: StooqResource, universe: UniverseResource,
     ) -> dg.SensorResult:
         plan = plan_arrivals(stooq.list_drop(), context.cursor)
         if not plan.arrived:

@@ -6,10 +6,10 @@ Warnings are for people who look; what is asked about the stream is told by stre
 from collections.abc import Collection, Iterator
 
 import dagster as dg
+from finlake_resources.resources import AlertWebhookResource
 
-from finlake_assets.describe import WAS_ASKED
+from finlake_assets.asset_specs import WAS_ASKED
 from finlake_assets.speed.questions import QUESTIONS, utc_now
-from finlake_resources.alert_webhook import AlertWebhook
 from finlake_sensors.alert_plans import plan_alerts, remembered
 from finlake_sensors.alerts import Condition, tell
 
@@ -24,7 +24,7 @@ def build(place: str, default_status: dg.DefaultSensorStatus) -> dg.SensorDefini
         name="failed_checks", minimum_interval_seconds=60, default_status=default_status,
         description="Tells the webhook of each check whose newest verdict is an error, once, and once that it is well again.",
     )
-    def failed_checks(context: dg.SensorEvaluationContext, alerts: AlertWebhook) -> dg.SensorResult:
+    def failed_checks(context: dg.SensorEvaluationContext, alerts: AlertWebhookResource) -> dg.SensorResult:
         if context.repository_def is None:
             raise TypeError("failed_checks looks at the checks of its code location; a context without repository_def has none")
         given = list(conditions(context.instance, told_here(context.repository_def)))

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from finlake_resources.resources import LakeResource
 
 from finlake_assets.jobs import DOWNLOAD_CHAIN, RESTATED_CHAIN, range_tags
 from finlake_assets.partitions import Timeline
-from finlake_resources.spark_jobs import SparkJobs
 from finlake_sensors.plans import Skip, Span, plan_months, plan_restatements
 from spark.contracts.runs import BY_SESSION
 
@@ -29,7 +29,7 @@ def build(timeline: Timeline, default_status: dg.DefaultSensorStatus) -> dg.Sens
         name="price_restatements", job_name=BY_SESSION, minimum_interval_seconds=60, default_status=default_status,
         description="Requests the recomputation that an accepted restatement makes necessary.",
     )
-    def price_restatements(context: dg.SensorEvaluationContext, jobs: SparkJobs) -> dg.SensorResult:
+    def price_restatements(context: dg.SensorEvaluationContext, jobs: LakeResource) -> dg.SensorResult:
         running = context.instance.get_runs(dg.RunsFilter(job_name=BY_SESSION, statuses=IN_FLIGHT), limit=1)
         pending = jobs.pending_restatements()
         plan = plan_restatements(

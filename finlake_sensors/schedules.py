@@ -3,14 +3,13 @@
 from datetime import UTC, date, datetime
 
 import dagster as dg
+from finlake_resources.resources import LakeResource, UniverseResource
 
 from finlake_assets.automation import REACH
 from finlake_assets.jobs import CHECKS_ONLY, PRICES_CHAIN, UPKEEP, range_tags
 from finlake_assets.partitions import Timeline
-from finlake_resources.calendar import NEW_YORK
-from finlake_resources.gdelt import expected_slots
-from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.universe_file import UniverseFile
+from finlake_clients.calendar import NEW_YORK
+from finlake_clients.gdelt.feed import expected_slots
 from finlake_sensors.plans import (
     AFTER_CLOSE_HOURS,
     Skip,
@@ -34,7 +33,7 @@ def after_close(timeline: Timeline, default_status: dg.DefaultScheduleStatus) ->
         job_name=BY_SESSION, default_status=default_status,
         description="Asks for a session's prices two hours after its close, early closes included.",
     )
-    def schedule(context: dg.ScheduleEvaluationContext, jobs: SparkJobs) -> dg.RunRequest | dg.SkipReason:
+    def schedule(context: dg.ScheduleEvaluationContext, jobs: LakeResource) -> dg.RunRequest | dg.SkipReason:
         session = plan_after_close(tick_of(context), timeline.calendar)
         if isinstance(session, Skip):
             return dg.SkipReason(session.reason)
@@ -60,7 +59,7 @@ def news(timeline: Timeline, default_status: dg.DefaultScheduleStatus) -> dg.Sch
         description="Fetches a day after it is over, and again in the morning if slots were missing.",
     )
     def schedule(
-        context: dg.ScheduleEvaluationContext, jobs: SparkJobs, universe: UniverseFile,
+        context: dg.ScheduleEvaluationContext, jobs: LakeResource, universe: UniverseResource,
     ) -> dg.RunRequest | dg.SkipReason:
         day = news_day(tick_of(context))
         if ended := beyond_sources(day, timeline.sources_end_date):

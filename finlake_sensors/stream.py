@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
+from finlake_resources.resources import KafkaResource, LakeResource
 
-from finlake_assets.describe import asset_key
-from finlake_resources.kafka import KafkaTopics
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_assets.asset_specs import asset_key
 from finlake_sensors.plans import ArchivePlan, Backlog, Skip, backlogs, midnight_after, oldest_day, plan_archive
 from finlake_sensors.restatements import IN_FLIGHT
 from spark.contracts import lake
@@ -30,7 +29,7 @@ def build(default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
         name="stream_ranges", job_name=STREAM_ARCHIVE, minimum_interval_seconds=60, default_status=default_status,
         description="Requests one run per topic for the offsets that Kafka holds and the archive does not.",
     )
-    def stream_ranges(context: dg.SensorEvaluationContext, jobs: SparkJobs, kafka: KafkaTopics) -> dg.SensorResult:
+    def stream_ranges(context: dg.SensorEvaluationContext, jobs: LakeResource, kafka: KafkaResource) -> dg.SensorResult:
         """The archive's own place is asked of the lake: a run that fails leaves no hole behind."""
         cursors = json.loads(context.cursor) if context.cursor else {}
         requests, reasons = [], []
@@ -58,7 +57,7 @@ def build(default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
 
 
 def _look(
-    context: dg.SensorEvaluationContext, jobs: SparkJobs, kafka: KafkaTopics, address: str, cursor: str | None,
+    context: dg.SensorEvaluationContext, jobs: LakeResource, kafka: KafkaResource, address: str, cursor: str | None,
 ) -> tuple[ArchivePlan, dict[int, Backlog], list[int]]:
     """What to do about a topic, its backlogs, and its partitions that were made anew."""
     topic, now = BY_CHANGES[address].topic, datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The table of all settings as a page for people: docs/settings.md, written by `python -m deploy.docs`."""
+"""The table of all settings as a page for people: docs/settings.md, written by `python -m finlake_cli.documents`."""
 
 from pathlib import Path
 from types import UnionType
@@ -11,7 +11,7 @@ from finlake_settings.variable_names import variable
 
 HEAD = """# Settings
 
-<!-- Written by `python -m deploy.docs` from finlake_settings; change the declaration there, not this page. -->
+<!-- Written by `python -m finlake_cli.documents` from finlake_settings; change the declaration there, not this page. -->
 
 A process is told everything by variables; an empty one counts as none. A secret is never in a variable: the variable names its
 file. What is missing or wrong is refused at the start, all of it at once, by the names of the variables.

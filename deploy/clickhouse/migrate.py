@@ -10,7 +10,7 @@ from typing import Annotated, Protocol
 import typer
 
 from deploy.clickhouse.migration_files import FOLDER, Migration, MigrationError, read_migrations
-from finlake_resources.clickhouse_client import open_client
+from finlake_clients.clickhouse.connection import open_client
 from spark.contracts.clickhouse import ONE_SERVER, Deployment, render, render_text
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy.local.kafka import connect_url
 from deploy.local.layout import Layout
 from deploy.local.ports import Ports
-from finlake_resources.connect import ConnectError, KafkaConnect
+from finlake_clients.connect.rest import ConnectError, KafkaConnect
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.local_stack import LOOPBACK
 

@@ -20,7 +20,7 @@ from deploy.local.postgres import SYSTEM_FOLDER, packaged_installation, reachabl
 from deploy.local.services import SERVICES
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
-from finlake_resources.connect import ConnectError, KafkaConnect
+from finlake_clients.connect.rest import ConnectError, KafkaConnect
 
 SUPPORTED_PYTHONS = ((3, 11), (3, 12))
 NEEDED_PACKAGES = (

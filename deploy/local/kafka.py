@@ -17,8 +17,8 @@ from deploy.local.java import Java, kept_within
 from deploy.local.layout import Layout
 from deploy.local.passwords import write_private
 from deploy.local.ports import Ports
-from finlake_resources.kafka_access import MECHANISM, USER
-from finlake_resources.secret_files import secret_of
+from finlake_clients.kafka.access import MECHANISM, USER
+from finlake_clients.secret_files import secret_of
 from finlake_settings.local_stack import LOOPBACK
 from spark.contracts.stream_rows import MAX_RECORD_BYTES
 from spark.contracts.streams import TOPIC_DAYS

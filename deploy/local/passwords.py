@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from finlake_resources.secret_files import secret_of
+from finlake_clients.secret_files import secret_of
 
 
 def password_from(file: Path) -> str:

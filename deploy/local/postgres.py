@@ -23,7 +23,7 @@ from deploy.local import host
 from deploy.local.errors import StackError
 from deploy.local.layout import Layout
 from deploy.local.passwords import password_from, write_passfile, write_private
-from finlake_resources.secret_files import secret_of
+from finlake_clients.secret_files import secret_of
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.local_stack import LOOPBACK
 

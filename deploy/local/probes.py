@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.local.service import Probe, Process
-from finlake_resources.secret_files import secret_of
+from finlake_clients.secret_files import secret_of
 from finlake_settings.local_stack import LOOPBACK
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from deploy.local.errors import StackError
 from deploy.local.layout import Layout
 from deploy.local.passwords import password_from, write_private
 from deploy.local.ports import Ports
-from finlake_resources.secret_files import secret_of
+from finlake_clients.secret_files import secret_of
 from finlake_settings.processes import Settings
 from finlake_settings.reading import settings_from, variables_of
 from finlake_settings.variable_names import variable

@@ -28,7 +28,7 @@ from deploy.local.services import SERVICES, default_ports, left_out, port_names,
 from deploy.local.settings import StackSettings
 from deploy.local.spark_server import spark_environment
 from deploy.local.supervision import Program, Supervisor, tail
-from finlake_resources.secret_files import secret_of
+from finlake_clients.secret_files import secret_of
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.local_stack import LOOPBACK
 from finlake_settings.machine import process_environment

@@ -11,8 +11,8 @@ from pathlib import Path
 
 def warm_up(remote: str, token_file: Path) -> None:
     """Count some rows and list the namespaces of the catalog `lake`."""
-    from finlake_resources.secret_files import secret_of
-    from spark.session import new_session
+    from finlake_clients.secret_files import secret_of
+    from spark.lake.session import new_session
 
     spark = new_session(remote, secret_of("spark_connect", token_file))
     spark.range(1000).groupBy().count().collect()

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from deploy.local.webserver_door import guarded
-from finlake_resources.secret_files import secret_of
+from finlake_clients.secret_files import secret_of
 from finlake_settings.local_stack import LOOPBACK
 
 STATEMENT_TIMEOUT_MS, POOL_RECYCLE_S, POOL_MAX_OVERFLOW = 15_000, 3_600, 20

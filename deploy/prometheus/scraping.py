@@ -3,7 +3,7 @@
 from deploy.local.services import SERVICES
 from finlake_settings.local_stack import LOOPBACK
 
-HEAD = """# Written by `python -m deploy.docs` from deploy/local/services.py; change the services, not this file.
+HEAD = """# Written by `python -m finlake_cli.documents` from deploy/local/services.py; change the services, not this file.
 #
 #   prometheus --config.file=deploy/prometheus/prometheus.yml
 #

@@ -5,19 +5,18 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from finlake_resources.resources import GdeltResource, LakeResource, UniverseResource
 
-from finlake_assets.describe import described_by
+from finlake_assets.asset_specs import described_by
 from finlake_assets.partitions import Timeline
-from finlake_assets.publish import StepEvents, fail_for_good, publish
-from finlake_resources.calendar import NEW_YORK
-from finlake_resources.gdelt import GdeltFeed, GdeltSlot
-from finlake_resources.source_errors import SourceRefused
-from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.universe_file import UniverseFile
+from finlake_assets.run_table_job import StepEvents, fail_for_good, publish
+from finlake_clients.calendar import NEW_YORK
+from finlake_clients.gdelt.feed import GdeltSlot
+from finlake_clients.source_errors import SourceRefused
 from spark.contracts import bronze
+from spark.contracts.job_inputs import GdeltGkgInputs
+from spark.contracts.report import Window
 from spark.contracts.universe import Universe
-from spark.jobs.inputs import GdeltGkgInputs
-from spark.jobs.report import Window
 
 Clock = Callable[[], datetime]
 
@@ -36,7 +35,7 @@ def build(timeline: Timeline, clock: Clock = utc_now) -> dg.AssetsDefinition:
 
     @dg.multi_asset(**described_by(bronze.GDELT_GKG, timeline=timeline))
     def gdelt_gkg(
-        context: dg.AssetExecutionContext, jobs: SparkJobs, gdelt: GdeltFeed, universe: UniverseFile,
+        context: dg.AssetExecutionContext, jobs: LakeResource, gdelt: GdeltResource, universe: UniverseResource,
     ) -> StepEvents:
         """Slots already loaded with the present universe are not fetched again; each day names those still missing."""
         missing: dict[str, list[str]] = defaultdict(list)
@@ -66,7 +65,7 @@ def refuse_days_to_come(window: Window, now: datetime) -> None:
                          "newest that is. Nothing was recorded; run the days up to it")
 
 
-def slots_of(window: Window, gdelt: GdeltFeed, jobs: SparkJobs, universe: Universe) -> Iterator[GdeltSlot]:
+def slots_of(window: Window, gdelt: GdeltResource, jobs: LakeResource, universe: Universe) -> Iterator[GdeltSlot]:
     """The slots of the window's days that are not loaded yet, day by day, as they arrive."""
     for day in window.days:
         yield from gdelt.fetch_day(day, skip=jobs.loaded_slots(day, universe))

@@ -4,19 +4,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
+from finlake_resources.resources import LakeResource, StooqResource, UniverseResource
 
-from finlake_assets.describe import WAS_ASKED, asset_key, described_by
+from finlake_assets.asset_specs import WAS_ASKED, asset_key, described_by
 from finlake_assets.partitions import Timeline
-from finlake_assets.publish import StepEvents, fail_for_good, publish
+from finlake_assets.run_table_job import StepEvents, fail_for_good, publish
 from finlake_assets.sources import Download, Span, known_with, last_closed, missing_downloads
-from finlake_resources.source_errors import CorruptFile, NoData, NotData, SourceError, SourceRefused, SourceUnavailable
-from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.stooq.prices_file import StooqBatch
-from finlake_resources.stooq.resource import StooqPrices
-from finlake_resources.universe_file import UniverseFile
+from finlake_clients.source_errors import CorruptFile, NoData, NotData, SourceError, SourceRefused, SourceUnavailable
+from finlake_clients.stooq.prices_file import StooqBatch
 from spark.contracts import bronze
-from spark.jobs.inputs import StooqPricesInputs
-from spark.jobs.report import Window
+from spark.contracts.job_inputs import StooqPricesInputs
+from spark.contracts.report import Window
 
 
 class StooqRequest(dg.Config):
@@ -42,8 +40,8 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
 
     @dg.multi_asset(**described)
     def stooq_prices(
-        context: dg.AssetExecutionContext, config: StooqRequest, jobs: SparkJobs, stooq: StooqPrices,
-        universe: UniverseFile,
+        context: dg.AssetExecutionContext, config: StooqRequest, jobs: LakeResource, stooq: StooqResource,
+        universe: UniverseResource,
     ) -> StepEvents:
         """Whole files are kept as they came, whatever the window; the window says up to when they are wanted.
 
@@ -113,7 +111,7 @@ class Obtained:
         return isinstance(self.refusal, SourceRefused)
 
 
-def downloaded(stooq: StooqPrices, wanted: list[Download]) -> Obtained:
+def downloaded(stooq: StooqResource, wanted: list[Download]) -> Obtained:
     """Ask for each; an answer that concerns one ticker alone is a problem of the batch.
 
     The first refusal, or a server that is not reached, ends the asking: the next ticker would be told the same.

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import dagster as dg
+from finlake_resources.resources import LakeResource
 
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import samples_table
-from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts import lake, silver
+from spark.contracts.report import Window
 from spark.contracts.sessions import LONGEST_CLOSURE_DAYS
-from spark.jobs.report import Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def differences(found: Mapping[date, int], expected: Mapping[date, int]) -> list
     return [Difference(day, here, there) for day, here, there in pairs if here != there]
 
 
-def counted(jobs: SparkJobs, count: Count, window: Window | None) -> dict[date, int]:
+def counted(jobs: LakeResource, count: Count, window: Window | None) -> dict[date, int]:
     """The count of the published rows by date, of the window or of all."""
     read = None if window is None else Window(start=window.start - timedelta(days=LONGEST_CLOSURE_DAYS), end=window.end)
     by_date = jobs.count_by_date(count.address, count.by, count.measure, read)
@@ -100,7 +100,7 @@ def _check(agreement: Agreement) -> dg.AssetChecksDefinition:
         description=f"Agrees with {agreement.expected.address} on every date: {agreement.why}.",
     )
     @tried_again_after_outages()
-    def agrees(context: dg.AssetCheckExecutionContext, jobs: SparkJobs) -> dg.AssetCheckResult:
+    def agrees(context: dg.AssetCheckExecutionContext, jobs: LakeResource) -> dg.AssetCheckResult:
         """A date on which the counts differ names both."""
         is_dated = context.has_partition_key or context.has_partition_key_range
         kind = lake.table(agreement.found.address).window

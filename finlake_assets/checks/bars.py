@@ -4,14 +4,14 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 
 import dagster as dg
+from finlake_resources.resources import LakeResource
 
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import samples_table
-from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts import silver
-from spark.jobs.report import BarGap, Window
+from spark.contracts.report import BarGap, Window
 
 COMPLETE, NOT_EMPTY = "bars_are_complete", "no_session_is_empty"
 ADDRESS = silver.COMPLETENESS.address
@@ -37,7 +37,7 @@ def _complete(clock: Clock) -> dg.AssetChecksDefinition:
         description="Every ticker has a bar on every session on which it traded and whose bars are due, and on no other day.",
     )
     @tried_again_after_outages()
-    def bars_are_complete(context: dg.AssetCheckExecutionContext, jobs: SparkJobs) -> dg.AssetCheckResult:
+    def bars_are_complete(context: dg.AssetCheckExecutionContext, jobs: LakeResource) -> dg.AssetCheckResult:
         """A bar that is not due yet is told and raises no alarm."""
         return complete(jobs.bar_gaps(clock(), _window(context)))
 
@@ -50,7 +50,7 @@ def _not_empty(holes: Collection[date], clock: Clock) -> dg.AssetChecksDefinitio
         description="No session is without any bar once its bars are due, but those that the sources are known to lack.",
     )
     @tried_again_after_outages()
-    def no_session_is_empty(context: dg.AssetCheckExecutionContext, jobs: SparkJobs) -> dg.AssetCheckResult:
+    def no_session_is_empty(context: dg.AssetCheckExecutionContext, jobs: LakeResource) -> dg.AssetCheckResult:
         """The exchange traded: a session without a single bar is a fault of the source, or of a run."""
         return not_empty(*jobs.empty_sessions(clock(), _window(context)), holes)
 

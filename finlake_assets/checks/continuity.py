@@ -4,13 +4,13 @@ Judged by what the snapshots of a table say, not by its rows: offsets of a topic
 """
 
 import dagster as dg
+from finlake_resources.resources import LakeResource
 
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import samples_table
-from finlake_resources.spark_jobs import SparkJobs
+from spark.contracts.report import OffsetRange
 from spark.contracts.streams import STREAMS
-from spark.jobs.report import OffsetRange
 
 NAME = "offsets_are_continuous"
 
@@ -26,7 +26,7 @@ def _check(address: str, topic: str) -> dg.AssetChecksDefinition:
         description=f"The archived ranges of {topic} follow upon one another, as far back as snapshots are kept.",
     )
     @tried_again_after_outages()
-    def is_continuous(jobs: SparkJobs) -> dg.AssetCheckResult:
+    def is_continuous(jobs: LakeResource) -> dg.AssetCheckResult:
         """A gap warns: what Kafka has deleted is gone, and the archive goes on; silver.quarantine keeps it for good."""
         gaps = jobs.offset_gaps(address)
         return dg.AssetCheckResult(

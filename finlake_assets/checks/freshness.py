@@ -8,12 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+from finlake_resources.resources import LakeResource
 
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import Timeline
-from finlake_resources.calendar import NEW_YORK
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.calendar import NEW_YORK
 from spark.contracts import lake
 from spark.contracts.table import Freshness, Table
 
@@ -48,7 +48,7 @@ def _check(table: Table, freshness: Freshness, timeline: Timeline, clock: Clock)
         description=f"The rows of a {table.window} are there {freshness.due_hours} hours after its end.",
     )
     @tried_again_after_outages()
-    def is_fresh(jobs: SparkJobs) -> dg.AssetCheckResult:
+    def is_fresh(jobs: LakeResource) -> dg.AssetCheckResult:
         """Late data warn; they stop nothing."""
         due, newest = last_due(table.window, freshness, clock(), timeline), jobs.newest(table.address)
         passed = newest is not None and newest >= due

@@ -3,14 +3,14 @@
 from datetime import timedelta
 
 import dagster as dg
+from finlake_resources.resources import LakeResource
 
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import samples_table
-from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts import silver
-from spark.jobs.report import Window
+from spark.contracts.report import Window
 
 NAME = "no_unexplained_jump"
 # A stretch begins or ends in the window: forty sessions around it, and those that say what is usual, are read.
@@ -25,7 +25,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         description="No stretch of bars leaps by x1.8 or more and comes back on days of ordinary range and volume.",
     )
     @tried_again_after_outages()
-    def no_unexplained_jump(context: dg.AssetCheckExecutionContext, jobs: SparkJobs) -> dg.AssetCheckResult:
+    def no_unexplained_jump(context: dg.AssetCheckExecutionContext, jobs: LakeResource) -> dg.AssetCheckResult:
         """A stretch names its file and the command that leaves it out."""
         is_dated = context.has_partition_key or context.has_partition_key_range
         window = dates_of(context.partition_key_range, silver.PRICES_DAILY.window) if is_dated else None

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import dagster as dg
+from finlake_resources.resources import LakeResource
 
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import samples_table
-from finlake_resources.spark_jobs import DownloadVerdict, SparkJobs
+from finlake_clients.lake_client import DownloadVerdict
 from spark.contracts import silver
 
 NAME = "downloads_are_used"
@@ -22,7 +23,7 @@ def build() -> list[dg.AssetChecksDefinition]:
                     "one that is used.",
     )
     @tried_again_after_outages()
-    def downloads_are_used(jobs: SparkJobs) -> dg.AssetCheckResult:
+    def downloads_are_used(jobs: LakeResource) -> dg.AssetCheckResult:
         """A warning: what is published stands; it does not move on until somebody acts or a good download comes."""
         waiting = unused(jobs.price_verdicts())
         return dg.AssetCheckResult(

@@ -1,19 +1,18 @@
 """Do Postgres, Kafka, ClickHouse and Iceberg hold the same trades and quotes, and do candles and windows follow from them?
 
-One comparison judges all live tables. Does not belong here: how it is made (finlake_resources/reconciliation).
+One comparison judges all live tables. Does not belong here: how it is made (finlake_reconciliation).
 """
 
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
+from finlake_resources.resources import LakeResource, ReconciliationResource
 
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.report_metadata import Metadata, samples_table
-from finlake_resources.reconciliation.derived import DERIVED
-from finlake_resources.reconciliation.reconcile import Reconciliation
-from finlake_resources.reconciliation.report import DerivedReport, EngineReport, ReconcileReport
-from finlake_resources.service_errors import ServiceUnavailable
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.service_errors import ServiceUnavailable
+from finlake_reconciliation.derived import DERIVED
+from finlake_reconciliation.report import DerivedReport, EngineReport, ReconcileReport
 from spark.contracts.streams import STREAMS
 
 NAME = "reconciled"
@@ -33,7 +32,7 @@ def build() -> list[dg.AssetChecksDefinition]:
     ]
 
     @dg.multi_asset_check(name=NAME, specs=specs)
-    def reconciled(jobs: SparkJobs, reconciliation: Reconciliation) -> Iterator[dg.AssetCheckResult]:
+    def reconciled(jobs: LakeResource, reconciliation: ReconciliationResource) -> Iterator[dg.AssetCheckResult]:
         """Who is behind warns; what is lost, doubled or changed is an error. A silent engine leaves all unjudged."""
         try:
             report = reconciliation.run(jobs, proves_days=True)

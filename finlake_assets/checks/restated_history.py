@@ -1,11 +1,11 @@
 """Does published history show every restatement, or do newer sessions stand beside older prices?"""
 
 import dagster as dg
+from finlake_resources.resources import LakeResource
 
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
-from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.stale_history import stale_history
+from finlake_clients.stale_history import stale_history
 from spark.contracts import silver
 
 NAME = "restatements_are_shown"
@@ -19,7 +19,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         description="No accepted download says of a published session what the session does not show.",
     )
     @tried_again_after_outages()
-    def restatements_are_shown(jobs: SparkJobs) -> dg.AssetCheckResult:
+    def restatements_are_shown(jobs: LakeResource) -> dg.AssetCheckResult:
         """A warning: where runs are unattended a sensor rebuilds the history by itself."""
         stale = stale_history(jobs)
         return dg.AssetCheckResult(

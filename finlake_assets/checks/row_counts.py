@@ -10,15 +10,15 @@ from datetime import date, timedelta
 from statistics import median
 
 import dagster as dg
+from finlake_resources.resources import LakeResource
 
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.checks.across_tables import Count
-from finlake_assets.describe import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import samples_table
-from finlake_resources.spark_jobs import SparkJobs
 from spark.contracts import lake
-from spark.jobs.report import Window
+from spark.contracts.report import Window
 
 NAME = "rows_as_usual"
 TRAILING_WEEKS = 8
@@ -71,7 +71,7 @@ def _check(count: Count) -> dg.AssetChecksDefinition:
         "weeks before.",
     )
     @tried_again_after_outages()
-    def rows_as_usual(context: dg.AssetCheckExecutionContext, jobs: SparkJobs) -> dg.AssetCheckResult:
+    def rows_as_usual(context: dg.AssetCheckExecutionContext, jobs: LakeResource) -> dg.AssetCheckResult:
         """A warning: the world may have been unusual."""
         is_dated = context.has_partition_key or context.has_partition_key_range
         window = dates_of(context.partition_key_range, lake.table(count.address).window) if is_dated else None

@@ -1,12 +1,12 @@
 """Do readers of ClickHouse see what the lake published? Counts and exact sums of the newest snapshot, and no day twice."""
 
 import dagster as dg
+from finlake_resources.resources import ClickHouseResource, LakeResource
 
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
-from finlake_resources.clickhouse import ClickHouse, ClickHouseRefused
-from finlake_resources.service_errors import ServiceUnavailable
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.clickhouse.server import ClickHouseRefused
+from finlake_clients.service_errors import ServiceUnavailable
 from spark.contracts.clickhouse_serving import origin_of
 from spark.contracts.gold import ML_FEATURES, STOCK_ANALYTICS
 from spark.contracts.serving import GOLD_ML_FEATURES, GOLD_STOCK_ANALYTICS, PRICES_UNIFIED
@@ -26,7 +26,7 @@ def _loaded() -> dg.AssetChecksDefinition:
         description=f"Shows the newest snapshot of {STOCK_ANALYTICS.address}: rows and exact sums of every column are equal.",
     )
     @tried_again_after_outages()
-    def equals_lake(jobs: SparkJobs, clickhouse: ClickHouse) -> dg.AssetCheckResult:
+    def equals_lake(jobs: LakeResource, clickhouse: ClickHouseResource) -> dg.AssetCheckResult:
         """An older snapshot warns; other rows than the snapshot's are an error."""
         newest = jobs.published(STOCK_ANALYTICS.address)
         try:
@@ -53,7 +53,7 @@ def _pointed() -> dg.AssetChecksDefinition:
         description=f"Reads the files of the newest snapshot of {ML_FEATURES.address}: as many rows as the lake says.",
     )
     @tried_again_after_outages()
-    def equals_lake(jobs: SparkJobs, clickhouse: ClickHouse) -> dg.AssetCheckResult:
+    def equals_lake(jobs: LakeResource, clickhouse: ClickHouseResource) -> dg.AssetCheckResult:
         """A table whose files are gone is an error: readers get none."""
         expected = jobs.row_count(ML_FEATURES.address, jobs.published(ML_FEATURES.address).snapshot_id)
         try:
@@ -76,7 +76,7 @@ def _unified() -> dg.AssetChecksDefinition:
         asset=asset_key(PRICES_UNIFIED.address), name="no_day_twice",
         description="One bar per ticker and day, from the batch or from the stream.",
     )
-    def no_day_twice(clickhouse: ClickHouse) -> dg.AssetCheckResult:
+    def no_day_twice(clickhouse: ClickHouseResource) -> dg.AssetCheckResult:
         """Asked as a reader asks."""
         try:
             if not clickhouse.exists(PRICES_UNIFIED.address):

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import dagster as dg
+from finlake_resources.resources import ClickHouseResource, LakeResource
 
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import Metadata, samples_table
-from finlake_resources.clickhouse import ClickHouse, ClickHouseRefused
-from finlake_resources.service_errors import ServiceUnavailable
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.clickhouse.server import ClickHouseRefused
+from finlake_clients.service_errors import ServiceUnavailable
 from spark.contracts import gold, speed
 from spark.contracts.candle_comparison import candle_totals, differing_candles
 from spark.contracts.streams import TRADES
@@ -28,7 +28,7 @@ def build() -> dg.AssetChecksDefinition:
         "whose trades are archived.",
     )
     @tried_again_after_outages()
-    def equals_batch(jobs: SparkJobs, clickhouse: ClickHouse) -> dg.AssetCheckResult:
+    def equals_batch(jobs: LakeResource, clickhouse: ClickHouseResource) -> dg.AssetCheckResult:
         """A minute that differs is named."""
         newest = jobs.newest(gold.CANDLES_1M.address)
         positions = {

@@ -1,15 +1,17 @@
 """Is the stream well? Every question about it as a check; one that cannot be asked warns and says which service is silent."""
 
 import dagster as dg
+from finlake_resources.resources import (
+    ChangeCaptureResource,
+    ClickHouseResource,
+    KafkaResource,
+    MarketResource,
+    StateFolderResource,
+)
 
 from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
 from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.change_capture import ChangeCapture
-from finlake_resources.clickhouse import ClickHouse
-from finlake_resources.kafka import KafkaTopics
-from finlake_resources.market import Market
-from finlake_resources.state_folder import StateFolder
+from finlake_clients.calendar import TradingCalendar
 
 DETAIL_CHARACTERS = 4000
 
@@ -24,8 +26,8 @@ def _check(
 ) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=question.asset, name=question.name, description=question.about)
     def is_well(
-        market: Market, topics: KafkaTopics, capture: ChangeCapture, clickhouse: ClickHouse,
-        state_folder: StateFolder,
+        market: MarketResource, topics: KafkaResource, capture: ChangeCaptureResource, clickhouse: ClickHouseResource,
+        state_folder: StateFolderResource,
     ) -> dg.AssetCheckResult:
         """Warns where a service cannot be asked: nothing is known to be wrong, and nothing to be right."""
         stream = Stream(

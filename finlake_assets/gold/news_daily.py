@@ -1,10 +1,10 @@
 """gold.news_daily: news volume, tone and themes of every session, zeros where nothing was written."""
 
 from finlake_assets.lake_asset import UniverseSource, lake_asset
-from finlake_resources.calendar import TradingCalendar
+from finlake_clients.calendar import TradingCalendar
 from spark.contracts import gold
-from spark.jobs.inputs import NewsDailyInputs
-from spark.jobs.report import Window
+from spark.contracts.job_inputs import NewsDailyInputs
+from spark.contracts.report import Window
 
 
 def inputs(_: Window, calendar: TradingCalendar, universe: UniverseSource) -> NewsDailyInputs:

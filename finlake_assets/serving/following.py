@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from finlake_assets.report_metadata import Metadata
-from finlake_resources.clickhouse import Served
-from finlake_resources.spark_jobs import PublishedSnapshot
+from finlake_clients.clickhouse.server import Served
+from finlake_clients.lake_client import PublishedSnapshot
 
 if TYPE_CHECKING:
     from finlake_assets.jobs import AssetJob

@@ -1,13 +1,13 @@
 """serving.gold_ml_features: ClickHouse reads the files of gold.ml_features where they lie."""
 
 import dagster as dg
+from finlake_resources.resources import ClickHouseResource, LakeResource
 
 from finlake_assets.clickhouse_tables import clickhouse_spec
 from finlake_assets.outages import tried_again_after_outages
-from finlake_assets.publish import fail_for_good
+from finlake_assets.run_table_job import fail_for_good
 from finlake_assets.serving.following import pool_of, result
-from finlake_resources.clickhouse import ClickHouse, ServingRejected
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.clickhouse.server import ServingRejected
 from spark.contracts.gold import ML_FEATURES
 from spark.contracts.serving import GOLD_ML_FEATURES
 
@@ -18,7 +18,7 @@ def build() -> dg.AssetsDefinition:
 
     @dg.multi_asset(name="serving__gold_ml_features", specs=[spec], pool=pool_of(spec.key))
     @tried_again_after_outages()
-    def gold_ml_features(jobs: SparkJobs, clickhouse: ClickHouse) -> dg.MaterializeResult[None]:
+    def gold_ml_features(jobs: LakeResource, clickhouse: ClickHouseResource) -> dg.MaterializeResult[None]:
         """The table is made anew for each snapshot: its columns and its files are fixed when it is made."""
         snapshot = jobs.published(ML_FEATURES.address)
         try:

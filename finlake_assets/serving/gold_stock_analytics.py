@@ -1,13 +1,13 @@
 """serving.gold_stock_analytics: a published snapshot of gold.stock_analytics, held by ClickHouse and replaced at once."""
 
 import dagster as dg
+from finlake_resources.resources import ClickHouseResource, LakeResource
 
 from finlake_assets.clickhouse_tables import clickhouse_spec
 from finlake_assets.outages import tried_again_after_outages
-from finlake_assets.publish import fail_for_good
+from finlake_assets.run_table_job import fail_for_good
 from finlake_assets.serving.following import pool_of, result
-from finlake_resources.clickhouse import ClickHouse, ServingRejected
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.clickhouse.server import ServingRejected
 from spark.contracts.clickhouse_serving import loaded_table
 from spark.contracts.gold import STOCK_ANALYTICS
 from spark.contracts.serving import GOLD_STOCK_ANALYTICS
@@ -20,7 +20,7 @@ def build() -> dg.AssetsDefinition:
 
     @dg.multi_asset(name="serving__gold_stock_analytics", specs=[spec], pool=pool_of(spec.key))
     @tried_again_after_outages()
-    def gold_stock_analytics(jobs: SparkJobs, clickhouse: ClickHouse) -> dg.MaterializeResult[None]:
+    def gold_stock_analytics(jobs: LakeResource, clickhouse: ClickHouseResource) -> dg.MaterializeResult[None]:
         """What ClickHouse read is compared with what the lake says before readers see it."""
         snapshot = jobs.published(STOCK_ANALYTICS.address)
         try:

@@ -1,10 +1,10 @@
 """serving.prices_unified: batch bars and, after each ticker's last one, the bars of the stream; a view."""
 
 import dagster as dg
+from finlake_resources.resources import ClickHouseResource
 
 from finlake_assets.clickhouse_tables import clickhouse_spec
 from finlake_assets.serving.following import pool_of
-from finlake_resources.clickhouse import ClickHouse
 from spark.contracts.clickhouse_serving import VIEWS
 from spark.contracts.serving import PRICES_UNIFIED
 
@@ -15,7 +15,7 @@ def build() -> dg.AssetsDefinition:
     spec = clickhouse_spec(PRICES_UNIFIED, kinds=frozenset({"view"}), statement=statement, is_virtual=True)
 
     @dg.multi_asset(name="serving__prices_unified", specs=[spec], pool=pool_of(spec.key))
-    def prices_unified(clickhouse: ClickHouse) -> dg.MaterializeResult[None]:
+    def prices_unified(clickhouse: ClickHouseResource) -> dg.MaterializeResult[None]:
         """Defines the view anew; readers see the old or the new definition."""
         clickhouse.define(statement)
         return dg.MaterializeResult(metadata={

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 from finlake_assets.lake_asset import UniverseSource, lake_asset
-from finlake_resources.calendar import TradingCalendar
+from finlake_clients.calendar import TradingCalendar
 from spark.contracts import silver
+from spark.contracts.job_inputs import CompletenessInputs
+from spark.contracts.report import Window
 from spark.contracts.sessions import DueSession
-from spark.jobs.inputs import CompletenessInputs
-from spark.jobs.report import Window
 
 
 def inputs(window: Window, calendar: TradingCalendar, universe: UniverseSource) -> CompletenessInputs:

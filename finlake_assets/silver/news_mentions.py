@@ -1,10 +1,10 @@
 """silver.news_mentions: which articles are about which companies, and for which session they were available."""
 
 from finlake_assets.lake_asset import UniverseSource, lake_asset
-from finlake_resources.calendar import TradingCalendar
+from finlake_clients.calendar import TradingCalendar
 from spark.contracts import silver
-from spark.jobs.inputs import NewsMentionsInputs
-from spark.jobs.report import Window
+from spark.contracts.job_inputs import NewsMentionsInputs
+from spark.contracts.report import Window
 
 
 def inputs(window: Window, calendar: TradingCalendar, universe: UniverseSource) -> NewsMentionsInputs:

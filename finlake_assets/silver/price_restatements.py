@@ -1,10 +1,10 @@
 """silver.price_restatements: every new download judged against what was known before it, whatever the window."""
 
 from finlake_assets.lake_asset import UniverseSource, lake_asset
-from finlake_resources.calendar import TradingCalendar
+from finlake_clients.calendar import TradingCalendar
 from spark.contracts import silver
-from spark.jobs.inputs import PriceRestatementsInputs
-from spark.jobs.report import Window
+from spark.contracts.job_inputs import PriceRestatementsInputs
+from spark.contracts.report import Window
 
 
 def inputs(_: Window, calendar: TradingCalendar, __: UniverseSource) -> PriceRestatementsInputs:

@@ -1,10 +1,10 @@
 """silver.prices_daily: the latest accepted bar of every session of the window."""
 
 from finlake_assets.lake_asset import UniverseSource, lake_asset
-from finlake_resources.calendar import TradingCalendar
+from finlake_clients.calendar import TradingCalendar
 from spark.contracts import silver
-from spark.jobs.inputs import PricesDailyInputs
-from spark.jobs.report import Window
+from spark.contracts.job_inputs import PricesDailyInputs
+from spark.contracts.report import Window
 
 
 def inputs(window: Window, calendar: TradingCalendar, _: UniverseSource) -> PricesDailyInputs:

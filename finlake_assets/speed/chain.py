@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import dagster as dg
 
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.clickhouse_tables import clickhouse_spec
-from finlake_assets.describe import asset_key
 from spark.contracts import speed
 from spark.contracts.streams import DEAD_LETTERS_TOPIC, HEARTBEAT, HEARTBEAT_TOPIC, STREAMS, TOPIC_PREFIX
 from spark.contracts.table import Column, Table

@@ -1,16 +1,18 @@
 """The job a person launches to see how the stream is: every question answered, every asset reported, in one step."""
 
 import dagster as dg
+from finlake_resources.resources import (
+    ChangeCaptureResource,
+    ClickHouseResource,
+    KafkaResource,
+    MarketResource,
+    StateFolderResource,
+)
 
 from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
 from finlake_assets.speed.reports import events, look
 from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.change_capture import ChangeCapture
-from finlake_resources.clickhouse import ClickHouse
-from finlake_resources.kafka import KafkaTopics
-from finlake_resources.market import Market
-from finlake_resources.state_folder import StateFolder
+from finlake_clients.calendar import TradingCalendar
 
 NAME = "stream_health"
 ANSWERS_SCHEMA = dg.TableSchema(columns=[
@@ -26,8 +28,8 @@ def build(limits: StreamLimits, calendar: TradingCalendar, *, hours: Hours) -> d
 
     @dg.op(name="look_at_stream", out=dg.Out(dg.Nothing))
     def look_at_stream(
-        context: dg.OpExecutionContext, market: Market, topics: KafkaTopics, capture: ChangeCapture,
-        clickhouse: ClickHouse, state_folder: StateFolder,
+        context: dg.OpExecutionContext, market: MarketResource, topics: KafkaResource, capture: ChangeCaptureResource,
+        clickhouse: ClickHouseResource, state_folder: StateFolderResource,
     ) -> None:
         stream = Stream(
             market=market, topics=topics, capture=capture, clickhouse=clickhouse, state_folder=state_folder,

@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from finlake_resources.resources import (
+    ChangeCaptureResource,
+    ClickHouseResource,
+    KafkaResource,
+    MarketResource,
+    StateFolderResource,
+)
 
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.speed import rules
 from finlake_assets.speed.chain import (
     CAPTURE,
@@ -14,14 +21,13 @@ from finlake_assets.speed.chain import (
     topic_key,
 )
 from finlake_assets.speed.rules import Hours, StreamLimits, SymbolActivity, Verdict
-from finlake_resources import change_capture, clickhouse, kafka, market
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.change_capture import ChangeCapture
-from finlake_resources.clickhouse import ClickHouse
-from finlake_resources.kafka import KafkaTopics, UnknownTopic
-from finlake_resources.market import Market
-from finlake_resources.service_errors import ServiceUnavailable
-from finlake_resources.state_folder import StateFolder
+from finlake_clients.calendar import TradingCalendar
+from finlake_clients.clickhouse import server as clickhouse
+from finlake_clients.connect import change_capture
+from finlake_clients.kafka import topics as kafka
+from finlake_clients.kafka.topics import UnknownTopic
+from finlake_clients.postgres import market
+from finlake_clients.service_errors import ServiceUnavailable
 from spark.contracts import streams
 from spark.contracts.clickhouse import SINK_GAPS, STARTS_OF_WINDOWS
 from spark.contracts.speed import CANDLES_1M, QUOTES_REALTIME, STOCK_REALTIME
@@ -41,11 +47,11 @@ class Stream:
     `hours` are those in which trades are expected.
     """
 
-    market: Market
-    topics: KafkaTopics
-    capture: ChangeCapture
-    clickhouse: ClickHouse
-    state_folder: StateFolder
+    market: MarketResource
+    topics: KafkaResource
+    capture: ChangeCaptureResource
+    clickhouse: ClickHouseResource
+    state_folder: StateFolderResource
     limits: StreamLimits
     calendar: TradingCalendar
     hours: Hours
@@ -170,7 +176,7 @@ def _room_of_clickhouse(stream: Stream) -> Verdict:
     (row,) = stream.clickhouse.read_lake(
         "SELECT toInt64(least(min(free_space), 1000000000000000)) AS free_bytes FROM system.disks")
     return rules.judge_room(
-        "ClickHouse", row["free_bytes"],
+        "ClickHouseResource", row["free_bytes"],
         "inserts are refused when it is full, and records wait in Kafka. Make room; what waits comes by itself then",
         stream.limits)
 

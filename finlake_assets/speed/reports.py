@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.speed.chain import CAPTURE, ods_key, topic_key
 from finlake_assets.speed.questions import FOLLOWED, Stream
 from finlake_assets.speed.rules import Fact
-from finlake_resources.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailable
 from spark.contracts.clickhouse import STARTS_OF_WINDOWS
 from spark.contracts.streams import HEARTBEAT_TOPIC, SINK_GROUP, TOPIC_DAYS
 

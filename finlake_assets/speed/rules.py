@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Literal
 
-from finlake_resources.calendar import NEW_YORK, TradingCalendar
-from finlake_resources.change_capture import ConnectorHealth
-from finlake_resources.market import FeedGaps, SlotHealth, VendorComplaints
+from finlake_clients.calendar import NEW_YORK, TradingCalendar
+from finlake_clients.connect.change_capture import ConnectorHealth
+from finlake_clients.postgres.market import FeedGaps, SlotHealth, VendorComplaints
 from finlake_settings.declaration import SourcesName
 
 State = Literal["well", "ill", "unknown"]

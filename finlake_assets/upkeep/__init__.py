@@ -1,4 +1,4 @@
 """Assets that tidy tables instead of filling them: compaction, expired snapshots, orphan files, stale audit branches.
 
-Does not belong here: how a table is tidied (spark/jobs/upkeep.py) or when (finlake_sensors/schedules.py).
+Does not belong here: how a table is tidied (spark/upkeep.py) or when (finlake_sensors/schedules.py).
 """

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 import dagster as dg
+from finlake_resources.resources import LakeResource
 
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import Metadata
-from finlake_resources.service_errors import ServiceUnavailable
-from finlake_resources.spark_jobs import SparkJobs, UpkeepAction
+from finlake_clients.lake_client import UpkeepAction
+from finlake_clients.service_errors import ServiceUnavailable
 from spark.contracts import lake
 
 GROUP = "upkeep"
@@ -31,7 +32,7 @@ def _action(action: UpkeepAction, summary: str) -> dg.AssetsDefinition:
         metadata={"dagster/column_schema": COUNTS_SCHEMA},
     )
     @tried_again_after_outages()
-    def tidy(context: dg.AssetExecutionContext, jobs: SparkJobs) -> dg.MaterializeResult[None]:
+    def tidy(context: dg.AssetExecutionContext, jobs: LakeResource) -> dg.MaterializeResult[None]:
         """Every table is tried; then the step fails if any of them failed."""
         counts: dict[str, Mapping[str, int]] = {}
         failures: dict[str, str] = {}

@@ -7,8 +7,8 @@ from typing import Annotated
 import structlog
 import typer
 
-from finlake_resources.connect import KafkaConnect
-from finlake_resources.state_folder import StateFolder
+from finlake_clients.connect.rest import KafkaConnect
+from finlake_clients.state_folder import StateFolder
 from finlake_services.capture_keeper.keeper import LOOK_S, Keeper
 from finlake_services.capture_keeper.metrics import KeeperMetrics
 from finlake_services.metrics_server import MetricsServer

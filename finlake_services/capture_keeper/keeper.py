@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from finlake_resources.connect import (
+from finlake_clients.connect.rest import (
     ConnectError,
     ConnectorFailure,
     ConnectorStatus,

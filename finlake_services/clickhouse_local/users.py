@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
-from finlake_resources.secret_files import SecretUnreadable, secret_of
+from finlake_clients.secret_files import SecretUnreadable, secret_of
 
 Rights = Literal["admin", "writer", "reader"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from finlake_resources.clickhouse_client import open_client
-from finlake_resources.secret_files import SecretUnreadable
+from finlake_clients.clickhouse.connection import open_client
+from finlake_clients.secret_files import SecretUnreadable
 from finlake_services.clickhouse_sink.blocks import Arrived, as_stream
 from finlake_services.clickhouse_sink.exactly_once import Gap, Place
 from spark.contracts.clickhouse import SINK_GAPS

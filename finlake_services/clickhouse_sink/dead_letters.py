@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from finlake_resources.kafka_access import client_settings
+from finlake_clients.kafka.access import client_settings
 from finlake_services.clickhouse_sink.blocks import DeadLetter
 from finlake_services.clickhouse_sink.exactly_once import Place
 from finlake_settings.groups import Kafka

@@ -14,7 +14,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
-from finlake_resources.kafka_access import client_settings
+from finlake_clients.kafka.access import client_settings
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, Block, Shape, build
 from finlake_services.clickhouse_sink.clickhouse import ClickHouse, ClickHouseUnavailableError
 from finlake_services.clickhouse_sink.dead_letters import DeadLetters, DeadLettersUnavailableError

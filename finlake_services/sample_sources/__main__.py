@@ -6,7 +6,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from finlake_resources.secret_files import secret_of
+from finlake_clients.secret_files import secret_of
 from finlake_services.runtime import log_as_json, serve
 from finlake_services.sample_sources.server import create_app
 from finlake_settings.local_stack import LOOPBACK

@@ -10,7 +10,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from finlake_resources.secret_files import SecretUnreadable
+from finlake_clients.secret_files import SecretUnreadable
 from finlake_services.metrics_server import MetricsServer
 from finlake_services.runtime import stop_of_tasks
 from finlake_services.trade_feed.finnhub_token import TokenFile, log_without

@@ -1,6 +1,6 @@
 """Finnhub over HTTP: quotes and symbol look-up, within the calls a token may make.
 
-What the vendor answers instead of data becomes a type of finlake_resources/source_errors.py. The token travels in a
+What the vendor answers instead of data becomes a type of finlake_clients/source_errors.py. The token travels in a
 header, never in a URL.
 """
 
@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from finlake_resources import bounded_http
-from finlake_resources.source_errors import AccessDenied, LimitReached, NotData, SourceUnavailable
+from finlake_clients import bounded_http
+from finlake_clients.source_errors import AccessDenied, LimitReached, NotData, SourceUnavailable
 from finlake_services.trade_feed.clock import wall_us
 from finlake_services.trade_feed.finnhub_token import TokenFile
 from finlake_services.trade_feed.messages import storable

@@ -10,8 +10,8 @@ from urllib.parse import quote, quote_plus
 
 from structlog.typing import EventDict, WrappedLogger
 
-from finlake_resources.secret_files import SecretUnreadable, secret_of
-from finlake_resources.source_errors import ApiKeyNeeded
+from finlake_clients.secret_files import SecretUnreadable, secret_of
+from finlake_clients.source_errors import ApiKeyNeeded
 from finlake_services.runtime import log_as_json
 
 

@@ -19,7 +19,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
-from finlake_resources.secret_files import secret_of
+from finlake_clients.secret_files import secret_of
 from finlake_services.trade_feed.clock import wall_us
 from finlake_services.trade_feed.messages import RAW_TEXT_LIMIT, storable
 from finlake_services.trade_feed.metrics import FeedMetrics

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import structlog
 
-from finlake_resources.source_errors import AccessDenied, ApiKeyNeeded, LimitReached, SourceError
+from finlake_clients.source_errors import AccessDenied, ApiKeyNeeded, LimitReached, SourceError
 from finlake_services.trade_feed.clock import ReceiveClock
 from finlake_services.trade_feed.finnhub_rest import FinnhubRest, VendorQuote
 from finlake_services.trade_feed.metrics import FeedMetrics

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from finlake_resources.source_errors import SourceError
+from finlake_clients.source_errors import SourceError
 from finlake_services.trade_feed.clock import ReceiveClock
 from finlake_services.trade_feed.finnhub_rest import FinnhubRest
 from finlake_services.trade_feed.finnhub_token import TokenFile

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.frames import CloseCode
 
-from finlake_resources.source_errors import ApiKeyNeeded
+from finlake_clients.source_errors import ApiKeyNeeded
 from finlake_services.trade_feed.clock import ReceiveClock
 from finlake_services.trade_feed.finnhub_rest import is_loopback
 from finlake_services.trade_feed.finnhub_token import TokenFile

@@ -1,7 +1,7 @@
 """How ClickHouse makes the serving tables: loaded, pointed at the lake's files, or a view; as text made from the contracts.
 
 Belongs here: statements. Does not belong here: when they run and what is checked between them
-(finlake_resources/clickhouse.py).
+(finlake_clients/clickhouse/server.py).
 """
 
 import hashlib

@@ -63,7 +63,7 @@ def render_graph(tables: Mapping[str, Table]) -> str:
 _INTRODUCTION = """\
 # Data dictionary
 
-<!-- Written by `python -m deploy.docs` from spark/contracts; change the contracts, not this page. -->
+<!-- Written by `python -m finlake_cli.documents` from spark/contracts; change the contracts, not this page. -->
 
 Every table of the lake (bronze, silver, gold: Iceberg) and of ClickHouse (speed, serving), as its contract in
 `spark/contracts/` states it. The same contracts give the Iceberg schemas, ClickHouse's tables, the audit before publishing,
@@ -82,7 +82,7 @@ and the documents in `docs/contracts/` (Open Data Contract Standard). The drawin
 _GRAPH_INTRODUCTION = """\
 # Which table is computed from which
 
-<!-- Written by `python -m deploy.docs` from spark/contracts; change the contracts, not this page. -->
+<!-- Written by `python -m finlake_cli.documents` from spark/contracts; change the contracts, not this page. -->
 
 From vendors on the left to the tables that people and models read on the right. Dotted lines carry rejected rows. What
 the tables hold is in [data-dictionary.md](data-dictionary.md); what Dagster makes of them stands, one line per asset,

@@ -1,6 +1,6 @@
 """Sessions in calendar days and hours: how far a count of them reaches, and when the bars of one are due.
 
-Does not belong here: which dates are sessions (finlake_resources/calendar.py).
+Does not belong here: which dates are sessions (finlake_clients/calendar.py).
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 Belongs here: headers and where their fields stand, dates, encodings, bounds, and the sentence for a file that is none.
 Does not belong here: what a line means (spark/transforms/bronze) and what Stooq answers instead of a file
-(finlake_resources/stooq).
+(finlake_clients/stooq).
 """
 
 import hashlib

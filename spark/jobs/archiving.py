@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan
 
 from spark.contracts.connectors import Topics, Watermarks
+from spark.contracts.report import JobReport, OffsetRange, Provenance, TableReport, Window
 from spark.contracts.table import Table
 from spark.jobs.quarantine import Quarantined, quarantine
-from spark.jobs.report import JobReport, OffsetRange, Provenance, TableReport, Window
-from spark.snapshots import Progress
-from spark.storage import Lake, between
+from spark.lake.snapshots import Progress
+from spark.lake.storage import Lake, between
 from spark.transforms.bronze.finnhub_changes import ChangeDecoder
 from spark.transforms.quarantine import Rejection, rejections_table
 

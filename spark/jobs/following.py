@@ -7,9 +7,9 @@ same early piece, would not notice: here they look what has changed since they w
 from collections.abc import Mapping
 from datetime import timedelta
 
+from spark.contracts.report import Window
 from spark.contracts.table import Table
-from spark.jobs.report import Window
-from spark.storage import Lake
+from spark.lake.storage import Lake
 
 
 def followed(lake: Lake, table: Table, window: Window, inputs: Mapping[str, int], reach_days: int = 0) -> Window:

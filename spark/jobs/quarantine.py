@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 from pyiceberg.expressions import And, BooleanExpression, EqualTo
 
-from spark.jobs.report import Provenance, TableReport
-from spark.storage import Lake
+from spark.contracts.report import Provenance, TableReport
+from spark.lake.storage import Lake
 
 ADDRESS = "silver.quarantine"
 

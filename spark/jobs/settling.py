@@ -7,11 +7,11 @@ from datetime import date, datetime, timedelta
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
+from spark.contracts.report import JobReport, Positions, Provenance, TableReport, Window
 from spark.contracts.table import Table
 from spark.jobs.distribute import Kernel, map_by_key
-from spark.jobs.report import JobReport, Positions, Provenance, TableReport, Window
-from spark.snapshots import Progress
-from spark.storage import Lake
+from spark.lake.snapshots import Progress
+from spark.lake.storage import Lake
 
 NOT_NEEDED = ("key_json", "before_json", "after_json")
 

@@ -14,9 +14,9 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts import bronze, silver
-from spark.jobs.report import Shortfall, Window
+from spark.contracts.report import Shortfall, Window
 from spark.jobs.silver.price_restatements import REASONS
-from spark.storage import Lake, between
+from spark.lake.storage import Lake, between
 from spark.transforms.silver.completeness import gaps
 
 # Groups of quarantined rows; a file of rubbish is one group, however many lines it has.

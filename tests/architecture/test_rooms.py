@@ -25,7 +25,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "finlake_sensors": (*ENGINES, *CLIENTS, *MODELS, "chdb", "finlake_services", "finlake_ml", "deploy"),
     "finlake_resources": ("finlake_assets", "finlake_sensors", "finlake_services", "finlake_ml", "deploy"),
     "spark": (*SURFACES, *MODELS),
-    "spark/transforms": ("pyiceberg", "spark.jobs", "spark.session", "spark.storage"),
+    "spark/transforms": ("pyiceberg", "spark.jobs", "spark.lake.session", "spark.lake.storage"),
     "finlake_services": ("dagster", "finlake_assets", "finlake_sensors", "finlake_ml", "deploy"),
     "finlake_ml": ("dagster", "pyspark", "finlake_assets", "finlake_resources", "finlake_sensors", "finlake_services"),
 }
@@ -33,18 +33,18 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 STANDARD_LIBRARY_AND: dict[str, tuple[str, ...]] = {
     "finlake_settings": ("finlake_settings", "pydantic"),
     "spark/contracts": ("spark.contracts",),
-    "spark/jobs/report.py": ("spark.contracts",),
-    "spark/jobs/inputs.py": ("spark.contracts",),
+    "spark/contracts/report.py": ("spark.contracts",),
+    "spark/contracts/job_inputs.py": ("spark.contracts",),
     "finlake_sensors/plans.py": (),
     "finlake_sensors/alert_plans.py": (),
 }
 # Of spark, glue knows contracts and reports; everything else is behind a resource's verb.
-SPARK_SEEN_BY_GLUE = ("spark.contracts", "spark.jobs.inputs", "spark.jobs.report")
+SPARK_SEEN_BY_GLUE = ("spark.contracts", "spark.contracts.job_inputs", "spark.contracts.report")
 # In modules that Dagster loads, these are imported inside the verb that needs them.
-LATE = (*ENGINES, *CLIENTS, *MODELS, "chdb", "tenacity", "spark.storage", "spark.session")
+LATE = (*ENGINES, *CLIENTS, *MODELS, "chdb", "tenacity", "spark.lake.storage", "spark.lake.session")
 LOADED_BY_DAGSTER = ("finlake_assets", "finlake_sensors", "finlake_resources")
 # Spark's session sets the switch that pyspark's functions look at.
-MAY_READ_THE_ENVIRONMENT = ("finlake_settings/reading.py", "finlake_settings/machine.py", "spark/session.py")
+MAY_READ_THE_ENVIRONMENT = ("finlake_settings/reading.py", "finlake_settings/machine.py", "spark/lake/session.py")
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,10 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from deploy.cli.planned_runs import Known, planned_runs
-from finlake_assets.build import build_defs
+from finlake_cli.planned_runs import Known, planned_runs
+from finlake_code_locations.build import build_defs
 from finlake_assets.jobs import RESTATED_CHAIN
-from finlake_resources.calendar import TradingCalendar
+from finlake_clients.calendar import TradingCalendar
 from finlake_settings.processes import DagsterSettings
 from finlake_settings.reading import settings_from
 
@@ -81,6 +81,6 @@ def test_everything_else_follows_from_its_contract(checkout: Path) -> None:
 
 
 def test_a_contract_without_an_asset_refuses_to_load_and_names_the_file_to_write(checkout: Path) -> None:
-    done = run_in(checkout, "from finlake_assets.definitions import defs; defs()")
+    done = run_in(checkout, "from finlake_code_locations.lake import defs; defs()")
     assert done.returncode != 0
     assert "gold.gaps has a contract and no asset. Write finlake_assets/gold/gaps.py" in done.stderr

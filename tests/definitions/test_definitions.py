@@ -8,10 +8,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from finlake_assets.build import build_defs
-from finlake_assets.graph import graph_lines
 from finlake_assets.partitions import Timeline
-from finlake_resources.calendar import TradingCalendar
+from finlake_clients.calendar import TradingCalendar
+from finlake_code_locations.build import build_defs
+from finlake_code_locations.graph import graph_lines
 from finlake_settings.declaration import EnvironmentName, SourcesName
 from spark.contracts import lake, serving, speed
 from spark.contracts.table import Table
@@ -45,7 +45,7 @@ def test_definitions_load_in_every_environment(
 def test_the_drawing_of_the_graph_is_current(defs: dg.Definitions) -> None:
     drawn = "\n".join(graph_lines(defs)) + "\n"
     assert GRAPH.read_text(encoding="utf-8") == drawn, (
-        "the graph changed: look how, and run python -m finlake_assets.graph > tests/definitions/graph.txt"
+        "the graph changed: look how, and run python -m finlake_code_locations.graph > tests/definitions/graph.txt"
     )
 
 
@@ -203,7 +203,7 @@ def refuse(event, args):
     if event in ("socket.connect", "socket.bind", "socket.getaddrinfo"):
         raise RuntimeError(event)
 sys.addaudithook(refuse)
-import finlake_assets.definitions
+import finlake_code_locations.lake
 loaded = sorted(set(sys.modules) & set({HEAVY!r}))
 assert not loaded, loaded
 """
@@ -216,9 +216,9 @@ assert not loaded, loaded
 def test_building_definitions_loads_no_engine() -> None:
     program = f"""
 import sys
-from finlake_assets.definitions import defs
+from finlake_code_locations.lake import defs
 import dagster as dg
-from finlake_assets.build import build_defs
+from finlake_code_locations.build import build_defs
 from finlake_settings.processes import DagsterSettings
 from finlake_settings.reading import settings_from
 dg.Definitions.validate_loadable(build_defs(settings_from(DagsterSettings, dict())))

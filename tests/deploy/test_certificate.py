@@ -12,7 +12,7 @@ from deploy.local.errors import StackError
 from deploy.local.java import Java, find_java
 from deploy.local.layout import Layout
 from deploy.local.settings import make_secrets
-from finlake_resources.connect import tls_context
+from finlake_clients.connect.rest import tls_context
 
 
 @pytest.fixture(scope="module")

@@ -18,13 +18,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from deploy.cli.main import app
 from deploy.local.errors import ForeignStackError, StackError
 from deploy.local.identity import make_identity
 from deploy.local.layout import Layout
 from deploy.local.ports import Ports
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
+from finlake_cli.main import app
 from finlake_settings.local_stack import LOOPBACK
 
 SERVER = f"""

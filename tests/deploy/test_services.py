@@ -10,9 +10,6 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from deploy import docs
-from deploy.chaos.plan import batch_targets, stream_targets
-from deploy.chaos.run import Options
 from deploy.local import config_files
 from deploy.local.errors import StackError
 from deploy.local.java import Java
@@ -24,6 +21,9 @@ from deploy.local.services import SERVICES, default_ports, free_ports, owner_of,
 from deploy.local.settings import StackSettings, recorded, save
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Program
+from finlake_cli import documents as docs
+from finlake_proofs.chaos.plan import batch_targets, stream_targets
+from finlake_proofs.chaos.run import Options
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.local_stack import LOOPBACK
 

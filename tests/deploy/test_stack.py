@@ -16,15 +16,15 @@ import psycopg
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from deploy.cli.dagster_client import DagsterClient, DagsterRequestError
 from deploy.local.errors import PortTakenError, StackError
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack, ServiceStatus
 from deploy.local.supervision import Supervisor
 from deploy.local.webserver_door import USER
+from finlake_clients.dagster_graphql import DagsterClient, DagsterRequestError
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.local_stack import LOOPBACK
-from spark.session import new_session
+from spark.lake.session import new_session
 
 pytestmark = pytest.mark.stack
 

@@ -53,7 +53,7 @@ def test_hooks_are_local_and_check_style_types_and_documents() -> None:
     repositories = yaml.safe_load(HOOKS.read_text())["repos"]
     assert {repository["repo"] for repository in repositories} == {"local"}
     entries = [hook["entry"] for repository in repositories for hook in repository["hooks"]]
-    for tool in ("ruff check", "mypy", "deploy.docs --check"):
+    for tool in ("ruff check", "mypy", "finlake_cli.documents --check"):
         assert any(tool in entry for entry in entries), tool
 
 

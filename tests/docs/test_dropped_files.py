@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from finlake_resources import bounded_zip
-from finlake_resources.stooq import byte_budget, drop_location, dropped_files
+from finlake_clients import bounded_zip
+from finlake_clients.stooq import byte_budget, drop_location, dropped_files
 from spark.contracts import stooq_files
 from spark.transforms import quarantine
 

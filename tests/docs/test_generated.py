@@ -1,11 +1,11 @@
-"""Documents that follow from the contracts are current, and `deploy.docs` notices when they are not."""
+"""Documents that follow from the contracts are current, and `finlake_cli.documents` notices when they are not."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
-from deploy import docs
+from finlake_cli import documents as docs
 from spark.contracts.lake import TABLES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -60,5 +60,5 @@ def test_check_names_what_to_run_and_fails(
     monkeypatch.setattr(docs, "CHECKOUT", copy)
     (copy / DICTIONARY).write_text("edited")
     assert docs.main(["--check"]) == 1
-    assert capsys.readouterr().out == f"{DICTIONARY} is not current; run python -m deploy.docs\n"
+    assert capsys.readouterr().out == f"{DICTIONARY} is not current; run python -m finlake_cli.documents\n"
     assert (copy / DICTIONARY).read_text() == "edited"

@@ -8,11 +8,13 @@ from importlib import import_module
 from inspect import isclass
 from typing import Any, cast, get_type_hints
 
-from finlake_resources.spark_jobs import DownloadVerdict, PendingRestatement, SparkJobs, UpkeepAction
+from finlake_resources.resources import LakeResource
+
+from finlake_clients.lake_client import DownloadVerdict, PendingRestatement, UpkeepAction
 from spark.contracts import lake
+from spark.contracts.job_inputs import GdeltGkgInputs, JobInputs
+from spark.contracts.report import BarGap, CheckOutcome, JobReport, OffsetRange, Provenance, TableReport, Window
 from spark.contracts.universe import Universe
-from spark.jobs.inputs import GdeltGkgInputs, JobInputs
-from spark.jobs.report import BarGap, CheckOutcome, JobReport, OffsetRange, Provenance, TableReport, Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +88,10 @@ def require_its_job_takes(inputs: JobInputs) -> None:
     assert type(inputs) is taken, f"the job of {inputs.table.address} takes {taken.__name__}, not {type(inputs).__name__}"
 
 
-def recording_jobs(log: LakeLog) -> SparkJobs:
+def recording_jobs(log: LakeLog) -> LakeResource:
     """The resource whose every verb writes to, and answers from, the log."""
 
-    class RecordingJobs(SparkJobs):
+    class RecordingJobs(LakeResource):
         def run(self, inputs: JobInputs, *, window: Window, provenance: Provenance) -> JobReport:
             require_its_job_takes(inputs)
             if isinstance(inputs, GdeltGkgInputs):

@@ -6,20 +6,27 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+from finlake_resources.resources import (
+    AlertWebhookResource,
+    ChangeCaptureResource,
+    ClickHouseResource,
+    KafkaResource,
+    LakeResource,
+    MarketResource,
+    ReconciliationResource,
+    StateFolderResource,
+)
 
 from finlake_assets.speed.questions import Stream
 from finlake_assets.speed.rules import Hours, StreamLimits
-from finlake_resources.alert_webhook import AlertNotSent, AlertWebhook
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.change_capture import ChangeCapture, ConnectorHealth
-from finlake_resources.clickhouse import ClickHouse, ClickHouseRefused
-from finlake_resources.kafka import KafkaTopics, Watermarks
-from finlake_resources.market import FeedGaps, Market, SlotHealth, VendorComplaints
-from finlake_resources.reconciliation.reconcile import Reconciliation
-from finlake_resources.reconciliation.report import ReconcileReport
-from finlake_resources.service_errors import ServiceUnavailable
-from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.state_folder import StateFolder
+from finlake_clients.alert_webhook import AlertNotSent
+from finlake_clients.calendar import TradingCalendar
+from finlake_clients.clickhouse.server import ClickHouseRefused
+from finlake_clients.connect.change_capture import ConnectorHealth
+from finlake_clients.kafka.topics import Watermarks
+from finlake_clients.postgres.market import FeedGaps, SlotHealth, VendorComplaints
+from finlake_clients.service_errors import ServiceUnavailable
+from finlake_reconciliation.report import ReconcileReport
 
 NOW = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)  # a Friday, 11:00 in New York
 SLOT = SlotHealth(
@@ -58,10 +65,10 @@ class StreamLog:
             raise ServiceUnavailable(service, "127.0.0.1:1", "connection refused")
 
 
-def market_of(log: StreamLog) -> Market:
+def market_of(log: StreamLog) -> MarketResource:
     """Postgres that answers from the log."""
 
-    class FakeMarket(Market):
+    class FakeMarket(MarketResource):
         def slots(self) -> list[SlotHealth]:
             log.ask("postgres")
             return log.slots
@@ -98,10 +105,10 @@ def market_of(log: StreamLog) -> Market:
     return FakeMarket(uri="-", password_file="-")
 
 
-def topics_of(log: StreamLog) -> KafkaTopics:
+def topics_of(log: StreamLog) -> KafkaResource:
     """Kafka that answers from the log."""
 
-    class FakeTopics(KafkaTopics):
+    class FakeTopics(KafkaResource):
         def watermarks(self, topic: str) -> dict[int, Watermarks]:
             log.ask("kafka")
             end = log.ends.get(topic, 0 if topic == "finlake.dead_letters" else 100)
@@ -115,10 +122,10 @@ def topics_of(log: StreamLog) -> KafkaTopics:
     return FakeTopics(bootstrap="-", password_file=None)
 
 
-def capture_of(log: StreamLog) -> ChangeCapture:
+def capture_of(log: StreamLog) -> ChangeCaptureResource:
     """Kafka Connect that answers from the log."""
 
-    class FakeCapture(ChangeCapture):
+    class FakeCapture(ChangeCaptureResource):
         def look(self) -> ConnectorHealth | None:
             log.ask("kafka_connect")
             return log.connector
@@ -126,10 +133,10 @@ def capture_of(log: StreamLog) -> ChangeCapture:
     return FakeCapture(connect_url="-", config_file="finlake-ods.json", certificate_file=None)
 
 
-def clickhouse_of(log: StreamLog) -> ClickHouse:
+def clickhouse_of(log: StreamLog) -> ClickHouseResource:
     """ClickHouse that answers from the log: rows by a word of the question."""
 
-    class FakeClickHouse(ClickHouse):
+    class FakeClickHouse(ClickHouseResource):
         def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
             log.ask("clickhouse")
             if "system.disks" in sql:
@@ -148,20 +155,20 @@ def clickhouse_of(log: StreamLog) -> ClickHouse:
     return FakeClickHouse(url="-", admin_password_file="-", reader_password_file="-")
 
 
-def state_folder_of(log: StreamLog) -> StateFolder:
+def state_folder_of(log: StreamLog) -> StateFolderResource:
     """A state folder whose disk has the room that the log says."""
 
-    class FakeFolder(StateFolder):
+    class FakeFolder(StateFolderResource):
         def free_bytes(self) -> int:
             return log.state_free_bytes
 
     return FakeFolder(path="-")
 
 
-def webhook_of(log: StreamLog, url_file: str | None = "url") -> AlertWebhook:
+def webhook_of(log: StreamLog, url_file: str | None = "url") -> AlertWebhookResource:
     """A webhook that keeps what it is sent."""
 
-    class FakeWebhook(AlertWebhook):
+    class FakeWebhook(AlertWebhookResource):
         def send(self, message: Mapping[str, object]) -> None:
             if log.webhook_fails:
                 raise AlertNotSent("the webhook took no message in 4 attempts: HTTP 503")
@@ -170,11 +177,11 @@ def webhook_of(log: StreamLog, url_file: str | None = "url") -> AlertWebhook:
     return FakeWebhook(url_file=url_file)
 
 
-def reconciliation_of(log: StreamLog) -> Reconciliation:
+def reconciliation_of(log: StreamLog) -> ReconciliationResource:
     """A comparison whose first engine does not answer: what it finds is for others to test."""
 
-    class SilentReconciliation(Reconciliation):
-        def run(self, jobs: SparkJobs | None, *, wait_s: float = 60, proves_days: bool = False,
+    class SilentReconciliation(ReconciliationResource):
+        def run(self, jobs: LakeResource | None, *, wait_s: float = 60, proves_days: bool = False,
                 drops_proven: bool = False) -> ReconcileReport:
             log.asked.append("reconciliation")
             raise ServiceUnavailable("postgres", "127.0.0.1:1", "connection refused")

@@ -5,13 +5,14 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from finlake_resources.resources import KafkaResource
 
 from finlake_assets.archive import ends_of
-from finlake_assets.build import build_defs
 from finlake_assets.partitions import STREAM_START, Timeline
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.kafka import KafkaTopics, UnknownTopic
-from spark.jobs.report import OffsetRange, Window
+from finlake_clients.calendar import TradingCalendar
+from finlake_clients.kafka.topics import UnknownTopic
+from finlake_code_locations.build import build_defs
+from spark.contracts.report import OffsetRange, Window
 from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
@@ -27,7 +28,7 @@ class Bench:
 
     def __init__(self, settings_of: SettingsOf) -> None:
         self.log = LakeLog()
-        self.kafka = KafkaTopics(bootstrap="127.0.0.1:1", password_file=None)
+        self.kafka = KafkaResource(bootstrap="127.0.0.1:1", password_file=None)
         self.defs = build_defs(settings_of("local", "sample"), jobs=recording_jobs(self.log), kafka=self.kafka)
 
     def run(self, ops: dict[str, Any] | None = None, select: list[str] | None = None) -> dg.ExecuteInProcessResult:
@@ -49,7 +50,7 @@ def test_a_run_without_configuration_archives_both_topics_and_carries_them_on(be
     for call in bench.log.calls:
         assert call.window == Window(start=date(2026, 11, 20), end=date(2026, 11, 20))
     assert bench.log.call(CHANGES).inputs.ends is None
-    assert isinstance(bench.log.call(CHANGES).inputs.topics, KafkaTopics)
+    assert isinstance(bench.log.call(CHANGES).inputs.topics, KafkaResource)
     assert bench.log.call("silver.trades").inputs.rebuild is False
 
 

@@ -4,14 +4,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pytest
+from finlake_resources.resources import UniverseResource
 
+from finlake_assets.asset_specs import asset_spec
 from finlake_assets.automation import with_automation
-from finlake_assets.describe import asset_spec
 from finlake_assets.gold import indicators, ml_labels, news_daily, stock_analytics
 from finlake_assets.partitions import Timeline
 from finlake_assets.silver import news_mentions, price_restatements, prices_daily
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.universe_file import UniverseFile
+from finlake_clients.calendar import TradingCalendar
 from spark.contracts import lake, silver
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
@@ -33,7 +33,7 @@ class Board:
         modules = (prices_daily, news_mentions, indicators, news_daily, stock_analytics, ml_labels)
         self.defs = dg.Definitions(
             assets=with_automation([module.build(TIMELINE) for module in modules]),
-            resources={"jobs": recording_jobs(LakeLog()), "universe": UniverseFile(path="-")},
+            resources={"jobs": recording_jobs(LakeLog()), "universe": UniverseResource(path="-")},
         )
         self.cursor: dg.AssetDaemonCursor | None = None
 
@@ -134,7 +134,7 @@ def test_verdicts_wait_for_downloads_and_not_for_decisions_that_nobody_made() ->
     bronze = [dg.AssetSpec(["bronze", name], partitions_def=TIMELINE.sessions) for name in ("stooq_prices", "stooq_downloads")]
     defs = dg.Definitions(
         assets=[*bronze, asset_spec(silver.PRICE_DECISIONS), *with_automation([price_restatements.build(TIMELINE)])],
-        resources={"jobs": recording_jobs(LakeLog()), "universe": UniverseFile(path="-")})
+        resources={"jobs": recording_jobs(LakeLog()), "universe": UniverseResource(path="-")})
     verdicts, before = dg.AssetKey(["silver", "price_restatements"]), None
     asked: list[set[str]] = []
     for keys in ([], SESSIONS[-1:]):

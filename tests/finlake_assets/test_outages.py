@@ -6,10 +6,10 @@ import dagster as dg
 import pytest
 
 from finlake_assets import outages
-from finlake_assets.build import build_defs
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.checks.freshness import NAME
-from finlake_assets.describe import asset_key
-from finlake_resources.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailable
+from finlake_code_locations.build import build_defs
 from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 from tests.finlake_assets.stream_fakes import StreamLog, resources_of

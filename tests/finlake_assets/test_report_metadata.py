@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finlake_assets.report_metadata import BLOCKS, PLOT_COLUMNS, plot, report_metadata, table_report
-from spark.jobs.report import CheckOutcome, JobReport, TableReport, Window
+from spark.contracts.report import CheckOutcome, JobReport, TableReport, Window
 
 ADDRESS = "gold.indicators"
 

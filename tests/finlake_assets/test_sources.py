@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finlake_assets.sources import OVERLAP_SESSIONS, Span, known_with, last_closed, missing_downloads, newest_date
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.stooq.prices_file import SourceKind, StooqFile
+from finlake_clients.calendar import TradingCalendar
+from finlake_clients.stooq.prices_file import SourceKind, StooqFile
+from spark.contracts.report import Window
 from spark.contracts.universe import Ticker, Universe
-from spark.jobs.report import Window
 
 BULK = b"<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\r\n"
 CALENDAR = TradingCalendar()

@@ -7,20 +7,20 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from finlake_resources.resources import GdeltResource, StooqResource
 
 from finlake_assets import outages
+from finlake_assets.asset_specs import code_version
 from finlake_assets.bronze.gdelt_gkg import DayNotOver, refuse_days_to_come
-from finlake_assets.build import build_defs
-from finlake_assets.describe import code_version
 from finlake_assets.jobs import range_tags
-from finlake_assets.publish import fail_for_good
-from finlake_resources.gdelt import GdeltFeed, GdeltSlot, expected_slots
-from finlake_resources.service_errors import ServiceUnavailable
-from finlake_resources.source_errors import ChallengePage, NoData, SourceUnavailable
-from finlake_resources.stooq.prices_file import StooqBatch, StooqFile
-from finlake_resources.stooq.resource import StooqPrices
+from finlake_assets.run_table_job import fail_for_good
+from finlake_clients.gdelt.feed import GdeltSlot, expected_slots
+from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.source_errors import ChallengePage, NoData, SourceUnavailable
+from finlake_clients.stooq.prices_file import StooqBatch, StooqFile
+from finlake_code_locations.build import build_defs
 from spark.contracts import gold, lake
-from spark.jobs.report import AuditFailed, JobReport, Window
+from spark.contracts.report import AuditFailed, JobReport, Window
 from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs, report_of
 from tests.finlake_assets.stream_fakes import StreamLog, resources_of
@@ -38,8 +38,8 @@ def csv_file(ticker: str, newest: str) -> StooqFile:
 
 def scripted_stooq(
     dropped: list[StooqFile], asked: list[tuple[str, date | None, date | None]], answers: dict[str, Exception],
-) -> StooqPrices:
-    class ScriptedStooq(StooqPrices):
+) -> StooqResource:
+    class ScriptedStooq(StooqResource):
         def dropped_files(self, vendor_codes: Any) -> StooqBatch:
             return StooqBatch(list(dropped), [])
 
@@ -54,8 +54,8 @@ def scripted_stooq(
     return ScriptedStooq(drop_location="-")
 
 
-def scripted_gdelt(skipped: list[tuple[date, int]]) -> GdeltFeed:
-    class ScriptedGdelt(GdeltFeed):
+def scripted_gdelt(skipped: list[tuple[date, int]]) -> GdeltResource:
+    class ScriptedGdelt(GdeltResource):
         def fetch_day(self, day: date, skip: Any = ()) -> Iterator[GdeltSlot]:
             skipped.append((day, len(skip)))
             for number, label in enumerate(label for label in expected_slots(day) if label not in skip):

@@ -15,13 +15,13 @@ import pytest
 
 from finlake_assets.speed.questions import QUESTIONS
 from finlake_assets.speed.rules import StreamLimits
-from finlake_resources import alert_webhook
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.change_capture import ConnectorHealth
-from finlake_resources.market import FeedGaps, VendorComplaints
+from finlake_clients import alert_webhook
+from finlake_clients.calendar import TradingCalendar
+from finlake_clients.connect.change_capture import ConnectorHealth
+from finlake_clients.postgres.market import FeedGaps, VendorComplaints
 from finlake_sensors import alerts
 from tests.finlake_assets.stream_fakes import NOW, RUNNING, SLOT, StreamLog, resources_of
-from tests.finlake_resources.test_alert_webhook import Hook, webhook_at
+from tests.finlake_clients.test_alert_webhook import Hook, webhook_at
 
 pytestmark = pytest.mark.slow
 

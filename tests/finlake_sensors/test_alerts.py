@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from finlake_assets.speed.rules import StreamLimits
-from finlake_resources.calendar import TradingCalendar
+from finlake_clients.calendar import TradingCalendar
 from finlake_sensors import alerts
 from tests.finlake_assets.stream_fakes import NOW, StreamLog, resources_of, webhook_of
 

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from finlake_assets.describe import WAS_ASKED
+from finlake_assets.asset_specs import WAS_ASKED
 from finlake_assets.speed.questions import QUESTIONS
 from finlake_sensors import failed_checks
 from tests.finlake_assets.stream_fakes import StreamLog, webhook_of

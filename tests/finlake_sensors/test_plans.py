@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finlake_resources.calendar import TradingCalendar
+from finlake_clients.calendar import TradingCalendar
 from finlake_sensors.plans import (
     AFTER_CLOSE_HOURS,
     NEW_YORK,

@@ -5,17 +5,17 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from finlake_resources.resources import StooqResource
 
-from finlake_assets.build import build_defs
 from finlake_assets.jobs import PRICES_CHAIN, RESTATED_CHAIN, range_tags
-from finlake_resources.gdelt import expected_slots
-from finlake_resources.spark_jobs import PendingRestatement
-from finlake_resources.stooq.drop_location import DropEntry
-from finlake_resources.stooq.prices_file import StooqBatch, StooqFile
-from finlake_resources.stooq.resource import StooqPrices
+from finlake_clients.gdelt.feed import expected_slots
+from finlake_clients.lake_client import PendingRestatement
+from finlake_clients.stooq.drop_location import DropEntry
+from finlake_clients.stooq.prices_file import StooqBatch, StooqFile
+from finlake_code_locations.build import build_defs
 from finlake_settings.processes import DagsterSettings
 from spark.contracts import lake
-from spark.jobs.report import Window
+from spark.contracts.report import Window
 from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
@@ -26,8 +26,8 @@ TICKERS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
 WRITTEN_TS = datetime(2018, 3, 28, 1, tzinfo=UTC)
 
 
-def drop_of(entries: list[DropEntry], asked: list[tuple[str, date | None, date | None]]) -> StooqPrices:
-    class Drop(StooqPrices):
+def drop_of(entries: list[DropEntry], asked: list[tuple[str, date | None, date | None]]) -> StooqResource:
+    class Drop(StooqResource):
         def list_drop(self) -> list[DropEntry]:
             return entries
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from finlake_resources.resources import KafkaResource
 
-from finlake_assets.build import build_defs
-from finlake_resources.kafka import KafkaRecord, KafkaTopics, Watermarks
+from finlake_clients.kafka.topics import KafkaRecord, Watermarks
+from finlake_code_locations.build import build_defs
 from spark.contracts import lake, streams
 from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs
@@ -18,8 +19,8 @@ TRADES, QUOTES = "bronze.finnhub_trades_cdc", "bronze.finnhub_quotes_cdc"
 LONG_AGO = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=3)
 
 
-def scripted_topics(marks: dict[str, dict[int, Watermarks]], next_day: dict[str, dict[int, int]]) -> KafkaTopics:
-    class ScriptedTopics(KafkaTopics):
+def scripted_topics(marks: dict[str, dict[int, Watermarks]], next_day: dict[str, dict[int, int]]) -> KafkaResource:
+    class ScriptedTopics(KafkaResource):
         def watermarks(self, topic: str) -> dict[int, Watermarks]:
             return marks[topic]
 

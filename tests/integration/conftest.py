@@ -14,8 +14,8 @@ from finlake_settings.checkout import CHECKOUT
 from tests.integration.lake.chain import empty, jobs_of
 
 if TYPE_CHECKING:
-    from finlake_resources.spark_jobs import SparkJobs
-    from spark.storage import Lake
+    from finlake_clients.lake_client import LakeClient
+    from spark.lake.storage import Lake
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def lake_environment(idle_stack: LocalStack) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def lake_jobs(lake_environment: dict[str, str]) -> Iterator["SparkJobs"]:
+def lake_jobs(lake_environment: dict[str, str]) -> Iterator["LakeClient"]:
     """The jobs of the stack's lake; this process leaves Spark before Spark goes down."""
     jobs = jobs_of(lake_environment)
     yield jobs
@@ -61,7 +61,7 @@ def lake_jobs(lake_environment: dict[str, str]) -> Iterator["SparkJobs"]:
 
 
 @pytest.fixture
-def empty_lake(lake_jobs: "SparkJobs") -> Iterator["Lake"]:
+def empty_lake(lake_jobs: "LakeClient") -> Iterator["Lake"]:
     """The stack's lake without any table, before and after the test."""
     lake = lake_jobs.lake()
     empty(lake)

@@ -6,7 +6,7 @@ from deploy.local.errors import StackError
 from deploy.local.java import find_java
 from deploy.local.probes import NotReadyError, listens
 from deploy.local.service import Launch, Process, Stage, own_command
-from finlake_resources.connect import ConnectError, KafkaConnect
+from finlake_clients.connect.rest import ConnectError, KafkaConnect
 
 
 def broker_command(launch: Launch) -> list[str]:

@@ -1,10 +1,10 @@
 """bronze.finnhub_trades_cdc: the topic of trades, each record once."""
 
 from spark.contracts import bronze, streams
+from spark.contracts.job_inputs import ArchiveInputs
+from spark.contracts.report import JobReport, Provenance, Window
 from spark.jobs.archiving import archive
-from spark.jobs.inputs import ArchiveInputs
-from spark.jobs.report import JobReport, Provenance, Window
-from spark.storage import Lake
+from spark.lake.storage import Lake
 from spark.transforms.bronze.finnhub_changes import trade_decoder
 
 TOPIC = streams.TRADES.topic

@@ -11,12 +11,12 @@ from pyiceberg.expressions import And, BooleanExpression, In
 
 from spark.contracts import bronze
 from spark.contracts.connectors import Slot
+from spark.contracts.job_inputs import GdeltGkgInputs
+from spark.contracts.report import JobReport, Provenance, TableReport, Window
 from spark.contracts.universe import Universe
-from spark.jobs.inputs import GdeltGkgInputs
 from spark.jobs.quarantine import Quarantined, quarantine
-from spark.jobs.report import JobReport, Provenance, TableReport, Window
+from spark.lake.storage import Lake, between
 from spark.schemas import arrow_schema
-from spark.storage import Lake, between
 from spark.transforms.bronze.gdelt_gkg import ParsedSlot, parse
 from spark.transforms.quarantine import Rejection, rejections_table
 from spark.transforms.silver.company_names import Matcher

@@ -10,12 +10,12 @@ from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
 
 from spark.contracts import bronze
 from spark.contracts.connectors import SourceFile, SourceProblem
-from spark.jobs.inputs import StooqPricesInputs
+from spark.contracts.job_inputs import StooqPricesInputs
+from spark.contracts.report import JobReport, Provenance, Window
 from spark.jobs.quarantine import ADDRESS as QUARANTINE
 from spark.jobs.quarantine import quarantine
-from spark.jobs.report import JobReport, Provenance, Window
+from spark.lake.storage import Lake, between
 from spark.schemas import arrow_schema
-from spark.storage import Lake, between
 from spark.transforms.bronze.stooq_prices import Parsed, parse, reference_of
 from spark.transforms.quarantine import Rejection, rejections_table
 

@@ -14,11 +14,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts import gold, speed
-from spark.jobs.inputs import RebuildInputs
-from spark.jobs.report import JobReport, Positions, Provenance, TableReport, Window
+from spark.contracts.job_inputs import RebuildInputs
+from spark.contracts.report import JobReport, Positions, Provenance, TableReport, Window
 from spark.jobs.settling import between_positions
-from spark.snapshots import Progress
-from spark.storage import Lake
+from spark.lake.snapshots import Progress
+from spark.lake.storage import Lake
 from spark.transforms.gold.candles_1m import candles
 
 TABLE = gold.CANDLES_1M

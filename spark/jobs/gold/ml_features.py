@@ -4,12 +4,12 @@ import polars as pl
 from pyspark.sql import DataFrame
 
 from spark.contracts import gold
+from spark.contracts.job_inputs import TablesAlone
+from spark.contracts.report import JobReport, Provenance, Window
 from spark.contracts.table import Table
 from spark.jobs.distribute import map_batches
 from spark.jobs.following import followed
-from spark.jobs.inputs import TablesAlone
-from spark.jobs.report import JobReport, Provenance, Window
-from spark.storage import Lake
+from spark.lake.storage import Lake
 from spark.transforms.gold.ml_features import compute
 
 TABLE = gold.ML_FEATURES

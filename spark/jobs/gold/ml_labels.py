@@ -6,11 +6,11 @@ from functools import partial
 import polars as pl
 
 from spark.contracts import gold
+from spark.contracts.job_inputs import TablesAlone
+from spark.contracts.report import JobReport, Provenance, Window
 from spark.jobs.distribute import map_by_ticker
 from spark.jobs.following import followed
-from spark.jobs.inputs import TablesAlone
-from spark.jobs.report import JobReport, Provenance, Window
-from spark.storage import Lake
+from spark.lake.storage import Lake
 from spark.transforms.gold.ml_labels import REACH_DAYS, compute
 
 TABLE = gold.ML_LABELS

@@ -6,11 +6,11 @@ from functools import partial
 import polars as pl
 
 from spark.contracts import gold
+from spark.contracts.job_inputs import TablesAlone
+from spark.contracts.report import JobReport, Provenance, Window
 from spark.jobs.distribute import map_by_ticker
 from spark.jobs.following import followed
-from spark.jobs.inputs import TablesAlone
-from spark.jobs.report import JobReport, Provenance, Window
-from spark.storage import Lake, between
+from spark.lake.storage import Lake, between
 from spark.transforms.gold.monthly_summary import compute
 
 TABLE = gold.MONTHLY_SUMMARY

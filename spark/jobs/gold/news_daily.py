@@ -9,13 +9,13 @@ import polars as pl
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts import gold
+from spark.contracts.job_inputs import NewsDailyInputs
+from spark.contracts.report import JobReport, Provenance, Window
 from spark.contracts.sessions import LONGEST_CLOSURE_DAYS, calendar_days
 from spark.jobs.distribute import map_by_ticker
 from spark.jobs.following import followed
-from spark.jobs.inputs import NewsDailyInputs
-from spark.jobs.report import JobReport, Provenance, Window
 from spark.jobs.versions import universe_version
-from spark.storage import Lake
+from spark.lake.storage import Lake
 from spark.transforms.gold.news_daily import DECAY_SESSIONS, compute
 
 TABLE = gold.NEWS_DAILY

@@ -16,13 +16,13 @@ from pyiceberg.expressions import In
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
-from spark.audit import content_of
+from spark.contracts.report import JobReport, Provenance, Window
 from spark.contracts.sessions import calendar_days
 from spark.contracts.table import Table
 from spark.jobs.distribute import map_by_ticker
 from spark.jobs.following import followed
-from spark.jobs.report import JobReport, Provenance, Window
-from spark.storage import Lake, between
+from spark.lake.audit import content_of
+from spark.lake.storage import Lake, between
 
 BARS = "silver.prices_daily"
 

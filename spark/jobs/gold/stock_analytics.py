@@ -6,10 +6,10 @@ import polars as pl
 from pyspark.sql import DataFrame
 
 from spark.contracts import gold
+from spark.contracts.job_inputs import TablesAlone
+from spark.contracts.report import JobReport, Provenance, Window
 from spark.jobs.gold.recursion import BARS, run_recursive
-from spark.jobs.inputs import TablesAlone
-from spark.jobs.report import JobReport, Provenance, Window
-from spark.storage import Lake
+from spark.lake.storage import Lake
 from spark.transforms.gold import stock_analytics
 
 NEWS = gold.NEWS_DAILY

@@ -5,10 +5,10 @@ import pyarrow as pa
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts import silver
-from spark.jobs.inputs import CompletenessInputs
-from spark.jobs.report import JobReport, Provenance, Window
+from spark.contracts.job_inputs import CompletenessInputs
+from spark.contracts.report import JobReport, Provenance, Window
 from spark.jobs.versions import listings_version
-from spark.storage import Lake, between
+from spark.lake.storage import Lake, between
 from spark.transforms.silver.completeness import completeness
 
 TABLE = silver.COMPLETENESS

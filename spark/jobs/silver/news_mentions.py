@@ -7,13 +7,13 @@ from functools import partial
 import polars as pl
 
 from spark.contracts import silver
+from spark.contracts.job_inputs import NewsMentionsInputs
+from spark.contracts.report import JobReport, Provenance, Window
 from spark.contracts.universe import Universe
 from spark.jobs.distribute import map_batches
-from spark.jobs.inputs import NewsMentionsInputs
 from spark.jobs.quarantine import quarantine
-from spark.jobs.report import JobReport, Provenance, Window
 from spark.jobs.versions import universe_version
-from spark.storage import Lake, between
+from spark.lake.storage import Lake, between
 from spark.transforms.silver.company_names import Matcher
 from spark.transforms.silver.news_mentions import mentions
 

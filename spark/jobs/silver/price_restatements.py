@@ -12,11 +12,11 @@ from pyiceberg.expressions import And, GreaterThanOrEqual, In
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts import bronze, silver
+from spark.contracts.job_inputs import PriceRestatementsInputs
+from spark.contracts.report import JobReport, Provenance, TableReport, Window
 from spark.jobs.distribute import map_by_ticker
-from spark.jobs.inputs import PriceRestatementsInputs
 from spark.jobs.quarantine import Quarantined, quarantine
-from spark.jobs.report import JobReport, Provenance, TableReport, Window
-from spark.storage import Lake
+from spark.lake.storage import Lake
 from spark.transforms.quarantine import Rejection, rejections_table
 from spark.transforms.silver.price_restatements import files_of, judge_all, kept, standing_decisions
 

@@ -9,11 +9,11 @@ from pyiceberg.expressions import NotNull, Or
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts import silver
+from spark.contracts.job_inputs import PricesDailyInputs
+from spark.contracts.report import JobReport, Provenance, Window
 from spark.jobs.distribute import map_by_ticker
-from spark.jobs.inputs import PricesDailyInputs
 from spark.jobs.quarantine import quarantine
-from spark.jobs.report import JobReport, Provenance, Window
-from spark.storage import Lake, between
+from spark.lake.storage import Lake, between
 from spark.transforms.silver.prices_daily import choose, exceptions
 
 TABLE = silver.PRICES_DAILY

@@ -1,10 +1,10 @@
 """silver.quotes: what each quote is after all its archived changes."""
 
 from spark.contracts import bronze, silver
-from spark.jobs.inputs import RebuildInputs
-from spark.jobs.report import JobReport, Provenance, Window
+from spark.contracts.job_inputs import RebuildInputs
+from spark.contracts.report import JobReport, Provenance, Window
 from spark.jobs.settling import settle_changes
-from spark.storage import Lake
+from spark.lake.storage import Lake
 from spark.transforms.silver.settled_changes import quotes
 
 

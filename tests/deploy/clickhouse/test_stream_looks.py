@@ -8,12 +8,12 @@ import pytest
 
 from deploy.clickhouse.migrate import apply_migrations
 from deploy.clickhouse.scratch import ScratchEngine, scratch_engine
-from finlake_assets.describe import asset_key
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.speed.questions import QUESTIONS, Stream, answers
 from finlake_assets.speed.reports import NEWEST, look
 from finlake_assets.speed.rules import StreamLimits
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.clickhouse import ClickHouse
+from finlake_clients.calendar import TradingCalendar
+from finlake_clients.clickhouse.server import ClickHouse
 from spark.contracts import speed
 from tests.finlake_assets.stream_fakes import NOW, StreamLog, capture_of, market_of, state_folder_of, topics_of
 

@@ -8,7 +8,7 @@ import pytest
 from finlake_assets.checks import across_tables
 from finlake_assets.checks.across_tables import AGREEMENTS, Count, Difference, counted, differences
 from spark.contracts import lake
-from spark.jobs.report import Window
+from spark.contracts.report import Window
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
 D1, D2, D3 = date(2018, 3, 26), date(2018, 3, 27), date(2018, 3, 28)

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime
 import dagster as dg
 import pytest
 
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.checks import bars
-from finlake_assets.describe import asset_key
 from spark.contracts import silver
-from spark.jobs.report import BarGap
+from spark.contracts.report import BarGap
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
 MONDAY, TUESDAY = date(2018, 4, 2), date(2018, 4, 3)

@@ -7,7 +7,7 @@ import pytest
 
 from finlake_assets.checks import freshness
 from finlake_assets.partitions import Timeline
-from finlake_resources.calendar import TradingCalendar
+from finlake_clients.calendar import TradingCalendar
 from spark.contracts.table import Freshness
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
+from finlake_resources.resources import LakeResource, ReconciliationResource
 
 from finlake_assets.checks import reconciled
-from finlake_resources.reconciliation.comparison import Ids, RowDifferences
-from finlake_resources.reconciliation.reconcile import Reconciliation
-from finlake_resources.reconciliation.report import DerivedReport, EngineReport, ReconcileReport
-from finlake_resources.service_errors import ServiceUnavailable
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.service_errors import ServiceUnavailable
+from finlake_reconciliation.comparison import Ids, RowDifferences
+from finlake_reconciliation.report import DerivedReport, EngineReport, ReconcileReport
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
 EQUAL = EngineReport(engine="ClickHouse", relation="finnhub_trades", row_count=7, bucket_count=1)
@@ -25,10 +24,10 @@ def told(*engines: EngineReport, different_candles: int = 0, silent: str = "") -
                       first=("AAPL 2026-11-20 14:30:00 is not there",) if different_candles else ())
         for name in ("candles_1m", "windows_30s", "price_volume_15s"))
 
-    class Found(Reconciliation):
+    class Found(ReconciliationResource):
         """Finds what the test says."""
 
-        def run(self, jobs: SparkJobs | None, *, wait_s: float = 60, proves_days: bool = False,
+        def run(self, jobs: LakeResource | None, *, wait_s: float = 60, proves_days: bool = False,
                 drops_proven: bool = False) -> ReconcileReport:
             if silent:
                 raise ServiceUnavailable(silent, "127.0.0.1:1", "connection refused")

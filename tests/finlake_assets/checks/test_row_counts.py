@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finlake_assets.asset_specs import asset_key
 from finlake_assets.checks.row_counts import LEAST_WEEKS, NAME, TRAILING_WEEKS, UnusualDay, build, unusual
-from finlake_assets.describe import asset_key
-from spark.jobs.report import Window
+from spark.contracts.report import Window
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
 DAY = date(2024, 5, 15)

@@ -3,9 +3,10 @@
 from datetime import UTC, date, datetime
 
 import dagster as dg
+from finlake_resources.resources import LakeResource
 
 from finlake_assets.checks import speed_against_batch
-from finlake_resources.spark_jobs import PublishedSnapshot, SparkJobs
+from finlake_clients.lake_client import PublishedSnapshot
 from spark.contracts.candle_comparison import candle_totals, differing_candles
 from tests.finlake_assets.stream_fakes import StreamLog, clickhouse_of, evaluations
 
@@ -16,8 +17,8 @@ TOTALS = [
 ]
 
 
-def archive(newest: date | None, positions: dict[tuple[str, int], int]) -> SparkJobs:
-    class Archive(SparkJobs):
+def archive(newest: date | None, positions: dict[tuple[str, int], int]) -> LakeResource:
+    class Archive(LakeResource):
         def newest(self, address: str) -> date | None:
             return newest
 

@@ -7,8 +7,8 @@ from finlake_assets.checks import stream
 from finlake_assets.speed import chain
 from finlake_assets.speed.questions import QUESTIONS
 from finlake_assets.speed.rules import StreamLimits
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.change_capture import ConnectorHealth
+from finlake_clients.calendar import TradingCalendar
+from finlake_clients.connect.change_capture import ConnectorHealth
 from tests.finlake_assets.stream_fakes import StreamLog, evaluations, resources_of
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 import pytest
+from finlake_resources.resources import ClickHouseResource, LakeResource
 
 from finlake_assets.serving import following, gold_ml_features, gold_stock_analytics, prices_unified
-from finlake_resources.clickhouse import ClickHouse, Served, ServingRejected
-from finlake_resources.spark_jobs import PublishedSnapshot, SparkJobs
+from finlake_clients.clickhouse.server import Served, ServingRejected
+from finlake_clients.lake_client import PublishedSnapshot
 from spark.contracts import serving
 from spark.contracts.column_sums import TableSums
 from spark.contracts.table import Table
@@ -27,8 +28,8 @@ class Log:
     is_wrong: bool = False
 
 
-def lake_of(log: Log) -> SparkJobs:
-    class FakeLake(SparkJobs):
+def lake_of(log: Log) -> LakeResource:
+    class FakeLake(LakeResource):
         def published(self, address: str) -> PublishedSnapshot:
             return PublishedSnapshot(
                 address=address, snapshot_id=SNAPSHOT_ID, location=f"file:///w/{address}", metadata_path="metadata/9.json",
@@ -44,8 +45,8 @@ def lake_of(log: Log) -> SparkJobs:
     return FakeLake(catalog_uri="-", catalog_password_file="-", warehouse="-", spark_remote="-")
 
 
-def clickhouse_of(log: Log) -> ClickHouse:
-    class FakeClickHouse(ClickHouse):
+def clickhouse_of(log: Log) -> ClickHouseResource:
+    class FakeClickHouse(ClickHouseResource):
         def load_snapshot(self, table: Table, snapshot: PublishedSnapshot, expected: Callable[[], TableSums]) -> Served:
             if log.is_known:
                 return Served(snapshot_id=snapshot.snapshot_id, row_count=10, is_changed=False, previous_snapshot_id=SNAPSHOT_ID)

@@ -8,7 +8,7 @@ import pytest
 from finlake_assets.speed import chain, health_job
 from finlake_assets.speed.reports import events, look
 from finlake_assets.speed.rules import StreamLimits
-from finlake_resources.calendar import TradingCalendar
+from finlake_clients.calendar import TradingCalendar
 from tests.finlake_assets.stream_fakes import NOW, StreamLog, resources_of, stream_of
 
 

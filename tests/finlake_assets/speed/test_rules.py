@@ -7,9 +7,9 @@ import pytest
 
 from finlake_assets.speed import rules
 from finlake_assets.speed.rules import StreamLimits, SymbolActivity, Verdict
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.change_capture import ConnectorHealth
-from finlake_resources.market import FeedGaps, SlotHealth, VendorComplaints
+from finlake_clients.calendar import TradingCalendar
+from finlake_clients.connect.change_capture import ConnectorHealth
+from finlake_clients.postgres.market import FeedGaps, SlotHealth, VendorComplaints
 from tests.finlake_assets.stream_fakes import RUNNING, SLOT
 
 LIMITS = StreamLimits()

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from finlake_resources.connect import (
+from finlake_clients.connect.rest import (
     ConnectorFailure,
     ConnectorState,
     ConnectorStatus,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from finlake_resources.calendar import TradingCalendar
+from finlake_clients.calendar import TradingCalendar
 from finlake_services.sample_sources import drop, prices
 from finlake_settings.processes import DagsterSettings
 from finlake_settings.reading import settings_from

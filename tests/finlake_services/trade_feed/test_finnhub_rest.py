@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 import httpx
 import pytest
 
-from finlake_resources.source_errors import AccessDenied, ApiKeyNeeded, LimitReached, NotData, SourceError, SourceUnavailable
+from finlake_clients.source_errors import (
+    AccessDenied,
+    ApiKeyNeeded,
+    LimitReached,
+    NotData,
+    SourceError,
+    SourceUnavailable,
+)
 from finlake_services.trade_feed.clock import ReceiveClock
 from finlake_services.trade_feed.finnhub_rest import FinnhubRest
 from finlake_services.trade_feed.finnhub_token import TokenFile

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from finlake_resources.source_errors import ApiKeyNeeded
+from finlake_clients.source_errors import ApiKeyNeeded
 from finlake_services.trade_feed.finnhub_token import TokenFile
 
 

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.cli.dagster_client import DagsterClient
 from deploy.local.stack import LocalStack
+from finlake_clients.dagster_graphql import DagsterClient
 from tests.integration.dagster.span import BY_SESSION, SPAN
 from tests.integration.dagster.webserver import Webserver
 from tests.integration.lake.chain import empty, jobs_of
 
 if TYPE_CHECKING:
-    from spark.storage import Lake
+    from spark.lake.storage import Lake
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from spark.jobs.report import Window
+from spark.contracts.report import Window
 
 BY_SESSION = "lake_by_session"
 SPAN = ["2018-03-20", "2018-03-21", "2018-03-22", "2018-03-23", "2018-03-26"]

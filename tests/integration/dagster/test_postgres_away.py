@@ -17,8 +17,8 @@ from tests.integration.dagster.span import BY_SESSION, SPAN
 from tests.integration.dagster.webserver import Webserver, until
 
 if TYPE_CHECKING:
-    from spark.audit import WindowContent
-    from spark.storage import Lake
+    from spark.lake.audit import WindowContent
+    from spark.lake.storage import Lake
 
 pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(1200)]
 

@@ -21,12 +21,12 @@ from deploy.local.supervision import Supervisor
 from finlake_services.sample_sources.drop import write_drop
 from finlake_services.sample_sources.finnhub import TOKEN_HEADER
 from finlake_settings.checkout import CHECKOUT
-from spark.session import forget
+from spark.lake.session import forget
 from tests.integration.dagster.span import BY_SESSION, INDICATORS, LAST, PRICES, SPAN, WINDOW
 from tests.integration.dagster.webserver import Webserver, until
 
 if TYPE_CHECKING:
-    from spark.storage import Lake
+    from spark.lake.storage import Lake
 
 pytestmark = pytest.mark.stack
 
@@ -236,7 +236,7 @@ def written_by_hand(lake: "Lake", address: str, rows: pa.Table) -> Iterator[None
 
 def finlake_check(stack: LocalStack, *selection: str) -> "subprocess.CompletedProcess[str]":
     """`finlake check`: every check over everything published, or over some tables."""
-    command = [sys.executable, "-m", "deploy.cli.main", "check", *selection, "--home", str(stack.layout.home)]
+    command = [sys.executable, "-m", "finlake_cli.main", "check", *selection, "--home", str(stack.layout.home)]
     return subprocess.run(command, cwd=CHECKOUT, check=False, timeout=300, capture_output=True, text=True)
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from deploy.cli.dagster_client import DagsterClient
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
+from finlake_clients.dagster_graphql import DagsterClient
 from finlake_services.sample_sources.drop import write_drop
 from finlake_settings.checkout import CHECKOUT
 from tests.integration.dagster.webserver import Webserver, until

@@ -7,7 +7,7 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from deploy.cli.dagster_client import LOCATION, REPOSITORY, DagsterClient, RunProgress
+from finlake_clients.dagster_graphql import LOCATION, REPOSITORY, DagsterClient, RunProgress
 
 _BACKFILL = """
 mutation Backfill($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) { __typename

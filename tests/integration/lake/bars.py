@@ -6,9 +6,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from spark.contracts import silver
-from spark.jobs.report import Window
+from spark.contracts.report import Window
+from spark.lake.storage import Lake
 from spark.schemas import arrow_schema, spark_schema
-from spark.storage import Lake
 
 ADDRESS = silver.PRICES_DAILY.address
 

@@ -9,22 +9,22 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from finlake_assets.build import asset_module
 from finlake_assets.sources import last_closed
+from finlake_clients.calendar import TradingCalendar
+from finlake_clients.gdelt.feed import GdeltSlot
+from finlake_clients.lake_client import LakeClient
+from finlake_clients.stooq.prices_file import StooqFile
+from finlake_code_locations.build import asset_module
 from finlake_resources.build import build_jobs
-from finlake_resources.calendar import TradingCalendar
-from finlake_resources.gdelt import GdeltSlot
-from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.stooq.prices_file import StooqFile
 from finlake_services.sample_sources import archive, news, prices
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.processes import Settings
 from finlake_settings.reading import settings_from
 from spark.contracts import lake as contracts
+from spark.contracts.job_inputs import GdeltGkgInputs, JobInputs, StooqPricesInputs, TablesAlone
+from spark.contracts.report import JobReport, Provenance, Window
 from spark.contracts.universe import Universe, parse_universe
-from spark.jobs.inputs import GdeltGkgInputs, JobInputs, StooqPricesInputs, TablesAlone
-from spark.jobs.report import JobReport, Provenance, Window
-from spark.storage import Lake
+from spark.lake.storage import Lake
 
 PROVENANCE = Provenance(
     run_id="11111111-2222-3333-4444-555555555555", partition="a-partition", code_version="a-version")
@@ -35,7 +35,7 @@ def settings_of(environment: Mapping[str, str]) -> Settings:
     return settings_from(Settings, environment)
 
 
-def jobs_of(environment: Mapping[str, str]) -> SparkJobs:
+def jobs_of(environment: Mapping[str, str]) -> LakeClient:
     """The jobs of the lake that FINLAKE_* variables describe."""
     return build_jobs(settings_of(environment))
 
@@ -81,7 +81,7 @@ def generated_slot(label: datetime) -> GdeltSlot:
 class Chain:
     """The jobs with the inputs that the assets would give them."""
 
-    jobs: SparkJobs
+    jobs: LakeClient
     universe: Universe
     calendar: TradingCalendar = field(default_factory=TradingCalendar)
 

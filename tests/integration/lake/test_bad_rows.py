@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 from pyiceberg.expressions import EqualTo
 
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.lake_client import LakeClient
 from finlake_services.sample_sources import prices
-from spark.jobs.report import Window
-from spark.storage import Lake
+from spark.contracts.report import Window
+from spark.lake.storage import Lake
 from tests.integration.lake.chain import Chain, dropped, price_file, published, universe
 
 pytestmark = pytest.mark.stack
@@ -37,7 +37,7 @@ def file_content(lines: dict[str, str]) -> bytes:
 
 
 def test_impossible_rows_are_quarantined_once_with_reason_and_text_and_the_rest_is_published(
-    empty_lake: Lake, lake_jobs: SparkJobs,
+    empty_lake: Lake, lake_jobs: LakeClient,
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL", "MSFT"))
     bad = dropped("AAPL", file_content(lines_of("AAPL") | IMPOSSIBLE), FETCHED)
@@ -71,7 +71,7 @@ def test_impossible_rows_are_quarantined_once_with_reason_and_text_and_the_rest_
 
 
 def test_a_file_with_two_prices_for_one_date_is_left_out_and_keeps_no_other_file_out(
-    empty_lake: Lake, lake_jobs: SparkJobs,
+    empty_lake: Lake, lake_jobs: LakeClient,
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL", "MSFT"))
     lines = lines_of("AAPL")
@@ -95,7 +95,7 @@ def test_a_file_with_two_prices_for_one_date_is_left_out_and_keeps_no_other_file
 
 
 def test_a_bar_that_was_not_final_when_its_file_came_is_kept_when_the_same_content_comes_later(
-    empty_lake: Lake, lake_jobs: SparkJobs,
+    empty_lake: Lake, lake_jobs: LakeClient,
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL"))
     content = file_content(lines_of("AAPL"))
@@ -116,7 +116,7 @@ def test_a_bar_that_was_not_final_when_its_file_came_is_kept_when_the_same_conte
 
 
 def test_rows_of_a_run_that_died_before_its_ledger_do_not_count_and_are_not_doubled_by_the_next_run(
-    empty_lake: Lake, lake_jobs: SparkJobs, monkeypatch: pytest.MonkeyPatch,
+    empty_lake: Lake, lake_jobs: LakeClient, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL"))
     file = price_file("AAPL", prices.between(prices.history("AAPL"), MARCH.start, MARCH.end), FETCHED)

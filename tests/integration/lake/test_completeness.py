@@ -5,13 +5,13 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.lake_client import LakeClient
 from finlake_services.sample_sources import prices
 from spark.contracts import silver
+from spark.contracts.report import Window
 from spark.contracts.universe import Suspension, Universe
-from spark.jobs.report import Window
 from spark.jobs.shortfalls import Asked, NotBuilt, not_built, shortfalls
-from spark.storage import Lake
+from spark.lake.storage import Lake
 from tests.integration.lake.chain import Chain, dropped, price_file, published, universe
 
 pytestmark = pytest.mark.stack
@@ -34,7 +34,7 @@ def build(chain: Chain, window: Window) -> None:
         chain.build(address, window)
 
 
-def test_gaps_are_found_in_any_order_and_told_at_the_end_of_a_run(empty_lake: Lake, lake_jobs: SparkJobs) -> None:
+def test_gaps_are_found_in_any_order_and_told_at_the_end_of_a_run(empty_lake: Lake, lake_jobs: LakeClient) -> None:
     symbols = universe("AAPL", "IBM", "MSFT").tickers
     suspended = (Suspension(start=date(2018, 3, 22), end=date(2018, 3, 23)),)
     tickers = Universe(tickers=tuple(replace(each, suspended=suspended) if each.symbol == "IBM" else each for each in symbols))

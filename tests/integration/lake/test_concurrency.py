@@ -10,11 +10,11 @@ from typing import Protocol, TypeVar
 import pytest
 from pyiceberg.table import Table as IcebergTable
 
-from finlake_resources.spark_jobs import SparkJobs
-from spark.audit import WindowContent
+from finlake_clients.lake_client import LakeClient
+from spark.contracts.report import CheckOutcome, TableReport, Window
 from spark.contracts.table import Table
-from spark.jobs.report import CheckOutcome, TableReport, Window
-from spark.storage import Lake, LakeLocation, _Audited, between
+from spark.lake.audit import WindowContent
+from spark.lake.storage import Lake, LakeLocation, _Audited, between
 from tests.integration.lake.bars import ADDRESS, bars, frame
 from tests.integration.lake.chain import PROVENANCE
 
@@ -43,7 +43,7 @@ def by_pyiceberg(lake: Lake, *, window: Window, close_usd: float) -> TableReport
         ADDRESS, bars(window, close_usd), replaced=between("session_date", window), provenance=PROVENANCE)
 
 
-def at_once(jobs: SparkJobs, calls: Sequence[Callable[[Lake], T]]) -> list[T]:
+def at_once(jobs: LakeClient, calls: Sequence[Callable[[Lake], T]]) -> list[T]:
     """Results of the calls, each in a thread with a lake of its own, all let go together."""
     barrier = Barrier(len(calls))
 
@@ -62,7 +62,7 @@ def closes(lake: Lake, window: Window) -> list[float]:
 
 @pytest.mark.parametrize("writers", [(by_spark, by_spark), (by_pyiceberg, by_pyiceberg), (by_spark, by_pyiceberg)])
 def test_two_writers_of_different_windows_of_one_partition_lose_nothing(
-    empty_lake: Lake, lake_jobs: SparkJobs, writers: tuple[Write, Write],
+    empty_lake: Lake, lake_jobs: LakeClient, writers: tuple[Write, Write],
 ) -> None:
     for number in range(1, ROUNDS + 1):
         one, other = 10.0 * number, 10.0 * number + 5
@@ -75,7 +75,7 @@ def test_two_writers_of_different_windows_of_one_partition_lose_nothing(
 
 @pytest.mark.parametrize("writer", [by_spark, by_pyiceberg])
 def test_two_writers_of_the_same_window_leave_the_rows_of_one_of_them(
-    empty_lake: Lake, lake_jobs: SparkJobs, writer: Write,
+    empty_lake: Lake, lake_jobs: LakeClient, writer: Write,
 ) -> None:
     for number in range(1, ROUNDS + 1):
         one, other = 10.0 * number, 10.0 * number + 5
@@ -122,7 +122,7 @@ def test_a_write_overtaken_between_audit_and_publish_is_repeated_on_top_of_the_n
 
 
 def test_four_writers_that_create_the_table_together_all_find_their_rows(
-    empty_lake: Lake, lake_jobs: SparkJobs,
+    empty_lake: Lake, lake_jobs: LakeClient,
 ) -> None:
     windows = [Window(start=date(2018, month, 1), end=date(2018, month, 5)) for month in range(1, 5)]
 
@@ -136,7 +136,7 @@ def test_four_writers_that_create_the_table_together_all_find_their_rows(
 
 
 def test_a_lake_whose_namespaces_are_missing_is_created_by_four_writers_together(
-    empty_lake: Lake, lake_jobs: SparkJobs,
+    empty_lake: Lake, lake_jobs: LakeClient,
 ) -> None:
     for (namespace,) in empty_lake.catalog.list_namespaces():
         empty_lake.catalog.drop_namespace(namespace)

@@ -4,11 +4,11 @@ from datetime import date
 
 import pytest
 
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.lake_client import LakeClient
 from finlake_services.sample_sources import prices
-from spark.jobs.report import Window
-from spark.snapshots import ALL_DATES
-from spark.storage import Lake
+from spark.contracts.report import Window
+from spark.lake.snapshots import ALL_DATES
+from spark.lake.storage import Lake
 from tests.integration.lake.chain import Chain, price_file, universe
 
 pytestmark = pytest.mark.stack
@@ -19,7 +19,7 @@ PRICES, INDICATORS = "silver.prices_daily", "gold.indicators"
 
 
 def test_writes_are_changes_on_their_dates_compaction_is_none_and_a_write_by_hand_is_one_everywhere(
-    empty_lake: Lake, lake_jobs: SparkJobs,
+    empty_lake: Lake, lake_jobs: LakeClient,
 ) -> None:
     def changed() -> Window | None:
         return empty_lake.changed_since_built(INDICATORS, {PRICES: empty_lake.snapshot_id(PRICES)})

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from pyiceberg.expressions import EqualTo, NotEqualTo
 
-from finlake_resources.gdelt import GdeltFeed, GdeltSlot
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.gdelt.feed import GdeltFeed, GdeltSlot
+from finlake_clients.lake_client import LakeClient
 from finlake_settings.checkout import CHECKOUT
 from spark.contracts.bronze import GKG_FIELD_NAMES
+from spark.contracts.report import Window
 from spark.contracts.universe import Alias, Ticker, Universe
-from spark.jobs.report import Window
-from spark.storage import Lake
+from spark.lake.storage import Lake
 from tests.integration.lake.chain import Chain, published, universe
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def feed_of(server: "SampleServer") -> GdeltFeed:
 
 
 def test_every_row_of_a_real_slot_is_kept_or_counted(
-    empty_lake: Lake, lake_jobs: SparkJobs, sample_server: "SampleServer",
+    empty_lake: Lake, lake_jobs: LakeClient, sample_server: "SampleServer",
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL", "FB", "GOOG", "IBM", "MSFT"))
 
@@ -57,7 +57,7 @@ def test_every_row_of_a_real_slot_is_kept_or_counted(
 
 
 def test_a_day_with_missing_slots_completes_says_which_and_is_resumed_with_those_alone(
-    empty_lake: Lake, lake_jobs: SparkJobs, sample_server: "SampleServer",
+    empty_lake: Lake, lake_jobs: LakeClient, sample_server: "SampleServer",
 ) -> None:
     chain, feed = Chain(lake_jobs, universe("AAPL", "MSFT")), feed_of(sample_server)
     absent, void, corrupt = (datetime(2018, 3, 13, hour, 15, tzinfo=UTC) for hour in (14, 15, 16))
@@ -96,7 +96,7 @@ def test_a_day_with_missing_slots_completes_says_which_and_is_resumed_with_those
     assert published(empty_lake, "bronze.gdelt_gkg").equals(after)
 
 
-def test_records_of_2015_keep_their_27_fields_the_last_one_empty(empty_lake: Lake, lake_jobs: SparkJobs) -> None:
+def test_records_of_2015_keep_their_27_fields_the_last_one_empty(empty_lake: Lake, lake_jobs: LakeClient) -> None:
     label = datetime(2015, 2, 18, 23, 0, tzinfo=UTC)
     with zipfile.ZipFile(CHECKOUT / "tests/data/gdelt/rows_2015_2020.gkg.csv.zip") as archive:
         content = archive.read("20150218230000.gkg.csv")

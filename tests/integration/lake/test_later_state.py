@@ -6,11 +6,11 @@ import pyarrow as pa
 import pytest
 from pyiceberg.expressions import AlwaysTrue
 
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.lake_client import LakeClient
 from finlake_services.sample_sources import prices
 from spark.contracts import gold
-from spark.jobs.report import Window
-from spark.storage import Lake
+from spark.contracts.report import Window
+from spark.lake.storage import Lake
 from spark.transforms.gold.indicators import LATER_STATE, LOOKBACK_BARS
 from tests.integration.lake.chain import PROVENANCE, Chain, price_file, published, universe
 
@@ -22,7 +22,7 @@ BARS = prices.history("AAPL")[-LOOKBACK_BARS - 30:]
 
 
 def test_a_row_without_the_state_is_no_state_and_the_ticker_is_read_from_its_first_bar(
-    empty_lake: Lake, lake_jobs: SparkJobs,
+    empty_lake: Lake, lake_jobs: LakeClient,
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL"))
     chain.load_prices(price_file("AAPL", BARS, FETCHED))

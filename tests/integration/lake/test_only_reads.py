@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from pyspark.errors import ParseException
 
-from deploy.cli.query import Query, QueryRefusedError
-from deploy.cli.reading import OUTSIDE_FUNCTIONS, SETTINGS, parse_of
-from deploy.cli.time_travel import at_version
-from finlake_resources.spark_jobs import SparkJobs
-from spark.storage import Lake
+from finlake_cli.query import Query, QueryRefusedError
+from finlake_cli.reading import OUTSIDE_FUNCTIONS, SETTINGS, parse_of
+from finlake_cli.time_travel import at_version
+from finlake_clients.lake_client import LakeClient
+from spark.lake.storage import Lake
 from tests.deploy.outside_statements import BY_SPARK, BY_TEXT, HARMLESS, PROPERTY
 from tests.integration.lake.bars import ADDRESS
 from tests.integration.lake.test_time_travel import WEEK, write
@@ -36,7 +36,7 @@ def nothing_happens(lake: Lake, marker: Path) -> Iterator[None]:
 
 
 def test_what_reaches_outside_the_lake_is_refused_in_one_sentence_and_nothing_has_happened(
-    lake_jobs: SparkJobs, empty_lake: Lake, tmp_path: Path, subtests: pytest.Subtests,
+    lake_jobs: LakeClient, empty_lake: Lake, tmp_path: Path, subtests: pytest.Subtests,
 ) -> None:
     write(empty_lake, WEEK, 20.0)
     marker = tmp_path / "made"
@@ -47,7 +47,7 @@ def test_what_reaches_outside_the_lake_is_refused_in_one_sentence_and_nothing_ha
             assert "\n" not in str(refusal.value)
 
 
-def test_a_judgement_analyses_nothing(lake_jobs: SparkJobs, empty_lake: Lake, tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_a_judgement_analyses_nothing(lake_jobs: LakeClient, empty_lake: Lake, tmp_path: Path, subtests: pytest.Subtests) -> None:
     write(empty_lake, WEEK, 20.0)
     spark, marker = lake_jobs.lake().spark, tmp_path / "made"
     script = f"select transform(1) using 'touch {marker}; date +%F' as (x string)"
@@ -60,7 +60,7 @@ def test_a_judgement_analyses_nothing(lake_jobs: SparkJobs, empty_lake: Lake, tm
         spark.sql(parse_of("select 1) select 1 -- \\"))
 
 
-def test_harmless_statements_are_carried_out(lake_jobs: SparkJobs, empty_lake: Lake, subtests: pytest.Subtests) -> None:
+def test_harmless_statements_are_carried_out(lake_jobs: LakeClient, empty_lake: Lake, subtests: pytest.Subtests) -> None:
     snapshot = write(empty_lake, WEEK, 20.0)
     second = datetime.fromtimestamp(empty_lake.catalog.load_table(ADDRESS).metadata.last_updated_ms // 1000 + 1, UTC)
     query = f"select * from {ADDRESS}"
@@ -71,7 +71,7 @@ def test_harmless_statements_are_carried_out(lake_jobs: SparkJobs, empty_lake: L
     assert [tuple(row) for row in Query.of(lake_jobs, "select '${env:PATH}'").frame.collect()] == [("${env:PATH}",)]
 
 
-def test_every_function_of_spark_was_looked_at(lake_jobs: SparkJobs) -> None:
+def test_every_function_of_spark_was_looked_at(lake_jobs: LakeClient) -> None:
     """A name missing in the file is added there, and to OUTSIDE_FUNCTIONS when it reaches files, Java or other machines."""
     known = {row[0] for row in lake_jobs.lake().spark.sql("show system functions").collect()}
     examined = set(EXAMINED.read_text(encoding="utf-8").split())

@@ -16,9 +16,9 @@ from pyiceberg.expressions import EqualTo
 
 from spark.contracts import lake as contracts
 from spark.contracts import silver
-from spark.jobs.report import AuditFailed, TableReport, Window
+from spark.contracts.report import AuditFailed, TableReport, Window
+from spark.lake.storage import Lake, between, branches_of
 from spark.schemas import arrow_schema
-from spark.storage import Lake, between, branches_of
 from tests.integration.lake.bars import ADDRESS, bar, bars, days, frame
 from tests.integration.lake.chain import PROVENANCE, published
 

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from finlake_settings.checkout import CHECKOUT
-from spark.storage import Lake, between
+from spark.lake.storage import Lake, between
 from tests.integration.lake.bars import ADDRESS, bars, days
 from tests.integration.lake.chain import PROVENANCE, published
 from tests.integration.lake.writer import WINDOWS

@@ -10,11 +10,11 @@ from typing import TypeVar
 import pyarrow as pa
 import pytest
 
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.lake_client import LakeClient
 from finlake_services.sample_sources import prices
-from spark.audit import WindowContent
-from spark.jobs.report import Window
-from spark.storage import Lake
+from spark.contracts.report import Window
+from spark.lake.audit import WindowContent
+from spark.lake.storage import Lake
 from tests.integration.lake.chain import Chain, empty, generated_slot, price_file, published, universe
 
 pytestmark = pytest.mark.stack
@@ -49,7 +49,7 @@ State = Mapping[str, tuple[WindowContent, pa.Table]]
 
 
 @pytest.fixture(scope="module")
-def built_at_once(lake_jobs: SparkJobs) -> Iterator[State]:
+def built_at_once(lake_jobs: LakeClient) -> Iterator[State]:
     """Every table, built in one range after one load."""
     lake, chain = lake_jobs.lake(), Chain(lake_jobs, universe(*TICKERS))
     empty(lake)
@@ -68,7 +68,7 @@ def built_at_once(lake_jobs: SparkJobs) -> Iterator[State]:
 @pytest.mark.parametrize(
     ("order", "seed"), [("piece by piece", 1), pytest.param("table by table", 1, marks=pytest.mark.long)])
 def test_any_mix_of_pieces_orders_and_repeats_gives_the_same_bits(
-    built_at_once: State, lake_jobs: SparkJobs, empty_lake: Lake, order: str, seed: int,
+    built_at_once: State, lake_jobs: LakeClient, empty_lake: Lake, order: str, seed: int,
 ) -> None:
     chain, random = Chain(lake_jobs, universe(*TICKERS)), Random(seed)
 

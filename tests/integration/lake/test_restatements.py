@@ -11,13 +11,13 @@ import pytest
 from pyiceberg.expressions import EqualTo
 from typer.testing import CliRunner
 
-from deploy.cli import prices_commands
-from deploy.cli.main import app
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_cli import prices_commands
+from finlake_cli.main import app
+from finlake_clients.lake_client import LakeClient
 from finlake_services.sample_sources import prices
 from spark.contracts import silver
-from spark.jobs.report import Window
-from spark.storage import Lake
+from spark.contracts.report import Window
+from spark.lake.storage import Lake
 from tests.integration.lake.chain import Chain, empty, price_file, published, universe
 
 pytestmark = pytest.mark.stack
@@ -55,7 +55,7 @@ def verdicts(lake: Lake, ticker: str, sha256: str) -> list[dict[str, object]]:
 
 
 def test_split_dividend_and_four_dividends_at_once_are_recorded_and_recomputed_a_broken_file_changes_nothing(
-    empty_lake: Lake, lake_jobs: SparkJobs,
+    empty_lake: Lake, lake_jobs: LakeClient,
 ) -> None:
     chain = Chain(lake_jobs, universe(*RESTATEMENTS))
     chain.load_prices(*OLD.values())
@@ -106,7 +106,7 @@ def test_split_dividend_and_four_dividends_at_once_are_recorded_and_recomputed_a
 
 @pytest.mark.parametrize(("built_bars", "is_changed"), [(20, True), (10, False)])
 def test_of_a_restated_history_only_what_was_built_is_asked_to_be_built_again(
-    empty_lake: Lake, lake_jobs: SparkJobs, built_bars: int, is_changed: bool,
+    empty_lake: Lake, lake_jobs: LakeClient, built_bars: int, is_changed: bool,
 ) -> None:
     chain = Chain(lake_jobs, universe("MSFT"))
     chain.load_prices(OLD["MSFT"])
@@ -123,7 +123,7 @@ def test_of_a_restated_history_only_what_was_built_is_asked_to_be_built_again(
 
 
 def test_a_file_taken_before_the_close_keeps_its_last_bar_to_itself_and_does_not_stand_in_the_way_of_the_next(
-    empty_lake: Lake, lake_jobs: SparkJobs,
+    empty_lake: Lake, lake_jobs: LakeClient,
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL"))
     bars = BARS["AAPL"][-30:]
@@ -173,7 +173,7 @@ def assert_flagged(lake: Lake) -> None:
 
 
 def test_verdicts_and_prices_do_not_depend_on_window_or_order_and_the_printed_remedy_works(
-    empty_lake: Lake, lake_jobs: SparkJobs, monkeypatch: pytest.MonkeyPatch,
+    empty_lake: Lake, lake_jobs: LakeClient, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bars = BARS["AAPL"][-280:]
     strange = BARS["GOOG"][-130:]

@@ -5,14 +5,14 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from deploy.cli.query import Query, QueryRefusedError
-from deploy.cli.time_travel import at_version
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_cli.query import Query, QueryRefusedError
+from finlake_cli.time_travel import at_version
+from finlake_clients.lake_client import LakeClient
 from spark.contracts import lake as contracts
+from spark.contracts.report import Window
 from spark.contracts.table import Column
-from spark.jobs.report import Window
+from spark.lake.storage import Lake
 from spark.schemas import spark_schema
-from spark.storage import Lake
 from tests.integration.lake.bars import ADDRESS, bars, frame
 from tests.integration.lake.chain import PROVENANCE
 
@@ -68,7 +68,7 @@ def test_a_frame_of_before_an_upgrade_has_the_columns_that_came_with_it_as_null(
 
 
 def test_a_query_that_spark_refuses_is_told_in_one_line_and_nothing_is_logged(
-    lake_jobs: SparkJobs, empty_lake: Lake, capfd: pytest.CaptureFixture[str],
+    lake_jobs: LakeClient, empty_lake: Lake, capfd: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(QueryRefusedError) as refusal:
         Query.of(lake_jobs, "select * from silver.price_daily").page(1).collect()
@@ -95,7 +95,7 @@ READING = (
 
 
 def test_a_statement_that_would_write_is_refused_and_has_written_nothing(
-    lake_jobs: SparkJobs, empty_lake: Lake, subtests: pytest.Subtests,
+    lake_jobs: LakeClient, empty_lake: Lake, subtests: pytest.Subtests,
 ) -> None:
     write(empty_lake, WEEK, 20.0)
     before = empty_lake.catalog.load_table(ADDRESS).metadata
@@ -107,7 +107,7 @@ def test_a_statement_that_would_write_is_refused_and_has_written_nothing(
     assert not empty_lake.catalog.table_exists("silver.mine")
 
 
-def test_what_only_reads_or_tells_is_carried_out(lake_jobs: SparkJobs, empty_lake: Lake, subtests: pytest.Subtests) -> None:
+def test_what_only_reads_or_tells_is_carried_out(lake_jobs: LakeClient, empty_lake: Lake, subtests: pytest.Subtests) -> None:
     write(empty_lake, WEEK, 20.0)
     for query in READING:
         with subtests.test(query):

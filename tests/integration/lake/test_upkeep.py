@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from finlake_resources.spark_jobs import SparkJobs
-from spark.jobs import upkeep
-from spark.jobs.report import AuditFailed, Window
-from spark.storage import Lake, between
+from finlake_clients.lake_client import LakeClient
+from spark import upkeep
+from spark.contracts.report import AuditFailed, Window
+from spark.lake.storage import Lake, between
 from tests.integration.lake.bars import ADDRESS, bars
 from tests.integration.lake.chain import PROVENANCE, published
 
@@ -35,7 +35,7 @@ def refs(lake: Lake) -> list[str]:
     return sorted(lake.catalog.load_table(ADDRESS).metadata.refs)
 
 
-def test_compacting_leaves_fewer_files_with_the_same_rows(written: Lake, lake_jobs: SparkJobs) -> None:
+def test_compacting_leaves_fewer_files_with_the_same_rows(written: Lake, lake_jobs: LakeClient) -> None:
     before, content = published(written, ADDRESS), written.content(ADDRESS)
     assert len(list(written.table(ADDRESS).scan().plan_files())) == 5
 
@@ -47,7 +47,7 @@ def test_compacting_leaves_fewer_files_with_the_same_rows(written: Lake, lake_jo
 
 
 def test_expiring_drops_old_snapshots_and_keeps_rows_and_audit_branches(
-    written: Lake, lake_jobs: SparkJobs, monkeypatch: pytest.MonkeyPatch,
+    written: Lake, lake_jobs: LakeClient, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before, content = published(written, ADDRESS), written.content(ADDRESS)
     (branch,) = [name for name in refs(written) if name != "main"]
@@ -66,7 +66,7 @@ def test_expiring_drops_old_snapshots_and_keeps_rows_and_audit_branches(
     assert written.content(ADDRESS, branch=branch).row_count == 62
 
 
-def test_only_old_files_that_no_snapshot_names_are_removed(written: Lake, lake_jobs: SparkJobs) -> None:
+def test_only_old_files_that_no_snapshot_names_are_removed(written: Lake, lake_jobs: LakeClient) -> None:
     before = published(written, ADDRESS)
     data = Path(urlsplit(written.table(ADDRESS).location()).path) / "data"
     old, young = data / "left-by-a-killed-writer.parquet", data / "being-written.parquet"
@@ -83,7 +83,7 @@ def test_only_old_files_that_no_snapshot_names_are_removed(written: Lake, lake_j
 
 
 def test_stale_audit_branches_go_and_young_ones_main_and_rows_stay(
-    written: Lake, lake_jobs: SparkJobs, monkeypatch: pytest.MonkeyPatch,
+    written: Lake, lake_jobs: LakeClient, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = published(written, ADDRESS)
     own = "somebodys_own"

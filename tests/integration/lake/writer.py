@@ -7,7 +7,7 @@ import os
 import sys
 from datetime import date
 
-from spark.jobs.report import Window
+from spark.contracts.report import Window
 from tests.integration.lake.bars import ADDRESS, bars, frame
 from tests.integration.lake.chain import PROVENANCE, jobs_of
 

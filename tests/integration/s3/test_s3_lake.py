@@ -10,16 +10,16 @@ import pyarrow as pa
 import pytest
 from pyarrow.fs import FileSelector, FileType
 
+from finlake_clients.lake_client import LakeClient
+from finlake_clients.source_errors import HalfWrittenFile, SourceUnavailable
+from finlake_clients.stooq.feed import StooqPrices
 from finlake_resources.build import build_resources
-from finlake_resources.source_errors import HalfWrittenFile, SourceUnavailable
-from finlake_resources.spark_jobs import SparkJobs
-from finlake_resources.stooq.resource import StooqPrices
 from finlake_services.sample_sources import prices
 from spark.contracts import lake as contracts
 from spark.contracts import silver
-from spark.jobs.report import AuditFailed, Window
+from spark.contracts.report import AuditFailed, Window
+from spark.lake.storage import Lake
 from spark.schemas import arrow_schema
-from spark.storage import Lake
 from tests.integration.lake.bars import ADDRESS, bars, frame
 from tests.integration.lake.chain import PROVENANCE, Chain, empty, jobs_of, published, settings_of, universe
 
@@ -33,14 +33,14 @@ WEEK = Window(start=date(2018, 3, 12), end=date(2018, 3, 16))
 
 
 @pytest.fixture(scope="module")
-def s3_jobs(s3_environment: dict[str, str]) -> Iterator[SparkJobs]:
+def s3_jobs(s3_environment: dict[str, str]) -> Iterator[LakeClient]:
     jobs = jobs_of(s3_environment)
     yield jobs
     jobs.lake().spark.stop()
 
 
 @pytest.fixture
-def s3_lake(s3_jobs: SparkJobs) -> Iterator[Lake]:
+def s3_lake(s3_jobs: LakeClient) -> Iterator[Lake]:
     lake = s3_jobs.lake()
     empty(lake)
     yield lake
@@ -66,7 +66,7 @@ def put_into_drop(server: "S3Server") -> None:
 
 
 def test_files_dropped_in_s3_become_published_tables_in_s3_that_spark_and_pyiceberg_read_alike(
-    s3_server: "S3Server", s3_environment: dict[str, str], s3_jobs: SparkJobs, s3_lake: Lake,
+    s3_server: "S3Server", s3_environment: dict[str, str], s3_jobs: LakeClient, s3_lake: Lake,
 ) -> None:
     stooq = build_resources(settings_of(s3_environment))["stooq"]
     assert isinstance(stooq, StooqPrices)

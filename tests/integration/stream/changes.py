@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from finlake_resources.kafka_access import client_settings
+from finlake_clients.kafka.access import client_settings
 from finlake_settings.groups import Kafka
 from tests.integration.stream.topics import end_of
 

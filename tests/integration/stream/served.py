@@ -6,13 +6,13 @@ from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 
-from finlake_resources.clickhouse import ClickHouse
+from finlake_clients.clickhouse.server import ClickHouse
 from spark.contracts import lake as contracts
 from spark.contracts import speed
 from spark.contracts.column_sums import ColumnSum, TableSums
 from spark.contracts.table import Column, Table
+from spark.lake.storage import Lake
 from spark.schemas import arrow_schema
-from spark.storage import Lake
 
 FRIDAY = date(2018, 3, 23)
 WORDS = {"trend": "up", "market_regime": "normal", "month": "2018-03"}

@@ -26,7 +26,7 @@ from confluent_kafka.cimpl import NewPartitions
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
-from finlake_resources.kafka_access import client_settings
+from finlake_clients.kafka.access import client_settings
 from finlake_services.clickhouse_sink.blocks import TRADES
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.groups import Kafka

@@ -8,20 +8,21 @@ import dagster as dg
 import pytest
 
 from deploy.local.stack import LocalStack
-from finlake_assets.build import build_defs
-from finlake_resources import kafka as kafka_topics
-from finlake_resources.kafka import KafkaTopics, RangeBeyondEnd, RangeEatenByRetention, topics_of
-from finlake_resources.spark_jobs import SparkJobs
+from finlake_clients.kafka import topics as kafka_topics
+from finlake_clients.kafka.topics import KafkaTopics, RangeBeyondEnd, RangeEatenByRetention, topics_of
+from finlake_clients.lake_client import LakeClient
+from finlake_code_locations.build import build_defs
 from finlake_settings.processes import Settings
 from finlake_settings.reading import settings_from
+from spark import upkeep
 from spark.contracts import lake
-from spark.jobs import archiving, upkeep
+from spark.contracts.job_inputs import ArchiveInputs, JobInputs, RebuildInputs
+from spark.contracts.report import JobReport, OffsetRange, Window
+from spark.jobs import archiving
 from spark.jobs.archiving import TopicMadeAnew
 from spark.jobs.bronze import finnhub_trades_cdc
-from spark.jobs.inputs import ArchiveInputs, JobInputs, RebuildInputs
-from spark.jobs.report import JobReport, OffsetRange, Window
-from spark.snapshots import says_position
-from spark.storage import Lake, between
+from spark.lake.snapshots import says_position
+from spark.lake.storage import Lake, between
 from tests.integration.lake.chain import PROVENANCE, published, settings_of
 from tests.integration.stream.changes import Change, Topic, Trade, candles_of, made_up_trades, standing
 
@@ -35,7 +36,7 @@ CREATED = [Change("c", trade) for trade in made_up_trades(1, 120, MIDNIGHT - tim
 class Archive:
     """The jobs over a topic of the test's own."""
 
-    def __init__(self, jobs: SparkJobs, kafka: KafkaTopics, topic: Topic) -> None:
+    def __init__(self, jobs: LakeClient, kafka: KafkaTopics, topic: Topic) -> None:
         self.jobs, self.kafka, self.topic, self.lake = jobs, kafka, topic, jobs.lake()
 
     def run(self, inputs: JobInputs) -> JobReport:
@@ -84,7 +85,7 @@ def kafka(idle_stack: LocalStack) -> KafkaTopics:
 
 @pytest.fixture
 def archive(
-    kafka: KafkaTopics, lake_jobs: SparkJobs, empty_lake: Lake, monkeypatch: pytest.MonkeyPatch,
+    kafka: KafkaTopics, lake_jobs: LakeClient, empty_lake: Lake, monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Archive]:
     topic = Topic(kafka.access).create()
     monkeypatch.setattr(finnhub_trades_cdc, "TOPIC", topic.name)

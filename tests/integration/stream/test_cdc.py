@@ -21,7 +21,7 @@ from deploy.local.doctor import examine
 from deploy.local.postgres import MARKET_DATABASE, packaged_installation
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
-from finlake_resources.connect import KafkaConnect, tls_context
+from finlake_clients.connect.rest import KafkaConnect, tls_context
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.groups import Kafka
 from finlake_settings.local_stack import LOOPBACK

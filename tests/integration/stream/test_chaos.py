@@ -13,14 +13,14 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from deploy.bench.lake_steps import lake_jobs
-from deploy.bench.made_up_trades import TradeMaker
-from deploy.bench.temporary_lake import temporary_stack
-from deploy.chaos.plan import Mix, stream_services, stream_targets
-from deploy.chaos.run import ChaosReport, Options, wreak
-from deploy.cli.main import app
 from deploy.local.stack import LocalStack
-from finlake_resources.reconciliation.reconcile import build_reconciliation
+from finlake_cli.main import app
+from finlake_proofs.bench.lake_steps import lake_jobs
+from finlake_proofs.bench.made_up_trades import TradeMaker
+from finlake_proofs.bench.temporary_lake import temporary_stack
+from finlake_proofs.chaos.plan import Mix, stream_services, stream_targets
+from finlake_proofs.chaos.run import ChaosReport, Options, wreak
+from finlake_reconciliation.reconcile import build_reconciliation
 from finlake_services.trade_feed.ods_writer import OdsAccess, OdsWriter
 from finlake_services.trade_feed.rows import TradeRow
 from finlake_settings.checkout import CHECKOUT

@@ -8,10 +8,10 @@ import pytest
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deploy.local.stack import LocalStack
-from finlake_resources.change_capture import ChangeCapture
-from finlake_resources.kafka import UnknownTopic, topics_of
-from finlake_resources.market import Market, VendorComplaints
-from finlake_resources.service_errors import ServiceUnavailable
+from finlake_clients.connect.change_capture import ChangeCapture
+from finlake_clients.kafka.topics import UnknownTopic, topics_of
+from finlake_clients.postgres.market import Market, VendorComplaints
+from finlake_clients.service_errors import ServiceUnavailable
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.processes import Settings
 from spark.contracts.stream_rows import VENDOR_COMPLAINS

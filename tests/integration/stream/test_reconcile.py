@@ -11,19 +11,19 @@ from math import pi
 import psycopg
 import pytest
 
-from deploy.bench.ods_load import Load, write_trades
-from deploy.bench.temporary_lake import temporary_stack
 from deploy.local.stack import LocalStack
-from deploy.repair.replay import ReplayError, replay, spans
-from finlake_resources.clickhouse_client import admin
-from finlake_resources.kafka import topics_of
-from finlake_resources.reconciliation.buckets import Content, Tally, units
-from finlake_resources.reconciliation.clickhouse_side import LiveTables
-from finlake_resources.reconciliation.derived import CANDLES, PRICE_VOLUME, WINDOWS
-from finlake_resources.reconciliation.kafka_side import ChangeTopics
-from finlake_resources.reconciliation.postgres_side import Ods
-from finlake_resources.reconciliation.reconcile import build_reconciliation
-from finlake_resources.reconciliation.report import EngineReport, ReconcileReport
+from finlake_clients.clickhouse.connection import admin
+from finlake_clients.kafka.topics import topics_of
+from finlake_proofs.bench.ods_load import Load, write_trades
+from finlake_proofs.bench.temporary_lake import temporary_stack
+from finlake_proofs.repair.replay import ReplayError, replay, spans
+from finlake_reconciliation.buckets import Content, Tally, units
+from finlake_reconciliation.clickhouse_side import LiveTables
+from finlake_reconciliation.derived import CANDLES, PRICE_VOLUME, WINDOWS
+from finlake_reconciliation.kafka_side import ChangeTopics
+from finlake_reconciliation.postgres_side import Ods
+from finlake_reconciliation.reconcile import build_reconciliation
+from finlake_reconciliation.report import EngineReport, ReconcileReport
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.machine import process_environment
 from finlake_settings.processes import Settings

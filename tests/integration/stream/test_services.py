@@ -8,7 +8,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from deploy.local.stack import LocalStack
-from finlake_resources.connect import KafkaConnect
+from finlake_clients.connect.rest import KafkaConnect
 
 pytestmark = pytest.mark.stack
 

@@ -19,15 +19,15 @@ from deploy.local.stack import LocalStack
 from finlake_assets.checks import serving as serving_checks
 from finlake_assets.checks.speed_against_batch import verdict
 from finlake_assets.serving import gold_ml_features, gold_stock_analytics, prices_unified
-from finlake_resources.clickhouse import ClickHouse, ServingRejected
-from finlake_resources.service_errors import ServiceUnavailable
-from finlake_resources.spark_jobs import PublishedSnapshot, SparkJobs
+from finlake_clients.clickhouse.server import ClickHouse, ServingRejected
+from finlake_clients.lake_client import LakeClient, PublishedSnapshot
+from finlake_clients.service_errors import ServiceUnavailable
 from spark.contracts import gold, serving
 from spark.contracts.candle_comparison import candle_totals, differing_candles
 from spark.contracts.clickhouse_serving import VIEWS
 from spark.contracts.column_sums import TableSums
+from spark.lake.storage import Lake
 from spark.schemas import arrow_schema
-from spark.storage import Lake
 from tests.finlake_assets.stream_fakes import evaluations
 from tests.integration.lake.chain import settings_of
 from tests.integration.stream.served import FRIDAY, days_from, insert_trades, publish, rows_of
@@ -61,7 +61,7 @@ def shown(clickhouse: ClickHouse) -> ClickHouse:
     return clickhouse
 
 
-def load(clickhouse: ClickHouse, jobs: SparkJobs, sums: TableSums) -> bool:
+def load(clickhouse: ClickHouse, jobs: LakeClient, sums: TableSums) -> bool:
     """Let ClickHouse hold what is published; whether it had to be read."""
     return clickhouse.load_snapshot(SERVED, jobs.published(ANALYTICS), expected=lambda: sums).is_changed
 
@@ -83,7 +83,7 @@ def reader_of(clickhouse: ClickHouse) -> Iterator[Client]:
         client.close()
 
 
-def test_a_reader_sees_one_snapshot_or_the_next(shown: ClickHouse, empty_lake: Lake, lake_jobs: SparkJobs) -> None:
+def test_a_reader_sees_one_snapshot_or_the_next(shown: ClickHouse, empty_lake: Lake, lake_jobs: LakeClient) -> None:
     def published(close_usd: float, sessions: int) -> tuple[PublishedSnapshot, TableSums]:
         sums = publish(empty_lake, ANALYTICS, rows_of(
             ANALYTICS, ("AAPL", "MSFT"), days_from(FRIDAY, sessions), close_usd=close_usd))
@@ -120,7 +120,7 @@ def test_a_reader_sees_one_snapshot_or_the_next(shown: ClickHouse, empty_lake: L
     assert not shown.exists(f"{SERVED.address}_loading")
 
 
-def test_awkward_numbers_are_equal_in_both_engines(shown: ClickHouse, empty_lake: Lake, lake_jobs: SparkJobs) -> None:
+def test_awkward_numbers_are_equal_in_both_engines(shown: ClickHouse, empty_lake: Lake, lake_jobs: LakeClient) -> None:
     awkward = [0.1, -0.0, 1e-9, 5e-9, 123456.789012345, 92233720368.0, 1e11, 1e300, math.nan]
     rows = rows_of(ANALYTICS, ("AAPL",), days_from(FRIDAY, len(awkward))).to_pylist()
     for row, number in zip(rows, awkward, strict=True):
@@ -130,7 +130,7 @@ def test_awkward_numbers_are_equal_in_both_engines(shown: ClickHouse, empty_lake
     assert lake_jobs.column_sums(ANALYTICS, lake_jobs.published(ANALYTICS).snapshot_id) == sums
 
 
-def test_the_same_snapshot_is_not_read_again(shown: ClickHouse, empty_lake: Lake, lake_jobs: SparkJobs) -> None:
+def test_the_same_snapshot_is_not_read_again(shown: ClickHouse, empty_lake: Lake, lake_jobs: LakeClient) -> None:
     assert load(shown, lake_jobs, publish(empty_lake, ANALYTICS, rows_of(ANALYTICS, ("AAPL",), days_from(FRIDAY, 3))))
 
     def unasked() -> TableSums:
@@ -140,7 +140,7 @@ def test_the_same_snapshot_is_not_read_again(shown: ClickHouse, empty_lake: Lake
     assert (again.is_changed, again.row_count) == (False, 3)
 
 
-def test_rows_that_differ_from_the_lake_are_not_shown(shown: ClickHouse, empty_lake: Lake, lake_jobs: SparkJobs) -> None:
+def test_rows_that_differ_from_the_lake_are_not_shown(shown: ClickHouse, empty_lake: Lake, lake_jobs: LakeClient) -> None:
     before = publish(empty_lake, ANALYTICS, rows_of(ANALYTICS, ("AAPL",), days_from(FRIDAY, 3), close_usd=10.0))
     assert load(shown, lake_jobs, before)
     after = publish(empty_lake, ANALYTICS, rows_of(ANALYTICS, ("AAPL",), days_from(FRIDAY, 3), close_usd=11.0))
@@ -153,7 +153,7 @@ def test_rows_that_differ_from_the_lake_are_not_shown(shown: ClickHouse, empty_l
 
 
 def test_features_are_read_where_they_lie_and_follow_the_snapshot(
-    shown: ClickHouse, empty_lake: Lake, lake_jobs: SparkJobs,
+    shown: ClickHouse, empty_lake: Lake, lake_jobs: LakeClient,
 ) -> None:
     def point() -> bool:
         snapshot = lake_jobs.published(FEATURES)
@@ -176,7 +176,7 @@ def test_features_are_read_where_they_lie_and_follow_the_snapshot(
 
 
 def test_no_ticker_has_a_day_twice_and_the_stream_goes_on_where_the_batch_ends(
-    shown: ClickHouse, empty_lake: Lake, lake_jobs: SparkJobs,
+    shown: ClickHouse, empty_lake: Lake, lake_jobs: LakeClient,
 ) -> None:
     load(shown, lake_jobs, publish(empty_lake, ANALYTICS, rows_of(
         ANALYTICS, ("UNIA", "UNIB"), days_from(FRIDAY, 2), close_usd=10.0, volume_shares=5e6)))
@@ -206,7 +206,7 @@ def test_no_ticker_has_a_day_twice_and_the_stream_goes_on_where_the_batch_ends(
 
 
 def test_the_assets_serve_all_tables_to_readers_and_their_checks_agree(
-    shown: ClickHouse, empty_lake: Lake, lake_jobs: SparkJobs,
+    shown: ClickHouse, empty_lake: Lake, lake_jobs: LakeClient,
 ) -> None:
     publish(empty_lake, ANALYTICS, rows_of(ANALYTICS, ("AAPL",), days_from(FRIDAY, 2)))
     publish(empty_lake, FEATURES, rows_of(FEATURES, ("AAPL",), days_from(FRIDAY, 2)))
@@ -234,7 +234,7 @@ def test_the_assets_serve_all_tables_to_readers_and_their_checks_agree(
 
 
 def test_live_candles_are_compared_with_those_of_the_archive(
-    shown: ClickHouse, empty_lake: Lake, lake_jobs: SparkJobs,
+    shown: ClickHouse, empty_lake: Lake, lake_jobs: LakeClient,
 ) -> None:
     minute = datetime(2019, 3, 24, 14, 30, tzinfo=UTC)
     insert_trades(shown, "CMPA", [(minute, 10.0, 1), (minute + timedelta(seconds=59), 12.5, 0.1)], 5000)

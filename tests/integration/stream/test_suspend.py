@@ -10,11 +10,11 @@ import psutil
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from deploy.bench.temporary_lake import temporary_stack
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
-from finlake_resources.clickhouse_client import admin
-from finlake_resources.reconciliation.reconcile import build_reconciliation
+from finlake_clients.clickhouse.connection import admin
+from finlake_proofs.bench.temporary_lake import temporary_stack
+from finlake_reconciliation.reconcile import build_reconciliation
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.processes import Settings
 from finlake_settings.reading import settings_from

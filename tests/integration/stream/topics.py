@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.cimpl import KafkaException
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from finlake_resources.kafka_access import client_settings
+from finlake_clients.kafka.access import client_settings
 from finlake_settings.groups import Kafka
 
 TRADES = "finlake.ods.finnhub_trades"

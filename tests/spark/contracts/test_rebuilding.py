@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from deploy.cli.planned_runs import ASSETS_OF
+from finlake_cli.planned_runs import ASSETS_OF
 from spark.contracts.lake import TABLES
 from spark.contracts.rebuilding import following_verdicts, rebuilding
 from spark.contracts.runs import BY_MONTH, BY_SESSION

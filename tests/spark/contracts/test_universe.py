@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finlake_resources.universe_file import MOST_BYTES, UniverseFile
+from finlake_clients.universe_file import MOST_BYTES, UniverseFile
 from spark.contracts.universe import Alias, Suspension, UniverseError, parse_universe
 from tests.counted_steps import counted_steps
 

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finlake_resources.gdelt import GdeltSlot, expected_slots
-from finlake_resources.source_errors import AccessDenied, ChallengePage, CorruptFile, SourceError, TooLargeError
-from finlake_resources.stooq.prices_file import StooqFile
+from finlake_clients.gdelt.feed import GdeltSlot, expected_slots
+from finlake_clients.source_errors import AccessDenied, ChallengePage, CorruptFile, SourceError, TooLargeError
+from finlake_clients.stooq.prices_file import StooqFile
 from spark.contracts.connectors import SourceFile
+from spark.contracts.job_inputs import GdeltGkgInputs
+from spark.contracts.report import Provenance, TableReport, Window
 from spark.contracts.universe import Universe
 from spark.jobs.bronze import gdelt_gkg
 from spark.jobs.bronze.stooq_prices import Known, new_contents, rejections_of
-from spark.jobs.inputs import GdeltGkgInputs
-from spark.jobs.report import Provenance, TableReport, Window
-from spark.storage import Lake
+from spark.lake.storage import Lake
 from spark.transforms.bronze.stooq_prices import Parsed, parse
 from spark.transforms.quarantine import rejections_table
 

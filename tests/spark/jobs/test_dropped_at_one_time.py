@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finlake_resources.stooq.resource import StooqPrices
+from finlake_clients.stooq.feed import StooqPrices
 from spark.contracts.bronze import BAR_COLUMNS
 from spark.contracts.connectors import SourceFile
 from spark.contracts.silver import PRICE_RESTATEMENTS

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark.contracts import gold
+from spark.contracts.report import Window
 from spark.jobs.following import followed
-from spark.jobs.report import Window
-from spark.snapshots import ALL_DATES
-from spark.storage import Lake
+from spark.lake.snapshots import ALL_DATES
+from spark.lake.storage import Lake
 
 DAYS = st.dates(date(2000, 1, 3), date(2018, 3, 27))
 WINDOWS = st.tuples(DAYS, DAYS).map(lambda days: Window(start=min(days), end=max(days)))

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finlake_assets.silver.completeness import due_sessions
-from finlake_resources.calendar import TradingCalendar
+from finlake_clients.calendar import TradingCalendar
 from spark.contracts import silver
+from spark.contracts.report import Window
 from spark.contracts.universe import Suspension, Ticker
-from spark.jobs.report import Window
 from spark.transforms.polars_schema import polars_schema
 from spark.transforms.silver.completeness import MESSAGES, completeness, gaps
 

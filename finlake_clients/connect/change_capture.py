@@ -1,0 +1,69 @@
+"""The connector that captures changes, seen from outside: does it run, and as this checkout wants it?
+
+Belongs here: comparing what Kafka Connect tells with the wanted configuration. Does not belong here: talking to Kafka
+Connect (connect.py) or changing anything.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from finlake_clients.connect.rest import ConnectError, ConnectorUnknown, ConnectUnavailable, KafkaConnect
+from finlake_clients.service_errors import ServiceUnavailable
+
+SERVICE = "kafka_connect"
+PATIENCE_S = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectorHealth:
+    """A connector as it is: states by task, the first trace of a failure and the change before which it stands, settings that
+    differ from the wanted ones, and what speaks against exactly-once delivery."""
+
+    state: str
+    task_states: tuple[str, ...]
+    trace: str = ""
+    stands_before: str = ""
+    differing_settings: tuple[str, ...] = ()
+    objections: tuple[str, ...] = ()
+
+
+class ChangeCapture(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The connector whose wanted configuration is in `config_file`; the file's stem is its name.
+
+    A wanted setting with a placeholder (`<...>`) differs from place to place, and is not compared.
+    """
+
+    connect_url: str
+    config_file: str
+    certificate_file: str | None
+
+    @property
+    def connector_name(self) -> str:
+        """Name of the connector."""
+        return Path(self.config_file).stem
+
+    def look(self) -> ConnectorHealth | None:
+        """How the connector is; None when there is none. Raises `ServiceUnavailable`."""
+        certificate_file = Path(self.certificate_file) if self.certificate_file else None
+        connect, name = KafkaConnect(self.connect_url, certificate_file, patience_s=PATIENCE_S), self.connector_name
+        wanted: dict[str, str] = json.loads(Path(self.config_file).read_text(encoding="utf-8"))
+        placed = {key for key, value in wanted.items() if "<" in value}
+        try:
+            status = connect.status(name)
+            failure = connect.explain(status)
+            differing = [key for key in connect.drift(name, wanted) if key not in placed]
+            objections = connect.exactly_once_objections(name) if status.is_running else ()
+        except ConnectorUnknown:
+            return None
+        except ConnectUnavailable as error:
+            raise ServiceUnavailable(SERVICE, self.connect_url, error) from error
+        except ConnectError as error:
+            raise ServiceUnavailable(SERVICE, self.connect_url, f"it refuses: {error}") from error
+        traces = [trace for trace in (status.trace, *(task.trace for task in status.tasks)) if trace]
+        return ConnectorHealth(
+            state=status.state, task_states=tuple(task.state for task in status.tasks),
+            trace=traces[0] if traces else "", stands_before=failure.record if failure else "",
+            differing_settings=tuple(differing), objections=objections)

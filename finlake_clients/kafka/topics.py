@@ -1,0 +1,249 @@
+"""Kafka's topics as a resource: what they hold, how far a group has come, and exact ranges of their records.
+
+Belongs here: reading, of committed transactions only, without a trace in any group. Does not belong here: what a record
+means, and how far the archive has come (that stands in the lake).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import dagster as dg
+
+from finlake_clients.kafka.access import client_settings
+from finlake_clients.service_errors import ServiceUnavailable
+from finlake_settings.groups import Kafka
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, KafkaError, Message
+
+SERVICE = "kafka"
+# A consumer must name a group; nothing is ever committed under this one.
+READING_GROUP = "finlake_reader"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+BATCH_RECORDS = 5_000
+FETCHED_AHEAD_KB = 32 * 1024
+
+
+class BrokerUnreachable(ServiceUnavailable):
+    """The broker does not answer, or gives nothing for longer than is normal."""
+
+
+class UnknownTopic(ServiceUnavailable):
+    """The broker knows no such topic; those of the stream are made when it is started."""
+
+    passes = False
+
+
+class RangeUnreadable(Exception):
+    """A range that cannot be read as a whole: the range, the reason, the next step."""
+
+    def __init__(self, range_name: str, reason: str, next_step: str) -> None:
+        super().__init__(range_name, reason, next_step)
+        self.range_name, self.reason, self.next_step = range_name, reason, next_step
+
+    def __str__(self) -> str:
+        return f"{self.range_name}: {self.reason}; {self.next_step}"
+
+
+class RangeEatenByRetention(RangeUnreadable):
+    """The beginning of a range is gone: Kafka has deleted it, by age or by size."""
+
+
+class RangeBeyondEnd(RangeUnreadable):
+    """A range reaches beyond what is committed to the topic."""
+
+
+class Watermarks(NamedTuple):
+    """What a partition holds: from offset `first` up to `end`, which is not part of it. Open transactions do not count."""
+
+    first: int
+    end: int
+
+
+class KafkaRecord(NamedTuple):
+    """A record as it came; `appended_ts` is the broker's time, UTC, to the millisecond."""
+
+    offset: int
+    appended_ts: datetime
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
+class KafkaTopics(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The topics of a broker at `bootstrap` (`host:port`); `patience_s` is how long an answer may take.
+
+    `password_file` None: the broker asks for no login.
+    """
+
+    bootstrap: str
+    password_file: str | None
+    patience_s: float = 20.0
+
+    @property
+    def access(self) -> Kafka:
+        """How its clients connect."""
+        return Kafka(bootstrap=self.bootstrap, password_file=Path(self.password_file) if self.password_file else None)
+
+    def watermarks(self, topic: str) -> dict[int, Watermarks]:
+        """What each partition holds now. Raises `UnknownTopic`, `BrokerUnreachable`."""
+        from confluent_kafka import TopicPartition
+
+        with self._consumer(topic) as consumer:
+            found = {}
+            for partition in self._partitions(consumer, topic):
+                first, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=self.patience_s)
+                found[partition] = Watermarks(first, end)
+            return found
+
+    def offsets_at(self, topic: str, moment: datetime) -> dict[int, int]:
+        """By partition the first offset appended at `moment` (aware) or later; the end where there is none."""
+        from confluent_kafka import TopicPartition
+
+        millis = (moment - EPOCH) // timedelta(milliseconds=1)
+        with self._consumer(topic) as consumer:
+            asked = [TopicPartition(topic, partition, millis) for partition in self._partitions(consumer, topic)]
+            answers = consumer.offsets_for_times(asked, timeout=self.patience_s)
+        ends = self.watermarks(topic)
+        return {each.partition: ends[each.partition].end if each.offset < 0 else each.offset for each in answers}
+
+    def first_appended(self, topic: str, partition: int, offset: int) -> datetime | None:
+        """When the first record at or after an offset was appended; None when there is none yet."""
+        marks = self.watermarks(topic)[partition]
+        start = max(offset, marks.first)
+        for batch in self.read(topic, partition, start, marks.end) if start < marks.end else ():
+            return batch[0].appended_ts
+        return None
+
+    def committed(self, group: str, topic: str) -> dict[int, int | None]:
+        """The next offset that a group will read in each partition; None where it has never committed one."""
+        from confluent_kafka import TopicPartition
+
+        with self._consumer(topic, group) as consumer:
+            asked = [TopicPartition(topic, partition) for partition in self._partitions(consumer, topic)]
+            answers = consumer.committed(asked, timeout=self.patience_s)
+        return {each.partition: None if each.offset < 0 else each.offset for each in answers}
+
+    def group_lag(self, group: str, topic: str) -> dict[int, int]:
+        """Offsets that a group has still to read in each partition, of those that are left."""
+        committed = self.committed(group, topic)
+        return {partition: marks.end - max(committed.get(partition) or 0, marks.first)
+                for partition, marks in self.watermarks(topic).items()}
+
+    def read(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[KafkaRecord]]:
+        """The committed records from `first` up to `end`, in order, in batches; holes between offsets are no fault.
+
+        Raises `RangeEatenByRetention` when the first of them are gone, `RangeBeyondEnd`, and `BrokerUnreachable` also
+        when nothing comes for `patience_s`.
+        """
+        from confluent_kafka import TopicPartition
+
+        if first >= end:
+            return
+        name = f"{topic}:{partition}@{first}-{end}"
+        marks = self.watermarks(topic).get(partition)
+        if marks is None:
+            raise UnknownTopic(SERVICE, self.bootstrap, f"{topic} has no partition {partition}")
+        if first < marks.first:
+            raise self._eaten(name, marks.first)
+        if end > marks.end:
+            raise RangeBeyondEnd(name, f"its last committed offset is {marks.end - 1}", "ask again when more is committed")
+        with self._consumer(topic) as consumer:
+            consumer.assign([TopicPartition(topic, partition, first)])
+            batch: list[KafkaRecord] = []
+            offset = first - 1
+            while offset < end - 1:
+                # One by one: asked for many at once, the client waits for as many as were asked for.
+                message = consumer.poll(self.patience_s)
+                if message is None:
+                    raise self._unreachable(name, f"nothing came for {self.patience_s:g} s")
+                offset = _offset_of(message)
+                # Behind the last record there may be markers of transactions, which have offsets and are not shown.
+                if self._is_end(message, name, marks) or offset >= end:
+                    break
+                batch.append(_record(message, offset))
+                if len(batch) == BATCH_RECORDS:
+                    yield batch
+                    batch = []
+            if batch:
+                yield batch
+
+    def _is_end(self, message: "Message", name: str, marks: Watermarks) -> bool:
+        """Whether there is nothing after this; raises when it is an error instead of a record."""
+        from confluent_kafka import KafkaError
+
+        error = message.error()
+        if error is None:
+            return False
+        if error.code() == KafkaError._PARTITION_EOF:
+            return True
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise self._eaten(name, marks.first)
+        raise self._unreachable(name, error.str())
+
+    def _partitions(self, consumer: "Consumer", topic: str) -> list[int]:
+        from confluent_kafka import KafkaError
+
+        found = consumer.list_topics(topic, timeout=self.patience_s).topics[topic]
+        if found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise UnknownTopic(SERVICE, self.bootstrap, f"there is no topic {topic}")
+        if found.error is not None:
+            raise self._unreachable(topic, found.error.str())
+        return sorted(found.partitions)
+
+    @contextmanager
+    def _consumer(self, thing: str, group: str = READING_GROUP) -> Iterator["Consumer"]:
+        """A consumer for one question; its errors become those of this module."""
+        from confluent_kafka import Consumer, KafkaException
+
+        consumer = Consumer({
+            **client_settings(self.access), "group.id": group, "isolation.level": "read_committed",
+            "enable.auto.commit": False, "enable.auto.offset.store": False, "enable.partition.eof": True,
+            # An offset that is gone is an error, not a reason to begin elsewhere.
+            "auto.offset.reset": "error", "queued.max.messages.kbytes": FETCHED_AHEAD_KB,
+            # What is wrong is told by exceptions, not on the standard error.
+            "log_level": 0,
+        })
+        try:
+            yield consumer
+        except KafkaException as error:
+            raise self._unreachable(thing, _reason(error.args[0])) from error
+        finally:
+            consumer.close()
+
+    def _eaten(self, name: str, first: int) -> RangeEatenByRetention:
+        return RangeEatenByRetention(
+            name, f"Kafka has deleted everything before offset {first}",
+            f"go on from {first}; rows that Postgres still has come back when the connector takes a new snapshot")
+
+    def _unreachable(self, thing: str, reason: str) -> BrokerUnreachable:
+        return BrokerUnreachable(SERVICE, self.bootstrap, f"{thing}: {reason}")
+
+
+def topics_of(kafka: Kafka, *, patience_s: float = 20.0) -> KafkaTopics:
+    """The topics of a broker; nothing is opened."""
+    return KafkaTopics(
+        bootstrap=kafka.bootstrap, password_file=str(kafka.password_file) if kafka.password_file else None,
+        patience_s=patience_s)
+
+
+def _record(message: "Message", offset: int) -> KafkaRecord:
+    _, millis = message.timestamp()
+    headers = tuple((header[0], _bytes(header[1])) for header in message.headers() or ())
+    return KafkaRecord(offset, EPOCH + timedelta(milliseconds=millis), _bytes(message.key()), _bytes(message.value()), headers)
+
+
+def _offset_of(message: "Message") -> int:
+    offset = message.offset()
+    return -1 if offset is None else offset
+
+
+def _bytes(content: bytes | str | None) -> bytes | None:
+    return content.encode() if isinstance(content, str) else content
+
+
+def _reason(error: "KafkaError") -> str:
+    return error.str()

@@ -1,0 +1,13 @@
+"""What `dagster-webserver` and `dagster-daemon` load."""
+
+import dagster as dg
+
+from finlake_code_locations.build import build_defs
+from finlake_settings.processes import DagsterSettings
+from finlake_settings.reading import read_settings
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The lake as this process was told to run it."""
+    return build_defs(read_settings(DagsterSettings))

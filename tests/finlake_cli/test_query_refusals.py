@@ -1,0 +1,64 @@
+"""What Spark does not carry out is refused with the useful sentence first, the place that the user wrote, and the next step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pyspark.errors import AnalysisException, ParseException
+from typer.testing import CliRunner
+
+from finlake_cli.main import app
+from finlake_cli.query import Query, QueryRefusedError
+
+
+class Jobs:
+    """A lake whose Spark raises for whatever it is given."""
+
+    def __init__(self, raised: Callable[[str], Exception]) -> None:
+        self.raised = raised
+
+    def lake(self) -> Any:
+        return self
+
+    @property
+    def spark(self) -> Any:
+        return self
+
+    @property
+    def conf(self) -> Any:
+        return self
+
+    def set(self, name: str, value: str) -> None:
+        """Takes every setting."""
+
+    def sql(self, text: str) -> Any:
+        raise self.raised(text)
+
+
+def refused(raised: Callable[[str], Exception], text: str = "drop table x") -> str:
+    with pytest.raises(QueryRefusedError) as error:
+        Query.of(Jobs(raised), text)  # type: ignore[arg-type]
+    return str(error.value)
+
+
+def test_what_is_no_query_is_told_so_first_and_where_in_the_text_that_was_given() -> None:
+    def raised(given: str) -> Exception:
+        line = 1 + given.splitlines().index("drop table x")
+        return ParseException(f"[PARSE_SYNTAX_ERROR] Syntax error at or near 'table': missing ')'. (line {line}, pos 5)")
+
+    said = refused(raised)
+    assert said.startswith("only queries, SHOW, DESCRIBE and EXPLAIN of a query are carried out")
+    assert said.endswith("(line 1, pos 5)")
+    assert "(line 2, pos 5)" in refused(raised, "select 1\ndrop table x")
+
+
+@pytest.mark.parametrize("message", [
+    "Cannot find a snapshot older than 2020-01-01T00:00:00+00:00", "Cannot find snapshot with ID 5"])
+def test_a_version_that_is_not_there_comes_with_the_query_that_lists_those_that_are(message: str) -> None:
+    assert "from TABLE.snapshots" in refused(lambda _: AnalysisException(message))
+
+
+def test_a_time_that_is_yet_to_come_is_refused() -> None:
+    result = CliRunner().invoke(app, ["sql", "select 1", "--as-of", "9998-01-01"])
+    assert result.exit_code == 2
+    assert "is yet to come" in " ".join(result.output.split())

@@ -1,0 +1,58 @@
+"""What `finlake chaos` waits for and tells before anything befalls the stack."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from deploy.local.errors import StackError
+from deploy.local.services import with_requirements
+from finlake_cli.main import app
+from finlake_cli.progress import dimmed
+from finlake_proofs.chaos.plan import DISKS, SPARKS_DISKS, Mix, archiving_targets, batch_targets, stream_targets
+from finlake_proofs.chaos.run import Options
+
+
+def test_without_dagster_spark_is_not_waited_for_and_nothing_befalls_it() -> None:
+    options = Options(kills=200, seed=7, has_dagster=False, mix=Mix(disks=DISKS))
+    assert options.services is not None
+    assert {"sample_sources", *stream_targets()} - {"postgres_backend"} == {*with_requirements(options.services)}
+    assert "spark_connect" not in with_requirements(options.services)
+    assert archiving_targets() == ("spark_connect",)
+    faults = options.plan
+    assert {target for fault in faults for target in fault.targets} & {*batch_targets()} == set()
+    assert {fault.disk for fault in faults} == {None, *DISKS} - {*SPARKS_DISKS}
+    assert {fault.disk for fault in Options(kills=200, seed=7).plan} == {None, *DISKS}
+
+
+@pytest.mark.parametrize("dagster", ["--dagster", "--no-dagster"])
+def test_the_plan_is_told_before_the_stack_is_started(monkeypatch: pytest.MonkeyPatch, dagster: str) -> None:
+    @contextmanager
+    def does_not_start(*_: object, **__: object) -> Iterator[None]:
+        raise StackError("it does not start")
+        yield
+
+    monkeypatch.setattr("finlake_proofs.bench.temporary_lake.temporary_stack", does_not_start)
+    answer = CliRunner().invoke(app, ["chaos", "--kills", "12", "--seed", "7", dagster])
+    assert isinstance(answer.exception, StackError)
+    assert "seed 7:" in answer.stdout
+    kills = [len(re.sub(".* kill ", "", line).split(" and ")) for line in answer.stdout.splitlines() if " kill " in line]
+    assert sum(kills) == 12
+
+
+def test_progress_reaches_a_file_line_by_line() -> None:
+    class File(StringIO):
+        flushed = ""
+
+        def flush(self) -> None:
+            self.flushed = self.getvalue()
+
+    file = File()
+    report = dimmed(Console(file=file))
+    for number in range(3):
+        report(f"line {number}")
+        assert file.flushed.splitlines()[-1] == f"line {number}"

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import dagster as dg
-from finlake_resources.resources import KafkaResource, LakeResource
 
 from finlake_assets.asset_specs import described_by
 from finlake_assets.lake_asset import AssetBuilder
@@ -11,6 +10,7 @@ from finlake_assets.partitions import Timeline
 from finlake_assets.run_table_job import StepEvents, fail_for_good, publish
 from finlake_assets.speed.chain import topic_key
 from finlake_clients.kafka.topics import UnknownTopic
+from finlake_resources.resources import KafkaResource, LakeResource
 from spark.contracts.job_inputs import ArchiveInputs, RebuildInputs
 from spark.contracts.report import Window
 from spark.contracts.streams import BY_CHANGES

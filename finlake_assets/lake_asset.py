@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 import dagster as dg
-from finlake_resources.resources import LakeResource, UniverseResource
 
 from finlake_assets.asset_specs import described_by
 from finlake_assets.partitions import Timeline
 from finlake_assets.run_table_job import StepEvents, publish
 from finlake_clients.calendar import TradingCalendar
+from finlake_resources.resources import LakeResource, UniverseResource
 from spark.contracts.job_inputs import JobInputs
 from spark.contracts.report import Window
 from spark.contracts.table import Table

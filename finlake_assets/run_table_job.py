@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
 import dagster as dg
-from finlake_resources.resources import LakeResource
 
 from finlake_assets.asset_specs import asset_key, code_version, contract_of
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import report_metadata, samples_table, snapshot_metadata, table_report
+from finlake_resources.resources import LakeResource
 from spark.contracts import silver
 from spark.contracts.job_inputs import JobInputs, TablesAlone
 from spark.contracts.report import AuditFailed, CheckOutcome, JobReport, Provenance, TableReport, Window

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.local.webserver_door import USER
 from finlake_cli.lake_commands import lake_jobs, stack_settings
 from finlake_cli.planned_runs import PlannedRun
 from finlake_cli.stack_commands import DEFAULT_HOME, Home, open_stack, where_finlake_is
+from finlake_clients.dagster_login import USER
 from spark.contracts.runs import BY_DAY, BY_MONTH, BY_SESSION, STREAM_ARCHIVE
 
 if TYPE_CHECKING:
@@ -95,14 +95,14 @@ def _stream(
     from finlake_cli.reconcile_view import show
     from finlake_cli.run_view import carry_out, summary
     from finlake_clients.clickhouse.connection import reader
-    from finlake_reconciliation.reconcile import build_reconciliation
+    from finlake_reconciliation.reconcile import Reconciliation
 
     with reader(settings.clickhouse) as client, faster(samples_url, finnhub_token, SHOWN_TRADES_PER_S):
         watch(client, console, SHOWN_SECONDS)
     today = datetime.now(UTC).date()
     archive = PlannedRun(job=STREAM_ARCHIVE, first_key=today, last_key=today)
     console.print(summary(carry_out(dagster, (archive, PlannedRun(job="serving")), console)))
-    report = build_reconciliation(settings).run(jobs)
+    report = Reconciliation.of(settings).run(jobs)
     show(report, console)
     return report.is_proven
 

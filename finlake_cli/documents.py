@@ -1,4 +1,4 @@
-"""`python -m finlake_cli.documents`: write what follows from contracts, settings and services; `--check` says what is not current."""
+"""`python -m finlake_cli.documents`: write what follows from contracts, settings and services; `--check` tells what is stale."""
 
 import argparse
 import sys

@@ -32,9 +32,9 @@ def stack_settings(home: Path) -> "Settings":
 
 def lake_jobs(home: Path) -> "LakeClient":
     """The lake of the stack of `home`."""
-    from finlake_resources.build import build_jobs
+    from finlake_clients.lake_client import LakeClient
 
-    return build_jobs(stack_settings(home))
+    return LakeClient.of(stack_settings(home))
 
 
 @app.command()
@@ -59,7 +59,7 @@ def run(
     from finlake_cli.shortfall_view import Reckoning
     from finlake_clients.calendar import TradingCalendar
     from finlake_clients.dagster_graphql import DagsterClient
-    from finlake_resources.build import build_jobs
+    from finlake_clients.lake_client import LakeClient
 
     settings = stack_settings(home)
     known = Known(calendar=TradingCalendar(), now=datetime.now(UTC), history_start=settings.history_start,
@@ -69,7 +69,7 @@ def run(
     for line in plan.told:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     dagster = DagsterClient(settings.dagster.url, settings.dagster.password_file)
-    reckoning = Reckoning.begin(build_jobs(settings), settings)
+    reckoning = Reckoning.begin(LakeClient.of(settings), settings)
     finished = carry_out(dagster, plan.runs, console)
     console.print(summary(finished))
     found = found_by_checks(finished)

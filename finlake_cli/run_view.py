@@ -11,9 +11,9 @@ from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from deploy.local.webserver_door import USER
 from finlake_cli.planned_runs import PlannedRun
 from finlake_clients.dagster_graphql import CheckResult, DagsterClient, DagsterRequestError, RunProgress
+from finlake_clients.dagster_login import USER
 
 # The job over every check; finlake_assets names it.
 CHECKS_ONLY = "checks_only"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.local.webserver_door import USER
+from finlake_clients.dagster_login import USER
 from finlake_settings.checkout import CHECKOUT, STATE_FOLDER
 from finlake_settings.variable_names import variable
 

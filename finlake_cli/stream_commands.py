@@ -31,12 +31,12 @@ def reconcile(
     from rich.console import Console
 
     from finlake_cli import reconcile_view
-    from finlake_reconciliation.reconcile import build_reconciliation
-    from finlake_resources.build import build_jobs
+    from finlake_clients.lake_client import LakeClient
+    from finlake_reconciliation.reconcile import Reconciliation
 
     settings = stack_settings(home)
-    report = build_reconciliation(settings).run(
-        build_jobs(settings) if lake else None, wait_s=wait, proves_days=True, drops_proven=drop_proven)
+    report = Reconciliation.of(settings).run(
+        LakeClient.of(settings) if lake else None, wait_s=wait, proves_days=True, drops_proven=drop_proven)
     if as_json:
         typer.echo(reconcile_view.as_json(report))
     else:
@@ -135,13 +135,13 @@ def replay(
 
     For finlake.dead_letters the records that could not be read are tried again, after a correction of the code.
     """
-    from finlake_clients.kafka.topics import topics_of
+    from finlake_clients.kafka.topics import KafkaTopics
+    from finlake_clients.lake_client import LakeClient
     from finlake_proofs.repair.archived_range import archive_spans
     from finlake_proofs.repair.replay import replay, spans
-    from finlake_resources.build import build_jobs
 
     settings = stack_settings(home)
-    topics = topics_of(settings.kafka)
+    topics = KafkaTopics.of(settings.kafka)
     ranges = spans(topics, topic, start, end)
     done = replay(settings.clickhouse, topics, ranges)
     for span in ranges:
@@ -151,7 +151,7 @@ def replay(
                    ("updates or deletes", done.not_rows), ("still unreadable", done.unreadable),
                    ("no longer held anywhere", done.unreachable)) if count))
     if archive:
-        for line in archive_spans(build_jobs(settings), topics, ranges):
+        for line in archive_spans(LakeClient.of(settings), topics, ranges):
             typer.echo(line)
     if done.unreadable or done.unreachable:
         raise typer.Exit(1)

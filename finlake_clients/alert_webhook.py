@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import dagster as dg
-
 from finlake_clients.secret_files import SecretUnreadable, secret_of
+from finlake_clients.service_client import ServiceClient
 
 if TYPE_CHECKING:
     import httpx
@@ -25,7 +24,7 @@ class AlertNotSent(Exception):
     """The webhook took no message; the reason never holds its URL."""
 
 
-class AlertWebhook(dg.ConfigurableResource):  # type: ignore[type-arg]
+class AlertWebhook(ServiceClient):
     """A webhook that takes JSON with a `text` (as Slack, Mattermost and Teams do), or none at all."""
 
     url_file: str | None = None

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from deploy.local.webserver_door import USER
+from finlake_clients.dagster_login import USER
 from finlake_clients.secret_files import secret_of
 
 LOCATION, REPOSITORY = "lake", "__repository__"

@@ -11,13 +11,14 @@ from functools import wraps
 from importlib import import_module
 from inspect import isfunction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 from uuid import uuid4
 
-import dagster as dg
-
+from finlake_clients.object_store import object_store
 from finlake_clients.secret_files import secret_of
+from finlake_clients.service_client import ServiceClient
 from finlake_clients.service_errors import ServiceUnavailable
+from finlake_settings.processes import LakeSettings
 from spark.contracts import lake as contracts
 from spark.contracts import silver
 from spark.contracts.bronze import BAR_COLUMNS
@@ -117,7 +118,7 @@ def _all_telling_outages(resource: "type[LakeClient]") -> "type[LakeClient]":
 
 
 @_all_telling_outages
-class LakeClient(dg.ConfigurableResource):  # type: ignore[type-arg]
+class LakeClient(ServiceClient):
     """A lake and its jobs. Passwords and keys are read from files when the lake is opened.
 
     Every verb raises `ServiceUnavailable` when Spark or the catalog's Postgres is away, or goes away meanwhile: trying again
@@ -133,6 +134,15 @@ class LakeClient(dg.ConfigurableResource):  # type: ignore[type-arg]
     s3_region: str | None = None
     s3_access_key_file: str | None = None
     s3_secret_key_file: str | None = None
+
+    @classmethod
+    def of(cls, settings: LakeSettings) -> Self:
+        """The lake of these settings; nothing is opened."""
+        token_file = settings.spark.token_file
+        return cls(
+            catalog_uri=settings.catalog.uri, catalog_password_file=str(settings.catalog.password_file),
+            warehouse=settings.warehouse, spark_remote=settings.spark.remote,
+            spark_token_file=str(token_file) if token_file else None, **object_store(settings))
 
     def lake(self) -> "Lake":
         """The lake, opened when first read or written. Raises `SecretUnreadable`."""

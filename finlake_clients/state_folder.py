@@ -3,10 +3,10 @@
 import shutil
 from pathlib import Path
 
-import dagster as dg
+from finlake_clients.service_client import ServiceClient
 
 
-class StateFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
+class StateFolder(ServiceClient):
     """The state folder, FINLAKE_HOME."""
 
     path: str

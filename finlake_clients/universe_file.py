@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-import dagster as dg
-
+from finlake_clients.service_client import ServiceClient
 from spark.contracts.universe import Universe, UniverseError, parse_universe
 
 # Thousands of tickers with all their names; more is another file.
 MOST_BYTES = 4 * 1024 * 1024
 
 
-class UniverseFile(dg.ConfigurableResource):  # type: ignore[type-arg]
+class UniverseFile(ServiceClient):
     """Where the universe file is."""
 
     path: str

@@ -14,12 +14,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import dagster as dg
+from typing import TYPE_CHECKING, Any, Self
 
 from finlake_clients.kafka.topics import KafkaTopics
 from finlake_clients.lake_client import LakeClient
+from finlake_clients.service_client import ServiceClient
 from finlake_reconciliation.buckets import Bucket, Buckets, Content, by_day, merged, row_count
 from finlake_reconciliation.clickhouse_side import LiveTables
 from finlake_reconciliation.comparison import RowDifferences, Rows, compare_rows, different_buckets
@@ -47,7 +46,7 @@ class SnapshotUnderWayError(Exception):
     """Debezium reads the tables again while they are compared, so that rows have LSNs above the cut; try again."""
 
 
-class Reconciliation(dg.ConfigurableResource):  # type: ignore[type-arg]
+class Reconciliation(ServiceClient):
     """The stream's engines, to be compared. Passwords are read from files when an engine is asked."""
 
     market_uri: str
@@ -60,6 +59,15 @@ class Reconciliation(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def _topics(self) -> KafkaTopics:
         return KafkaTopics(bootstrap=self.kafka_bootstrap, password_file=self.kafka_password_file)
+
+    @classmethod
+    def of(cls, settings: ReconciliationSettings) -> Self:
+        """The comparison of the stream of these settings; nothing is opened."""
+        password_file = settings.kafka.password_file
+        return cls(
+            market_uri=settings.market.uri, market_password_file=str(settings.market.reconcile_password_file),
+            kafka_bootstrap=settings.kafka.bootstrap, kafka_password_file=str(password_file) if password_file else None,
+            clickhouse_url=settings.clickhouse.url, clickhouse_password_file=str(settings.clickhouse.reader_password_file))
 
     def run(self, jobs: LakeClient | None, *, wait_s: float = 60, proves_days: bool = False,
             drops_proven: bool = False) -> ReconcileReport:
@@ -87,15 +95,6 @@ class Reconciliation(dg.ConfigurableResource):  # type: ignore[type-arg]
         return _kafka_shows_all(
             Ods(self.market_uri, Path(self.market_password_file)),
             ChangeTopics(self._topics), wait_s)
-
-
-def build_reconciliation(settings: ReconciliationSettings) -> Reconciliation:
-    """The comparison of the stream of these settings; nothing is opened."""
-    return Reconciliation(
-        market_uri=settings.market.uri, market_password_file=str(settings.market.reconcile_password_file),
-        kafka_bootstrap=settings.kafka.bootstrap,
-        kafka_password_file=str(settings.kafka.password_file) if settings.kafka.password_file else None,
-        clickhouse_url=settings.clickhouse.url, clickhouse_password_file=str(settings.clickhouse.reader_password_file))
 
 
 @dataclass(frozen=True, kw_only=True)

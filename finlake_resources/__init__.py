@@ -1,6 +1,5 @@
-"""HOW we reach outside: one module per system, each a resource with a few typed verbs.
+"""What assets, checks and sensors ask for: clients as Dagster's resources, and where Dagster keeps what it knows.
 
-Belongs here: vendors, the lake's jobs, the trading calendar, settings and the one reader of environment variables.
-Does not belong here: table logic (spark), what exists and when it runs (finlake_assets, finlake_sensors).
-Clients are imported inside the verb that needs them, so that loading definitions loads none of them.
+Belongs here: which object stands behind each resource key, and Dagster's own storages on Postgres. Does not belong here: how
+a vendor or an engine is asked (finlake_clients), what exists and when it runs (finlake_assets, finlake_sensors).
 """

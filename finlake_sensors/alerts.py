@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import dagster as dg
+
+from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
+from finlake_assets.speed.reports import events, look
+from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
+from finlake_clients.alert_webhook import AlertNotSent
+from finlake_clients.calendar import TradingCalendar
 from finlake_resources.resources import (
     AlertWebhookResource,
     ChangeCaptureResource,
@@ -13,12 +19,6 @@ from finlake_resources.resources import (
     MarketResource,
     StateFolderResource,
 )
-
-from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
-from finlake_assets.speed.reports import events, look
-from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
-from finlake_clients.alert_webhook import AlertNotSent
-from finlake_clients.calendar import TradingCalendar
 from finlake_sensors.alert_plans import AlertPlan, alert_message, plan_alerts, remembered, run_message
 
 REPORTED_EVERY = timedelta(minutes=15)

@@ -6,10 +6,10 @@ Warnings are for people who look; what is asked about the stream is told by stre
 from collections.abc import Collection, Iterator
 
 import dagster as dg
-from finlake_resources.resources import AlertWebhookResource
 
 from finlake_assets.asset_specs import WAS_ASKED
 from finlake_assets.speed.questions import QUESTIONS, utc_now
+from finlake_resources.resources import AlertWebhookResource
 from finlake_sensors.alert_plans import plan_alerts, remembered
 from finlake_sensors.alerts import Condition, tell
 

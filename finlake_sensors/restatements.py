@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from finlake_resources.resources import LakeResource
 
 from finlake_assets.jobs import DOWNLOAD_CHAIN, RESTATED_CHAIN, range_tags
 from finlake_assets.partitions import Timeline
+from finlake_resources.resources import LakeResource
 from finlake_sensors.plans import Skip, Span, plan_months, plan_restatements
 from spark.contracts.runs import BY_SESSION
 

@@ -3,13 +3,13 @@
 from datetime import UTC, date, datetime
 
 import dagster as dg
-from finlake_resources.resources import LakeResource, UniverseResource
 
 from finlake_assets.automation import REACH
 from finlake_assets.jobs import CHECKS_ONLY, PRICES_CHAIN, UPKEEP, range_tags
 from finlake_assets.partitions import Timeline
 from finlake_clients.calendar import NEW_YORK
 from finlake_clients.gdelt.feed import expected_slots
+from finlake_resources.resources import LakeResource, UniverseResource
 from finlake_sensors.plans import (
     AFTER_CLOSE_HOURS,
     Skip,

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
-from finlake_resources.resources import KafkaResource, LakeResource
 
 from finlake_assets.asset_specs import asset_key
+from finlake_resources.resources import KafkaResource, LakeResource
 from finlake_sensors.plans import ArchivePlan, Backlog, Skip, backlogs, midnight_after, oldest_day, plan_archive
 from finlake_sensors.restatements import IN_FLIGHT
 from spark.contracts import lake

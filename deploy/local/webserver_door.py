@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMap
 from typing import Any
 from urllib.parse import urlsplit
 
-USER = "finlake"
+from finlake_clients.dagster_login import USER
+
 JSON = "application/json"
 LOGS = "/logs/"
 _READ_ONCE = ("host", "origin", "authorization", "sec-fetch-site", "referer", "content-type", "accept")

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from finlake_resources.resources import GdeltResource, LakeResource, UniverseResource
 
 from finlake_assets.asset_specs import described_by
 from finlake_assets.partitions import Timeline
@@ -13,6 +12,7 @@ from finlake_assets.run_table_job import StepEvents, fail_for_good, publish
 from finlake_clients.calendar import NEW_YORK
 from finlake_clients.gdelt.feed import GdeltSlot
 from finlake_clients.source_errors import SourceRefused
+from finlake_resources.resources import GdeltResource, LakeResource, UniverseResource
 from spark.contracts import bronze
 from spark.contracts.job_inputs import GdeltGkgInputs
 from spark.contracts.report import Window

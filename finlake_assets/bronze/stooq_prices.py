@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
-from finlake_resources.resources import LakeResource, StooqResource, UniverseResource
 
 from finlake_assets.asset_specs import WAS_ASKED, asset_key, described_by
 from finlake_assets.partitions import Timeline
@@ -12,6 +11,7 @@ from finlake_assets.run_table_job import StepEvents, fail_for_good, publish
 from finlake_assets.sources import Download, Span, known_with, last_closed, missing_downloads
 from finlake_clients.source_errors import CorruptFile, NoData, NotData, SourceError, SourceRefused, SourceUnavailable
 from finlake_clients.stooq.prices_file import StooqBatch
+from finlake_resources.resources import LakeResource, StooqResource, UniverseResource
 from spark.contracts import bronze
 from spark.contracts.job_inputs import StooqPricesInputs
 from spark.contracts.report import Window

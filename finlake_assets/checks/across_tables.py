@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import dagster as dg
-from finlake_resources.resources import LakeResource
 
 from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import samples_table
+from finlake_resources.resources import LakeResource
 from spark.contracts import lake, silver
 from spark.contracts.report import Window
 from spark.contracts.sessions import LONGEST_CLOSURE_DAYS

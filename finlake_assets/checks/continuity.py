@@ -4,11 +4,11 @@ Judged by what the snapshots of a table say, not by its rows: offsets of a topic
 """
 
 import dagster as dg
-from finlake_resources.resources import LakeResource
 
 from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import samples_table
+from finlake_resources.resources import LakeResource
 from spark.contracts.report import OffsetRange
 from spark.contracts.streams import STREAMS
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
-from finlake_resources.resources import LakeResource
 
 from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.partitions import Timeline
 from finlake_clients.calendar import NEW_YORK
+from finlake_resources.resources import LakeResource
 from spark.contracts import lake
 from spark.contracts.table import Freshness, Table
 

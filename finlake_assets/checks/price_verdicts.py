@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import dagster as dg
-from finlake_resources.resources import LakeResource
 
 from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import samples_table
 from finlake_clients.lake_client import DownloadVerdict
+from finlake_resources.resources import LakeResource
 from spark.contracts import silver
 
 NAME = "downloads_are_used"

@@ -6,13 +6,13 @@ One comparison judges all live tables. Does not belong here: how it is made (fin
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
-from finlake_resources.resources import LakeResource, ReconciliationResource
 
 from finlake_assets.asset_specs import asset_key
 from finlake_assets.report_metadata import Metadata, samples_table
 from finlake_clients.service_errors import ServiceUnavailable
 from finlake_reconciliation.derived import DERIVED
 from finlake_reconciliation.report import DerivedReport, EngineReport, ReconcileReport
+from finlake_resources.resources import LakeResource, ReconciliationResource
 from spark.contracts.streams import STREAMS
 
 NAME = "reconciled"

@@ -1,11 +1,11 @@
 """Does published history show every restatement, or do newer sessions stand beside older prices?"""
 
 import dagster as dg
-from finlake_resources.resources import LakeResource
 
 from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_clients.stale_history import stale_history
+from finlake_resources.resources import LakeResource
 from spark.contracts import silver
 
 NAME = "restatements_are_shown"

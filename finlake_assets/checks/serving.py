@@ -1,12 +1,12 @@
 """Do readers of ClickHouse see what the lake published? Counts and exact sums of the newest snapshot, and no day twice."""
 
 import dagster as dg
-from finlake_resources.resources import ClickHouseResource, LakeResource
 
 from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_clients.clickhouse.server import ClickHouseRefused
 from finlake_clients.service_errors import ServiceUnavailable
+from finlake_resources.resources import ClickHouseResource, LakeResource
 from spark.contracts.clickhouse_serving import origin_of
 from spark.contracts.gold import ML_FEATURES, STOCK_ANALYTICS
 from spark.contracts.serving import GOLD_ML_FEATURES, GOLD_STOCK_ANALYTICS, PRICES_UNIFIED

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import dagster as dg
-from finlake_resources.resources import ClickHouseResource, LakeResource
 
 from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import Metadata, samples_table
 from finlake_clients.clickhouse.server import ClickHouseRefused
 from finlake_clients.service_errors import ServiceUnavailable
+from finlake_resources.resources import ClickHouseResource, LakeResource
 from spark.contracts import gold, speed
 from spark.contracts.candle_comparison import candle_totals, differing_candles
 from spark.contracts.streams import TRADES

@@ -1,6 +1,10 @@
 """Is the stream well? Every question about it as a check; one that cannot be asked warns and says which service is silent."""
 
 import dagster as dg
+
+from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
+from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
+from finlake_clients.calendar import TradingCalendar
 from finlake_resources.resources import (
     ChangeCaptureResource,
     ClickHouseResource,
@@ -8,10 +12,6 @@ from finlake_resources.resources import (
     MarketResource,
     StateFolderResource,
 )
-
-from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
-from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
-from finlake_clients.calendar import TradingCalendar
 
 DETAIL_CHARACTERS = 4000
 

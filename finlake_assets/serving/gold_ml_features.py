@@ -1,13 +1,13 @@
 """serving.gold_ml_features: ClickHouse reads the files of gold.ml_features where they lie."""
 
 import dagster as dg
-from finlake_resources.resources import ClickHouseResource, LakeResource
 
 from finlake_assets.clickhouse_tables import clickhouse_spec
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.run_table_job import fail_for_good
 from finlake_assets.serving.following import pool_of, result
 from finlake_clients.clickhouse.server import ServingRejected
+from finlake_resources.resources import ClickHouseResource, LakeResource
 from spark.contracts.gold import ML_FEATURES
 from spark.contracts.serving import GOLD_ML_FEATURES
 

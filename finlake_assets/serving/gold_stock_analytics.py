@@ -1,13 +1,13 @@
 """serving.gold_stock_analytics: a published snapshot of gold.stock_analytics, held by ClickHouse and replaced at once."""
 
 import dagster as dg
-from finlake_resources.resources import ClickHouseResource, LakeResource
 
 from finlake_assets.clickhouse_tables import clickhouse_spec
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.run_table_job import fail_for_good
 from finlake_assets.serving.following import pool_of, result
 from finlake_clients.clickhouse.server import ServingRejected
+from finlake_resources.resources import ClickHouseResource, LakeResource
 from spark.contracts.clickhouse_serving import loaded_table
 from spark.contracts.gold import STOCK_ANALYTICS
 from spark.contracts.serving import GOLD_STOCK_ANALYTICS

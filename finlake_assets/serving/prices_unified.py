@@ -1,10 +1,10 @@
 """serving.prices_unified: batch bars and, after each ticker's last one, the bars of the stream; a view."""
 
 import dagster as dg
-from finlake_resources.resources import ClickHouseResource
 
 from finlake_assets.clickhouse_tables import clickhouse_spec
 from finlake_assets.serving.following import pool_of
+from finlake_resources.resources import ClickHouseResource
 from spark.contracts.clickhouse_serving import VIEWS
 from spark.contracts.serving import PRICES_UNIFIED
 

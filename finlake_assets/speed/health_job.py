@@ -1,6 +1,11 @@
 """The job a person launches to see how the stream is: every question answered, every asset reported, in one step."""
 
 import dagster as dg
+
+from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
+from finlake_assets.speed.reports import events, look
+from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
+from finlake_clients.calendar import TradingCalendar
 from finlake_resources.resources import (
     ChangeCaptureResource,
     ClickHouseResource,
@@ -8,11 +13,6 @@ from finlake_resources.resources import (
     MarketResource,
     StateFolderResource,
 )
-
-from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
-from finlake_assets.speed.reports import events, look
-from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
-from finlake_clients.calendar import TradingCalendar
 
 NAME = "stream_health"
 ANSWERS_SCHEMA = dg.TableSchema(columns=[

@@ -5,13 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from finlake_resources.resources import (
-    ChangeCaptureResource,
-    ClickHouseResource,
-    KafkaResource,
-    MarketResource,
-    StateFolderResource,
-)
 
 from finlake_assets.asset_specs import asset_key
 from finlake_assets.speed import rules
@@ -28,6 +21,13 @@ from finlake_clients.kafka import topics as kafka
 from finlake_clients.kafka.topics import UnknownTopic
 from finlake_clients.postgres import market
 from finlake_clients.service_errors import ServiceUnavailable
+from finlake_resources.resources import (
+    ChangeCaptureResource,
+    ClickHouseResource,
+    KafkaResource,
+    MarketResource,
+    StateFolderResource,
+)
 from spark.contracts import streams
 from spark.contracts.clickhouse import SINK_GAPS, STARTS_OF_WINDOWS
 from spark.contracts.speed import CANDLES_1M, QUOTES_REALTIME, STOCK_REALTIME

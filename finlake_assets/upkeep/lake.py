@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 import dagster as dg
-from finlake_resources.resources import LakeResource
 
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import Metadata
 from finlake_clients.lake_client import UpkeepAction
 from finlake_clients.service_errors import ServiceUnavailable
+from finlake_resources.resources import LakeResource
 from spark.contracts import lake
 
 GROUP = "upkeep"

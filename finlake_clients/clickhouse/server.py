@@ -12,10 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import dagster as dg
-
 from finlake_clients.clickhouse.connection import open_client
 from finlake_clients.lake_client import PublishedSnapshot
+from finlake_clients.service_client import ServiceClient
 from finlake_clients.service_errors import ServiceUnavailable
 from spark.contracts.clickhouse_serving import LOADING, Origin, engine_over, loaded_table, origin_of, rows_of_snapshot
 from spark.contracts.column_sums import TableSums, clickhouse_sums, sums_of
@@ -69,7 +68,7 @@ class ServerHealth:
     memory_bytes: int
 
 
-class ClickHouse(dg.ConfigurableResource):  # type: ignore[type-arg]
+class ClickHouse(ServiceClient):
     """A ClickHouse server. Passwords are read from files when a client is made; `s3_endpoint` is that of an S3 warehouse.
 
     Every verb raises `ServiceUnavailable` when the server does not answer, and `ClickHouseRefused` when it refuses.

@@ -8,9 +8,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import dagster as dg
-
 from finlake_clients.connect.rest import ConnectError, ConnectorUnknown, ConnectUnavailable, KafkaConnect
+from finlake_clients.service_client import ServiceClient
 from finlake_clients.service_errors import ServiceUnavailable
 
 SERVICE = "kafka_connect"
@@ -30,7 +29,7 @@ class ConnectorHealth:
     objections: tuple[str, ...] = ()
 
 
-class ChangeCapture(dg.ConfigurableResource):  # type: ignore[type-arg]
+class ChangeCapture(ServiceClient):
     """The connector whose wanted configuration is in `config_file`; the file's stem is its name.
 
     A wanted setting with a placeholder (`<...>`) differs from place to place, and is not compared.

@@ -20,10 +20,10 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from dagster import ConfigurableResource
 from pydantic import Field
 
 from finlake_clients import bounded_http, bounded_zip
+from finlake_clients.service_client import ServiceClient
 from finlake_clients.source_errors import AccessDenied, CorruptFile, NotData, SourceUnavailable, TooLargeError
 
 if TYPE_CHECKING:
@@ -309,7 +309,7 @@ def _read_list(
     return listed
 
 
-class GdeltFeed(ConfigurableResource[None]):
+class GdeltFeed(ServiceClient):
     """GDELT's file archive, or the sample sources that answer like it."""
 
     base_url: str = Field(default="http://data.gdeltproject.org", description="Root of the archive, http or https.")

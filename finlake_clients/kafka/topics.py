@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-import dagster as dg
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from finlake_clients.kafka.access import client_settings
+from finlake_clients.service_client import ServiceClient
 from finlake_clients.service_errors import ServiceUnavailable
 from finlake_settings.groups import Kafka
 
@@ -73,7 +72,7 @@ class KafkaRecord(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...]
 
 
-class KafkaTopics(dg.ConfigurableResource):  # type: ignore[type-arg]
+class KafkaTopics(ServiceClient):
     """The topics of a broker at `bootstrap` (`host:port`); `patience_s` is how long an answer may take.
 
     `password_file` None: the broker asks for no login.
@@ -82,6 +81,12 @@ class KafkaTopics(dg.ConfigurableResource):  # type: ignore[type-arg]
     bootstrap: str
     password_file: str | None
     patience_s: float = 20.0
+
+    @classmethod
+    def of(cls, kafka: Kafka, *, patience_s: float = 20.0) -> Self:
+        """The topics of a broker; nothing is opened."""
+        return cls(bootstrap=kafka.bootstrap, password_file=str(kafka.password_file) if kafka.password_file else None,
+                   patience_s=patience_s)
 
     @property
     def access(self) -> Kafka:
@@ -221,13 +226,6 @@ class KafkaTopics(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _unreachable(self, thing: str, reason: str) -> BrokerUnreachable:
         return BrokerUnreachable(SERVICE, self.bootstrap, f"{thing}: {reason}")
-
-
-def topics_of(kafka: Kafka, *, patience_s: float = 20.0) -> KafkaTopics:
-    """The topics of a broker; nothing is opened."""
-    return KafkaTopics(
-        bootstrap=kafka.bootstrap, password_file=str(kafka.password_file) if kafka.password_file else None,
-        patience_s=patience_s)
 
 
 def _record(message: "Message", offset: int) -> KafkaRecord:

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import dagster as dg
-
 from finlake_clients.secret_files import secret_of
+from finlake_clients.service_client import ServiceClient
 from finlake_clients.service_errors import ServiceUnavailable
 from spark.contracts.stream_rows import VENDOR_COMPLAINS
 
@@ -60,7 +59,7 @@ class VendorComplaints:
     newest: str
 
 
-class Market(dg.ConfigurableResource):  # type: ignore[type-arg]
+class Market(ServiceClient):
     """The database of trades and quotes. `uri` names neither user nor password; the password is read from its file.
 
     Every verb raises `ServiceUnavailable` when Postgres does not answer or refuses us.

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from datetime import date
 
-from dagster import ConfigurableResource
 from pydantic import Field
 
+from finlake_clients.service_client import ServiceClient
 from finlake_clients.stooq.download import Downloader
 from finlake_clients.stooq.drop_location import DropEntry, DropLocation
 from finlake_clients.stooq.dropped_files import read_dropped
 from finlake_clients.stooq.prices_file import StooqBatch, StooqFile
 
 
-class StooqPrices(ConfigurableResource[None]):
+class StooqPrices(ServiceClient):
     """Stooq's daily prices from dropped files and over HTTP."""
 
     drop_location: str = Field(description="Folder or s3://bucket/prefix where a user drops Stooq files.")

@@ -19,7 +19,7 @@ from deploy.local.supervision import Supervisor
 from finlake_clients.clickhouse.connection import reader
 from finlake_proofs.bench.ods_load import Load, write_past_trades
 from finlake_proofs.bench.temporary_lake import Worker, temporary_stack, worker
-from finlake_reconciliation.reconcile import build_reconciliation
+from finlake_reconciliation.reconcile import Reconciliation
 from finlake_reconciliation.report import ReconcileReport
 from finlake_services.clickhouse_local import memory as clickhouse_memory
 from finlake_services.clickhouse_sink import memory as sink_memory
@@ -105,7 +105,7 @@ def measure(absence: Absence, jars: Path, report: Report) -> CatchUpResult:
     """Let each part miss the trades once, in one temporary stack, and compare the engines."""
     with temporary_stack(jars, PARTS, report) as stack, worker() as writer:
         parts = tuple(_miss(part, stack, writer, absence, report) for part in PARTS)
-        comparison = build_reconciliation(settings_from(Settings, stack.environment())).run(None, wait_s=COMPARED_WITHIN_S)
+        comparison = Reconciliation.of(settings_from(Settings, stack.environment())).run(None, wait_s=COMPARED_WITHIN_S)
     return CatchUpResult(absence=absence, parts=parts, comparison=comparison)
 
 

@@ -15,7 +15,6 @@ from finlake_clients.calendar import TradingCalendar
 from finlake_clients.lake_client import LakeClient
 from finlake_clients.stooq.prices_file import StooqFile
 from finlake_proofs.bench.made_up_prices import random_walk, stooq_file, universe_of
-from finlake_resources.build import build_jobs
 from finlake_settings.processes import LakeSettings
 from finlake_settings.reading import settings_from
 from spark.contracts import bronze, gold, lake, silver
@@ -126,7 +125,7 @@ def require_equal_indicators(environment: Mapping[str, str]) -> int:
 
 def lake_jobs(environment: Mapping[str, str]) -> LakeClient:
     """The jobs of the stack with these variables."""
-    return build_jobs(settings_from(LakeSettings, environment))
+    return LakeClient.of(settings_from(LakeSettings, environment))
 
 
 def _run_all(environment: Mapping[str, str], addresses: Sequence[str], window: Window, files: list[StooqFile],

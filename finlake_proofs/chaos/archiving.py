@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from finlake_clients.kafka.topics import topics_of
+from finlake_clients.kafka.topics import KafkaTopics
 from finlake_proofs.bench.lake_steps import lake_jobs
 from finlake_settings.groups import Kafka
 from spark.contracts import gold
@@ -20,7 +20,7 @@ def archive_all(environment: Mapping[str, str], kafka: Kafka) -> None:
     """Bring all that is in Kafka to bronze, silver and candles."""
     jobs, today = lake_jobs(environment), datetime.now(UTC).date()
     window = Window(start=today, end=today)
-    topics = topics_of(kafka)
+    topics = KafkaTopics.of(kafka)
     for table in BRONZE:
         jobs.run(ArchiveInputs(table=table, topics=topics, ends=None), window=window, provenance=PROVENANCE)
     for table in FROM_BRONZE:

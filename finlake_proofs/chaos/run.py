@@ -40,7 +40,7 @@ from finlake_proofs.chaos.plan import (
 )
 from finlake_proofs.chaos.traffic import INTERRUPTED, write_until, written_rows
 from finlake_proofs.chaos.victims import Executioner, NotBackError, Victim
-from finlake_reconciliation.reconcile import build_reconciliation
+from finlake_reconciliation.reconcile import Reconciliation
 from finlake_reconciliation.report import ReconcileReport
 from finlake_settings.processes import Settings
 from finlake_settings.reading import settings_from
@@ -164,7 +164,7 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
         stop.touch()
         acknowledged = writing.result(timeout=WRITER_BACK_S)
     report(f"{acknowledged} rows were acknowledged by Postgres beside those of the feed")
-    reconciliation = build_reconciliation(settings)
+    reconciliation = Reconciliation.of(settings)
     if not reconciliation.drain(wait_s=DRAINED_WITHIN_S):
         raise NotDrainedError(f"Kafka does not show all of Postgres's rows after {DRAINED_WITHIN_S:g} s; "
                               f"see `{stack.layout.logs_command('kafka_connect')}`")

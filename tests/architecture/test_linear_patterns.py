@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-PLACES = ("finlake_resources", "finlake_services.trade_feed", "spark.contracts", "spark.transforms")
+PLACES = ("finlake_clients", "finlake_services.trade_feed", "spark.contracts", "spark.transforms")
 # Of any character, or of all but a few: such a repeat takes whatever follows, and gives it back piece by piece.
 WILD = {codes.ANY, codes.NOT_LITERAL, codes.NEGATE}
 REPEATS = {codes.MAX_REPEAT, codes.MIN_REPEAT}

@@ -10,7 +10,10 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("finlake_assets", "finlake_resources", "finlake_sensors", "spark", "deploy")
+ROOMS = (
+    "finlake_assets", "finlake_cli", "finlake_clients", "finlake_code_locations", "finlake_proofs", "finlake_reconciliation",
+    "finlake_resources", "finlake_sensors", "finlake_settings", "spark", "deploy",
+)
 
 CONTRACT = '''
 GAPS = Table(

@@ -20,8 +20,8 @@ from deploy.local.errors import PortTakenError, StackError
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack, ServiceStatus
 from deploy.local.supervision import Supervisor
-from deploy.local.webserver_door import USER
 from finlake_clients.dagster_graphql import DagsterClient, DagsterRequestError
+from finlake_clients.dagster_login import USER
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.local_stack import LOOPBACK
 from spark.lake.session import new_session

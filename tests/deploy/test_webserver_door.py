@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.local.webserver_door import USER, Receive, Scope, Send, guarded, misuse_of, refusal_of
+from deploy.local.webserver_door import Receive, Scope, Send, guarded, misuse_of, refusal_of
+from finlake_clients.dagster_login import USER
 
 HOSTS = ("127.0.0.1:3000", "localhost:3000")
 

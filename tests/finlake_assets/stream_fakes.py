@@ -6,16 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-from finlake_resources.resources import (
-    AlertWebhookResource,
-    ChangeCaptureResource,
-    ClickHouseResource,
-    KafkaResource,
-    LakeResource,
-    MarketResource,
-    ReconciliationResource,
-    StateFolderResource,
-)
 
 from finlake_assets.speed.questions import Stream
 from finlake_assets.speed.rules import Hours, StreamLimits
@@ -24,9 +14,19 @@ from finlake_clients.calendar import TradingCalendar
 from finlake_clients.clickhouse.server import ClickHouseRefused
 from finlake_clients.connect.change_capture import ConnectorHealth
 from finlake_clients.kafka.topics import Watermarks
+from finlake_clients.lake_client import LakeClient
 from finlake_clients.postgres.market import FeedGaps, SlotHealth, VendorComplaints
 from finlake_clients.service_errors import ServiceUnavailable
 from finlake_reconciliation.report import ReconcileReport
+from finlake_resources.resources import (
+    AlertWebhookResource,
+    ChangeCaptureResource,
+    ClickHouseResource,
+    KafkaResource,
+    MarketResource,
+    ReconciliationResource,
+    StateFolderResource,
+)
 
 NOW = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)  # a Friday, 11:00 in New York
 SLOT = SlotHealth(
@@ -181,7 +181,7 @@ def reconciliation_of(log: StreamLog) -> ReconciliationResource:
     """A comparison whose first engine does not answer: what it finds is for others to test."""
 
     class SilentReconciliation(ReconciliationResource):
-        def run(self, jobs: LakeResource | None, *, wait_s: float = 60, proves_days: bool = False,
+        def run(self, jobs: LakeClient | None, *, wait_s: float = 60, proves_days: bool = False,
                 drops_proven: bool = False) -> ReconcileReport:
             log.asked.append("reconciliation")
             raise ServiceUnavailable("postgres", "127.0.0.1:1", "connection refused")

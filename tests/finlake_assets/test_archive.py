@@ -5,13 +5,13 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from finlake_resources.resources import KafkaResource
 
 from finlake_assets.archive import ends_of
 from finlake_assets.partitions import STREAM_START, Timeline
 from finlake_clients.calendar import TradingCalendar
 from finlake_clients.kafka.topics import UnknownTopic
 from finlake_code_locations.build import build_defs
+from finlake_resources.resources import KafkaResource
 from spark.contracts.report import OffsetRange, Window
 from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs

@@ -4,7 +4,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pytest
-from finlake_resources.resources import UniverseResource
 
 from finlake_assets.asset_specs import asset_spec
 from finlake_assets.automation import with_automation
@@ -12,6 +11,7 @@ from finlake_assets.gold import indicators, ml_labels, news_daily, stock_analyti
 from finlake_assets.partitions import Timeline
 from finlake_assets.silver import news_mentions, price_restatements, prices_daily
 from finlake_clients.calendar import TradingCalendar
+from finlake_resources.resources import UniverseResource
 from spark.contracts import lake, silver
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 

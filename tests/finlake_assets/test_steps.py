@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from finlake_resources.resources import GdeltResource, StooqResource
 
 from finlake_assets import outages
 from finlake_assets.asset_specs import code_version
@@ -19,6 +18,7 @@ from finlake_clients.service_errors import ServiceUnavailable
 from finlake_clients.source_errors import ChallengePage, NoData, SourceUnavailable
 from finlake_clients.stooq.prices_file import StooqBatch, StooqFile
 from finlake_code_locations.build import build_defs
+from finlake_resources.resources import GdeltResource, StooqResource
 from spark.contracts import gold, lake
 from spark.contracts.report import AuditFailed, JobReport, Window
 from tests.conftest import SettingsOf

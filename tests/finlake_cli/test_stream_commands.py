@@ -62,7 +62,7 @@ def run(monkeypatch: pytest.MonkeyPatch, home: Path, found: ReconcileReport, *ar
                      clickhouse_url="",
                      clickhouse_password_file="")
 
-    monkeypatch.setattr(reconciling, "build_reconciliation", build)
+    monkeypatch.setattr(reconciling.Reconciliation, "of", staticmethod(build))
     result = CliRunner().invoke(app, ["reconcile", "--home", str(home), *arguments], env={"COLUMNS": "200"})
     return result.exit_code, result.stdout, asked
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from finlake_resources.resources import StooqResource
 
 from finlake_assets.jobs import PRICES_CHAIN, RESTATED_CHAIN, range_tags
 from finlake_clients.gdelt.feed import expected_slots
@@ -13,6 +12,7 @@ from finlake_clients.lake_client import PendingRestatement
 from finlake_clients.stooq.drop_location import DropEntry
 from finlake_clients.stooq.prices_file import StooqBatch, StooqFile
 from finlake_code_locations.build import build_defs
+from finlake_resources.resources import StooqResource
 from finlake_settings.processes import DagsterSettings
 from spark.contracts import lake
 from spark.contracts.report import Window

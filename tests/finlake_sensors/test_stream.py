@@ -7,10 +7,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from finlake_resources.resources import KafkaResource
 
 from finlake_clients.kafka.topics import KafkaRecord, Watermarks
 from finlake_code_locations.build import build_defs
+from finlake_resources.resources import KafkaResource
 from spark.contracts import lake, streams
 from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs

@@ -23,7 +23,7 @@ from finlake_services.http_server import (
 from finlake_services.metrics_server import MetricsServer
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("finlake_services", "deploy", "finlake_resources")
+ROOMS = ("finlake_services", "deploy", "finlake_clients", "finlake_resources", "finlake_proofs")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 from deploy.local.dagster_runs import fail_abandoned_runs
 from deploy.local.probes import BrokenError, NotReadyError, answer_of, credentials, get
 from deploy.local.service import Launch, Place, Process, Stage
-from deploy.local.webserver_door import USER
+from finlake_clients.dagster_login import USER
 from finlake_settings.local_stack import LOOPBACK
 
 CODE_LOCATIONS = """{ workspaceOrError { __typename

@@ -13,7 +13,7 @@ from finlake_assets.speed.questions import QUESTIONS, Stream, answers
 from finlake_assets.speed.reports import NEWEST, look
 from finlake_assets.speed.rules import StreamLimits
 from finlake_clients.calendar import TradingCalendar
-from finlake_clients.clickhouse.server import ClickHouse
+from finlake_resources.resources import ClickHouseResource
 from spark.contracts import speed
 from tests.finlake_assets.stream_fakes import NOW, StreamLog, capture_of, market_of, state_folder_of, topics_of
 
@@ -32,10 +32,10 @@ def engine() -> Iterator[ScratchEngine]:
         yield engine
 
 
-def clickhouse_over(engine: ScratchEngine) -> ClickHouse:
+def clickhouse_over(engine: ScratchEngine) -> ClickHouseResource:
     """The resource as it is, but for the wire."""
 
-    class OverEngine(ClickHouse):
+    class OverEngine(ClickHouseResource):
         def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
             assert not parameters
             names = [name for name, *_ in engine.rows(f"DESCRIBE TABLE ({sql})")]

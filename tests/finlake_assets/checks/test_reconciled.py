@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
-from finlake_resources.resources import LakeResource, ReconciliationResource
 
 from finlake_assets.checks import reconciled
+from finlake_clients.lake_client import LakeClient
 from finlake_clients.service_errors import ServiceUnavailable
 from finlake_reconciliation.comparison import Ids, RowDifferences
 from finlake_reconciliation.report import DerivedReport, EngineReport, ReconcileReport
+from finlake_resources.resources import ReconciliationResource
 from tests.finlake_assets.recording import LakeLog, recording_jobs
 
 EQUAL = EngineReport(engine="ClickHouse", relation="finnhub_trades", row_count=7, bucket_count=1)
@@ -27,7 +28,7 @@ def told(*engines: EngineReport, different_candles: int = 0, silent: str = "") -
     class Found(ReconciliationResource):
         """Finds what the test says."""
 
-        def run(self, jobs: LakeResource | None, *, wait_s: float = 60, proves_days: bool = False,
+        def run(self, jobs: LakeClient | None, *, wait_s: float = 60, proves_days: bool = False,
                 drops_proven: bool = False) -> ReconcileReport:
             if silent:
                 raise ServiceUnavailable(silent, "127.0.0.1:1", "connection refused")

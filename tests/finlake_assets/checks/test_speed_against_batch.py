@@ -3,10 +3,10 @@
 from datetime import UTC, date, datetime
 
 import dagster as dg
-from finlake_resources.resources import LakeResource
 
 from finlake_assets.checks import speed_against_batch
 from finlake_clients.lake_client import PublishedSnapshot
+from finlake_resources.resources import LakeResource
 from spark.contracts.candle_comparison import candle_totals, differing_candles
 from tests.finlake_assets.stream_fakes import StreamLog, clickhouse_of, evaluations
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 import pytest
-from finlake_resources.resources import ClickHouseResource, LakeResource
 
 from finlake_assets.serving import following, gold_ml_features, gold_stock_analytics, prices_unified
 from finlake_clients.clickhouse.server import Served, ServingRejected
 from finlake_clients.lake_client import PublishedSnapshot
+from finlake_resources.resources import ClickHouseResource, LakeResource
 from spark.contracts import serving
 from spark.contracts.column_sums import TableSums
 from spark.contracts.table import Table

@@ -15,7 +15,6 @@ from finlake_clients.gdelt.feed import GdeltSlot
 from finlake_clients.lake_client import LakeClient
 from finlake_clients.stooq.prices_file import StooqFile
 from finlake_code_locations.build import asset_module
-from finlake_resources.build import build_jobs
 from finlake_services.sample_sources import archive, news, prices
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.processes import Settings
@@ -37,7 +36,7 @@ def settings_of(environment: Mapping[str, str]) -> Settings:
 
 def jobs_of(environment: Mapping[str, str]) -> LakeClient:
     """The jobs of the lake that FINLAKE_* variables describe."""
-    return build_jobs(settings_of(environment))
+    return LakeClient.of(settings_of(environment))
 
 
 def empty(lake: Lake) -> None:

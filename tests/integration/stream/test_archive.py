@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local.stack import LocalStack
 from finlake_clients.kafka import topics as kafka_topics
-from finlake_clients.kafka.topics import KafkaTopics, RangeBeyondEnd, RangeEatenByRetention, topics_of
+from finlake_clients.kafka.topics import KafkaTopics, RangeBeyondEnd, RangeEatenByRetention
 from finlake_clients.lake_client import LakeClient
 from finlake_code_locations.build import build_defs
 from finlake_settings.processes import Settings
@@ -80,7 +80,7 @@ class Archive:
 @pytest.fixture(scope="module")
 def kafka(idle_stack: LocalStack) -> KafkaTopics:
     idle_stack.up(services=("kafka", "spark_connect"))
-    return topics_of(settings_from(Settings, idle_stack.environment()).kafka)
+    return KafkaTopics.of(settings_from(Settings, idle_stack.environment()).kafka)
 
 
 @pytest.fixture

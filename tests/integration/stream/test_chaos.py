@@ -20,7 +20,7 @@ from finlake_proofs.bench.made_up_trades import TradeMaker
 from finlake_proofs.bench.temporary_lake import temporary_stack
 from finlake_proofs.chaos.plan import Mix, stream_services, stream_targets
 from finlake_proofs.chaos.run import ChaosReport, Options, wreak
-from finlake_reconciliation.reconcile import build_reconciliation
+from finlake_reconciliation.reconcile import Reconciliation
 from finlake_services.trade_feed.ods_writer import OdsAccess, OdsWriter
 from finlake_services.trade_feed.rows import TradeRow
 from finlake_settings.checkout import CHECKOUT
@@ -86,7 +86,7 @@ def test_ten_kills_lose_nothing_and_double_nothing(survivor: Survivor) -> None:
 def test_a_past_day_found_in_the_archive_is_proven_and_dropped_and_still_known(survivor: Survivor) -> None:
     environment = survivor.stack.environment()
     stream = settings_from(Settings, environment)
-    reconciliation, jobs = build_reconciliation(stream), lake_jobs(environment)
+    reconciliation, jobs = Reconciliation.of(stream), lake_jobs(environment)
     first = reconciliation.run(jobs, proves_days=True, drops_proven=True)
     assert first.is_proven, first.verdict
     assert (TRADES.name, YESTERDAY, YESTERDAYS_ROWS, True) in [

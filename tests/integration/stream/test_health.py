@@ -9,7 +9,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deploy.local.stack import LocalStack
 from finlake_clients.connect.change_capture import ChangeCapture
-from finlake_clients.kafka.topics import UnknownTopic, topics_of
+from finlake_clients.kafka.topics import KafkaTopics, UnknownTopic
 from finlake_clients.postgres.market import Market, VendorComplaints
 from finlake_clients.service_errors import ServiceUnavailable
 from finlake_settings.checkout import CHECKOUT
@@ -107,7 +107,7 @@ def test_the_connector_runs_exactly_once_as_its_file_wants_it(settings: Settings
 
 
 def test_topics_tell_what_they_hold_and_a_group_that_never_read_lacks_all_of_it(settings: Settings, trades: None) -> None:
-    topics = topics_of(settings.kafka)
+    topics = KafkaTopics.of(settings.kafka)
     before = topics.watermarks("finlake.ods.finnhub_trades")[0]
     lag = topics.group_lag("nobody", "finlake.ods.finnhub_trades")
     after = topics.watermarks("finlake.ods.finnhub_trades")[0]

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.local.stack import LocalStack
 from finlake_clients.clickhouse.connection import admin
-from finlake_clients.kafka.topics import topics_of
+from finlake_clients.kafka.topics import KafkaTopics
 from finlake_proofs.bench.ods_load import Load, write_trades
 from finlake_proofs.bench.temporary_lake import temporary_stack
 from finlake_proofs.repair.replay import ReplayError, replay, spans
@@ -22,7 +22,7 @@ from finlake_reconciliation.clickhouse_side import LiveTables
 from finlake_reconciliation.derived import CANDLES, PRICE_VOLUME, WINDOWS
 from finlake_reconciliation.kafka_side import ChangeTopics
 from finlake_reconciliation.postgres_side import Ods
-from finlake_reconciliation.reconcile import build_reconciliation
+from finlake_reconciliation.reconcile import Reconciliation
 from finlake_reconciliation.report import EngineReport, ReconcileReport
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.machine import process_environment
@@ -89,7 +89,7 @@ def wait_for_rows(stream: Settings, count: int) -> None:
 
 def wait_until_settled(stream: Settings) -> None:
     """Until the sink has committed that it has all there is."""
-    topics = ChangeTopics(topics_of(stream.kafka))
+    topics = ChangeTopics(KafkaTopics.of(stream.kafka))
     wait_until(lambda: (topics.sink_offsets(TRADES.topic)[0] or -1) >= topics.extent(TRADES.topic).end[0], "the sink settles",
                within_s=60)
 
@@ -145,7 +145,7 @@ def _test_since_when_trades_are_whole(stream: Settings) -> None:
 def test_a_part_that_one_table_alone_has_lost_is_found_out(sinkless_stack: LocalStack, stream: Settings) -> None:
     with sink(sinkless_stack):
         wait_until_settled(stream)
-        reconciliation = build_reconciliation(stream)
+        reconciliation = Reconciliation.of(stream)
         assert reconciliation.run(None).is_proven
         with lost_part(stream, STOCK_REALTIME.address) as row_count:
             report = reconciliation.run(None)
@@ -190,7 +190,7 @@ def test_a_sink_without_plan_and_token_is_found_out(sinkless_stack: LocalStack, 
         with sink(sinkless_stack):
             writing.result()
             wait_for_rows(stream, held)
-            report = build_reconciliation(stream).run(None, wait_s=60)
+            report = Reconciliation.of(stream).run(None, wait_s=60)
     clickhouse = engine(report, "ClickHouse")
     assert not report.is_proven
     assert clickhouse.differences.doubled.count > 0
@@ -204,7 +204,7 @@ def test_a_sink_without_plan_and_token_is_found_out(sinkless_stack: LocalStack, 
 def test_a_replay_adds_what_is_missing_and_nothing_else(
     sinkless_stack: LocalStack, stream: Settings, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    topics = topics_of(stream.kafka)
+    topics = KafkaTopics.of(stream.kafka)
     with sink(sinkless_stack):
         wait_until_settled(stream)
         with admin(stream.clickhouse) as client:
@@ -230,9 +230,9 @@ def test_a_replay_adds_what_is_missing_and_nothing_else(
 
 
 def test_a_range_that_the_sink_has_not_passed_is_left_to_it(sinkless_stack: LocalStack, stream: Settings) -> None:
-    topics = topics_of(stream.kafka)
+    topics = KafkaTopics.of(stream.kafka)
     write_trades(sinkless_stack.environment(), Load(connection_id="late", rows_per_s=100, seconds=1))
-    assert build_reconciliation(stream).drain(wait_s=60)
+    assert Reconciliation.of(stream).drain(wait_s=60)
     with pytest.raises(ReplayError, match="is about to insert the rest itself"):
         replay(stream.clickhouse, topics, spans(topics, TRADES.topic, "0", f"{10**12}"))
     for bounds, reason in ((("x", "5"), "neither an offset nor a time"), (("5", "5"), "holds nothing from 5 to 5")):

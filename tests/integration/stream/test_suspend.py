@@ -14,7 +14,7 @@ from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_clients.clickhouse.connection import admin
 from finlake_proofs.bench.temporary_lake import temporary_stack
-from finlake_reconciliation.reconcile import build_reconciliation
+from finlake_reconciliation.reconcile import Reconciliation
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.processes import Settings
 from finlake_settings.reading import settings_from
@@ -46,7 +46,7 @@ def test_after_a_suspend_everything_flows_again_within_a_minute_and_nothing_is_l
     with temporary_stack(CHECKOUT / ".finlake" / "jars", SERVICES, print) as stack:
         for _ in range(times):
             _suspend_and_come_back(stack)
-        reconciliation = build_reconciliation(settings_from(Settings, stack.environment()))
+        reconciliation = Reconciliation.of(settings_from(Settings, stack.environment()))
         assert reconciliation.drain(wait_s=120)
         report = reconciliation.run(None)
         assert report.is_proven, report.verdict

@@ -7,10 +7,10 @@ from functools import cached_property
 import dagster as dg
 
 from finlake_clients.calendar import NEW_YORK, TradingCalendar
+from spark.contracts.bronze import GDELT_START
 from spark.contracts.report import Window
 from spark.contracts.table import Input, WindowKind
 
-GDELT_START = date(2015, 2, 18)
 STREAM_START = date(2024, 1, 1)
 WEEKENDS = "0 0 * * 6,0"
 

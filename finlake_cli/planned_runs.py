@@ -7,9 +7,9 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from spark.contracts import lake
+from spark.contracts.bronze import GDELT_START
 from spark.contracts.runs import BY_DAY, BY_MONTH, BY_SESSION, JOBS
 
-GDELT_START = date(2015, 2, 18)
 NEW_YORK = ZoneInfo("America/New_York")
 ASSETS_OF: Mapping[str, tuple[str, ...]] = {
     JOBS[window]: tuple(address.replace(".", "/") for address in lake.of_window(window))

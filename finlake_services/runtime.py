@@ -18,6 +18,7 @@ from structlog.typing import Processor
 
 from finlake_services.http_server import BoundedHttp
 from finlake_settings.local_stack import LOOPBACK
+from finlake_settings.reading import Model, SettingsError, read_settings
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -35,6 +36,15 @@ def log_as_json(*last: Processor) -> None:
         foreign_pre_chain=first, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
     ))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def own_settings(model: type[Model]) -> Model:
+    """What this service was told; with less than it needs, or what makes no sense, it says so and ends with exit code 1."""
+    try:
+        return read_settings(model)
+    except SettingsError as error:
+        structlog.get_logger().error("cannot start", reason=str(error))
+        sys.exit(1)
 
 
 def stop_of_threads() -> Event:

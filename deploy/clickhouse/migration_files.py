@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from finlake_settings.checkout import CHECKOUT
 from spark.contracts.clickhouse import Kind, Statement
 
-FOLDER = Path(__file__).parent / "migrations"
+FOLDER = CHECKOUT / "deploy" / "clickhouse" / "migrations"
 
 _FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _STATEMENT = re.compile(r"-- (?P<name>\S+) \((?P<kind>[a-z ]+)\)\n(?P<template>.+?);\n", re.DOTALL)

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from deploy.local.errors import StackError
 from deploy.local.java import Java
+from finlake_settings.checkout import CHECKOUT
 
-LOCK_FILE = Path(__file__).with_name("kafka-jars.lock")
+LOCK_FILE = CHECKOUT / "deploy" / "local" / "kafka-jars.lock"
 
 # Folders of the lock file: the class path of broker and worker, and the worker's plugin folder with one plugin in it.
 KAFKA_FOLDER = "kafka"

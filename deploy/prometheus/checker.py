@@ -13,7 +13,7 @@ from pathlib import Path
 
 from finlake_settings.checkout import CHECKOUT, STATE_FOLDER
 
-FOLDER = Path(__file__).parent
+FOLDER = CHECKOUT / "deploy" / "prometheus"
 MODULE = FOLDER / "promtool"
 PROGRAM = "github.com/prometheus/prometheus/cmd/promtool"
 # Without the discovery of the clouds' services the build takes a third of the time; no rule needs it.

@@ -12,9 +12,8 @@ from finlake_clients.state_folder import StateFolder
 from finlake_services.capture_keeper.keeper import LOOK_S, Keeper
 from finlake_services.capture_keeper.metrics import KeeperMetrics
 from finlake_services.metrics_server import MetricsServer
-from finlake_services.runtime import log_as_json, stop_of_threads
+from finlake_services.runtime import log_as_json, own_settings, stop_of_threads
 from finlake_settings.processes import KeeperSettings
-from finlake_settings.reading import read_settings
 
 # The keeper asks again by itself.
 _PATIENCE_S = 2.0
@@ -27,7 +26,7 @@ def main(
     """Start a failed connector again, until stopped by SIGINT or SIGTERM."""
     log_as_json()
     stop = stop_of_threads()
-    settings, metrics = read_settings(KeeperSettings), KeeperMetrics()
+    settings, metrics = own_settings(KeeperSettings), KeeperMetrics()
     metrics.state_free_bytes.set_function(StateFolder(path=str(settings.home)).free_bytes)
     connect = KafkaConnect(settings.connect.url, settings.connect.certificate_file, patience_s=_PATIENCE_S)
     keeper = Keeper(connector, connect, metrics, time.monotonic)

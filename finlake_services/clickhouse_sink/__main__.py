@@ -15,9 +15,8 @@ from finlake_services.clickhouse_sink.memory import DEFAULT_MEMORY_MB
 from finlake_services.clickhouse_sink.metrics import Metrics
 from finlake_services.clickhouse_sink.sink import Sink
 from finlake_services.metrics_server import MetricsServer
-from finlake_services.runtime import log_as_json, stop_of_threads
+from finlake_services.runtime import log_as_json, own_settings, stop_of_threads
 from finlake_settings.processes import SinkSettings
-from finlake_settings.reading import read_settings
 
 
 def main(
@@ -33,7 +32,7 @@ def main(
     # Its warnings repeat, attempt by attempt, what the sink says once.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     log = structlog.get_logger()
-    settings = read_settings(SinkSettings)
+    settings = own_settings(SinkSettings)
     kafka, server = settings.kafka, settings.clickhouse
     stop = stop_of_threads()
     metrics = Metrics()

@@ -12,7 +12,7 @@ import typer
 
 from finlake_clients.secret_files import SecretUnreadable
 from finlake_services.metrics_server import MetricsServer
-from finlake_services.runtime import stop_of_tasks
+from finlake_services.runtime import log_as_json, own_settings, stop_of_tasks
 from finlake_services.trade_feed.finnhub_token import TokenFile, log_without
 from finlake_services.trade_feed.metrics import FeedMetrics
 from finlake_services.trade_feed.ods_writer import DEFAULT_BATCH_ROWS, DEFAULT_BUFFER_ROWS, OdsAccess, OdsError
@@ -21,7 +21,7 @@ from finlake_services.trade_feed.service import DEFAULT_DRAIN_LIMIT_S, FeedConfi
 from finlake_services.trade_feed.trade_stream import DEFAULT_REFUSED_WAIT_S, DEFAULT_SILENCE_LIMIT_S, StreamLimits
 from finlake_settings.local_stack import LOOPBACK
 from finlake_settings.processes import FeedSettings
-from finlake_settings.reading import SettingsError, read_settings
+from finlake_settings.reading import SettingsError
 from spark.contracts.universe import UniverseError, parse_universe
 
 
@@ -47,8 +47,9 @@ def main(
     ] = DEFAULT_DRAIN_LIMIT_S,
 ) -> None:
     """Store Finnhub's trades and quotes in Postgres until stopped by SIGINT or SIGTERM."""
+    log_as_json()
+    settings = own_settings(FeedSettings)
     try:
-        settings = read_settings(FeedSettings)
         token = _token_of(settings)
         log_without(token)
         config = FeedConfig(

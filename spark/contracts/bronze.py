@@ -1,6 +1,7 @@
 """Bronze: what vendors said, immutable, with where and when it was said. Nothing is interpreted or corrected here."""
 
 from dataclasses import replace
+from datetime import date
 
 from spark.contracts import speed
 from spark.contracts.table import Check, Column, Freshness, Partitioning, Table
@@ -110,6 +111,9 @@ _GKG_FIELDS: tuple[tuple[str, str], ...] = (
 )
 
 GKG_FIELD_NAMES: tuple[str, ...] = tuple(name for name, _ in _GKG_FIELDS)
+
+GDELT_START = date(2015, 2, 18)
+"""The first day of GDELT's 15-minute files, New York date."""
 
 GDELT_GKG = Table(
     layer="bronze", name="gdelt_gkg",

@@ -212,6 +212,15 @@ def test_one_room_reads_environment_variables(room: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_module_finds_files_by_its_own_place(room: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}" for path in sources(room)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Name) and node.id == "__file__"
+    ]
+    assert wrong == []
+
+
 @pytest.mark.parametrize("room", ["finlake_assets", "finlake_sensors"])
 def test_modules_of_definitions_keep_their_annotations(room: str) -> None:
     # Dagster reads annotations of contexts and resources when a decorator runs; as text they mean nothing to it.

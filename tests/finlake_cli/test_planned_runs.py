@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finlake_assets import partitions
-from finlake_cli.planned_runs import ASSETS_OF, GDELT_START, Known, NothingToRunError, RunPlan, planned_runs
+from finlake_cli.planned_runs import ASSETS_OF, Known, NothingToRunError, RunPlan, planned_runs
 from finlake_clients.calendar import TradingCalendar
 from spark.contracts.runs import BY_DAY
 
@@ -135,7 +134,3 @@ def test_no_run_reaches_a_date_that_does_not_exist_yet(first: date, last: date, 
     for part in plan.not_run:
         if part.why.startswith(("not traded", "before the history", "beyond")):
             assert part.last < built[0] or built[1] < part.first  # type: ignore[operator]
-
-
-def test_news_begin_where_the_partitions_do() -> None:
-    assert GDELT_START == partitions.GDELT_START

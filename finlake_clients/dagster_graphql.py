@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from finlake_clients.dagster_login import USER
 from finlake_clients.secret_files import secret_of
 
+CODE_SERVER_BACK_WITHIN_S = 90
 LOCATION, REPOSITORY = "lake", "__repository__"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 # How Dagster begins the message of a run that only sums up what its steps have said.
@@ -137,12 +138,13 @@ class DagsterClient:
         return None if self.password_file is None else (USER, secret_of("dagster_webserver", self.password_file))
 
     def launch(self, job: str, *, first_key: str | None = None, last_key: str | None = None, assets: Sequence[str] = (),
-               checks_of: Sequence[str] = (), tags: Mapping[str, str] | None = None) -> str:
+               checks_of: Sequence[str] = (), tags: Mapping[str, str] | None = None, location: str = LOCATION) -> str:
         """Ask for one run of `job` over a range of partition keys, of some `layer/table` assets or all; returns its id.
 
-        Without keys the run has no partitions. With `checks_of` it runs the checks of these assets and nothing else.
+        Without keys the run has no partitions. With `checks_of` it runs the checks of these assets and nothing else. A code
+        server that is away, as one that starts again, is waited for.
         """
-        selector: dict[str, object] = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "jobName": job}
+        selector: dict[str, object] = {"repositoryLocationName": location, "repositoryName": REPOSITORY, "jobName": job}
         if assets:
             selector["assetSelection"] = [_key(asset) for asset in assets]
         if checks_of:
@@ -151,7 +153,9 @@ class DagsterClient:
         wanted = {**{tag: key for tag, key in keys.items() if key is not None}, **(tags or {})}
         params = {"selector": selector, "runConfigData": {},
                   "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in wanted.items()]}}
-        answer = self.query(_LAUNCH, {"params": params})["launchRun"]
+        asking = Retrying(retry=retry_if_result(_says_code_server_is_away), wait=wait_fixed(2),
+                          stop=stop_after_delay(CODE_SERVER_BACK_WITHIN_S), retry_error_callback=_last_answer)
+        answer = asking(lambda: self.query(_LAUNCH, {"params": params})["launchRun"])
         if not isinstance(answer, dict) or "run" not in answer:
             over = f" for {first_key}..{last_key}" if first_key else ""
             raise DagsterRequestError(f"Dagster did not start {job}{over}: {answer}")
@@ -191,6 +195,15 @@ class DagsterClient:
         run = self.query(_PLAN, {"run": run_id})["runOrError"]
         plan = run.get("executionPlan") if isinstance(run, dict) else None
         return len(plan["steps"]) if plan else 0
+
+
+def _says_code_server_is_away(answer: object) -> bool:
+    """Whether the code server does not answer: it was killed, or starts again; nothing was launched."""
+    return isinstance(answer, dict) and "DagsterUserCodeUnreachableError" in str(answer.get("message"))
+
+
+def _last_answer(state: RetryCallState) -> object:
+    return state.outcome.result() if state.outcome else None
 
 
 def _key(asset: str) -> dict[str, list[str]]:

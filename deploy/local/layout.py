@@ -137,6 +137,16 @@ class Layout:
         return self.home / "dagster"
 
     @property
+    def code_socket(self) -> Path:
+        """Where Dagster's code server is asked; its folder is closed to other accounts."""
+        return self.temporary / "code.sock"
+
+    @property
+    def served_workspace(self) -> Path:
+        """Tells webserver and daemon where the code server is."""
+        return self.dagster / "workspace.yaml"
+
+    @property
     def supervisor_config(self) -> Path:
         return self.home / "run" / "supervisord.conf"
 

@@ -28,6 +28,7 @@ from deploy.local.services import SERVICES, default_ports, left_out, port_names,
 from deploy.local.settings import StackSettings
 from deploy.local.spark_server import spark_environment
 from deploy.local.supervision import Program, Supervisor, tail
+from deploy.local.workspace import code_location, served_workspace
 from finlake_clients.secret_files import secret_of
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.local_stack import LOOPBACK
@@ -206,6 +207,7 @@ class LocalStack:
         )
         write_private(layout.spark_properties.with_name("log4j2.properties"), config_files.SPARK_LOGGING)
         write_private(layout.dagster / "dagster.yaml", config_files.dagster_instance(layout, settings.ports["postgres"]))
+        write_private(layout.served_workspace, served_workspace(code_location(layout.workspace), layout.code_socket))
         kafka.write_configuration(layout, settings.ports)
         write_private(layout.clickhouse / "users.json", config_files.clickhouse_users(layout))
         commands = {
@@ -372,7 +374,7 @@ def service_variables(layout: Layout, settings: StackSettings, java: Java) -> di
         # Spark's Python workers import the transforms they run.
         "PYTHONPATH": str(CHECKOUT),
         "PGPASSFILE": str(layout.passfile),
-        # In the machine's folder another account could take a name first, that of a code server's socket for example.
+        # In the machine's folder another account could take a name first.
         "TMPDIR": str(layout.temporary),
         # A run over thousands of sessions logs tens of thousands of events; see RangeEventLogStorage.
         "DAGSTER_EVENT_BATCH_SIZE": "1000",

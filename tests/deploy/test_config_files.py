@@ -44,7 +44,7 @@ path_names = st.text(
 
 
 def layout_at(home: Path) -> Layout:
-    return Layout(home, home / "jars", home / "work space.yaml")
+    return Layout(home, home / "jars")
 
 
 @pytest.fixture
@@ -228,7 +228,8 @@ def test_one_s3_key_without_the_other_is_refused(layout: Layout) -> None:
 
 
 def test_services_bring_what_they_need_in_starting_order() -> None:
-    assert with_requirements({"dagster_daemon"}) == ["postgres", "dagster_webserver", "dagster_daemon"]
+    assert with_requirements({"dagster_daemon"}) == [
+        "postgres", "dagster_code_server", "dagster_webserver", "dagster_daemon"]
     assert with_requirements({"clickhouse_sink"}) == ["kafka", "clickhouse", "clickhouse_sink"]
     assert with_requirements({"kafka_connect"}) == ["postgres", "kafka", "kafka_connect"]
     assert with_requirements(SERVICES) == list(SERVICES)

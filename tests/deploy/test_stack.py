@@ -28,8 +28,8 @@ from spark.lake.session import new_session
 
 pytestmark = pytest.mark.stack
 
-DAGSTER = ("postgres", "dagster_webserver", "dagster_daemon")
-SERVICES = ("postgres", "spark_connect", "dagster_webserver", "dagster_daemon")
+DAGSTER = ("postgres", "dagster_code_server", "dagster_webserver", "dagster_daemon")
+SERVICES = ("postgres", "spark_connect", "dagster_code_server", "dagster_webserver", "dagster_daemon")
 
 WORKSPACE = "load_from: [{python_file: {relative_path: definitions.py, location_name: tests}}]"
 DEFINITIONS = """
@@ -194,7 +194,15 @@ def test_a_jvm_holds_no_file_that_would_outlive_the_state_folder(stack: LocalSta
     assert stack.layout.java_temporary.is_dir()
 
 
-@pytest.mark.parametrize("name", ["postgres", "dagster_daemon"])
+def test_no_code_server_ends_because_nobody_asked_it_for_a_while(stack: LocalStack) -> None:
+    # As all of them do that are told to listen for heartbeats, after the machine was suspended.
+    commands = of_each(stack, lambda process: process.cmdline())
+    servers = [command for command in commands if "grpc" in command]
+    assert len(servers) == 1
+    assert [command for command in commands if "--heartbeat" in command] == []
+
+
+@pytest.mark.parametrize("name", ["postgres", "dagster_code_server", "dagster_daemon"])
 def test_a_killed_service_comes_back_also_while_up_waits_for_it(stack: LocalStack, name: str) -> None:
     killed = status_of(stack, name).pid
     assert killed is not None
@@ -225,6 +233,21 @@ def endless_run(stack: LocalStack) -> str:
 
     holds_its_slot()
     return run_id
+
+
+def test_a_run_can_be_asked_for_while_the_code_server_is_away(stack: LocalStack) -> None:
+    killed = status_of(stack, "dagster_code_server").pid
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    client = DagsterClient(stack.environment()["FINLAKE_DAGSTER_URL"], stack.layout.dagster_web_password)
+    run_id = client.launch("endless_job", location="tests")
+    client.stop(run_id)
+
+    @eventually
+    def is_over() -> None:
+        assert ask(stack, RUN, id=run_id)["runOrError"]["status"] == "CANCELED"
+
+    is_over()
 
 
 def test_a_run_that_is_given_up_ends_and_lets_the_next_one_in(stack: LocalStack) -> None:

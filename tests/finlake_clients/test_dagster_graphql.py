@@ -69,6 +69,25 @@ def test_a_database_that_is_away_for_a_while_ends_no_look_at_a_run(monkeypatch: 
     assert (progress.status, pages) == ("SUCCESS", [])
 
 
+AWAY = {"__typename": "PythonError", "message": "dagster._core.errors.DagsterUserCodeUnreachableError: Could not reach it"}
+REFUSED = {"__typename": "PythonError", "message": "dagster._core.errors.DagsterInvariantViolationError: no such job"}
+
+
+def test_a_code_server_that_is_away_is_waited_for_and_another_refusal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [AWAY, AWAY, {"__typename": "LaunchRunSuccess", "run": {"runId": "a"}}, REFUSED]
+
+    def query(_: DagsterClient, __: str, ___: Any) -> dict[str, Any]:
+        return {"launchRun": answers.pop(0)}
+
+    monkeypatch.setattr(DagsterClient, "query", query)
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    client = DagsterClient("http://localhost:3000", None)
+    assert client.launch("by_session") == "a"
+    with pytest.raises(DagsterRequestError, match="no such job"):
+        client.launch("by_session")
+    assert answers == []
+
+
 @pytest.mark.parametrize(("answer", "said"), [
     ({"__typename": "TerminateRunSuccess"}, None),
     ({"__typename": "TerminateRunFailure", "message": "it has ended"}, "did not stop it .it has ended"),

@@ -1,4 +1,8 @@
-"""Dagster's webserver and its daemon, whose readiness is read from the webserver."""
+"""Dagster's code server, its webserver, and its daemon, whose readiness is read from the webserver.
+
+Webserver and daemon could each start a code server of their own. Such a one ends when it hears nothing for 45 seconds, as
+after a machine was suspended, and then no run can be started by hand. So one is supervised, and both ask it.
+"""
 
 import sys
 from typing import Any
@@ -6,6 +10,7 @@ from typing import Any
 from deploy.local.dagster_runs import fail_abandoned_runs
 from deploy.local.probes import BrokenError, NotReadyError, answer_of, credentials, get
 from deploy.local.service import Launch, Place, Process, Stage
+from deploy.local.workspace import code_location
 from finlake_clients.dagster_login import USER
 from finlake_settings.local_stack import LOOPBACK
 
@@ -17,9 +22,31 @@ CODE_LOCATIONS = """{ workspaceOrError { __typename
 DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required lastHeartbeatTime } } } }"
 
 
+def code_server_command(launch: Launch) -> list[str]:
+    """Loads what the workspace names, and serves it where only this account comes in: whoever may ask may run code."""
+    location = code_location(launch.layout.workspace)
+    return [
+        *(sys.executable, "-m", "dagster", "api", "grpc", "--socket", str(launch.layout.code_socket)),
+        *("--location-name", location.name, *location.arguments, "--use-python-environment-entry-point"),
+        # What cannot be loaded is then told by the webserver, and not by a process that ends again and again.
+        *("--lazy-load-user-code", "--log-level", "warning"),
+    ]
+
+
+def code_server_probe(process: Process) -> None:
+    """It answers."""
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+    from dagster._grpc.client import DagsterGrpcClient
+
+    try:
+        DagsterGrpcClient(socket=str(process.layout.code_socket)).ping("")
+    except DagsterUserCodeUnreachableError as problem:
+        raise NotReadyError(_first_line(str(problem))) from problem
+
+
 def webserver_command(launch: Launch) -> list[str]:
     return [
-        *(sys.executable, "-m", "deploy.local.webserver", "--workspace", str(launch.layout.workspace)),
+        *(sys.executable, "-m", "deploy.local.webserver", "--workspace", str(launch.layout.served_workspace)),
         *("--port", str(launch.port), "--password-file", str(launch.layout.dagster_web_password)),
     ]
 
@@ -46,7 +73,7 @@ def webserver_probe(process: Process) -> None:
 
 
 def daemon_command(launch: Launch) -> list[str]:
-    return [sys.executable, "-m", "dagster._daemon", "run", "-w", str(launch.layout.workspace)]
+    return [sys.executable, "-m", "dagster._daemon", "run", "-w", str(launch.layout.served_workspace)]
 
 
 def daemon_probe(process: Process) -> None:

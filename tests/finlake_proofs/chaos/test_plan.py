@@ -32,7 +32,7 @@ def killed(faults: list[Fault]) -> Counter[Target]:
 def test_what_may_die_is_every_engine_and_feed_of_the_stream_and_what_archives() -> None:
     assert sorted(stream_targets()) == [
         "capture_keeper", "clickhouse", "clickhouse_sink", "kafka", "kafka_connect", "postgres", "postgres_backend", "trade_feed"]
-    assert sorted(batch_targets()) == ["dagster_daemon", "dagster_run", "spark_connect"]
+    assert sorted(batch_targets()) == ["dagster_code_server", "dagster_daemon", "dagster_run", "spark_connect"]
     assert single_targets() == {"postgres_backend", "dagster_run", "spark_connect"}
 
 

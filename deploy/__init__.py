@@ -1,6 +1,6 @@
-"""Where finlake runs: the only room that names ports, images and memory limits.
+"""Where finlake runs: ports that no client is told of, images and memory limits (finlake_settings has the others).
 
-Belongs here: starting, stopping and wiring processes (`local` for one machine), and what is given to engines: migrations,
-connectors, roles, alert rules. Does not belong here: what the tables mean, how they are computed, and the `finlake` command
+Belongs here: starting, stopping and wiring processes (`local` for one machine), and what is given to engines: migrations, roles,
+alert rules. Does not belong here: what the tables mean, how they are computed, and the `finlake` command
 (finlake_cli).
 """

@@ -30,5 +30,9 @@ class UniverseFile(ServiceClient):
             text = content.decode("utf-8")
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
-            raise UniverseError(f"{self.path}, line {line}: this is not UTF-8; save the file with the encoding UTF-8") from error
-        return parse_universe(text)
+            raise UniverseError(
+                f"{self.path} (FINLAKE_UNIVERSE), line {line}: this is not UTF-8; save it with the encoding UTF-8") from error
+        try:
+            return parse_universe(text)
+        except UniverseError as error:
+            raise UniverseError(f"{self.path} (FINLAKE_UNIVERSE): {error}") from error

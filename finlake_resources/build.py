@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from finlake_clients.connect.change_capture import CONNECTORS
 from finlake_clients.object_store import object_store
 from finlake_resources.resources import (
     AlertWebhookResource,
@@ -16,10 +17,9 @@ from finlake_resources.resources import (
     StooqResource,
     UniverseResource,
 )
-from finlake_settings.checkout import CHECKOUT
 from finlake_settings.processes import DagsterSettings
 
-CONNECTOR_FILE = CHECKOUT / "deploy" / "connectors" / "finlake-ods.json"
+CONNECTOR_FILE = CONNECTORS / "finlake-ods.json"
 
 
 def build_resources(settings: DagsterSettings) -> dict[str, object]:

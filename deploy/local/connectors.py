@@ -1,4 +1,4 @@
-"""The connectors of the stack: their configurations from `deploy/connectors`, filled in for this machine.
+"""The connectors of the stack: their configurations from `finlake_clients/connect/connectors`, filled in for this machine.
 
 A file holds the settings of the connector that has the file's name; `<word>` in a value is a place that differs
 between installations.
@@ -12,11 +12,11 @@ from pathlib import Path
 from deploy.local.kafka import connect_url
 from deploy.local.layout import Layout
 from deploy.local.ports import Ports
+from finlake_clients.connect.change_capture import CONNECTORS
 from finlake_clients.connect.rest import ConnectError, KafkaConnect
-from finlake_settings.checkout import CHECKOUT
 from finlake_settings.local_stack import LOOPBACK
 
-FOLDER = CHECKOUT / "deploy" / "connectors"
+FOLDER = CONNECTORS
 
 CONNECTOR = "finlake-ods"
 """The connector that captures the changes of the market's tables."""
@@ -83,7 +83,7 @@ def faults_of(connect: KafkaConnect, name: str, wanted: Mapping[str, str]) -> li
     """What is wrong with a connector, in words: settings, state, why it failed and at which change. Raises ConnectError."""
     status = connect.status(name)
     failure = connect.explain(status)
-    faults = [f"{setting} is not as in deploy/connectors" for setting in connect.drift(name, wanted)]
+    faults = [f"{setting} is not as in finlake_clients/connect/connectors" for setting in connect.drift(name, wanted)]
     if failure is not None:
         faults.append(f"it has failed: {failure}")
     elif not status.is_running:

@@ -33,7 +33,7 @@ SCRAM_ROUNDS = 4096
 
 DAY_MS = 24 * 3600 * 1000
 
-# What the broker takes in one piece: a producer's batch (its size is in deploy/connectors), or one largest record.
+# What the broker takes in one piece: a producer's batch (its size is among the connector's settings), or one largest record.
 MAX_BATCH_BYTES = MAX_RECORD_BYTES + 64 * 1024
 
 # A message of a login by SCRAM or PLAIN has some hundred bytes.

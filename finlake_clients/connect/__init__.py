@@ -1,4 +1,4 @@
 """Kafka Connect: its REST interface, and the connector that captures the changes.
 
-Does not belong here: the connector's configuration (deploy/connectors).
+The folder `connectors` holds what each connector is told, by its name.
 """

@@ -6,6 +6,7 @@ Connect (connect.py) or changing anything.
 
 import json
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from finlake_clients.connect.rest import ConnectError, ConnectorUnknown, ConnectUnavailable, KafkaConnect
@@ -13,6 +14,8 @@ from finlake_clients.service_client import ServiceClient
 from finlake_clients.service_errors import ServiceUnavailable
 
 SERVICE = "kafka_connect"
+CONNECTORS = Path(str(files("finlake_clients.connect"))) / "connectors"
+"""What each connector is told: a file of settings by its name; `<word>` in a value is a place that differs between places."""
 PATIENCE_S = 5
 
 

@@ -36,7 +36,7 @@ Report = Callable[[str], None]
 
 SERVICES = ("clickhouse_sink", "kafka_connect")
 CONNECTOR = "finlake-ods"
-# What deploy/connectors sets for the sake of latency; the rest decides what is captured and how safely.
+# What finlake_clients/connect/connectors sets for the sake of latency; the rest decides what is captured and how safely.
 TUNED = ("poll.interval.ms", "extended.headers.enabled", "producer.override.linger.ms", "producer.override.batch.size",
          "producer.override.compression.type", "consumer.override.fetch.max.wait.ms")
 P50_TARGET_MS, P99_TARGET_MS = 300.0, 1000.0

@@ -7,11 +7,11 @@ import structlog
 import typer
 
 from finlake_clients.secret_files import secret_of
+from finlake_clients.universe_file import UniverseFile
 from finlake_services.runtime import log_as_json, own_settings, serve
 from finlake_services.sample_sources.server import create_app
 from finlake_settings.local_stack import LOOPBACK
 from finlake_settings.processes import SampleSourcesSettings
-from spark.contracts.universe import parse_universe
 
 
 def main(
@@ -25,7 +25,7 @@ def main(
     log_as_json()
     structlog.get_logger().info("sample sources start", host=host, port=port)
     token = secret_of("sample_sources", finnhub_token_file) if finnhub_token_file else None
-    universe = parse_universe(own_settings(SampleSourcesSettings).universe.read_text(encoding="utf-8"))
+    universe = UniverseFile(path=str(own_settings(SampleSourcesSettings).universe)).read()
     serve(create_app(token, universe.symbols), port, host=host)
 
 

@@ -11,6 +11,7 @@ import structlog
 import typer
 
 from finlake_clients.secret_files import SecretUnreadable
+from finlake_clients.universe_file import UniverseFile
 from finlake_services.metrics_server import MetricsServer
 from finlake_services.runtime import log_as_json, own_settings, stop_of_tasks
 from finlake_services.trade_feed.finnhub_token import TokenFile, log_without
@@ -22,7 +23,7 @@ from finlake_services.trade_feed.trade_stream import DEFAULT_REFUSED_WAIT_S, DEF
 from finlake_settings.local_stack import LOOPBACK
 from finlake_settings.processes import FeedSettings
 from finlake_settings.reading import SettingsError
-from spark.contracts.universe import UniverseError, parse_universe
+from spark.contracts.universe import UniverseError
 
 
 def main(
@@ -63,7 +64,7 @@ def main(
         with closing(MetricsServer(metrics_port, metrics.registry, host=metrics_host)):
             structlog.get_logger().info("trade feed start", symbols=list(config.symbols), metrics_port=metrics_port)
             asyncio.run(_until_stopped(config, metrics))
-    except (SettingsError, SecretUnreadable, OdsError, RowsNotWritten) as error:
+    except (SettingsError, UniverseError, SecretUnreadable, OdsError, RowsNotWritten) as error:
         structlog.get_logger().error("trade feed ends", reason=str(error))
         sys.exit(1)
 
@@ -79,13 +80,8 @@ def _token_of(settings: FeedSettings) -> TokenFile:
 
 
 def symbols_of(universe_file: Path, more: Sequence[str]) -> tuple[str, ...]:
-    """The universe's symbols and more, each once. Raises SettingsError for a file that is no universe."""
-    try:
-        universe = parse_universe(universe_file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, UniverseError) as error:
-        raise SettingsError(
-            f"the universe file {universe_file} cannot be used ({error}); mend it, or set FINLAKE_UNIVERSE to another") from error
-    return tuple(dict.fromkeys((*universe.symbols, *more)))
+    """The universe's symbols and more, each once. Raises UniverseError."""
+    return tuple(dict.fromkeys((*UniverseFile(path=str(universe_file)).read().symbols, *more)))
 
 
 if __name__ == "__main__":

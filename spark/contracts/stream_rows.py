@@ -9,8 +9,8 @@ Belongs here: rules that decide the fate of a trade or a quote. There are three 
 - *taken*.
 
 The feed, the sink and the archive call these functions. The constraints of deploy/postgres/market.sql and the settings of
-deploy/connectors are text: tests compare them with what is derived here. Does not belong here: how a row is read from
-JSON, and what happens to one that is refused.
+the connector (finlake_clients/connect/connectors) are text: tests compare them with what is derived here. Does not belong here:
+how a row is read from JSON, and what happens to one that is refused.
 """
 
 import re

@@ -6,7 +6,7 @@ import pytest
 
 from finlake_services.trade_feed.__main__ import symbols_of
 from finlake_settings.checkout import CHECKOUT
-from finlake_settings.reading import SettingsError
+from spark.contracts.universe import UniverseError
 
 
 def test_the_symbols_of_the_universe_come_first_and_each_once() -> None:
@@ -20,5 +20,5 @@ def test_a_file_that_is_no_universe_is_named_with_what_to_do(tmp_path: Path, con
     file = tmp_path / "universe.toml"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(SettingsError, match=f"{file} cannot be used .*FINLAKE_UNIVERSE"):
+    with pytest.raises(UniverseError, match=f"{file}.*FINLAKE_UNIVERSE"):
         symbols_of(file, ())

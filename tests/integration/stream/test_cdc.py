@@ -126,7 +126,7 @@ def test_a_connector_changed_by_hand_is_found_and_put_right(
     assert connect.drift(NAME, wanted) == ("max.batch.size", "poll.interval.ms")
     [finding] = [finding for finding in examine(stack) if finding.subject == f"connector {NAME}"]
     assert not finding.fine
-    assert "poll.interval.ms is not as in deploy/connectors" in finding.detail
+    assert "poll.interval.ms is not as in finlake_clients/connect/connectors" in finding.detail
     stack.up(services=SERVICES)
     assert connect.drift(NAME, wanted) == ()
     of, start = new_id(), end_of(kafka)

@@ -90,7 +90,8 @@ def start_feed(
 ) -> StartFeed:
     """Starts feeds that write through the proxy; without quotes and look-ups if not told otherwise."""
     environment: Mapping[str, str] = postgres.environment() | {
-        "FINLAKE_SAMPLE_SOURCES_URL": vendor.url, "FINLAKE_FINNHUB_TOKEN_FILE": str(token_file),
+        "FINLAKE_FINNHUB_URL": f"{vendor.url}/finnhub/api/v1", "FINLAKE_FINNHUB_TOKEN_FILE": str(token_file),
+        "FINLAKE_FINNHUB_WS_URL": f"{vendor.url}/finnhub/ws".replace("http", "ws", 1),
         "FINLAKE_MARKET_URI": f"postgresql://127.0.0.1:{proxy.port}/{DATABASE}",
     }
 

@@ -8,11 +8,10 @@ import pytest
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deploy.local.stack import LocalStack
-from finlake_clients.connect.change_capture import ChangeCapture
+from finlake_clients.connect.change_capture import CONNECTORS, ChangeCapture
 from finlake_clients.kafka.topics import KafkaTopics, UnknownTopic
 from finlake_clients.postgres.market import Market, VendorComplaints
 from finlake_clients.service_errors import ServiceUnavailable
-from finlake_settings.checkout import CHECKOUT
 from finlake_settings.processes import Settings
 from spark.contracts.stream_rows import VENDOR_COMPLAINS
 from tests.integration.lake.chain import settings_of
@@ -99,7 +98,7 @@ def test_the_vendors_complaints_are_no_rejected_messages_and_are_told_in_its_wor
 
 def test_the_connector_runs_exactly_once_as_its_file_wants_it(settings: Settings) -> None:
     capture = ChangeCapture(
-        connect_url=settings.connect.url, config_file=str(CHECKOUT / "deploy/connectors/finlake-ods.json"),
+        connect_url=settings.connect.url, config_file=str(CONNECTORS / "finlake-ods.json"),
         certificate_file=str(settings.connect.certificate_file))
     health = capture.look()
     assert health is not None

@@ -110,15 +110,15 @@ def _stream(
 def _chart(lake: "Lake") -> str:
     """Closes and their 50-session mean of the last sessions of one ticker, drawn in characters."""
     import plotext
+    from pyiceberg.expressions import EqualTo
 
-    rows = lake.spark.sql(
-        f"select session_date, close_usd, ma_50_usd from gold.stock_analytics where ticker = '{CHART_TICKER}' "
-        f"order by session_date desc limit {CHART_SESSIONS}").collect()[::-1]
+    shown = lake.rows("gold.stock_analytics", EqualTo("ticker", CHART_TICKER), ("session_date", "close_usd", "ma_50_usd"))
+    rows = shown.sort_by("session_date").to_pylist()[-CHART_SESSIONS:]
     plotext.clear_figure()
     plotext.date_form("Y-m-d")
-    dates = [row.session_date.isoformat() for row in rows]
-    plotext.plot(dates, [row.close_usd for row in rows], label="close_usd")
-    plotext.plot(dates, [row.ma_50_usd for row in rows], label="ma_50_usd")
+    dates = [row["session_date"].isoformat() for row in rows]
+    plotext.plot(dates, [row["close_usd"] for row in rows], label="close_usd")
+    plotext.plot(dates, [row["ma_50_usd"] for row in rows], label="ma_50_usd")
     plotext.title(f"{CHART_TICKER}, adjusted closes")
     plotext.plotsize(78, 18)
     plotext.theme("clear")

@@ -143,4 +143,4 @@ def sql(
     else:
         with whole_file(output) as sink:
             count = asked.write(chosen, limit, offset, sink)
-        typer.echo(f"{count:,} rows in {output}")
+        typer.echo(f"{count:,} rows in {output}, answered by {asked.engine}")

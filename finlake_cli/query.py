@@ -39,11 +39,7 @@ def refusals_in_one_line() -> Iterator[None]:
         yield
     except PySparkException as error:
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        if "TABLE_OR_VIEW_NOT_FOUND" in said:
-            said += f" Tables are {', '.join(sorted(contracts.TABLES))}"
-        if _NO_SUCH_VERSION.search(said):
-            said += ". `finlake sql \"select committed_at, snapshot_id from TABLE.snapshots\"` lists what each named table has"
-        raise QueryRefusedError(said) from error
+        raise QueryRefusedError(_with_next_step(said)) from error
 
 
 def _assert_reads(spark: "SparkSession", text: str) -> None:
@@ -71,20 +67,15 @@ def _assert_reads(spark: "SparkSession", text: str) -> None:
 
 @dataclass(frozen=True)
 class Query:
-    """A query that Spark has understood."""
+    """A query that an engine has understood, and the name of the engine."""
 
     frame: "DataFrame"
+    engine: str
 
     @classmethod
     def of(cls, jobs: "LakeClient", text: str) -> "Query":
-        """The query of a text; raises `QueryRefusedError` with what Spark says of it in one line, also when it would write."""
-        spark = jobs.lake().spark
-        with refusals_in_one_line():
-            for name, value in SETTINGS.items():
-                spark.conf.set(name, value)
-        _assert_reads(spark, text)
-        with refusals_in_one_line():
-            return cls(spark.sql(text))
+        """The query of a text; raises `QueryRefusedError` with what is wrong with it in one line, also when it would write."""
+        return _of_spark(jobs, text) if jobs.engine == "spark" else _of_embedded(jobs, text)
 
     def page(self, limit: int | None, offset: int = 0) -> "DataFrame":
         """At most `limit` rows from the `offset`th on."""
@@ -110,9 +101,49 @@ class Query:
                          "order in the query); all of them: --output FILE.csv")
         elif not rows:
             say(console, f"no row after the first {offset:,}" if offset else "no row")
+        say(console, f"answered by {self.engine}")
 
     def write(self, form: AnswerFormat, limit: int | None, offset: int, sink: IO[bytes]) -> int:
         """All rows, or a page of them, into a file; returns how many."""
         with refusals_in_one_line():
             page = self.page(limit, offset)
             return WRITERS[form](answer_parts(page), answer_schema(page), sink)
+
+
+def _of_spark(jobs: "LakeClient", text: str) -> Query:
+    spark = jobs.lake().spark
+    with refusals_in_one_line():
+        for name, value in SETTINGS.items():
+            spark.conf.set(name, value)
+    _assert_reads(spark, text)
+    with refusals_in_one_line():
+        return Query(frame=spark.sql(text), engine=f"Apache Spark {spark.version}")
+
+
+def _of_embedded(jobs: "LakeClient", text: str) -> Query:
+    from finlake_cli.embedded_query import EmbeddedQuery, engine_name
+
+    outside = outside_in_text(text)
+    if outside is not None:
+        raise QueryRefusedError(f"`finlake sql` only reads the lake and refuses {outside}")
+    lake = jobs.lake()
+    asked = EmbeddedQuery(lake, lambda said: QueryRefusedError(_with_next_step(" ".join(said.split()))))
+    with refusals_in_one_line():
+        query = asked_query(text)
+        if only_tells(text):
+            frame = asked.told(text)
+        elif query is not text:
+            frame = asked.explained(query)
+        else:
+            frame = asked.query(text)
+        # A frame is understood when its columns are asked for.
+        frame.schema  # noqa: B018
+        return Query(frame=frame, engine=engine_name())
+
+
+def _with_next_step(said: str) -> str:
+    if "TABLE_OR_VIEW_NOT_FOUND" in said and "Tables are" not in said:
+        said += f" Tables are {', '.join(sorted(contracts.TABLES))}"
+    if _NO_SUCH_VERSION.search(said):
+        said += ". `finlake sql \"select committed_at, snapshot_id from TABLE.snapshots\"` lists what each named table has"
+    return said

@@ -109,7 +109,9 @@ def chaos(
     options = Options(kills=kills, seed=seed, seconds_between=seconds_between, has_dagster=dagster, mix=mix)
     show_plan(options, report)
     with ended_like_ctrl_c():
-        own = temporary_stack(jars, options.services, report, around=lambda layout: small_disks(layout, disks))
+        # Spark is among the victims where runs archive.
+        engine = {"FINLAKE_ENGINE": "spark"} if options.has_dagster else {}
+        own = temporary_stack(jars, options.services, report, engine, around=lambda layout: small_disks(layout, disks))
         with own if home is None else nullcontext(running_stack(home)) as stack:
             outcome = wreak(stack, options, report)
     console.print(reconcile_view.kills_table(outcome))

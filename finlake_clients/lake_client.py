@@ -23,6 +23,7 @@ from spark.contracts import lake as contracts
 from spark.contracts import silver
 from spark.contracts.bronze import BAR_COLUMNS
 from spark.contracts.column_sums import TableSums, spark_sums, sums_of
+from spark.contracts.engine import Engine
 from spark.contracts.job_inputs import JobInputs
 from spark.contracts.report import BarGap, CheckOutcome, JobReport, OffsetRange, Provenance, Window
 from spark.contracts.silver import ACCEPTED_VERDICTS, PRICE_DECISIONS
@@ -128,6 +129,7 @@ class LakeClient(ServiceClient):
     catalog_uri: str
     catalog_password_file: str
     warehouse: str
+    engine: Engine = "embedded"
     spark_remote: str
     spark_token_file: str | None = None
     s3_endpoint: str | None = None
@@ -141,17 +143,18 @@ class LakeClient(ServiceClient):
         token_file = settings.spark.token_file
         return cls(
             catalog_uri=settings.catalog.uri, catalog_password_file=str(settings.catalog.password_file),
-            warehouse=settings.warehouse, spark_remote=settings.spark.remote,
+            warehouse=settings.warehouse, engine=settings.engine, spark_remote=settings.spark.remote,
             spark_token_file=str(token_file) if token_file else None, **object_store(settings))
 
-    def lake(self) -> "Lake":
-        """The lake, opened when first read or written. Raises `SecretUnreadable`."""
+    def lake(self, *, for_one_job: bool = False) -> "Lake":
+        """The lake, opened when first read or written; see `Lake`. Raises `SecretUnreadable`."""
         from spark.lake.storage import Lake, LakeLocation
 
-        token = secret_of("spark_connect", Path(self.spark_token_file)) if self.spark_token_file else None
-        return Lake(LakeLocation(warehouse=self.warehouse, spark_remote=self.spark_remote,
-                                 spark_token=token,
-                                 catalog_properties=self._catalog_properties()))
+        has_token = self.engine == "spark" and self.spark_token_file is not None
+        token = secret_of("spark_connect", Path(self.spark_token_file or "")) if has_token else None
+        return Lake(LakeLocation(
+            warehouse=self.warehouse, engine=self.engine, spark_remote=self.spark_remote, spark_token=token,
+            catalog_properties=self._catalog_properties()), for_one_job=for_one_job)
 
     def run(self, inputs: JobInputs, *, window: Window, provenance: Provenance) -> JobReport:
         """Carry out the job of the table that the inputs name over the window.
@@ -161,7 +164,7 @@ class LakeClient(ServiceClient):
         address = inputs.table.address
         if inputs.table.step != address:
             raise KeyError(f"{address} has no job of its own; there are {', '.join(each.address for each in contracts.STEPS)}")
-        report = import_module(f"spark.jobs.{address}").run(self.lake(), window, provenance, inputs)
+        report = import_module(f"spark.jobs.{address}").run(self.lake(for_one_job=True), window, provenance, inputs)
         if not isinstance(report, JobReport):
             raise TypeError(f"the job of {address} returned {type(report).__name__} instead of a JobReport")
         return report

@@ -17,6 +17,7 @@ from finlake_settings.variable_names import variable
 
 EnvironmentName = Literal["local", "staging", "production"]
 SourcesName = Literal["sample", "live"]
+EngineName = Literal["embedded", "spark"]
 ENVIRONMENTS: tuple[EnvironmentName, ...] = get_args(EnvironmentName)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from finlake_settings.checkout import STATE_FOLDER
-from finlake_settings.declaration import AbsolutePath, EnvironmentName, HttpAddress, Setting, SourcesName
+from finlake_settings.declaration import AbsolutePath, EngineName, EnvironmentName, HttpAddress, Setting, SourcesName
 from finlake_settings.groups import (
     S3,
     Alert,
@@ -84,6 +84,9 @@ class LakeSettings(ProcessSettings):
     catalog: Catalog
     warehouse: Annotated[str, Setting(
         about="where the lake's files are, file:// or s3://", local="file://{home}/warehouse")]
+    engine: Annotated[EngineName, Setting(
+        about="what computes the lake: Sail in the process of each job, or Apache Spark for data that do not fit into a machine",
+        local="embedded", cluster="spark")]
     spark: Spark
     s3: S3
 

@@ -1,10 +1,15 @@
-"""Tidying a table: compact small files, expire old snapshots, remove orphan files, drop audit branches nobody looks at."""
+"""Tidying a table: compact small files, expire old snapshots, remove orphan files, drop audit branches nobody looks at.
+
+On Spark by Iceberg's own procedures, on one machine by pyiceberg (spark/lake/tidying.py).
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from spark.contracts.table import Table
-from spark.lake.storage import CATALOG, KEPT_BRANCH_DAYS, Lake, branch_age, is_left_behind
+from spark.lake import tidying
+from spark.lake.publish import KEPT_BRANCH_DAYS, branch_age, is_left_behind
+from spark.lake.storage import CATALOG, Lake
 
 KEPT_SNAPSHOT_DAYS = 30
 # Tables of the stream are written every few minutes, and each write lists all snapshots there are.
@@ -16,6 +21,9 @@ ORPHAN_AGE_DAYS = 3
 
 def compact(lake: Lake, table: Table) -> Mapping[str, int]:
     """Rewrite small files of every partition into sorted larger ones."""
+    if not lake.has_spark:
+        read, written = tidying.compact(lake, table)
+        return {"rewritten_files": read, "added_files": written}
     row = _call(lake, table, f"rewrite_data_files(table => '{table.address}')")
     # Spark's snapshot says nothing of the stream, and those before it will expire.
     lake.keep_positions(table.address)
@@ -24,18 +32,24 @@ def compact(lake: Lake, table: Table) -> Mapping[str, int]:
 
 def expire(lake: Lake, table: Table) -> Mapping[str, int]:
     """Expire snapshots older than a month (of the stream: a week), always keeping the newest twenty and every branch."""
-    days = KEPT_STREAM_SNAPSHOT_DAYS if table.window == "stream_day" else KEPT_SNAPSHOT_DAYS
+    before = _days_ago(KEPT_STREAM_SNAPSHOT_DAYS if table.window == "stream_day" else KEPT_SNAPSHOT_DAYS)
     lake.keep_positions(table.address)
-    row = _call(lake, table, f"expire_snapshots(table => '{table.address}', older_than => {_before(days)}, "
+    if not lake.has_spark:
+        data, manifests = tidying.expire(lake, table, before, KEPT_SNAPSHOTS)
+        return {"deleted_data_files": data, "deleted_manifests": manifests}
+    row = _call(lake, table, f"expire_snapshots(table => '{table.address}', older_than => {_time(before)}, "
                              f"retain_last => {KEPT_SNAPSHOTS})")
     return {"deleted_data_files": row["deleted_data_files_count"], "deleted_manifests": row["deleted_manifest_files_count"]}
 
 
 def remove_orphans(lake: Lake, table: Table) -> Mapping[str, int]:
     """Delete files under the table's folder that no snapshot names and that are older than three days."""
+    before = _days_ago(ORPHAN_AGE_DAYS)
+    if not lake.has_spark:
+        return {"removed_files": tidying.remove_orphans(lake, table, before)}
     lake.table(table.address)
     removed = lake.spark.sql(
-        f"CALL {CATALOG}.system.remove_orphan_files(table => '{table.address}', older_than => {_before(ORPHAN_AGE_DAYS)})")
+        f"CALL {CATALOG}.system.remove_orphan_files(table => '{table.address}', older_than => {_time(before)})")
     return {"removed_files": len(removed.collect())}
 
 
@@ -62,5 +76,9 @@ def _call(lake: Lake, table: Table, procedure: str) -> Mapping[str, int]:
     return row.asDict() if row is not None else {}
 
 
-def _before(days: int) -> str:
-    return f"TIMESTAMP '{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d %H:%M:%S}'"
+def _days_ago(days: int) -> datetime:
+    return datetime.now(UTC) - timedelta(days=days)
+
+
+def _time(moment: datetime) -> str:
+    return f"TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S}'"

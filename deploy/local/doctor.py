@@ -91,7 +91,7 @@ def _java() -> Iterator[Finding]:
 
 
 def _jars(stack: LocalStack) -> Iterator[Finding]:
-    missing = missing_jars(stack.layout.jars, required_jars(stack.settings().uses_s3))
+    missing = missing_jars(stack.layout.jars, required_jars(stack.settings().uses_s3, stack.settings().uses_spark))
     detail = f"missing or damaged: {some_names([jar.file_name for jar in missing])}" if missing else "complete"
     yield Finding("jars", not missing, detail, "run `make install` with access to Maven Central")
 

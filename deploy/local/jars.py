@@ -74,9 +74,9 @@ def spark_jars(s3: bool) -> tuple[Jar, ...]:
     return (ICEBERG, POSTGRES_DRIVER, ICEBERG_AWS) if s3 else (ICEBERG, POSTGRES_DRIVER)
 
 
-def required_jars(s3: bool) -> tuple[Jar, ...]:
-    """Every jar of the stack: Spark's, Kafka's and Debezium's."""
-    return (*spark_jars(s3), *locked_jars(LOCK_FILE.read_text()))
+def required_jars(s3: bool, spark: bool) -> tuple[Jar, ...]:
+    """Every jar of the stack: Kafka's and Debezium's, and Spark's where that is to run."""
+    return (*(spark_jars(s3) if spark else ()), *locked_jars(LOCK_FILE.read_text()))
 
 
 def locked_jars(text: str) -> tuple[Jar, ...]:

@@ -119,6 +119,7 @@ SERVICES: Mapping[str, Service] = {
             command=spark.command,
             port=USUAL_PORTS["spark_connect"],
             probe=spark.probe,
+            left_out=spark.left_out,
             requires=frozenset({"postgres"}),
             working_folder=spark.working_folder,
             priority=20,

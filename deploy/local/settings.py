@@ -35,6 +35,11 @@ class StackSettings:
         return settings_from(Settings, {**self.variables, HOME_VARIABLE: str(layout.home)}, self.ports)
 
     @property
+    def uses_spark(self) -> bool:
+        """Whether Apache Spark computes the lake, and not the process that runs a job."""
+        return self.told.engine == "spark"
+
+    @property
     def uses_s3(self) -> bool:
         """Whether the warehouse is in an S3-compatible store."""
         return self.told.warehouse.startswith("s3://")

@@ -42,6 +42,9 @@ STATES: Mapping[str, State] = {"RUNNING": "running", "STARTING": "starting", "BA
 
 ALIVE = frozenset({"RUNNING", "STARTING"})
 
+# The service that needs jars of its own.
+SPARK = "spark_connect"
+
 # How long a process may end again as soon as it is started: Postgres killed hard needs some tries until its old backends
 # have let go of the shared memory.
 FAILING_AT_MOST_S = 25.0
@@ -85,11 +88,15 @@ class LocalStack:
         self._variables = dict(variables or {})
         self._supervisor = Supervisor(self.layout)
 
-    def prepare(self, report: Callable[[str], None] = lambda _: None) -> Java:
-        """Find Java and fetch the jars; all that `up` needs from the network. Returns the Java."""
+    def prepare(self, report: Callable[[str], None] = lambda _: None, with_spark: bool = False) -> Java:
+        """Find Java and fetch the jars; all that `up` needs from the network. Returns the Java.
+
+        `with_spark`: Spark's jars too, although the settings do without it.
+        """
         java = find_java()
         report(f"Java {java.major} in {java.home}")
-        fetched = fetch_jars(self.layout.jars, required_jars(self.settings().uses_s3), java)
+        settings = self.settings()
+        fetched = fetch_jars(self.layout.jars, required_jars(settings.uses_s3, settings.uses_spark or with_spark), java)
         report(f"downloaded {some_names([jar.file_name for jar in fetched])}" if fetched else "jars are complete")
         return java
 
@@ -114,7 +121,7 @@ class LocalStack:
         with self._alone():
             fresh = not self._supervisor.is_running()
             if fresh:
-                self._begin(free_ports, report)
+                self._begin(free_ports, report, with_spark=SPARK in wanted)
             else:
                 self._require_secrets()
             settings = self._running_settings()
@@ -122,6 +129,8 @@ class LocalStack:
             starting = [name for name in wanted if programs[name].state not in ALIVE]
             if not fresh:
                 self._require_free_ports(settings, starting)
+                if SPARK in starting:
+                    self.prepare(report, with_spark=True)
             return self._start(wanted, starting, settings, fresh, report)
 
     def down(self, report: Callable[[str], None] = lambda _: None) -> int:
@@ -181,7 +190,7 @@ class LocalStack:
                 ) from None
             yield
 
-    def _begin(self, free_ports: bool, report: Callable[[str], None]) -> None:
+    def _begin(self, free_ports: bool, report: Callable[[str], None], with_spark: bool) -> None:
         """Everything that has to be there before the first service starts, and the supervisor itself."""
         layout = self.layout
         ended = self._supervisor.end_leftovers()
@@ -195,7 +204,7 @@ class LocalStack:
         for folder in emptied:
             shutil.rmtree(folder, ignore_errors=True)
         make_private(layout.home, emptied)
-        java = self.prepare(report)
+        java = self.prepare(report, with_spark)
         stack_settings.make_secrets(layout)
         make_certificate(layout, java)
         cluster = prepare_cluster(layout)

@@ -118,21 +118,24 @@ def _commit(lake: Lake, table: Table, part: OffsetRange, rows: pa.Table, provena
     return lake.replace_rows(
         table.address, rows, replaced=_rows_of(part, rows), provenance=provenance,
         progress=Progress(positions={(part.topic, part.partition): part.end}, ranges=(part,)),
-        audited=f"kafka_topic = '{part.topic}' and kafka_partition = {part.partition} "
-                f"and kafka_offset >= {part.first} and kafka_offset < {part.end}",
+        audited=_offsets_of(part),
     )
 
 
 def _rows_of(part: OffsetRange, rows: pa.Table) -> BooleanExpression:
     """Rows of these offsets that a run has left behind which died between its rows and their position."""
-    offsets = And(
-        EqualTo("kafka_topic", part.topic), EqualTo("kafka_partition", part.partition),
-        GreaterThanOrEqual("kafka_offset", part.first), LessThan("kafka_offset", part.end),
-    )
+    offsets = _offsets_of(part)
     if not rows.num_rows:
         return offsets
     dates = pc.min_max(rows["appended_date"])
     return And(between("appended_date", Window(start=dates["min"].as_py(), end=dates["max"].as_py())), offsets)
+
+
+def _offsets_of(part: OffsetRange) -> BooleanExpression:
+    return And(
+        EqualTo("kafka_topic", part.topic), EqualTo("kafka_partition", part.partition),
+        GreaterThanOrEqual("kafka_offset", part.first), LessThan("kafka_offset", part.end),
+    )
 
 
 def _remember(lake: Lake, table: Table, gone: OffsetRange, window: Window, provenance: Provenance) -> Quarantined:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+from pyiceberg.expressions import And, GreaterThanOrEqual, LessThanOrEqual
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
@@ -67,7 +68,7 @@ def _append(lake: Lake, table: Table, fresh: DataFrame, days: list[_Day], kernel
 
     return lake.append_rows(
         table.address, rows_on, provenance=provenance, input_snapshots=snapshots, progress=Progress(positions=archived),
-        audited=f"received_ts >= timestamp_micros({first_us}) and received_ts <= timestamp_micros({last_us})",
+        audited=And(GreaterThanOrEqual("received_ts", _iso(first_us)), LessThanOrEqual("received_ts", _iso(last_us))),
         window=Window(start=min(each.day for each in days), end=max(each.day for each in days)) if days else None,
     )
 
@@ -99,6 +100,10 @@ def _days(changes: DataFrame) -> list[_Day]:
     rows = changes.groupBy(F.to_date("received_ts")).agg(
         F.min(micros), F.max(micros), F.max(F.col("op").isin("u", "d"))).collect()
     return [_Day(day=row[0], first_us=row[1], last_us=row[2], alters_rows=row[3]) for row in rows]
+
+
+def _iso(unix_micros: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=unix_micros)).isoformat()
 
 
 def _received_in(window: Window) -> Column:

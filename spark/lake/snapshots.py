@@ -16,6 +16,8 @@ from spark.contracts.report import OffsetRange, Positions, Provenance, Window
 WINDOW_PROPERTY, INPUT_PROPERTY = "finlake.window", "finlake.input."
 # Of each topic and partition: the range that a snapshot brought, and the end of all ranges up to it.
 OFFSETS_PROPERTY, POSITION_PROPERTY = "finlake.offsets.", "finlake.position."
+SAME_ROWS = "finlake.same_rows"
+"""Said by a snapshot in which rows stand in other files and are the same; Spark calls that an operation of its own."""
 ALL_DATES = Window(start=date.min, end=date.max)
 
 
@@ -66,8 +68,7 @@ def windows_between(table: IcebergTable, after: int, until: int) -> Iterator[Win
     for snapshot in _ancestors(table, table.snapshot_by_id(until)):
         if snapshot.snapshot_id == after:
             return
-        if snapshot.summary is not None and snapshot.summary.operation == Operation.REPLACE:
-            # Compaction: the same rows in other files.
+        if _has_same_rows(snapshot):
             continue
         start, _, end = _properties(snapshot).get(WINDOW_PROPERTY, "").partition("..")
         yield Window(start=date.fromisoformat(start), end=date.fromisoformat(end)) if start else ALL_DATES
@@ -81,7 +82,8 @@ def windows_rewritten(table: IcebergTable, after: int, until: int) -> Iterator[W
         if snapshot.snapshot_id == after:
             return
         window = _properties(snapshot).get(WINDOW_PROPERTY, "")
-        if snapshot.summary is not None and not window and snapshot.summary.operation in (Operation.REPLACE, Operation.APPEND):
+        is_addition = snapshot.summary is not None and snapshot.summary.operation == Operation.APPEND
+        if _has_same_rows(snapshot) or (is_addition and not window):
             continue
         start, _, end = window.partition("..")
         yield Window(start=date.fromisoformat(start), end=date.fromisoformat(end)) if start else ALL_DATES
@@ -146,6 +148,12 @@ def _ancestors(table: IcebergTable, snapshot: Snapshot | None) -> Iterator[Snaps
     while snapshot is not None:
         yield snapshot
         snapshot = None if snapshot.parent_snapshot_id is None else by_id.get(snapshot.parent_snapshot_id)
+
+
+def _has_same_rows(snapshot: Snapshot) -> bool:
+    """Whether a snapshot is one of compaction."""
+    is_replacement = snapshot.summary is not None and snapshot.summary.operation == Operation.REPLACE
+    return is_replacement or SAME_ROWS in _properties(snapshot)
 
 
 def _properties(snapshot: Snapshot) -> Mapping[str, str]:

@@ -72,8 +72,9 @@ LOADED_BY_DAGSTER = (
     "finlake_code_locations")
 # Whose whole work is a client: Dagster's definitions do not load them.
 NOT_LOADED_BY_DAGSTER = ("finlake_clients/dagster_graphql.py",)
-# Spark's session sets the switch that pyspark's functions look at.
-MAY_READ_THE_ENVIRONMENT = ("finlake_settings/reading.py", "finlake_settings/machine.py", "spark/lake/session.py")
+# A session sets the switch that pyspark's functions look at, and the embedded engine has no other settings than variables.
+MAY_READ_THE_ENVIRONMENT = (
+    "finlake_settings/reading.py", "finlake_settings/machine.py", "spark/lake/session.py", "spark/lake/embedded.py")
 
 
 @dataclass(frozen=True)

@@ -65,5 +65,43 @@ HARMLESS = (
     "from values (1) t(a) |> where a = 1 |> select a", "select `a` / `b` from values (1, 2) t(`a`, `b`)",
     "select '${env:PATH}' as unchanged", "describe function reflect", "describe query select 1", "show tables in lake.silver",
     "explain extended\nselect 1", "explain select 1", "select '/etc/passwd' as `csv./etc`", "desc function extended abs",
-    "select 1 -- a comment \\",
+    "select 1 -- a comment \\", "select 'a\\', value from text.`/etc/passwd` -- '",
+)
+# What Sail, the embedded engine, would read, make or run if it were given it.
+BY_SAIL = (
+    *(f"select * from {source}.`/etc/passwd`" for source in (
+        "delta", "binaryfile", "`parquet`", "lake.text", "spark_catalog.text")),
+    "select * from `/etc/passwd`", "select * from '/etc/passwd'", "select * from `file:///etc/passwd`",
+    "select * from text/* a */./* b */`/etc/passwd`", "select * from text -- a\n.`/etc/passwd`",
+    "select * from ADDRESS a, text.`/etc/passwd` b", "select (select max(value) from text.`/etc/passwd`)",
+    "select 1 union all select count(*) from text.`/etc/passwd`", "with t as (table text.`/etc/passwd`) select * from t",
+    "select * from ADDRESS join text.`/etc/passwd` on true", "select * from lateral (select * from text.`/etc/passwd`)",
+    "select 1 from ADDRESS where close_usd in (select length(value) from text.`/etc/passwd`)",
+    "select 'a\\\\', value from text.`/etc/passwd` -- '",
+    "select 'a''', value from text.`/etc/passwd` -- '", "select r'\\', value from text.`/etc/passwd` -- '",
+    "select /* ' */ value from text.`/etc/passwd` /* ' */", "select /* /* */ 1 */ from text.`/etc/passwd`",
+    "select * from `silver.prices_daily` join `text`.`/etc/passwd` on 1 = 1",
+    *(f"select * from {function}('/etc/passwd')" for function in (
+        "read_parquet", "read_csv", "read_text", "read_files", "parquet_scan", "parquet_metadata", "iceberg_scan", "glob",
+        "cloud_files", "read_kafka", "generate_series")),
+    "create external table mine (value string) using text location '/etc/passwd'",
+    "create table mine using text location '/etc/passwd'", "create view mine as select * from text.`/etc/passwd`",
+    "copy (select 1) to 'MARKER'", "copy mine from '/etc/passwd'", "insert overwrite directory 'MARKER' using csv select 1",
+    "insert into text.`MARKER` select 'a'", "create table delta.`MARKER` as select 1 a",
+    "load data local inpath '/etc/passwd' into table ADDRESS", "unload (select 1) to 'MARKER'",
+    "explain analyze insert overwrite directory 'MARKER' using csv select 1", "explain select * from text.`/etc/passwd`",
+    "explain copy (select 1) to 'MARKER'",
+    "select * from ADDRESS version as of (select max(length(value)) from text.`/etc/passwd`)",
+    "select * from ADDRESS.`/../../../../etc/passwd`", "select * into MARKER from ADDRESS", "prepare p as select 1",
+    "show create table text.`/etc/passwd`", "show columns in text.`/etc/passwd`", "describe `/etc/passwd`", "set x = 1", "reset",
+    "use text", "refresh table ADDRESS", "analyze table ADDRESS compute statistics", "install httpfs",
+    "attach '/etc/passwd' as mine", "pragma database_list", "select * from pg_read_file('/etc/passwd')",
+    "select * from stream(text.`/etc/passwd`)", "select * from ADDRESS tablesample (1 rows) join text.`/etc/passwd`",
+    "select * from text.`/etc/passwd` pivot (count(1) for value in ('a'))", "select input_file_name() from text.`/etc/passwd`",
+    "select 1; select * from text.`/etc/passwd`", "select * from ADDRESS, lateral text.`/etc/passwd`",
+)
+# Harmless statements that Apache Spark carries out, and Sail or what reads the text for it does not.
+NOT_OF_SAIL = (
+    "describe function reflect", "desc function extended abs",
+    "with recursive r as (select 1 n union all select n + 1 from r where n < 3) select * from r",
 )

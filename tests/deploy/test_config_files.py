@@ -249,10 +249,11 @@ def test_whoever_needs_a_service_stops_before_it() -> None:
 
 def test_live_sources_without_a_finnhub_token_do_without_the_feed(layout: Layout) -> None:
     live = {"FINLAKE_SOURCES": "live"}
-    assert set(left_out(StackSettings(default_ports(), live))) == {"sample_sources", "trade_feed"}
+    assert set(left_out(StackSettings(default_ports(), live))) == {"sample_sources", "trade_feed", "spark_connect"}
     with_token = {**live, "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}
-    assert set(left_out(StackSettings(default_ports(), with_token))) == {"sample_sources"}
-    assert left_out(StackSettings(default_ports())) == {}
+    assert set(left_out(StackSettings(default_ports(), with_token))) == {"sample_sources", "spark_connect"}
+    assert set(left_out(StackSettings(default_ports()))) == {"spark_connect"}
+    assert left_out(StackSettings(default_ports(), {"FINLAKE_ENGINE": "spark"})) == {}
 
 
 def test_a_service_that_is_left_out_is_not_brought_along_by_one_that_needs_it_otherwise() -> None:

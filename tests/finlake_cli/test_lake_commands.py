@@ -34,7 +34,7 @@ class Frame:
 def _answers(monkeypatch: pytest.MonkeyPatch) -> None:
     schema = pa.schema([("number", pa.int64())])
     monkeypatch.setattr(lake_commands, "lake_jobs", lambda _: None)
-    monkeypatch.setattr(Query, "of", lambda *_: Query(Frame()))  # type: ignore[arg-type]
+    monkeypatch.setattr(Query, "of", lambda *_: Query(frame=Frame(), engine="an engine"))  # type: ignore[arg-type]
     monkeypatch.setattr(query, "answer_schema", lambda _: schema)
     monkeypatch.setattr(query, "answer_parts", lambda frame: [pa.table({"number": list(frame.numbers)}, schema)])
 

@@ -14,6 +14,8 @@ from finlake_cli.query import Query, QueryRefusedError
 class Jobs:
     """A lake whose Spark raises for whatever it is given."""
 
+    engine = "spark"
+
     def __init__(self, raised: Callable[[str], Exception]) -> None:
         self.raised = raised
 

@@ -25,7 +25,7 @@ DAY = date(2026, 11, 20)
 def jobs(password: Path, token: Path) -> LakeClient:
     return LakeClient(
         catalog_uri="postgresql+psycopg2://lake@127.0.0.1:1/lake", catalog_password_file=str(password), warehouse="file:///-",
-        spark_remote="sc://127.0.0.1:1", spark_token_file=str(token))
+        engine="spark", spark_remote="sc://127.0.0.1:1", spark_token_file=str(token))
 
 
 def clickhouse(admin: Path, reader: Path) -> ClickHouse:

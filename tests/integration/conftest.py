@@ -11,11 +11,15 @@ import pytest
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 from finlake_settings.checkout import CHECKOUT
+from spark.contracts.engine import Engine
+from spark.lake import embedded
 from tests.integration.lake.chain import empty, jobs_of
 
 if TYPE_CHECKING:
     from finlake_clients.lake_client import LakeClient
     from spark.lake.storage import Lake
+
+ENGINES: tuple[Engine, ...] = ("embedded", "spark")
 
 
 @pytest.fixture(scope="session")
@@ -45,19 +49,30 @@ def stack_environment(stack: LocalStack) -> dict[str, str]:
     return stack.environment()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of the lake run on the engine of one machine; those marked `both_engines` on Apache Spark too, or on it alone."""
+    if "engine" in metafunc.fixturenames:
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        engines = ENGINES if "both_engines" in marks else ENGINES[1:] if "spark_alone" in marks else ENGINES[:1]
+        metafunc.parametrize("engine", engines, scope="session")
+
+
 @pytest.fixture(scope="session")
-def lake_environment(idle_stack: LocalStack) -> dict[str, str]:
-    """The variables with which a process uses the lake alone; Postgres and Spark run, Dagster need not."""
-    idle_stack.up(services=("spark_connect",))
-    return idle_stack.environment()
+def lake_environment(idle_stack: LocalStack, engine: Engine) -> dict[str, str]:
+    """The variables with which a process uses the lake alone; Postgres runs, and Spark if it computes. Dagster need not."""
+    idle_stack.up(services=("spark_connect",) if engine == "spark" else ("postgres",))
+    return {**idle_stack.environment(), "FINLAKE_ENGINE": engine}
 
 
 @pytest.fixture(scope="session")
 def lake_jobs(lake_environment: dict[str, str]) -> Iterator["LakeClient"]:
-    """The jobs of the stack's lake; this process leaves Spark before Spark goes down."""
+    """The jobs of the stack's lake; this process leaves the engine before that goes down."""
     jobs = jobs_of(lake_environment)
     yield jobs
-    jobs.lake().spark.stop()
+    if jobs.engine == "spark":
+        jobs.lake().spark.stop()
+    else:
+        embedded.stop()
 
 
 @pytest.fixture

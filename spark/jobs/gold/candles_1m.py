@@ -17,6 +17,7 @@ from spark.contracts import gold, speed
 from spark.contracts.job_inputs import RebuildInputs
 from spark.contracts.report import JobReport, Positions, Provenance, TableReport, Window
 from spark.jobs.settling import between_positions
+from spark.lake.expressions import any_of
 from spark.lake.snapshots import Progress
 from spark.lake.storage import Lake
 from spark.transforms.gold.candles_1m import candles
@@ -112,9 +113,8 @@ def _replace(lake: Lake, trades: DataFrame, spans: Spans, provenance: Provenance
              progress: Progress) -> TableReport:
     """Replace the candles of these minutes by those that all trades in them give; `trades` are of final minutes alone."""
     rows = candles(trades.where(_traded_in(spans))).toArrow()
-    dates = ", ".join(f"date'{day}'" for day in spans) or "null"
     return lake.replace_rows(TABLE.address, rows, replaced=_candles_in(spans), provenance=provenance, input_snapshots=snapshots,
-                             progress=progress, audited=f"trade_date in ({dates})")
+                             progress=progress, audited=any_of("trade_date", (day.isoformat() for day in spans)))
 
 
 def _happened_in(span: Span) -> Column:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import polars as pl
-from pyspark.sql import DataFrame
 
 from spark.contracts import gold
 from spark.contracts.job_inputs import TablesAlone
@@ -15,13 +14,9 @@ from spark.transforms.gold import indicators
 
 def run(lake: Lake, window: Window, provenance: Provenance, _: TablesAlone) -> JobReport:
     """Replace the window's indicators."""
-    def bars(part: Window | None, snapshots: Mapping[str, int]) -> DataFrame:
-        return lake.frame(BARS, part, snapshots[BARS])
-
-    return run_recursive(lake, gold.INDICATORS, window, provenance, kernel=_kernel, bars=bars,
-                         later_state=indicators.LATER_STATE,
+    return run_recursive(lake, gold.INDICATORS, window, provenance, kernel=_kernel, later_state=indicators.LATER_STATE,
                          snapshots={BARS: lake.snapshot_id(BARS)})
 
 
-def _kernel(bars: pl.DataFrame, state: pl.DataFrame | None, window: Window) -> pl.DataFrame:
-    return indicators.compute_window(bars, state, window.start)
+def _kernel(rows: Mapping[str, pl.DataFrame], state: pl.DataFrame | None, window: Window) -> pl.DataFrame:
+    return indicators.compute_window(rows[BARS], state, window.start)

@@ -1,21 +1,21 @@
 """gold.news_daily: one row per ticker and session of the window, from the mentions of it and of twenty sessions before."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 
 import polars as pl
-from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
+from pyiceberg.expressions import And, In
 
-from spark.contracts import gold
+from spark.contracts import gold, silver
 from spark.contracts.job_inputs import NewsDailyInputs
 from spark.contracts.report import JobReport, Provenance, Window
 from spark.contracts.sessions import LONGEST_CLOSURE_DAYS, calendar_days
-from spark.jobs.distribute import map_by_ticker
+from spark.jobs.distribute import Scan, map_together
 from spark.jobs.following import followed
 from spark.jobs.versions import universe_version
-from spark.lake.storage import Lake
+from spark.lake.storage import Lake, between
 from spark.transforms.gold.news_daily import DECAY_SESSIONS, compute
 
 TABLE = gold.NEWS_DAILY
@@ -30,12 +30,13 @@ def run(lake: Lake, window: Window, provenance: Provenance, inputs: NewsDailyInp
     sessions = _with_lookback(inputs.sessions, window)
     # News of a session may be older than its first calendar day by a long closure.
     days = Window(start=sessions[0] - timedelta(days=LONGEST_CLOSURE_DAYS), end=window.end)
-    mentions = lake.frame(MENTIONS, days, snapshots[MENTIONS]).where(F.col("session_date").isin(sessions))
-    # Every ticker has a row, so that one without news gets its zeros too.
-    tickers = lake.spark.createDataFrame([(symbol,) for symbol in inputs.universe.symbols], "ticker string")
-    rows = tickers.join(mentions, "ticker", "left")
+    mentions = Scan(
+        address=MENTIONS, snapshot_id=snapshots[MENTIONS], order=("session_date", "gkg_record_id"),
+        where=And(between(silver.NEWS_MENTIONS.window_column, days), between("session_date", Window(
+            start=sessions[0], end=sessions[-1])), In("ticker", inputs.universe.symbols)))
     kernel = partial(_kernel, sessions=sessions, first_date=window.start)
-    computed = map_by_ticker(rows, kernel, TABLE, ("session_date", "gkg_record_id"))
+    # Every ticker has a row, so that one without news gets its zeros too.
+    computed = map_together(lake, {MENTIONS: mentions}, kernel, TABLE, inputs.universe.symbols)
     report = lake.replace_window(TABLE.address, computed, window=window, provenance=provenance, input_snapshots=read)
     return JobReport(tables=(report,), input_snapshots=read)
 
@@ -46,6 +47,5 @@ def _with_lookback(sessions: Sequence[date], window: Window) -> list[date]:
     return list(sessions[max(0, first - DECAY_SESSIONS):last])
 
 
-def _kernel(rows: pl.DataFrame, sessions: list[date], first_date: date) -> pl.DataFrame:
-    ticker = rows["ticker"][0]
-    return compute(rows.filter(pl.col("gkg_record_id").is_not_null()), (ticker,), sessions, first_date)
+def _kernel(ticker: str, rows: Mapping[str, pl.DataFrame], sessions: list[date], first_date: date) -> pl.DataFrame:
+    return compute(rows[MENTIONS], (ticker,), sessions, first_date)

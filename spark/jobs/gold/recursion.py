@@ -12,22 +12,19 @@ from datetime import timedelta
 
 import polars as pl
 import pyarrow as pa
-from pyiceberg.expressions import In
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
+from pyiceberg.expressions import And, BooleanExpression, In, LessThanOrEqual, NotIn, Or
 
 from spark.contracts.report import JobReport, Provenance, Window
 from spark.contracts.sessions import calendar_days
 from spark.contracts.table import Table
-from spark.jobs.distribute import map_by_ticker
+from spark.jobs.distribute import Scan, map_together
 from spark.jobs.following import followed
-from spark.lake.audit import content_of
+from spark.lake.publish import Rows
 from spark.lake.storage import Lake, between
 
 BARS = "silver.prices_daily"
 
-StatefulKernel = Callable[[pl.DataFrame, pl.DataFrame | None, Window], pl.DataFrame]
-Bars = Callable[[Window | None, Mapping[str, int]], DataFrame]
+StatefulKernel = Callable[[Mapping[str, pl.DataFrame], pl.DataFrame | None, Window], pl.DataFrame]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,41 +36,43 @@ class Start:
 
 
 def run_recursive(lake: Lake, table: Table, window: Window, provenance: Provenance, *, kernel: StatefulKernel,
-                  bars: Bars, snapshots: Mapping[str, int], later_state: Sequence[str] = ()) -> JobReport:
+                  snapshots: Mapping[str, int], later_state: Sequence[str] = ()) -> JobReport:
     """Replace the window of `table`, and rows whose inputs have changed.
 
-    `bars` gives the kernel's input rows for a window from the input snapshots; `kernel(rows of one ticker, its state or
-    None, window)` returns the rows of the window. `later_state` are columns that old rows may lack: such a row is no state.
+    `kernel(rows of one ticker by the address of each input, its state or None, window)` returns the rows of the window; the
+    first of `snapshots` are the bars. `later_state` are columns that old rows may lack: such a row is no state.
     """
     window = followed(lake, table, window, snapshots)
-    computed = _computed(lake, table, window, kernel, bars, snapshots, later_state)
+    computed = _computed(lake, table, window, kernel, snapshots, later_state)
     newest = lake.newest(table.address)
     notes: tuple[str, ...] = ()
-    if newest is not None and newest > window.end and content_of(computed, table) != lake.content(table.address, window):
+    if newest is not None and newest > window.end and not lake.shows(table.address, window, computed):
         notes = (f"rows after {window.end} stood on the history that changed; recomputed to {newest}",)
         # One write for both, so that a run that dies leaves no row on a history that is gone.
         window = Window(start=window.start, end=newest)
-        computed = _computed(lake, table, window, kernel, bars, snapshots, later_state)
+        computed = _computed(lake, table, window, kernel, snapshots, later_state)
     report = lake.replace_window(table.address, computed, window=window, provenance=provenance, input_snapshots=snapshots)
     return JobReport(tables=(report,), input_snapshots=snapshots, notes=notes)
 
 
-def _computed(lake: Lake, table: Table, window: Window, kernel: StatefulKernel, bars: Bars,
-              snapshots: Mapping[str, int], later_state: Sequence[str]) -> DataFrame:
+def _computed(lake: Lake, table: Table, window: Window, kernel: StatefulKernel, snapshots: Mapping[str, int],
+              later_state: Sequence[str]) -> Rows:
     """The table's rows of the window, not yet written."""
     lookback = Window(start=window.start - timedelta(days=calendar_days(table.input(BARS).sessions_back)), end=window.end)
     start = _start(lake, table, window, lookback, snapshots[BARS], later_state)
-    rows = bars(lookback, snapshots).where(~F.col("ticker").isin(list(start.rebuilt)))
+    where: BooleanExpression = between("session_date", lookback)
     if start.rebuilt:
-        whole = bars(None, snapshots).where(F.col("ticker").isin(list(start.rebuilt)) & (F.col("session_date") <= window.end))
-        rows = rows.unionByName(whole)
+        whole = And(In("ticker", start.rebuilt), LessThanOrEqual("session_date", window.end.isoformat()))
+        where = Or(And(where, NotIn("ticker", start.rebuilt)), whole)
     states = start.states.to_arrow()
 
-    def one_ticker(frame: pl.DataFrame) -> pl.DataFrame:
-        state = pl.DataFrame(pl.from_arrow(states)).filter(pl.col("ticker") == frame["ticker"][0])
-        return kernel(frame, None if state.is_empty() else state, window)
+    def one_ticker(ticker: str, rows: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+        state = pl.DataFrame(pl.from_arrow(states)).filter(pl.col("ticker") == ticker)
+        return kernel(rows, None if state.is_empty() else state, window)
 
-    return map_by_ticker(rows, one_ticker, table, ("session_date",))
+    scans = {address: Scan(address=address, snapshot_id=snapshot, where=where, order=("session_date",))
+             for address, snapshot in snapshots.items()}
+    return map_together(lake, scans, one_ticker, table)
 
 
 def _start(lake: Lake, table: Table, window: Window, lookback: Window, bars_snapshot: int,

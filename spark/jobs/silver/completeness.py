@@ -2,7 +2,6 @@
 
 import polars as pl
 import pyarrow as pa
-from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts import silver
 from spark.contracts.job_inputs import CompletenessInputs
@@ -26,8 +25,8 @@ def run(lake: Lake, window: Window, provenance: Provenance, inputs: Completeness
     agreed = _polars(lake.rows("silver.prices_daily", between("session_date", window), BAR,
                                snapshot_id=snapshots["silver.prices_daily"]))
     # Rows of a file that is not in the ledger belong to a run that died; they do not count.
-    files = lake.frame("bronze.stooq_downloads", snapshot_id=snapshots["bronze.stooq_downloads"]).select(*KEY)
-    bars = lake.frame("bronze.stooq_prices", wide, snapshots["bronze.stooq_prices"]).join(F.broadcast(files), KEY, "left_semi")
+    files = lake.frame_at("bronze.stooq_downloads", snapshots["bronze.stooq_downloads"]).select(*KEY)
+    bars = lake.frame("bronze.stooq_prices", wide, snapshots["bronze.stooq_prices"]).join(files, KEY, "left_semi")
     downloaded = _polars(bars.select(*BAR).distinct().toArrow())
     rows = completeness(inputs.universe.tickers, inputs.sessions, agreed.select(*BAR), downloaded, dict(first_bars.iter_rows()))
     report = lake.replace_rows(

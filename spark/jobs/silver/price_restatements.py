@@ -8,15 +8,14 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-from pyiceberg.expressions import And, GreaterThanOrEqual, In
-from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
+from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, In, Or
 
 from spark.contracts import bronze, silver
 from spark.contracts.job_inputs import PriceRestatementsInputs
 from spark.contracts.report import JobReport, Provenance, TableReport, Window
-from spark.jobs.distribute import map_by_ticker
+from spark.jobs.distribute import Scan, map_by_ticker
 from spark.jobs.quarantine import Quarantined, quarantine
-from spark.lake.storage import Lake
+from spark.lake.storage import Lake, between
 from spark.transforms.quarantine import Rejection, rejections_table
 from spark.transforms.silver.price_restatements import files_of, judge_all, kept, standing_decisions
 
@@ -100,30 +99,31 @@ def _changes(ledger: pl.DataFrame, verdicts: pl.DataFrame, decisions: pl.DataFra
 
 def _judge(lake: Lake, new: pl.DataFrame, changes: Mapping[str, _Change], ledger: pl.DataFrame, verdicts: pl.DataFrame,
            decisions: pl.DataFrame, snapshots: Mapping[str, int], sessions: Sequence[date]) -> pl.DataFrame:
-    """Verdicts ticker by ticker on Spark, from the dates that the new downloads span (all dates of late tickers)."""
+    """Verdicts ticker by ticker, from the dates that the new downloads span (all dates of late tickers)."""
     if new.is_empty():
         return verdicts.head(0)
     tickers = sorted(set(new["ticker"]))
     late = [ticker for ticker, change in changes.items() if change.is_late]
     first: date = new["first_session_date"].min()  # type: ignore[assignment]
     last: date = new["last_session_date"].max()  # type: ignore[assignment]
-    known = lake.frame(DOWNLOADS, snapshot_id=snapshots[DOWNLOADS]).select(*KEY)
-    bars = (
-        lake.frame(PRICES, snapshot_id=snapshots[PRICES])
-        .where(F.col("ticker").isin(tickers))
-        .where(F.col("session_date").between(first, last) | F.col("ticker").isin(late))
-        # Rows of a file that is not in the ledger belong to a run that died; they do not count.
-        .join(F.broadcast(known), KEY, "left_semi")
-    )
+    dated: BooleanExpression = between("session_date", Window(start=first, end=last))
+    bars = Scan(
+        address=PRICES, snapshot_id=snapshots[PRICES], order=("fetched_ts", "file_sha256", "session_date"),
+        where=And(In("ticker", tickers), Or(dated, In("ticker", late)) if late else dated))
+    known = _polars(lake.rows(DOWNLOADS, columns=KEY, snapshot_id=snapshots[DOWNLOADS]))
     of_these = pl.col("ticker").is_in(tickers)
-    kernel = partial(_judge_ticker, ledger=ledger.filter(of_these), verdicts=verdicts.filter(of_these),
+    kernel = partial(_judge_ticker, known=known, ledger=ledger.filter(of_these), verdicts=verdicts.filter(of_these),
                      decisions=decisions.filter(of_these), sessions=sessions)
-    return _polars(map_by_ticker(bars, kernel, TABLE, ("fetched_ts", "file_sha256", "session_date")).toArrow())
+    return _polars(map_by_ticker(lake, bars, kernel, TABLE).toArrow())
 
 
-def _judge_ticker(downloads: pl.DataFrame, ledger: pl.DataFrame, verdicts: pl.DataFrame, decisions: pl.DataFrame,
-                  sessions: Sequence[date]) -> pl.DataFrame:
+def _judge_ticker(downloads: pl.DataFrame, known: pl.DataFrame, ledger: pl.DataFrame, verdicts: pl.DataFrame,
+                  decisions: pl.DataFrame, sessions: Sequence[date]) -> pl.DataFrame:
     own = pl.col("ticker") == downloads["ticker"][0]
+    # Rows of a file that is not in the ledger belong to a run that died; they do not count.
+    downloads = downloads.join(known, on=KEY, how="semi", maintain_order="left")
+    if downloads.is_empty():
+        return verdicts.head(0)
     return judge_all(downloads, verdicts.filter(own), sessions, ledger.filter(own), decisions.filter(own))
 
 

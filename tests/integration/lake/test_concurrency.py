@@ -7,18 +7,20 @@ from functools import partial
 from threading import Barrier
 from typing import Protocol, TypeVar
 
+import pyarrow as pa
 import pytest
+from pyiceberg.expressions import BooleanExpression
 from pyiceberg.table import Table as IcebergTable
 
 from finlake_clients.lake_client import LakeClient
 from spark.contracts.report import CheckOutcome, TableReport, Window
 from spark.contracts.table import Table
-from spark.lake.audit import WindowContent
-from spark.lake.storage import Lake, LakeLocation, _Audited, between
+from spark.lake.audit import RowsAudit, WindowContent
+from spark.lake.storage import Lake, LakeLocation, between
 from tests.integration.lake.bars import ADDRESS, bars, frame
 from tests.integration.lake.chain import PROVENANCE
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.both_engines]
 
 ROUNDS = 2
 # Two windows within one partition, so that each writes the other's rows again as kept rows.
@@ -96,13 +98,20 @@ class OvertakenLake(Lake):
         self.overtake = overtake
         self.intruder: TableReport | None = None
 
-    def _audit(
-        self, contract: Table, audited: _Audited, branch: str | None,
-    ) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
-        found = super()._audit(contract, audited, branch)
+    def audit(self, contract: Table, window: Window | None, audited: BooleanExpression | None,
+              branch: str | None) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
+        found = super().audit(contract, window, audited, branch)
+        self._overtake()
+        return found
+
+    def audit_rows(self, rows: pa.Table, contract: Table, kept_keys: pa.Table | None) -> RowsAudit:
+        found = super().audit_rows(rows, contract, kept_keys)
+        self._overtake()
+        return found
+
+    def _overtake(self) -> None:
         if self.intruder is None:
             self.intruder = self.overtake()
-        return found
 
 
 @pytest.mark.parametrize("writer", [by_spark, by_pyiceberg])

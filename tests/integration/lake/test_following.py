@@ -7,6 +7,7 @@ import pytest
 from finlake_clients.lake_client import LakeClient
 from finlake_services.sample_sources import prices
 from spark.contracts.report import Window
+from spark.lake import tidying
 from spark.lake.snapshots import ALL_DATES
 from spark.lake.storage import Lake
 from tests.integration.lake.chain import Chain, price_file, universe
@@ -19,7 +20,7 @@ PRICES, INDICATORS = "silver.prices_daily", "gold.indicators"
 
 
 def test_writes_are_changes_on_their_dates_compaction_is_none_and_a_write_by_hand_is_one_everywhere(
-    empty_lake: Lake, lake_jobs: LakeClient,
+    empty_lake: Lake, lake_jobs: LakeClient, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def changed() -> Window | None:
         return empty_lake.changed_since_built(INDICATORS, {PRICES: empty_lake.snapshot_id(PRICES)})
@@ -32,7 +33,9 @@ def test_writes_are_changes_on_their_dates_compaction_is_none_and_a_write_by_han
     assert changed() is None
 
     before = empty_lake.snapshot_id(PRICES)
-    empty_lake.spark.sql(f"CALL lake.system.rewrite_data_files(table => '{PRICES}', options => map('rewrite-all', 'true'))")
+    # Months of one file are worth its while too.
+    monkeypatch.setattr(tidying, "FEWEST_FILES", 1)
+    assert lake_jobs.upkeep("compact", PRICES)["rewritten_files"] > 0
     assert empty_lake.snapshot_id(PRICES) != before
     assert changed() is None
 

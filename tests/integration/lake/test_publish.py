@@ -17,12 +17,13 @@ from pyiceberg.expressions import EqualTo
 from spark.contracts import lake as contracts
 from spark.contracts import silver
 from spark.contracts.report import AuditFailed, TableReport, Window
-from spark.lake.storage import Lake, between, branches_of
+from spark.lake.publish import branches_of
+from spark.lake.storage import Lake, between
 from spark.schemas import arrow_schema
 from tests.integration.lake.bars import ADDRESS, bar, bars, days, frame
 from tests.integration.lake.chain import PROVENANCE, published
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.both_engines]
 
 WEEK = Window(start=date(2018, 3, 12), end=date(2018, 3, 16))
 MONTH = Window(start=date(2018, 3, 1), end=date(2018, 3, 31))

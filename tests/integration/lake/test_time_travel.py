@@ -31,9 +31,10 @@ def write(lake: Lake, window: Window, close_usd: float | None) -> int:
     return report.snapshot_id
 
 
-def test_rows_as_of_a_snapshot_or_a_time_stay_as_they_were(empty_lake: Lake) -> None:
+@pytest.mark.both_engines
+def test_rows_as_of_a_snapshot_or_a_time_stay_as_they_were(empty_lake: Lake, lake_jobs: LakeClient) -> None:
     def shows(query: str) -> list[tuple[float, int]]:
-        return [tuple(row) for row in empty_lake.spark.sql(query).collect()]
+        return [tuple(row) for row in Query.of(lake_jobs, query).frame.collect()]
 
     snapshots = [write(empty_lake, MONTH, 10.0), write(empty_lake, WEEK, 20.0), write(empty_lake, MONTH, None)]
 
@@ -53,6 +54,7 @@ def test_rows_as_of_a_snapshot_or_a_time_stay_as_they_were(empty_lake: Lake) -> 
             assert shows(at_version(QUERY, as_of_ts=second)) == shown[snapshots.index(newest.snapshot_id)]
 
 
+@pytest.mark.both_engines
 def test_a_frame_of_before_an_upgrade_has_the_columns_that_came_with_it_as_null(
     empty_lake: Lake, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -67,7 +69,8 @@ def test_a_frame_of_before_an_upgrade_has_the_columns_that_came_with_it_as_null(
     assert held.where("later_ts is null and later_names is null").count() == 10
 
 
-def test_a_query_that_spark_refuses_is_told_in_one_line_and_nothing_is_logged(
+@pytest.mark.both_engines
+def test_a_query_that_an_engine_refuses_is_told_in_one_line_and_nothing_is_logged(
     lake_jobs: LakeClient, empty_lake: Lake, capfd: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(QueryRefusedError) as refusal:
@@ -94,6 +97,7 @@ READING = (
 )
 
 
+@pytest.mark.both_engines
 def test_a_statement_that_would_write_is_refused_and_has_written_nothing(
     lake_jobs: LakeClient, empty_lake: Lake, subtests: pytest.Subtests,
 ) -> None:
@@ -107,6 +111,7 @@ def test_a_statement_that_would_write_is_refused_and_has_written_nothing(
     assert not empty_lake.catalog.table_exists("silver.mine")
 
 
+@pytest.mark.both_engines
 def test_what_only_reads_or_tells_is_carried_out(lake_jobs: LakeClient, empty_lake: Lake, subtests: pytest.Subtests) -> None:
     write(empty_lake, WEEK, 20.0)
     for query in READING:

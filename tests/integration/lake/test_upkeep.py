@@ -14,7 +14,7 @@ from spark.lake.storage import Lake, between
 from tests.integration.lake.bars import ADDRESS, bars
 from tests.integration.lake.chain import PROVENANCE, published
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.both_engines]
 
 MONTH = Window(start=date(2018, 3, 1), end=date(2018, 3, 31))
 

@@ -21,6 +21,7 @@ from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.local_stack import LOOPBACK
+from spark.contracts.engine import Engine
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
@@ -108,8 +109,8 @@ def make_bucket(server: S3Server, process: "subprocess.Popen[bytes]", log: Path)
 
 
 @pytest.fixture(scope="session")
-def s3_environment(s3_server: S3Server) -> Iterator[dict[str, str]]:
-    """The variables with which a process uses a lake in S3; its Postgres and Spark run."""
+def s3_environment(s3_server: S3Server, engine: Engine) -> Iterator[dict[str, str]]:
+    """The variables with which a process uses a lake in S3; its Postgres runs, and Spark if it computes."""
     home = Path(tempfile.mkdtemp(prefix="finlake-"))
     # Others may walk through it, because root's Postgres runs as another user.
     home.chmod(0o711)
@@ -117,10 +118,10 @@ def s3_environment(s3_server: S3Server) -> Iterator[dict[str, str]]:
         "FINLAKE_WAREHOUSE": f"s3://{BUCKET}/warehouse", "FINLAKE_STOOQ_DROP": f"s3://{BUCKET}/drop",
         "FINLAKE_S3_ENDPOINT": s3_server.endpoint, "FINLAKE_S3_REGION": REGION,
         "FINLAKE_S3_ACCESS_KEY_FILE": str(s3_server.access_key_file),
-        "FINLAKE_S3_SECRET_KEY_FILE": str(s3_server.secret_key_file),
+        "FINLAKE_S3_SECRET_KEY_FILE": str(s3_server.secret_key_file), "FINLAKE_ENGINE": engine,
     })
     try:
-        stack.up(services=("spark_connect",))
+        stack.up(services=("spark_connect",) if engine == "spark" else ("postgres",))
         yield stack.environment()
     finally:
         stack.down()

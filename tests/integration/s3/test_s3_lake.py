@@ -18,6 +18,7 @@ from finlake_services.sample_sources import prices
 from spark.contracts import lake as contracts
 from spark.contracts import silver
 from spark.contracts.report import AuditFailed, Window
+from spark.lake import embedded
 from spark.lake.storage import Lake
 from spark.schemas import arrow_schema
 from tests.integration.lake.bars import ADDRESS, bars, frame
@@ -26,17 +27,20 @@ from tests.integration.lake.chain import PROVENANCE, Chain, empty, jobs_of, publ
 if TYPE_CHECKING:
     from tests.integration.s3.conftest import S3Server
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.both_engines]
 
 HISTORY = Window(start=date(2018, 1, 2), end=date(2018, 3, 27))
 WEEK = Window(start=date(2018, 3, 12), end=date(2018, 3, 16))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def s3_jobs(s3_environment: dict[str, str]) -> Iterator[LakeClient]:
     jobs = jobs_of(s3_environment)
     yield jobs
-    jobs.lake().spark.stop()
+    if jobs.engine == "spark":
+        jobs.lake().spark.stop()
+    else:
+        embedded.stop()
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ def put_into_drop(server: "S3Server") -> None:
             stream.write(content)
 
 
-def test_files_dropped_in_s3_become_published_tables_in_s3_that_spark_and_pyiceberg_read_alike(
+def test_files_dropped_in_s3_become_published_tables_in_s3_that_the_engine_and_pyiceberg_read_alike(
     s3_server: "S3Server", s3_environment: dict[str, str], s3_jobs: LakeClient, s3_lake: Lake,
 ) -> None:
     stooq = build_resources(settings_of(s3_environment))["stooq"]

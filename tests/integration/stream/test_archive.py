@@ -79,7 +79,7 @@ class Archive:
 
 @pytest.fixture(scope="module")
 def kafka(idle_stack: LocalStack) -> KafkaTopics:
-    idle_stack.up(services=("kafka", "spark_connect"))
+    idle_stack.up(services=("kafka", "postgres"))
     return KafkaTopics.of(settings_from(Settings, idle_stack.environment()).kafka)
 
 

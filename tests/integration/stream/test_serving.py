@@ -43,7 +43,7 @@ CHANGES = 8
 @pytest.fixture(scope="module")
 def clickhouse(idle_stack: LocalStack) -> Iterator[ClickHouse]:
     """The endpoint of the stack; nothing of database `serving` is left afterwards."""
-    idle_stack.up(services=("spark_connect", "clickhouse"))
+    idle_stack.up(services=("postgres", "clickhouse"))
     stream = settings_of(idle_stack.environment())
     resource = ClickHouse(
         url=stream.clickhouse.url, admin_password_file=str(stream.clickhouse.admin_password_file),

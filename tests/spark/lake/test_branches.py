@@ -14,9 +14,10 @@ from spark.contracts import lake as contracts
 from spark.contracts.report import AuditFailed, CheckOutcome, Provenance, Window
 from spark.contracts.runs import LONGEST_RUN
 from spark.contracts.table import Table
-from spark.lake import storage
-from spark.lake.audit import WindowContent
-from spark.lake.storage import Lake, LakeLocation, between, branch_age
+from spark.lake import publish
+from spark.lake.audit import RowsAudit
+from spark.lake.publish import branch_age
+from spark.lake.storage import Lake, LakeLocation, between
 from tests.integration.lake.bars import ADDRESS, bars
 
 WEEK = Window(start=date(2018, 3, 12), end=date(2018, 3, 16))
@@ -30,20 +31,16 @@ class KilledError(BaseException):
 
 
 class LakeOfATest(Lake):
-    """A lake whose audits, which take Spark, end as they are told to; what is written is Iceberg's."""
+    """A lake whose audits, which take an engine, end as they are told to; what is written is Iceberg's."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         super().__init__(LakeLocation(
-            warehouse=f"file://{folder}", spark_remote="none", catalog_properties={"uri": f"sqlite:///{folder}/catalog.db"}))
+            warehouse=f"file://{folder}", engine="spark", spark_remote="none", catalog_properties={"uri": f"sqlite:///{folder}/catalog.db"}))
         self.outcome: CheckOutcome | type[BaseException] = GOOD
 
-    def _audit(
-        self, contract: Table, audited: object, branch: str | None,
-    ) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
-        if not isinstance(self.outcome, CheckOutcome):
-            raise self.outcome
-        return (self.outcome,), WindowContent(by_date={})
+    def audit_rows(self, rows: pa.Table, contract: Table, kept_keys: pa.Table | None) -> RowsAudit:
+        return RowsAudit(checks=(self.outcome if isinstance(self.outcome, CheckOutcome) else BAD,), count_by_date={})
 
     def write(self, close_usd: float, run_id: str) -> None:
         rows: pa.Table = bars(WEEK, close_usd)
@@ -71,8 +68,14 @@ def end_at(
 ) -> str:
     """The branch that a writer has left who began then and ended so."""
     before = set(lake.branches)
-    monkeypatch.setattr(storage, "_now", lambda: when)
+    monkeypatch.setattr(publish, "_now", lambda: when)
     monkeypatch.setattr(lake, "outcome", outcome)
+    if not isinstance(outcome, CheckOutcome):
+        def killed(*_: object) -> None:
+            raise outcome
+
+        # With the rows on the branch, and no word yet that it is to be kept.
+        monkeypatch.setattr(publish, "keep_branch", killed)
     with pytest.raises((KilledError, AuditFailed)):
         lake.write(2.0, f"run-{when:%d%H%M}")
     monkeypatch.undo()
@@ -92,7 +95,7 @@ def test_a_later_run_drops_what_killed_writers_have_left_and_no_younger_or_kept_
         lake.table(ADDRESS).manage_snapshots().create_branch(lake.snapshot_id(ADDRESS), name).commit()
     others = {"somebodys_own", "audit_eeeeffff0000_1111_00000000", "audit_x_1_99999999999999_00000000"}
 
-    monkeypatch.setattr(storage, "_now", lambda: NOW)
+    monkeypatch.setattr(publish, "_now", lambda: NOW)
     lake.write(3.0, "another-run")
 
     assert set(lake.branches) == {young, failed, *others}

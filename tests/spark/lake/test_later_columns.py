@@ -37,7 +37,7 @@ class FrameOfATest:
 @pytest.fixture
 def upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Lake, int]:
     """A lake and the snapshot of a table that has gained columns since."""
-    lake = Lake(LakeLocation(warehouse=f"file://{tmp_path}", spark_remote="none",
+    lake = Lake(LakeLocation(warehouse=f"file://{tmp_path}", engine="spark", spark_remote="none",
                              catalog_properties={"uri": f"sqlite:///{tmp_path}/catalog.db"}))
     lake.table(ADDRESS).append(bars(WEEK, 1.0))
     before, earlier = lake.snapshot_id(ADDRESS), contracts.table(ADDRESS)

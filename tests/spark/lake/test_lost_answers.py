@@ -2,13 +2,13 @@
 writer that does as Spark's does.
 """
 
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 
 from spark.contracts.report import CheckOutcome, Provenance, Window
 from spark.contracts.table import Table
@@ -22,7 +22,10 @@ PROVENANCE = Provenance(run_id="a-run", partition="a-partition", code_version="a
 
 
 class Rows:
-    """A frame: what Spark would write."""
+    """A frame: what Spark would write. `lake` is of the frame that is written."""
+
+    def __init__(self, lake: "LakeOfATest | None" = None) -> None:
+        self.lake = lake
 
     def select(self, *_: str) -> "Rows":
         return self
@@ -32,12 +35,19 @@ class Rows:
 
     unionByName = where  # noqa: N815 - Spark's name
 
+    def writeTo(self, name: str) -> "Writer":  # noqa: N802 - Spark's name
+        assert self.lake is not None
+        return Writer(self.lake, name.rpartition(".branch_")[2], self.lake.doubled.pop(0))
+
 
 class Writer:
     """Writes the week to a branch, as often as it is told to."""
 
     def __init__(self, lake: Lake, branch: str, times: int) -> None:
         self.lake, self.branch, self.times = lake, branch, times
+
+    def option(self, *_: str) -> "Writer":
+        return self
 
     def append(self) -> None:
         for _ in range(self.times):
@@ -52,16 +62,14 @@ class LakeOfATest(Lake):
 
     def __init__(self, folder: Path, doubled: list[int]) -> None:
         super().__init__(LakeLocation(
-            warehouse=f"file://{folder}", spark_remote="none", catalog_properties={"uri": f"sqlite:///{folder}/catalog.db"}))
+            warehouse=f"file://{folder}", engine="spark", spark_remote="none", catalog_properties={"uri": f"sqlite:///{folder}/catalog.db"}))
         self.doubled = doubled
 
-    def _writer(self, rows: object, address: str, branch: str, summary: Mapping[str, str]) -> Any:
-        return Writer(self, branch, self.doubled.pop(0))
-
-    def _frame_at(self, address: str, snapshot_id: int, window: Window | None) -> Any:
+    def frame_at(self, address: str, snapshot_id: int) -> Any:
         return Rows()
 
-    def _audit(self, contract: Table, audited: object, branch: str | None) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
+    def audit(self, contract: Table, window: Window | None, audited: BooleanExpression | None,
+              branch: str | None) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
         return (), WindowContent(by_date={})
 
     def content(self, address: str, window: Window | None = None, branch: str | None = None) -> WindowContent:
@@ -69,12 +77,8 @@ class LakeOfATest(Lake):
 
 
 @pytest.fixture(autouse=True)
-def _columns_without_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Condition:
-        def __invert__(self) -> "Condition":
-            return self
-
-    monkeypatch.setattr("spark.lake.storage._in_window", lambda *_: Condition())
+def _conditions_without_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyspark.sql.functions.expr", lambda text: text)
 
 
 def shown(lake: Lake) -> pa.Table:
@@ -85,10 +89,10 @@ def shown(lake: Lake) -> pa.Table:
 def test_rows_that_were_laid_on_top_of_themselves_are_written_again(tmp_path: Path, way: str) -> None:
     lake = LakeOfATest(tmp_path, doubled=[2, 1])
     if way == "append_rows":
-        lake.append_rows(ADDRESS, lambda _: Rows(), audited="true", window=WEEK, provenance=PROVENANCE,  # type: ignore[arg-type,return-value]
+        lake.append_rows(ADDRESS, lambda _: Rows(lake), audited=AlwaysTrue(), window=WEEK, provenance=PROVENANCE,  # type: ignore[arg-type,return-value]
                          progress=Progress(positions={("a-topic", 0): 1}))
     else:
-        lake.replace_window(ADDRESS, Rows(), window=WEEK, provenance=PROVENANCE)  # type: ignore[arg-type]
+        lake.replace_window(ADDRESS, Rows(lake), window=WEEK, provenance=PROVENANCE)  # type: ignore[arg-type]
     assert lake.doubled == []
     assert shown(lake).num_rows == bars(WEEK, 1.0).num_rows
     assert set(lake.table(ADDRESS).metadata.refs) == {"main"}

@@ -78,11 +78,11 @@ def test_what_trying_again_would_not_mend_is_no_outage(error: Exception) -> None
 
 def jobs_that_raise(error: Exception) -> LakeClient:
     class Raising(LakeClient):
-        def lake(self) -> Lake:
+        def lake(self, *, for_one_job: bool = False) -> Lake:
             raise error
 
     return Raising(catalog_uri="postgresql+psycopg2://lake@127.0.0.1:1/lake", catalog_password_file="-", warehouse="file:///-",
-                   spark_remote="sc://127.0.0.1:1")
+                   engine="spark", spark_remote="sc://127.0.0.1:1")
 
 
 @pytest.mark.parametrize("verb", ["check", "newest", "published", "archive_positions", "count_by_date", "known_spans"])

@@ -1,4 +1,4 @@
-"""Commands that measure finlake on this machine: bench batch, bench speed, bench catch-up, bench rest, bench endpoint."""
+"""Commands that measure finlake on this machine: bench batch, speed, formats, catch-up, rest, endpoint."""
 
 from pathlib import Path
 from typing import Annotated
@@ -81,6 +81,32 @@ def speed(
         (results / "speed.md").write_text(speed_report.markdown(result))
     if not result.is_met:
         raise typer.Exit(1)
+
+
+@app.command()
+def formats(
+    home: Home = DEFAULT_HOME,
+    rate: Annotated[int, typer.Option(min=100, help="Trades per second.")] = 5000,
+    seconds: Annotated[int, typer.Option(min=5, help="Length of each load.")] = 60,
+    rounds: Annotated[int, typer.Option(min=1, help="How often the formats take turns.")] = 2,
+) -> None:
+    """Measure what a trade costs as JSON and as Avro: bytes in Kafka, processor time of the connector and of the sink.
+
+    Of --home only the downloaded jars are used: the stack is made in a temporary folder and removed again.
+    """
+    import psutil
+    from rich.console import Console
+
+    from finlake_proofs.bench.formats import measure, results_table
+    from finlake_proofs.bench.speed import Sizes
+    from finlake_proofs.bench.temporary_lake import ended_like_ctrl_c
+
+    console = Console()
+    before, *_ = psutil.getloadavg()
+    with ended_like_ctrl_c():
+        loads = measure(Sizes(rows_per_s=rate, seconds=seconds), home / "jars", dimmed(console), rounds=rounds)
+    console.print(results_table(loads, rate))
+    console.print(f"load average of the machine: {before:.1f} before, {psutil.getloadavg()[0]:.1f} after", highlight=False)
 
 
 @app.command("catch-up")

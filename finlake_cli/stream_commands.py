@@ -1,4 +1,4 @@
-"""Commands about the stream: reconcile, latency, chaos, replay."""
+"""Commands about the stream: reconcile, latency, chaos, replay, accept-columns."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +8,7 @@ import typer
 from finlake_cli.lake_commands import stack_settings
 from finlake_cli.progress import dimmed
 from finlake_cli.stack_commands import DEFAULT_HOME, Home
+from finlake_settings.declaration import StreamFormat
 
 app = typer.Typer()
 
@@ -80,6 +81,9 @@ def chaos(
     full_disks: Annotated[bool, typer.Option(
         "--full-disks/--no-full-disks", help="Let each engine's disk be full for a while; root alone, in a stack of its own.",
     )] = True,
+    stream_format: Annotated[StreamFormat, typer.Option(
+        "--format", help="What the connector of a stack of its own writes; with avro the schema registry may die too.",
+    )] = "json",
     home: Annotated[Path | None, typer.Option(help="A running stack to kill in. Default: one of its own.")] = None,
     jars: Annotated[Path, typer.Option(help="Downloaded jars for a stack of its own.")] = DEFAULT_HOME / "jars",
 ) -> None:
@@ -105,13 +109,16 @@ def chaos(
     disks = DISKS if full_disks and home is None and can_mount() else ()
     if full_disks and not disks:
         report("no disk becomes full: that takes root, the right to mount, and a stack of its own")
+    avro = stream_format == "avro" if home is None else running_stack(home).settings().writes_avro
     mix = Mix(has_groups=groups, has_kills_during_up=during_up, longest_freeze_s=longest_freeze_s, disks=disks)
-    options = Options(kills=kills, seed=seed, seconds_between=seconds_between, has_dagster=dagster, mix=mix)
+    options = Options(kills=kills, seed=seed, seconds_between=seconds_between, has_dagster=dagster, mix=mix, avro=avro)
     show_plan(options, report)
     with ended_like_ctrl_c():
         # Spark is among the victims where runs archive.
         engine = {"FINLAKE_ENGINE": "spark"} if options.has_dagster else {}
-        own = temporary_stack(jars, options.services, report, engine, around=lambda layout: small_disks(layout, disks))
+        own = temporary_stack(
+            jars, options.services, report, {"FINLAKE_STREAM_FORMAT": stream_format, **engine},
+            around=lambda layout: small_disks(layout, disks))
         with own if home is None else nullcontext(running_stack(home)) as stack:
             outcome = wreak(stack, options, report)
     console.print(reconcile_view.kills_table(outcome))
@@ -157,3 +164,24 @@ def replay(
             typer.echo(line)
     if done.unreadable or done.unreachable:
         raise typer.Exit(1)
+
+
+@app.command("accept-columns")
+def accept_columns(
+    table: Annotated[str, typer.Argument(help="finnhub_trades or finnhub_quotes.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Take changed columns of a captured table that the schema registry has refused. See docs/incompatible-columns.md."""
+    from finlake_clients.kafka.schema_registry import registry_of
+    from finlake_proofs.repair.accept_columns import accept
+    from spark.contracts.streams import STREAMS
+
+    registry = registry_of(stack_settings(home).kafka)
+    wanted = next((each for each in STREAMS if each.name == table), None)
+    if wanted is None or registry is None:
+        typer.echo(
+            f"there is no captured table {table}; name one of {', '.join(each.name for each in STREAMS)}" if wanted is None
+            else "the stream is JSON and has no schema registry; nothing refuses columns", err=True)
+        raise typer.Exit(2)
+    version = accept(registry, wanted, typer.echo)
+    typer.echo(f"the columns of {wanted.market_table} are version {version} of {wanted.subject}")

@@ -79,6 +79,9 @@ class ChangeTopics:
 
     def __init__(self, topics: KafkaTopics) -> None:
         self._topics = topics
+        from spark.transforms.avro_values import AvroValues
+
+        self._values = AvroValues(topics.schema_of)
 
     def extent(self, topic: str) -> Extent:
         """Oldest offsets and ends; open transactions do not count."""
@@ -96,7 +99,7 @@ class ChangeTopics:
     def newest_lsn(self, topic: str, since: Offsets) -> int:
         """The largest LSN among a topic's records from some offsets on; -1 when there is none."""
         records = self._records_of(topic, since, self.extent(topic).end)
-        return max((_change(record).source.lsn for _, record in records), default=-1)
+        return max((self._change(record).source.lsn for _, record in records), default=-1)
 
     def dead_letters(self, topic: str) -> frozenset[tuple[int, int]]:
         """Partition and offset of every record of a topic that the sink could not make a row of."""
@@ -178,22 +181,21 @@ class ChangeTopics:
         for partition, record in self._records_of(relation.topic, start, end):
             content.last_offsets[partition] = record.offset
             try:
-                change = _change(record)
+                change = self._change(record)
                 row = _row(change, relation)
             except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
                 content.unreadable.append(f"{relation.topic}:{partition}:{record.offset}")
             else:
                 yield (partition, record.offset), change, row
 
+    def _change(self, record: KafkaRecord) -> Change:
+        return CHANGES.decode(self._values.as_json(record.value or b""))
+
     def _records_of(self, topic: str, start: Offsets, end: Offsets) -> Iterator[tuple[int, KafkaRecord]]:
         """Records with a value from `start` up to `end`, beside their partition."""
         for partition, last in sorted(end.items()):
             for batch in self._topics.read(topic, partition, start.get(partition, 0), last):
                 yield from ((partition, record) for record in batch if record.value is not None)
-
-
-def _change(record: KafkaRecord) -> Change:
-    return CHANGES.decode(record.value or b"")
 
 
 def _row(change: Change, relation: CapturedTable) -> NewRow | None:

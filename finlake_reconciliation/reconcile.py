@@ -55,18 +55,24 @@ class Reconciliation(ServiceClient):
     kafka_password_file: str | None
     clickhouse_url: str
     clickhouse_password_file: str
+    registry_url: str | None = None
+    registry_token_file: str | None = None
 
     @property
     def _topics(self) -> KafkaTopics:
-        return KafkaTopics(bootstrap=self.kafka_bootstrap, password_file=self.kafka_password_file)
+        return KafkaTopics(
+            bootstrap=self.kafka_bootstrap, password_file=self.kafka_password_file,
+            registry_url=self.registry_url, registry_token_file=self.registry_token_file)
 
     @classmethod
     def of(cls, settings: ReconciliationSettings) -> Self:
         """The comparison of the stream of these settings; nothing is opened."""
-        password_file = settings.kafka.password_file
+        kafka = settings.kafka
         return cls(
             market_uri=settings.market.uri, market_password_file=str(settings.market.reconcile_password_file),
-            kafka_bootstrap=settings.kafka.bootstrap, kafka_password_file=str(password_file) if password_file else None,
+            kafka_bootstrap=kafka.bootstrap, kafka_password_file=str(kafka.password_file) if kafka.password_file else None,
+            registry_url=kafka.registry_url,
+            registry_token_file=str(kafka.registry_token_file) if kafka.registry_token_file else None,
             clickhouse_url=settings.clickhouse.url, clickhouse_password_file=str(settings.clickhouse.reader_password_file))
 
     def run(self, jobs: LakeClient | None, *, wait_s: float = 60, proves_days: bool = False,

@@ -41,7 +41,7 @@ def build_resources(settings: DagsterSettings) -> dict[str, object]:
         "market": MarketResource(uri=settings.market.uri, password_file=str(settings.market.reconcile_password_file)),
         "capture": ChangeCaptureResource(
             connect_url=settings.connect.url, config_file=str(CONNECTOR_FILE),
-            certificate_file=_text(settings.connect.certificate_file)),
+            certificate_file=_text(settings.connect.certificate_file), writes_avro=settings.stream.format == "avro"),
         "clickhouse": ClickHouseResource(
             url=settings.clickhouse.url, admin_password_file=str(settings.clickhouse.admin_password_file),
             reader_password_file=str(settings.clickhouse.reader_password_file), s3_endpoint=store["s3_endpoint"]),

@@ -18,6 +18,7 @@ from finlake_settings.variable_names import variable
 EnvironmentName = Literal["local", "staging", "production"]
 SourcesName = Literal["sample", "live"]
 EngineName = Literal["embedded", "spark"]
+StreamFormat = Literal["json", "avro"]
 ENVIRONMENTS: tuple[EnvironmentName, ...] = get_args(EnvironmentName)
 
 

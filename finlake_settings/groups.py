@@ -7,7 +7,16 @@ subclass. Does not belong here: which process needs which group (processes.py).
 from pathlib import Path
 from typing import Annotated
 
-from finlake_settings.declaration import Brokers, DatabaseAddress, Group, HttpAddress, Setting, WebsocketAddress, Words
+from finlake_settings.declaration import (
+    Brokers,
+    DatabaseAddress,
+    Group,
+    HttpAddress,
+    Setting,
+    StreamFormat,
+    WebsocketAddress,
+    Words,
+)
 from finlake_settings.local_stack import LOOPBACK
 
 
@@ -120,6 +129,18 @@ class Kafka(Group):
     password_file: Annotated[Path | None, Setting(
         about="file with the password of Kafka's user `finlake`; none: the brokers ask for no login",
         local="{home}/secrets/kafka.password", cluster=None, is_of_stack=True)]
+    registry_url: Annotated[HttpAddress | None, Setting(
+        about="schema registry of Avro records, without the path of its protocol; none: every record is JSON", everywhere=None,
+        is_of_stack=True)]
+    registry_token_file: Annotated[Path | None, Setting(
+        about="file with the token that the schema registry asks for; none: it asks for none", everywhere=None, is_of_stack=True)]
+
+
+class Stream(Group):
+    """What Kafka holds of the market."""
+
+    format: Annotated[StreamFormat, Setting(
+        about="what the connector writes, json or avro; readers take both", everywhere="json")]
 
 
 class Connect(Group):

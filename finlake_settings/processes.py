@@ -29,6 +29,7 @@ from finlake_settings.groups import (
     SinkClickHouse,
     Spark,
     Stooq,
+    Stream,
 )
 from finlake_settings.local_stack import LOOPBACK
 from finlake_settings.variable_names import variable
@@ -126,6 +127,7 @@ class DagsterSettings(LakeSettings, VendorSettings, ReconciliationSettings):
     stooq: Stooq
     gdelt: Gdelt
     dagster: DagsterPages
+    stream: Stream
     connect: Connect
     clickhouse: ServingClickHouse
     alert: Alert

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from deploy.local.errors import StackError
-from deploy.local.jars import spark_home
 from deploy.local.java import Java
+from deploy.local.java_gateway import java_gateway
 from deploy.local.layout import Layout
 from deploy.local.passwords import password_from, write_private
 from finlake_settings.local_stack import LOOPBACK
@@ -60,13 +60,7 @@ def _keytool(java: Java, *arguments: str) -> str:
 
 def _key_in(store: Path, password: str, java: Java) -> bytes:
     """The private key in a store, as PKCS #8 in DER, which keytool gives nobody."""
-    from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
-
-    jar = next((spark_home() / "jars").glob("py4j-*.jar"))
-    port, token, process = launch_gateway(
-        jarpath=str(jar), java_path=str(java.executable), enable_auth=True, die_on_exit=True, return_proc=True)
-    gateway = JavaGateway(gateway_parameters=GatewayParameters(port=port, auth_token=token))
-    try:
+    with java_gateway(java) as gateway:
         security = gateway.jvm.java.security
         characters = gateway.new_array(gateway.jvm.char, len(password))
         for place, character in enumerate(password):
@@ -74,8 +68,3 @@ def _key_in(store: Path, password: str, java: Java) -> bytes:
         key = security.KeyStore.getInstance(gateway.jvm.java.io.File(str(store)), characters).getKey(ALIAS, characters)
         form = gateway.jvm.java.lang.Class.forName("java.security.spec.PKCS8EncodedKeySpec")
         return bytes(security.KeyFactory.getInstance("EC").getKeySpec(key, form).getEncoded())
-    finally:
-        gateway.shutdown()
-        # It ends with its standard input.
-        process.stdin.close()
-        process.wait()

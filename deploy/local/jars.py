@@ -1,7 +1,8 @@
 """The jars that Spark, Kafka and Kafka Connect need, fetched once by the Ivy that pyspark ships and checked by digest.
 
-Spark's are few and named here. Those of Kafka and Debezium are about a hundred and stand in `kafka-jars.lock`, one
-per line (`folder organisation:module:version sha256`), which `python -m deploy.local.lock_jars` makes.
+Spark's and the schema registry's are few and named here. Those of Kafka, Debezium and the Avro converter are more than a
+hundred and stand in `kafka-jars.lock`, one per line
+(`folder organisation:module:version sha256`), which `python -m deploy.local.lock_jars` makes.
 
 Ivy and the JVM take proxies, mirrors and trust stores from JAVA_TOOL_OPTIONS as any JVM does.
 """
@@ -26,21 +27,32 @@ LOCK_FILE = CHECKOUT / "deploy" / "local" / "kafka-jars.lock"
 KAFKA_FOLDER = "kafka"
 PLUGIN_FOLDER = "connect_plugins"
 DEBEZIUM_FOLDER = f"{PLUGIN_FOLDER}/debezium"
+# On the worker's class path: as a plugin it would not be found, because it does not say of itself that it is one.
+CONVERTER_FOLDER = "avro_converter"
 
 
 @dataclass(frozen=True)
 class Jar:
-    """One artifact of Maven Central, fetched without its dependencies into `folder` of the jars' folder."""
+    """One artifact of Maven Central, fetched without its dependencies into `folder` of the jars' folder.
+
+    One with a `classifier` is an archive of a program with all that it needs.
+    """
 
     organisation: str
     module: str
     version: str
     sha256: str
     folder: str = "."
+    classifier: str | None = None
+
+    @property
+    def extension(self) -> str:
+        return "jar" if self.classifier is None else "tar.gz"
 
     @property
     def file_name(self) -> str:
-        return f"{self.module}-{self.version}.jar"
+        named = self.version if self.classifier is None else f"{self.version}-{self.classifier}"
+        return f"{self.module}-{named}.{self.extension}"
 
     @property
     def path(self) -> Path:
@@ -69,14 +81,27 @@ ICEBERG_AWS = Jar(
 )
 
 
+SCHEMA_REGISTRY = Jar(
+    "io.apicurio",
+    "apicurio-registry-app",
+    "2.6.13.Final",
+    "3cda1b34aa020fb4ac4dd6a66018d757e81e437f97e20a1f92d366b70091c6ba",
+    "schema_registry",
+    classifier="all",
+)
+
+
 def spark_jars(s3: bool) -> tuple[Jar, ...]:
     """The jars of the Spark class path; the AWS bundle only for a warehouse in S3."""
     return (ICEBERG, POSTGRES_DRIVER, ICEBERG_AWS) if s3 else (ICEBERG, POSTGRES_DRIVER)
 
 
-def required_jars(s3: bool, spark: bool) -> tuple[Jar, ...]:
-    """Every jar of the stack: Kafka's and Debezium's, and Spark's where that is to run."""
-    return (*(spark_jars(s3) if spark else ()), *locked_jars(LOCK_FILE.read_text()))
+def required_jars(*, s3: bool, spark: bool, avro: bool) -> tuple[Jar, ...]:
+    """Every jar of the stack: Kafka's and Debezium's, Spark's where that is to run, the Avro converter's and the schema registry
+    where records are that."""
+    locked = locked_jars(LOCK_FILE.read_text())
+    kept = (*locked, SCHEMA_REGISTRY) if avro else tuple(jar for jar in locked if jar.folder != CONVERTER_FOLDER)
+    return (*(spark_jars(s3) if spark else ()), *kept)
 
 
 def locked_jars(text: str) -> tuple[Jar, ...]:
@@ -120,15 +145,24 @@ def ivy_module(jars: Iterable[Jar]) -> str:
     """The Ivy file that asks for exactly these jars."""
     dependencies = "\n".join(
         f'    <dependency org="{jar.organisation}" name="{jar.module}" rev="{jar.version}" '
-        'conf="default->master" transitive="false"/>'
+        f'conf="default->master" transitive="false"{_artifact(jar)}'
         for jar in jars
     )
     return (
-        '<ivy-module version="2.0">\n'
+        '<ivy-module version="2.0" xmlns:m="http://ant.apache.org/ivy/maven">\n'
         '  <info organisation="finlake" module="jars"/>\n'
         '  <configurations><conf name="default"/></configurations>\n'
         f"  <dependencies>\n{dependencies}\n  </dependencies>\n"
         "</ivy-module>\n"
+    )
+
+
+def _artifact(jar: Jar) -> str:
+    if jar.classifier is None:
+        return "/>"
+    return (
+        f'><artifact name="{jar.module}" type="{jar.extension}" ext="{jar.extension}" m:classifier="{jar.classifier}"/>'
+        "</dependency>"
     )
 
 
@@ -169,7 +203,7 @@ def _fetch_folder(folder: Path, work: Path, java: Java, jars: list[Jar]) -> None
 
 
 def _retrieve(work: Path, java: Java, jars: list[Jar]) -> None:
-    answer = run_ivy(work, java, ivy_module(jars), "lib/[artifact]-[revision].[ext]")
+    answer = run_ivy(work, java, ivy_module(jars), "lib/[artifact]-[revision](-[classifier]).[ext]")
     if answer.returncode != 0 or not all((work / "lib" / jar.file_name).is_file() for jar in jars):
         (work / "ivy.log").write_text(answer.stdout + answer.stderr)
         raise StackError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.local.errors import StackError
-from deploy.local.jars import KAFKA_FOLDER, PLUGIN_FOLDER
+from deploy.local.jars import CONVERTER_FOLDER, KAFKA_FOLDER, PLUGIN_FOLDER
 from deploy.local.java import Java, kept_within
 from deploy.local.layout import Layout
 from deploy.local.passwords import write_private
@@ -281,5 +281,6 @@ def _jvm(layout: Layout, java: Java, heap_mb: int) -> list[str]:
         "-XX:+ExitOnOutOfMemoryError",
         *("-Xms64m", f"-Xmx{heap_mb}m", "-XX:+UseParallelGC", "-Duser.timezone=UTC"),
         f"-Dlog4j2.configurationFile={layout.kafka / 'log4j2.properties'}",
-        *("-cp", str(layout.jars / KAFKA_FOLDER / "*")),
+        # The converter's come last: a folder that is not there, without Avro, is passed over.
+        *("-cp", ":".join(str(layout.jars / folder / "*") for folder in (KAFKA_FOLDER, CONVERTER_FOLDER))),
     ]

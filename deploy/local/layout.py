@@ -127,6 +127,11 @@ class Layout:
         return self.home / "kafka_connect"
 
     @property
+    def schema_registry(self) -> Path:
+        """Settings and schemas of the registry; there once the stream has been Avro, and its records may still be."""
+        return self.home / "schema_registry"
+
+    @property
     def clickhouse(self) -> Path:
         """Configuration and tables of ClickHouse."""
         return self.home / "clickhouse"
@@ -174,6 +179,11 @@ class Layout:
     def connect_secrets(self) -> Path:
         """The only secrets that Kafka Connect may read: whoever may configure a connector can make it show them."""
         return self.secrets / "kafka_connect"
+
+    @property
+    def registry_token(self) -> Path:
+        """What the schema registry asks of its clients, of which the connector's converter is one."""
+        return self.connect_secrets / "schema_registry.token"
 
     @property
     def finnhub_token(self) -> Path:

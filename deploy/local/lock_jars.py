@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from deploy.local.errors import StackError
-from deploy.local.jars import DEBEZIUM_FOLDER, KAFKA_FOLDER, LOCK_FILE, Jar, run_ivy
+from deploy.local.jars import CONVERTER_FOLDER, DEBEZIUM_FOLDER, KAFKA_FOLDER, LOCK_FILE, SCHEMA_REGISTRY, Jar, run_ivy
 from deploy.local.java import find_java
 
 KAFKA_VERSION = "4.3.1"
@@ -23,6 +23,7 @@ MODULES = {
         *(("org.apache.logging.log4j", name, LOG4J_VERSION) for name in ("log4j-core", "log4j-slf4j-impl")),
     ),
     DEBEZIUM_FOLDER: (("io.debezium", "debezium-connector-postgres", DEBEZIUM_VERSION),),
+    CONVERTER_FOLDER: (("io.apicurio", "apicurio-registry-utils-converter", SCHEMA_REGISTRY.version),),
 }
 HEADER = "# folder organisation:module:version sha256; made by `python -m deploy.local.lock_jars`\n"
 
@@ -30,9 +31,16 @@ HEADER = "# folder organisation:module:version sha256; made by `python -m deploy
 def main() -> None:
     """Resolve the modules and write the lock file. Raises StackError when Ivy cannot."""
     jars = [jar for folder, modules in MODULES.items() for jar in _resolved(folder, modules)]
-    worker_has = {jar.coordinates for jar in jars if jar.folder == KAFKA_FOLDER}
-    # A plugin finds in the worker what it does not bring along.
-    kept = [jar for jar in jars if jar.folder == KAFKA_FOLDER or jar.coordinates not in worker_has]
+    of_worker = [jar for jar in jars if jar.folder == KAFKA_FOLDER]
+    worker_has = {jar.coordinates for jar in of_worker}
+    # By name alone: an artifact that moved to another organisation has the same classes.
+    modules_of_worker = {jar.module for jar in of_worker}
+    # A plugin finds in the worker what it does not bring along; a class path holds one version of each module.
+    kept = of_worker + [
+        jar for jar in jars
+        if (jar.folder == DEBEZIUM_FOLDER and jar.coordinates not in worker_has)
+        or (jar.folder == CONVERTER_FOLDER and jar.module not in modules_of_worker)
+    ]
     LOCK_FILE.write_text(HEADER + "".join(f"{jar.folder} {jar.coordinates} {jar.sha256}\n" for jar in kept))
     print(f"{LOCK_FILE}: {len(kept)} jars")
 

@@ -24,6 +24,7 @@ def private_folders(layout: Layout) -> tuple[Path, ...]:
         *with_sockets,
         *(layout.warehouse, layout.stooq_drop, layout.dagster, layout.spark, layout.kafka, layout.kafka_connect),
         *(layout.clickhouse, layout.java_temporary),
+        *((layout.schema_registry,) if layout.schema_registry.is_dir() else ()),
     )
 
 

@@ -73,16 +73,16 @@ Probe = Callable[[Process], None]
 # Safe to repeat: each `up` takes the steps of all services that it was asked for.
 Step = Callable[[Stage], None]
 
-# How `finlake chaos` kills a service: `stream` while trades flow, `batch` when Dagster runs too, and `archiving` in the middle
-# of a run that needs it, and so alone.
-ChaosRole = Literal["stream", "batch", "archiving"]
+# How `finlake chaos` kills a service: `stream` while trades flow, `avro` while they flow as that, `batch` when Dagster runs too,
+# and `archiving` in the middle of a run that needs it, and so alone.
+ChaosRole = Literal["stream", "avro", "batch", "archiving"]
 
 
 def repository(_: Layout) -> Path:
     return CHECKOUT
 
 
-def always_wanted(_: StackSettings) -> None:
+def always_wanted(_: Place) -> None:
     return None
 
 
@@ -91,8 +91,8 @@ class Service:
     """One supervised process.
 
     `port` is where it serves its clients, None when it does not listen; `more_ports` are its others by name.
-    `metrics_path` is where Prometheus finds its numbers on its port. `left_out` gives the reason why it cannot run with some
-    settings, or is not needed, None when it is wanted.
+    `metrics_path` is where Prometheus finds its numbers on its port. `left_out` gives the reason why it cannot run at some place,
+    or is not needed there, None when it is wanted.
 
     `before_start` is done before its process starts, `when_ready` when it answers. `requires` are ready before it starts;
     `beside` are started at the same time and asked first; `after` are ready before it starts when they are wanted too, but it
@@ -110,7 +110,7 @@ class Service:
     port: int | None = None
     more_ports: Mapping[str, int] = field(default_factory=dict)
     metrics_path: str | None = None
-    left_out: Callable[[StackSettings], str | None] = always_wanted
+    left_out: Callable[[Place], str | None] = always_wanted
     before_start: Step | None = None
     when_ready: Step | None = None
     requires: frozenset[str] = frozenset()

@@ -2,12 +2,11 @@
 
 from collections.abc import Collection, Mapping
 
-from deploy.local.engines import clickhouse, dagster, kafka, postgres, spark, trades
+from deploy.local.engines import clickhouse, dagster, kafka, postgres, schema_registry, spark, trades
 from deploy.local.errors import StackError
 from deploy.local.ports import Ports, chosen
 from deploy.local.probes import answers
-from deploy.local.service import Service
-from deploy.local.settings import StackSettings
+from deploy.local.service import Place, Service
 from finlake_settings.local_stack import USUAL_PORTS
 
 SERVICES: Mapping[str, Service] = {
@@ -43,12 +42,25 @@ SERVICES: Mapping[str, Service] = {
             chaos="stream",
         ),
         Service(
+            name="schema_registry",
+            command=schema_registry.command,
+            port=18081,
+            probe=schema_registry.probe,
+            left_out=schema_registry.left_out,
+            before_start=schema_registry.before_start,
+            when_ready=schema_registry.when_ready,
+            working_folder=schema_registry.working_folder,
+            priority=15,
+            ready_within_s=180,
+            chaos="avro",
+        ),
+        Service(
             name="kafka_connect",
             command=kafka.worker_command,
             port=USUAL_PORTS["kafka_connect"],
             probe=kafka.worker_probe,
             when_ready=kafka.when_worker_ready,
-            requires=frozenset({"postgres", "kafka"}),
+            requires=frozenset({"postgres", "kafka", "schema_registry"}),
             priority=30,
             ready_within_s=180,
             stop_within_s=60,
@@ -92,7 +104,7 @@ SERVICES: Mapping[str, Service] = {
             port=18102,
             probe=answers("/metrics"),
             metrics_path="/metrics",
-            requires=frozenset({"kafka", "clickhouse"}),
+            requires=frozenset({"kafka", "clickhouse", "schema_registry"}),
             priority=50,
             ready_within_s=60,
             stop_within_s=30,
@@ -169,9 +181,9 @@ def service_named(name: str) -> Service:
     return SERVICES[name]
 
 
-def left_out(settings: StackSettings) -> dict[str, str]:
-    """Services that cannot run with these settings, or are not needed, with the reason; `up` does without them."""
-    reasons = {name: service.left_out(settings) for name, service in SERVICES.items()}
+def left_out(place: Place) -> dict[str, str]:
+    """Services that cannot run at this place, or are not needed, with the reason; `up` does without them."""
+    reasons = {name: service.left_out(place) for name, service in SERVICES.items()}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 

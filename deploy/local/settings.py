@@ -10,6 +10,7 @@ from deploy.local.layout import Layout
 from deploy.local.passwords import password_from, write_private
 from deploy.local.ports import Ports
 from finlake_clients.secret_files import secret_of
+from finlake_settings.local_stack import LOOPBACK
 from finlake_settings.processes import Settings
 from finlake_settings.reading import settings_from, variables_of
 from finlake_settings.variable_names import variable
@@ -32,7 +33,18 @@ class StackSettings:
 
     def of(self, layout: Layout) -> Settings:
         """The settings of the processes of the stack at `layout`. Raises SettingsError."""
-        return settings_from(Settings, {**self.variables, HOME_VARIABLE: str(layout.home)}, self.ports)
+        own = {HOME_VARIABLE: str(layout.home)}
+        if needs_registry(layout, self):
+            own |= {
+                variable("kafka", "registry_url"): f"http://{LOOPBACK}:{self.ports['schema_registry']}",
+                variable("kafka", "registry_token_file"): str(layout.registry_token),
+            }
+        return settings_from(Settings, {**self.variables, **own}, self.ports)
+
+    @property
+    def writes_avro(self) -> bool:
+        """Whether the connector writes Avro."""
+        return self.told.stream.format == "avro"
 
     @property
     def uses_spark(self) -> bool:
@@ -43,6 +55,11 @@ class StackSettings:
     def uses_s3(self) -> bool:
         """Whether the warehouse is in an S3-compatible store."""
         return self.told.warehouse.startswith("s3://")
+
+
+def needs_registry(layout: Layout, settings: StackSettings) -> bool:
+    """Whether records of the stream are Avro, or may still be: topics keep them for days after the setting was changed."""
+    return settings.writes_avro or layout.schema_registry.is_dir()
 
 
 def client_environment(layout: Layout, settings: StackSettings) -> dict[str, str]:

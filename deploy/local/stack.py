@@ -15,7 +15,7 @@ from deploy.local import config_files, identity, kafka
 from deploy.local import settings as stack_settings
 from deploy.local.certificate import make_certificate
 from deploy.local.errors import PortTakenError, ServiceNotReadyError, StackError
-from deploy.local.jars import fetch_jars, required_jars, some_names
+from deploy.local.jars import Jar, fetch_jars, required_jars, some_names
 from deploy.local.java import Java, find_java
 from deploy.local.layout import Layout
 from deploy.local.passwords import write_private
@@ -23,7 +23,7 @@ from deploy.local.ports import Ports, settle
 from deploy.local.postgres import prepare_cluster
 from deploy.local.privacy import make_private, private_folders
 from deploy.local.probes import BrokenError, NotReadyError, listens
-from deploy.local.service import Launch, Process, Service, Stage
+from deploy.local.service import Launch, Place, Process, Service, Stage
 from deploy.local.services import SERVICES, default_ports, left_out, port_names, service_named, with_requirements
 from deploy.local.settings import StackSettings
 from deploy.local.spark_server import spark_environment
@@ -88,6 +88,13 @@ class LocalStack:
         self._variables = dict(variables or {})
         self._supervisor = Supervisor(self.layout)
 
+    def required_jars(self, with_spark: bool = False) -> tuple[Jar, ...]:
+        """Every jar of this stack with its present settings; `with_spark`: Spark's too, although they do without it."""
+        settings = self.settings()
+        return required_jars(
+            s3=settings.uses_s3, spark=settings.uses_spark or with_spark,
+            avro=stack_settings.needs_registry(self.layout, settings))
+
     def prepare(self, report: Callable[[str], None] = lambda _: None, with_spark: bool = False) -> Java:
         """Find Java and fetch the jars; all that `up` needs from the network. Returns the Java.
 
@@ -95,8 +102,7 @@ class LocalStack:
         """
         java = find_java()
         report(f"Java {java.major} in {java.home}")
-        settings = self.settings()
-        fetched = fetch_jars(self.layout.jars, required_jars(settings.uses_s3, settings.uses_spark or with_spark), java)
+        fetched = fetch_jars(self.layout.jars, self.required_jars(with_spark), java)
         report(f"downloaded {some_names([jar.file_name for jar in fetched])}" if fetched else "jars are complete")
         return java
 
@@ -112,7 +118,7 @@ class LocalStack:
         per step. Returns the seconds that each newly started service took. Raises PortTakenError, ServiceNotReadyError
         or another StackError; services that had started then keep running.
         """
-        unwanted = left_out(self.settings())
+        unwanted = left_out(self.place)
         if services is None:
             for name, reason in unwanted.items():
                 report(f"{name} is left out: {reason}")
@@ -148,7 +154,7 @@ class LocalStack:
         """Every service with its state; `starting` also for a process whose port does not answer yet."""
         settings = self.settings()
         programs = self._supervisor.programs()
-        unwanted = left_out(settings)
+        unwanted = left_out(Place(self.layout, settings))
         return [
             _status(name, programs.get(name), settings.ports.get(name), unwanted.get(name)) for name in SERVICES
         ]
@@ -157,6 +163,11 @@ class LocalStack:
         """Ports and variables: those of the last start, with what this object was given on top."""
         last = self._recorded()
         return StackSettings(self._ports or last.ports, {**last.variables, **self._variables})
+
+    @property
+    def place(self) -> Place:
+        """Its folders with the present settings."""
+        return Place(self.layout, self.settings())
 
     def environment(self) -> dict[str, str]:
         """Variables (FINLAKE_*, DAGSTER_HOME) of a process that uses the stack; secrets only as paths of files."""
@@ -326,7 +337,7 @@ class LocalStack:
                     raise
                 said = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
                 stage.report(f"{name} is made ready again, because a process died meanwhile ({said})")
-                for other in sorted(SERVICES[name].requires):
+                for other in sorted(SERVICES[name].requires - left_out(stage).keys()):
                     self._wait(other, stage.settings)
 
     def _lives(self, name: str) -> list[int]:

@@ -32,6 +32,12 @@ class ConnectorHealth:
     objections: tuple[str, ...] = ()
 
 
+def connector_settings(file: Path, *, avro: bool) -> dict[str, str]:
+    """A connector's settings; with `avro` those of the file of its name in the folder `avro` beside them."""
+    files = (file, file.parent / "avro" / file.name) if avro else (file,)
+    return {name: value for each in files for name, value in json.loads(each.read_text(encoding="utf-8")).items()}
+
+
 class ChangeCapture(ServiceClient):
     """The connector whose wanted configuration is in `config_file`; the file's stem is its name.
 
@@ -41,6 +47,7 @@ class ChangeCapture(ServiceClient):
     connect_url: str
     config_file: str
     certificate_file: str | None
+    writes_avro: bool = False
 
     @property
     def connector_name(self) -> str:
@@ -51,7 +58,7 @@ class ChangeCapture(ServiceClient):
         """How the connector is; None when there is none. Raises `ServiceUnavailable`."""
         certificate_file = Path(self.certificate_file) if self.certificate_file else None
         connect, name = KafkaConnect(self.connect_url, certificate_file, patience_s=PATIENCE_S), self.connector_name
-        wanted: dict[str, str] = json.loads(Path(self.config_file).read_text(encoding="utf-8"))
+        wanted = connector_settings(Path(self.config_file), avro=self.writes_avro)
         placed = {key for key, value in wanted.items() if "<" in value}
         try:
             status = connect.status(name)

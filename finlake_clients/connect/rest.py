@@ -23,6 +23,9 @@ _REQUEST_TIMEOUT_S = 30
 
 _CAUSE = "Caused by: "
 
+# What the Avro converter says of columns that the schema registry refuses.
+_REFUSED_SCHEMA = "RuleViolationException: Incompatible artifact: "
+
 # The worker waited for Kafka, or for its leader, longer than its own limit. It answers both with 500, as it does what no
 # repetition cures: a class of connector that it has not got.
 _PASSING_ERRORS = ("Request timed out", "IO Error trying to forward")
@@ -85,7 +88,15 @@ class ConnectorStatus:
             return None
         lines = traces[0].strip().splitlines()
         causes = [line.removeprefix(_CAUSE).strip() for line in lines if line.startswith(_CAUSE)]
-        return f"{lines[0]}; because of {causes[-1]}" if causes else lines[0]
+        if not causes:
+            return lines[0]
+        _, is_refusal, told = causes[-1].partition(_REFUSED_SCHEMA)
+        if is_refusal:
+            topic, why = told.partition("-value ")[0], told.rpartition("Causes: ")[2]
+            return (
+                f"the schema registry refuses the new columns of {topic} ({why}); undo the change of the table, or take it: "
+                "docs/incompatible-columns.md")
+        return f"{lines[0]}; because of {causes[-1]}"
 
 
 @dataclass(frozen=True)

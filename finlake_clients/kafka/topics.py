@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from finlake_clients.kafka.access import client_settings
+from finlake_clients.kafka.schema_registry import schemas_of
 from finlake_clients.service_client import ServiceClient
 from finlake_clients.service_errors import ServiceUnavailable
 from finlake_settings.groups import Kafka
@@ -75,23 +76,34 @@ class KafkaRecord(NamedTuple):
 class KafkaTopics(ServiceClient):
     """The topics of a broker at `bootstrap` (`host:port`); `patience_s` is how long an answer may take.
 
-    `password_file` None: the broker asks for no login.
+    `password_file` None: the broker asks for no login. `registry_url` None: no record is Avro.
     """
 
     bootstrap: str
     password_file: str | None
+    registry_url: str | None = None
+    registry_token_file: str | None = None
     patience_s: float = 20.0
 
     @classmethod
     def of(cls, kafka: Kafka, *, patience_s: float = 20.0) -> Self:
         """The topics of a broker; nothing is opened."""
-        return cls(bootstrap=kafka.bootstrap, password_file=str(kafka.password_file) if kafka.password_file else None,
-                   patience_s=patience_s)
+        return cls(
+            bootstrap=kafka.bootstrap, password_file=str(kafka.password_file) if kafka.password_file else None,
+            registry_url=kafka.registry_url,
+            registry_token_file=str(kafka.registry_token_file) if kafka.registry_token_file else None, patience_s=patience_s)
 
     @property
     def access(self) -> Kafka:
         """How its clients connect."""
-        return Kafka(bootstrap=self.bootstrap, password_file=Path(self.password_file) if self.password_file else None)
+        return Kafka(
+            bootstrap=self.bootstrap, password_file=Path(self.password_file) if self.password_file else None,
+            registry_url=self.registry_url,
+            registry_token_file=Path(self.registry_token_file) if self.registry_token_file else None)
+
+    def schema_of(self, number: int) -> str | None:
+        """The text of a schema by which records are written, None for a number that no registry knows."""
+        return schemas_of(self.access)(number)
 
     def watermarks(self, topic: str) -> dict[int, Watermarks]:
         """What each partition holds now. Raises `UnknownTopic`, `BrokerUnreachable`."""

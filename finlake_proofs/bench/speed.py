@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from deploy.local.connectors import local_places, wanted_connectors
+from deploy.local.connectors import stack_connectors
 from deploy.local.stack import LocalStack
 from finlake_clients.clickhouse.connection import admin, reader
 from finlake_clients.connect.rest import KafkaConnect
@@ -146,7 +146,7 @@ def measure(sizes: Sizes, jars: Path, report: Report, *, finds_limit: bool) -> S
     load_before, *_ = psutil.getloadavg()
     with ExitStack() as opened:
         stack = opened.enter_context(temporary_stack(jars, SERVICES, report))
-        bench = _Bench(stack, opened.enter_context(worker()), opened.enter_context(worker()), sizes, report)
+        bench = Bench(stack, opened.enter_context(worker()), opened.enter_context(worker()), sizes, report)
         bench.load("warm-up", sizes.rows_per_s, min(WARM_UP_S, sizes.seconds))
         tuned = bench.load("tuned connector", sizes.rows_per_s, sizes.seconds)
         steps = bench.steps(sizes.rows_per_s) if finds_limit else ()
@@ -158,7 +158,7 @@ def measure(sizes: Sizes, jars: Path, report: Report, *, finds_limit: bool) -> S
                        machine_load=(load_before, psutil.getloadavg()[0]))
 
 
-class _Bench:
+class Bench:
     """Loads on one stack, each with a writer and a reader in processes of their own."""
 
     def __init__(self, stack: LocalStack, writer: Worker, watcher: Worker, sizes: Sizes, report: Report) -> None:
@@ -249,8 +249,7 @@ def _waits(sights: Sequence[Sight], rows: Sequence[Sequence[int]], written: Writ
 @contextmanager
 def _connector_with_defaults(stack: LocalStack, report: Report) -> Iterator[None]:
     """The connector without what is set for the sake of latency, as long as the context lasts."""
-    ports = stack.settings().ports
-    wanted = wanted_connectors(local_places(stack.layout, ports))[CONNECTOR]
+    wanted = stack_connectors(stack.place)[CONNECTOR]
     connect = KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], stack.layout.connect_certificate)
     plain = {name: value for name, value in wanted.items() if name not in TUNED}
     report(f"connector without {', '.join(connect.register(CONNECTOR, plain))}")

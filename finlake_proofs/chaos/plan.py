@@ -26,14 +26,14 @@ SHORTEST_FULL_S, LONGEST_FULL_S = 5.0, 30.0
 KILLS_PER_PAIR, KILLS_PER_TRIPLE, KILLS_PER_UP, KILLS_PER_FREEZE, KILLS_PER_FREEZE_OF_ALL, KILLS_PER_DISK = 10, 20, 10, 10, 20, 8
 
 
-def stream_services() -> tuple[Target, ...]:
+def stream_services(*, avro: bool = False) -> tuple[Target, ...]:
     """The services through which trades flow."""
-    return _with_role("stream")
+    return (*_with_role("stream"), *(_with_role("avro") if avro else ()))
 
 
-def stream_targets() -> tuple[Target, ...]:
+def stream_targets(*, avro: bool = False) -> tuple[Target, ...]:
     """What may die while trades flow."""
-    return (*stream_services(), BACKEND)
+    return (*stream_services(avro=avro), BACKEND)
 
 
 def batch_targets() -> tuple[Target, ...]:

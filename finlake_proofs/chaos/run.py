@@ -60,7 +60,8 @@ class NotDrainedError(Exception):
 class Options:
     """How much is killed, and what else befalls the stack.
 
-    `has_dagster`: its daemon, a run and Spark in a run are among the targets, and runs archive.
+    `has_dagster`: its daemon, a run and Spark in a run are among the targets, and runs archive. `avro`: the stream is that, and
+    the schema registry is among the targets.
     """
 
     kills: int
@@ -68,17 +69,19 @@ class Options:
     seconds_between: float = 5.0
     rows_per_s: int = 300
     has_dagster: bool = True
+    avro: bool = False
     mix: Mix = field(default_factory=Mix)
 
     @property
     def targets(self) -> Sequence[Target]:
         """What may be killed."""
-        return (*stream_targets(), *batch_targets()) if self.has_dagster else stream_targets()
+        stream = stream_targets(avro=self.avro)
+        return (*stream, *batch_targets()) if self.has_dagster else stream
 
     @property
     def services(self) -> Sequence[str] | None:
         """What of the stack runs while things happen; None: all of it."""
-        return None if self.has_dagster else stream_services()
+        return None if self.has_dagster else stream_services(avro=self.avro)
 
     @property
     def plan(self) -> list[Fault]:
@@ -170,7 +173,7 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
                               f"see `{stack.layout.logs_command('kafka_connect')}`")
     if runs is None:
         # Nothing has asked Spark before: it needed not be waited for, nor survive.
-        stack.up(services=(*stream_services(), *archiving_targets()), report=report)
+        stack.up(services=(*stream_services(avro=options.avro), *archiving_targets()), report=report)
         archive_all(environment, settings.kafka)
     else:
         Retrying(retry=retry_if_exception_type(ArchiveRunError), stop=stop_after_attempt(3), wait=wait_fixed(5),

@@ -18,6 +18,7 @@ from finlake_services.clickhouse_sink.exactly_once import Place
 from finlake_services.clickhouse_sink.records import LogRecord, PoisonError
 from finlake_settings.groups import SinkClickHouse
 from spark.contracts.streams import DEAD_LETTERS_TOPIC, SINK_GROUP
+from spark.transforms.avro_values import JSON_ALONE, AvroValues
 
 BLOCK_RECORDS = 5_000
 ANY_OFFSET = 2**62
@@ -83,21 +84,24 @@ def spans(topics: KafkaTopics, topic: str, start: str, end: str) -> list[Span]:
 def replay(server: SinkClickHouse, topics: KafkaTopics, ranges: Sequence[Span]) -> Replayed:
     """Put into ClickHouse what it lacks of these ranges. Raises `ReplayError` where the sink has not come so far."""
     clickhouse = ClickHouse(server.url, server.sink_password_file)
+    values = AvroValues(topics.schema_of)
     total = Replayed()
     for span in ranges:
         if span.place.topic == DEAD_LETTERS_TOPIC:
-            total += _dead_letters(topics, clickhouse, span)
+            total += _dead_letters(topics, clickhouse, span, values)
         else:
             _require_passed(topics, span)
             for records in topics.read(span.place.topic, span.place.partition, span.first, span.end):
-                total += insert_missing(clickhouse, span.place, [_log_record(record) for record in records])
+                total += insert_missing(clickhouse, span.place, [_log_record(record) for record in records], values)
     return total
 
 
-def insert_missing(clickhouse: ClickHouse, place: Place, records: Sequence[LogRecord]) -> Replayed:
+def insert_missing(
+    clickhouse: ClickHouse, place: Place, records: Sequence[LogRecord], values: AvroValues = JSON_ALONE,
+) -> Replayed:
     """Insert the rows of some records of one partition that ClickHouse does not hold under any offset."""
     shape = SHAPES[place.topic]
-    arrived, unreadable = _rows(shape, records)
+    arrived, unreadable = _rows(shape, records, values)
     held = clickhouse.held_identities(shape.table, place, ANY_OFFSET, arrived) if arrived else set()
     missing: set[int] = set()
     for each in arrived:
@@ -106,7 +110,7 @@ def insert_missing(clickhouse: ClickHouse, place: Place, records: Sequence[LogRe
             held.add(each.row.identity)
     lacking = [record for record in records if record.offset in missing]
     if lacking:
-        block = build(shape, place, lacking, lambda _: ())
+        block = build(shape, place, lacking, lambda _: (), values)
         assert block.rows is not None
         # A token of its own: under the sink's, ClickHouse could take the rows for a block that it has had.
         offsets = ",".join(str(record.offset) for record in lacking)
@@ -117,13 +121,13 @@ def insert_missing(clickhouse: ClickHouse, place: Place, records: Sequence[LogRe
         not_rows=len(records) - len(arrived) - unreadable)
 
 
-def _rows(shape: Shape, records: Sequence[LogRecord]) -> tuple[list[Arrived], int]:
+def _rows(shape: Shape, records: Sequence[LogRecord], values: AvroValues) -> tuple[list[Arrived], int]:
     """The rows of some records, and how many records can still not become rows."""
     arrived: list[Arrived] = []
     unreadable = 0
     for record in records:
         try:
-            change = shape.decoder.new_row(record.value)
+            change = shape.decoder.new_row(record.value, values)
         except PoisonError:
             unreadable += 1
             continue
@@ -132,7 +136,7 @@ def _rows(shape: Shape, records: Sequence[LogRecord]) -> tuple[list[Arrived], in
     return arrived, unreadable
 
 
-def _dead_letters(topics: KafkaTopics, clickhouse: ClickHouse, span: Span) -> Replayed:
+def _dead_letters(topics: KafkaTopics, clickhouse: ClickHouse, span: Span, values: AvroValues) -> Replayed:
     """Try the records again that dead letters stand for, each once however often it was sent."""
     originals: dict[Place, dict[int, LogRecord]] = {}
     unreachable = unreadable = 0
@@ -155,7 +159,7 @@ def _dead_letters(topics: KafkaTopics, clickhouse: ClickHouse, span: Span) -> Re
     total = Replayed(read=unreachable + unreadable, unreachable=unreachable, unreadable=unreadable)
     for place, records in originals.items():
         for part in _parts([records[offset] for offset in sorted(records)]):
-            total += insert_missing(clickhouse, place, part)
+            total += insert_missing(clickhouse, place, part, values)
     return total
 
 

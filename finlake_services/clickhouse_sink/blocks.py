@@ -10,6 +10,7 @@ from finlake_services.clickhouse_sink.records import Change, Decoder, LogRecord,
 from spark.contracts import streams
 from spark.contracts.clickhouse import FILLED_BY_CLICKHOUSE
 from spark.contracts.table import Table
+from spark.transforms.avro_values import JSON_ALONE, AvroValues
 
 _ARROW_TYPES = {
     "string": pa.string(), "int": pa.int32(), "long": pa.int64(), "double": pa.float64(),
@@ -65,11 +66,12 @@ class Block:
 
 def build(
     shape: Shape, place: Place, records: Sequence[LogRecord],
-    held: Callable[[Sequence[Arrived]], Collection[tuple[str | int, ...]]],
+    held: Callable[[Sequence[Arrived]], Collection[tuple[str | int, ...]]], values: AvroValues = JSON_ALONE,
 ) -> Block:
-    """The block of `records`. `held` says which identities ClickHouse has from before the block's first record.
+    """The block of `records`. `held` says which identities ClickHouse has from before the block's first record, and `values`
+    reads those that are Avro; what either raises passes through.
 
-    It is asked only about rows that a snapshot read again: Postgres gives any other row once. Rebuilt from the same
+    `held` is asked only about rows that a snapshot read again: Postgres gives any other row once. Rebuilt from the same
     records, the rows are the same but for consumed_ts.
     """
     arrived: list[Arrived] = []
@@ -77,7 +79,7 @@ def build(
     not_applied = 0
     for record in records:
         try:
-            change = shape.decoder.new_row(record.value)
+            change = shape.decoder.new_row(record.value, values)
         except PoisonError as error:
             dead.append(DeadLetter(place, record.offset, record.value or b"", error.reason, str(error)))
             continue

@@ -15,6 +15,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
 from finlake_clients.kafka.access import client_settings
+from finlake_clients.kafka.schema_registry import schemas_of
+from finlake_clients.service_errors import ServiceUnavailable
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, Block, Shape, build
 from finlake_services.clickhouse_sink.clickhouse import ClickHouse, ClickHouseUnavailableError
 from finlake_services.clickhouse_sink.dead_letters import DeadLetters, DeadLettersUnavailableError
@@ -31,6 +33,7 @@ from finlake_services.clickhouse_sink.records import LogRecord
 from finlake_settings.groups import Kafka
 from spark.contracts.stream_rows import MAX_RECORD_BYTES
 from spark.contracts.streams import SINK_GROUP
+from spark.transforms.avro_values import AvroValues
 
 MAX_ROWS = 10_000
 
@@ -65,6 +68,9 @@ class MembershipLostError(Exception):
 class _RebalancingError(CommitRefusedError):
     """The group refused a commit because its members are being counted. When the partition is still ours afterwards, it was
     never another's, and the commit can be repeated."""
+
+
+_WORTH_WAITING_FOR = (ClickHouseUnavailableError, DeadLettersUnavailableError, ServiceUnavailable, _RebalancingError)
 
 
 class StoppingError(Exception):
@@ -107,6 +113,7 @@ class Membership:
     ) -> None:
         self.waiting_for = _ASSIGNMENT
         self._clickhouse, self._dead_letters, self._metrics, self._stop = clickhouse, dead_letters, metrics, stop
+        self._values = AvroValues(schemas_of(broker.kafka))
         self._streams: dict[Place, Stream] = {}
         self._openings: dict[Place, _Opening] = {}
         self._ends: dict[Place, int] = {}
@@ -145,8 +152,10 @@ class Membership:
     def prepare(self, place: Place, records: Sequence[LogRecord]) -> Block:
         shape = _SHAPES[place.topic]
         with self._metrics.step_seconds.labels("prepare").time():
-            return build(shape, place, records, lambda rows: self._patiently(
-                lambda: self._clickhouse.held_identities(shape.table, place, records[0].offset, rows),
+            # A schema that the registry cannot tell now is waited for: whether a record can be read must not depend on the hour.
+            return self._patiently(lambda: build(
+                shape, place, records,
+                lambda rows: self._clickhouse.held_identities(shape.table, place, records[0].offset, rows), self._values,
             ))
 
     def commit(self, place: Place, offset: int, metadata: str) -> None:
@@ -352,7 +361,7 @@ class Membership:
             return action()
 
         retrying = Retrying(
-            retry=retry_if_exception_type((ClickHouseUnavailableError, DeadLettersUnavailableError, _RebalancingError)),
+            retry=retry_if_exception_type(_WORTH_WAITING_FOR),
             wait=wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1), sleep=self._wait_in_group,
             before_sleep=self._note_wait,
         )

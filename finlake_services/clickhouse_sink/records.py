@@ -14,6 +14,7 @@ from spark.contracts.stream_rows import (
     objection_to_quote,
     objection_to_trade,
 )
+from spark.transforms.avro_values import JSON_ALONE, AvroValues, UnreadableAvroError
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
@@ -139,22 +140,25 @@ Change: TypeAlias = TradeChange | QuoteChange
 
 
 class Decoder:
-    """Bytes to changes of one kind of row."""
+    """Bytes to changes of one kind of row, JSON or Avro."""
 
     def __init__(self, change_type: type[Change]) -> None:
         self._decoder = msgspec.json.Decoder(change_type)
 
-    def new_row(self, value: bytes | None) -> Change | None:
-        """The change when it brings a row, None for an update, delete, truncation or tombstone.
+    def new_row(self, value: bytes | None, values: AvroValues = JSON_ALONE) -> Change | None:
+        """The change when it brings a row, None for an update, delete, truncation or tombstone; `values` reads what is Avro.
 
-        Raises PoisonError: too_large, not_json, wrong_shape, unknown_op, no_row, or the reason of the contract's objection.
+        Raises PoisonError: too_large, not_json, unknown_schema, unreadable_schema, broken_avro, wrong_shape, unknown_op, no_row,
+        or the reason of the contract's objection; and ServiceUnavailable when the schema registry cannot be asked.
         """
         if value is None:
             return None
         if len(value) > MAX_VALUE_BYTES:
             raise PoisonError("too_large", f"the record has {len(value)} bytes, more than {MAX_VALUE_BYTES}")
         try:
-            change = self._decoder.decode(value)
+            change = self._decoder.decode(values.as_json(value))
+        except UnreadableAvroError as error:
+            raise PoisonError(error.reason, str(error)) from error
         except msgspec.ValidationError as error:
             raise PoisonError("wrong_shape", str(error)) from error
         # msgspec reports what is not UTF-8 by Python's own error.

@@ -83,6 +83,10 @@ class Topics(Protocol):
         """By partition the first offset appended at `moment` or later; its end where there is none."""
         ...
 
+    def schema_of(self, number: int) -> str | None:
+        """The text of a schema by which records are written, None for a number that no registry knows."""
+        ...
+
     def read(self, topic: str, partition: int, first: int, end: int) -> Iterator[Sequence[Record]]:
         """The records from `first` up to `end` in order, in batches."""
         ...

@@ -48,6 +48,11 @@ class CapturedTable:
         return topic_of(self.name)
 
     @property
+    def subject(self) -> str:
+        """Under what the schema registry keeps the versions of its columns."""
+        return f"{self.topic}-value"
+
+    @property
     def market_table(self) -> str:
         """Its name in Postgres."""
         return self.operational.address

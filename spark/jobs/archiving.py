@@ -18,6 +18,7 @@ from spark.contracts.table import Table
 from spark.jobs.quarantine import Quarantined, quarantine
 from spark.lake.snapshots import Progress
 from spark.lake.storage import Lake, between
+from spark.transforms.avro_values import AvroValues
 from spark.transforms.bronze.finnhub_changes import ChangeDecoder
 from spark.transforms.quarantine import Rejection, rejections_table
 
@@ -54,13 +55,14 @@ def archive(lake: Lake, window: Window, provenance: Provenance, *, table: Table,
     midnight = datetime.combine(window.end + timedelta(days=1), time(), tzinfo=UTC)
     wanted = topics.offsets_at(topic, midnight) if ends is None else ends
     todo = _todo(lake, table, topic, topics.watermarks(topic), wanted)
+    values = AvroValues(topics.schema_of)
     reports: list[TableReport] = []
     kept_out: list[Quarantined] = []
     notes = [_words(each.gone) for each in todo if each.gone]
     for work in todo:
         if work.gone:
             kept_out.append(_remember(lake, table, work.gone, window, provenance))
-        for part, rows, rejected in _parts(topics, decoder, work.wanted):
+        for part, rows, rejected in _parts(topics, decoder, values, work.wanted):
             if rejected.num_rows:
                 references = In("reference", rejected["reference"].to_pylist())
                 kept_out.append(quarantine(lake, rejected, source_table=table.address, provenance=provenance,
@@ -95,14 +97,16 @@ def _todo(lake: Lake, table: Table, topic: str, watermarks: Mapping[int, Waterma
     return todo
 
 
-def _parts(topics: Topics, decoder: ChangeDecoder, wanted: OffsetRange) -> Iterator[tuple[OffsetRange, pa.Table, pa.Table]]:
+def _parts(
+    topics: Topics, decoder: ChangeDecoder, values: AvroValues, wanted: OffsetRange,
+) -> Iterator[tuple[OffsetRange, pa.Table, pa.Table]]:
     """The range in parts that fit into memory, each with its rows and its rejected records; also one without records."""
     first, rows, rejected, read_count = wanted.first, [], [], 0
     batches = topics.read(wanted.topic, wanted.partition, wanted.first, wanted.end) if wanted.end > wanted.first else ()
     empty = decoder.decode((), wanted.topic, wanted.partition)
     for batch in chain(batches, (None,)):
         if batch is not None:
-            changes = decoder.decode(batch, wanted.topic, wanted.partition)
+            changes = decoder.decode(batch, wanted.topic, wanted.partition, values)
             rows.append(changes.rows)
             rejected.append(changes.rejected)
             read_count += len(batch)

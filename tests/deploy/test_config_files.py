@@ -22,7 +22,7 @@ from deploy.local.layout import FORBIDDEN_IN_PATHS, Layout
 from deploy.local.ports import chosen
 from deploy.local.postgres import MARKET_ROLES, OWNERS, Cluster
 from deploy.local.privacy import make_private, private_folders
-from deploy.local.service import Launch
+from deploy.local.service import Launch, Place
 from deploy.local.services import SERVICES, default_ports, left_out, with_requirements
 from deploy.local.settings import StackSettings, client_environment, make_secrets, needed_secrets, recorded, s3_keys, save
 from deploy.local.stack import service_variables
@@ -80,6 +80,7 @@ def test_supervisor_reads_back_the_commands_with_their_spaces(layout: Layout) ->
         assert program.stopasgroup == (name != "postgres")
     folders = {name: program.directory for name, program in programs.items()}
     assert (folders.pop("postgres"), folders.pop("spark_connect")) == ("/", str(layout.spark))
+    assert folders.pop("schema_registry") == str(layout.schema_registry)
     assert set(folders.values()) == {str(CHECKOUT)}
 
 
@@ -230,8 +231,9 @@ def test_one_s3_key_without_the_other_is_refused(layout: Layout) -> None:
 def test_services_bring_what_they_need_in_starting_order() -> None:
     assert with_requirements({"dagster_daemon"}) == [
         "postgres", "dagster_code_server", "dagster_webserver", "dagster_daemon"]
-    assert with_requirements({"clickhouse_sink"}) == ["kafka", "clickhouse", "clickhouse_sink"]
-    assert with_requirements({"kafka_connect"}) == ["postgres", "kafka", "kafka_connect"]
+    assert with_requirements({"clickhouse_sink"}) == ["kafka", "schema_registry", "clickhouse", "clickhouse_sink"]
+    assert with_requirements({"clickhouse_sink"}, {"schema_registry"}) == ["kafka", "clickhouse", "clickhouse_sink"]
+    assert with_requirements({"kafka_connect"}) == ["postgres", "kafka", "schema_registry", "kafka_connect"]
     assert with_requirements(SERVICES) == list(SERVICES)
 
 
@@ -248,17 +250,33 @@ def test_whoever_needs_a_service_stops_before_it() -> None:
 
 
 def test_live_sources_without_a_finnhub_token_do_without_the_feed(layout: Layout) -> None:
-    live = {"FINLAKE_SOURCES": "live"}
-    assert set(left_out(StackSettings(default_ports(), live))) == {"sample_sources", "trade_feed", "spark_connect"}
-    with_token = {**live, "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}
-    assert set(left_out(StackSettings(default_ports(), with_token))) == {"sample_sources", "spark_connect"}
-    assert set(left_out(StackSettings(default_ports()))) == {"spark_connect"}
-    assert left_out(StackSettings(default_ports(), {"FINLAKE_ENGINE": "spark"})) == {}
+    def without(**variables: str) -> set[str]:
+        return set(left_out(Place(layout, StackSettings(default_ports(), variables)))) - {"schema_registry"}
+
+    assert without(FINLAKE_SOURCES="live") == {"sample_sources", "trade_feed", "spark_connect"}
+    with_token = {"FINLAKE_SOURCES": "live", "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}
+    assert without(**with_token) == {"sample_sources", "spark_connect"}
+    assert without() == {"spark_connect"}
+    assert without(FINLAKE_ENGINE="spark") == set()
 
 
-def test_a_service_that_is_left_out_is_not_brought_along_by_one_that_needs_it_otherwise() -> None:
+def test_the_schema_registry_runs_when_records_are_avro_or_may_still_be(layout: Layout) -> None:
+    as_json, as_avro = (
+        Place(layout, StackSettings(default_ports(), {"FINLAKE_STREAM_FORMAT": name})) for name in ("json", "avro"))
+    assert "schema_registry" in left_out(Place(layout, StackSettings(default_ports())))
+    assert "schema_registry" in left_out(as_json)
+    assert "schema_registry" not in left_out(as_avro)
+    assert "FINLAKE_KAFKA_REGISTRY_URL" in client_environment(layout, as_avro.settings)
+    assert "FINLAKE_KAFKA_REGISTRY_URL" not in client_environment(layout, as_json.settings)
+    layout.schema_registry.mkdir(parents=True)
+    assert "schema_registry" not in left_out(as_json)
+    assert "FINLAKE_KAFKA_REGISTRY_URL" in client_environment(layout, as_json.settings)
+
+
+def test_a_service_that_is_left_out_is_not_brought_along_by_one_that_needs_it_otherwise(layout: Layout) -> None:
     assert "sample_sources" in with_requirements({"trade_feed"})
-    unneeded = left_out(StackSettings(default_ports(), {"FINLAKE_SOURCES": "live", "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}))
+    live = StackSettings(default_ports(), {"FINLAKE_SOURCES": "live", "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"})
+    unneeded = left_out(Place(layout, live))
     assert "sample_sources" not in with_requirements(SERVICES.keys() - unneeded.keys(), unneeded)
     assert "sample_sources" in with_requirements({"sample_sources"}, unneeded)
 

@@ -7,14 +7,17 @@ import pytest
 
 from deploy.local.errors import StackError
 from deploy.local.jars import (
+    CONVERTER_FOLDER,
     DEBEZIUM_FOLDER,
     KAFKA_FOLDER,
     LOCK_FILE,
+    SCHEMA_REGISTRY,
     Jar,
     fetch_jars,
     ivy_module,
     locked_jars,
     missing_jars,
+    required_jars,
     spark_home,
     spark_jars,
 )
@@ -84,7 +87,7 @@ def test_the_lock_file_names_each_jar_once_with_its_digest() -> None:
     jars = locked_jars(LOCK_FILE.read_text())
     assert len({jar.path for jar in jars}) == len(jars) > 90
     assert all(re.fullmatch("[0-9a-f]{64}", jar.sha256) for jar in jars)
-    assert {jar.folder for jar in jars} == {KAFKA_FOLDER, DEBEZIUM_FOLDER}
+    assert {jar.folder for jar in jars} == {KAFKA_FOLDER, DEBEZIUM_FOLDER, CONVERTER_FOLDER}
 
 
 def test_the_lock_file_holds_the_versions_that_are_asked_for() -> None:
@@ -99,6 +102,24 @@ def test_the_plugin_brings_no_jar_that_the_worker_has() -> None:
     of_plugin = {jar.coordinates for jar in jars if jar.folder == DEBEZIUM_FOLDER}
     assert not of_worker & of_plugin
     assert not [name for name in of_plugin if "kafka-clients" in name or "connect-api" in name or "slf4j" in name]
+
+
+def test_the_converter_brings_no_module_that_is_on_the_workers_class_path_in_another_version() -> None:
+    jars = locked_jars(LOCK_FILE.read_text())
+    modules = [jar.module for jar in jars if jar.folder in (KAFKA_FOLDER, CONVERTER_FOLDER)]
+    assert len(set(modules)) == len(modules)
+
+
+def test_avro_alone_needs_the_converter_and_the_registry() -> None:
+    more = set(required_jars(s3=False, spark=True, avro=True)) - set(required_jars(s3=False, spark=True, avro=False))
+    assert {jar.folder for jar in more} == {CONVERTER_FOLDER, SCHEMA_REGISTRY.folder}
+
+
+def test_an_archive_is_asked_for_by_its_classifier() -> None:
+    [dependency] = ElementTree.fromstring(ivy_module([SCHEMA_REGISTRY])).findall("dependencies/dependency")
+    [artifact] = dependency.findall("artifact")
+    assert (artifact.get("ext"), artifact.get("{http://ant.apache.org/ivy/maven}classifier")) == ("tar.gz", "all")
+    assert SCHEMA_REGISTRY.file_name == f"apicurio-registry-app-{SCHEMA_REGISTRY.version}-all.tar.gz"
 
 
 def test_ivy_is_asked_for_exactly_the_missing_jars() -> None:

@@ -26,4 +26,5 @@ def test_every_secret_of_the_installation_is_on_the_page() -> None:
     named |= {f"{role}.password" for role in (*OWNERS, *MARKET_ROLES, SUPERUSER) if "<role>.password" in named}
     wanted = {file.name for file in needed_secrets(layout)}
     wanted |= {layout.password_file(role).name for role in (*OWNERS, *MARKET_ROLES, SUPERUSER)}
+    wanted.add(layout.registry_token.name)
     assert wanted == named - {"clickhouse_<user>.password", "<role>.password"}

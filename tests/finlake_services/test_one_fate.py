@@ -18,8 +18,10 @@ from finlake_services.clickhouse_sink.records import LogRecord
 from finlake_services.trade_feed.messages import Trades, parse, trade_rows
 from spark.contracts import stream_rows
 from spark.contracts.stream_rows import FLAWS, LONGEST_CONDITIONS, MOST_CONDITIONS, NUMBER_LIMIT, WIDEST_ROW_BYTES
+from spark.transforms.avro_values import AvroValues
 from spark.transforms.bronze.finnhub_changes import trade_decoder
 from spark.transforms.silver.settled_changes import trades as settled_trades
+from tests.avro_records import avro_of, schema_of
 
 RECEIVED_US = 1_772_463_600_123_456
 RECEIVED_TS = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=RECEIVED_US)
@@ -79,7 +81,7 @@ def fate_in_feed(entry: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def fate_in_sink(value: bytes) -> str:
-    block = build(TRADES, Place(TRADES.topic, 0), [LogRecord(41, value, 1, 1)], nothing_held)
+    block = build(TRADES, Place(TRADES.topic, 0), [LogRecord(41, value, 1, 1)], nothing_held, AvroValues(schema_of))
     if block.rows is None:
         assert len(block.dead_letters) == 1
         return REFUSED
@@ -87,7 +89,7 @@ def fate_in_sink(value: bytes) -> str:
 
 
 def fate_in_archive(value: bytes) -> str:
-    changes = trade_decoder().decode([Record(value)], TRADES.topic, 0)
+    changes = trade_decoder().decode([Record(value)], TRADES.topic, 0, AvroValues(schema_of))
     assert changes.rows.num_rows + changes.rejected.num_rows == 1
     if not changes.rows.num_rows:
         return REFUSED
@@ -117,6 +119,34 @@ rows = st.fixed_dictionaries({
 def test_whoever_wrote_a_row_sink_and_archive_decide_alike(row: dict[str, Any]) -> None:
     value = record_of(row)
     assert fate_in_sink(value) == fate_in_archive(value)
+
+
+@given(rows, st.integers(-(2**63), 2**63 - 1), st.integers(-(2**31), 2**31 - 1))
+def test_a_row_has_the_same_fate_in_json_and_in_avro(row: dict[str, Any], message_seq: int, trade_index: int) -> None:
+    row |= {"message_seq": message_seq, "trade_index": trade_index}
+    value = record_of(row)
+    assert fate_in_sink(avro_of(value)) == fate_in_archive(avro_of(value)) == fate_in_sink(value)
+
+
+@given(told, st.integers(0, 400), st.binary(max_size=9), st.integers(0, 9))
+def test_sink_and_archive_refuse_the_same_damaged_avro(entry: dict[str, Any], at: int, inserted: bytes, cut: int) -> None:
+    row = fate_in_feed(entry)
+    if row is not None:
+        value = avro_of(record_of(row))
+        damaged = value[:at] + inserted + value[at + cut:]
+        assert fate_in_sink(damaged) == fate_in_archive(damaged)
+
+
+def test_what_is_kept_of_a_record_does_not_depend_on_its_format() -> None:
+    row = fate_in_feed({"p": 187.5, "v": 100, "t": NOW_MS, "s": "AAPL", "c": ["1"]})
+    assert row is not None
+    value = record_of(row)
+    as_json, as_avro = (
+        trade_decoder().decode([Record(each)], TRADES.topic, 0, AvroValues(schema_of)).rows.to_pylist()
+        for each in (value, avro_of(value)))
+    for [kept] in (as_json, as_avro):
+        kept["after_json"] = json.loads(kept["after_json"])
+    assert as_json == as_avro
 
 
 @given(told)

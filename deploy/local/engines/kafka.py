@@ -51,7 +51,7 @@ def worker_probe(process: Process) -> None:
 def when_worker_ready(stage: Stage) -> None:
     """The connectors, each with its settings and running."""
     try:
-        changed = register_connectors(stage.layout, stage.ports)
+        changed = register_connectors(stage)
     except ConnectError as problem:
         raise StackError(f"{problem} (see `{stage.layout.logs_command('kafka_connect')}`)") from problem
     for name, settings in changed.items():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from deploy.local.layout import Layout
 from deploy.local.probes import BrokenError, NotReadyError, listens
-from deploy.local.service import Launch, Process
-from deploy.local.settings import StackSettings, client_environment
+from deploy.local.service import Launch, Place, Process
+from deploy.local.settings import client_environment
 from deploy.local.spark_server import server_command
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.machine import process_environment
@@ -17,8 +17,8 @@ def command(launch: Launch) -> list[str]:
     return server_command(launch.layout, launch.java)
 
 
-def left_out(settings: StackSettings) -> str | None:
-    return None if settings.uses_spark else "FINLAKE_ENGINE is not spark: the lake is computed in the processes of its jobs"
+def left_out(place: Place) -> str | None:
+    return None if place.settings.uses_spark else "FINLAKE_ENGINE is not spark: the lake is computed in the processes of its jobs"
 
 
 def working_folder(layout: Layout) -> Path:

@@ -1,6 +1,7 @@
 """Debezium's change records into rows of bronze: the envelope as columns, the row as text and as columns.
 
-Records are Debezium's JSON without schemas: `{before, after, op, source: {lsn, ts_us}, ts_us}`, times as ISO 8601 text.
+Records are Debezium's, as JSON without schemas or as Avro: `{before, after, op, source: {lsn, ts_us}, ts_us}`, times as ISO 8601
+text. What Avro says is kept as the JSON of the same record.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,7 @@ from spark.contracts.stream_rows import (
 )
 from spark.contracts.table import Table
 from spark.schemas import arrow_schema
+from spark.transforms.avro_values import JSON_ALONE, AvroValues, UnreadableAvroError
 from spark.transforms.quarantine import RAW_TEXT_LIMIT, Rejection, rejections_table
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -127,23 +129,23 @@ class ChangeDecoder:
         self._rows: msgspec.json.Decoder[TradeRow | QuoteRow] = msgspec.json.Decoder(row)
         self._deleted_values = (None,) * (len(row.__struct_fields__) - len(key.__struct_fields__))
 
-    def decode(self, records: Iterable[Record], topic: str, partition: int) -> Changes:
-        """Every record is a row or a rejection, none is passed over."""
+    def decode(self, records: Iterable[Record], topic: str, partition: int, values: AvroValues = JSON_ALONE) -> Changes:
+        """Every record is a row or a rejection, none is passed over; `values` reads those that are Avro."""
         rows: list[tuple[object, ...]] = []
         rejected: list[Rejection] = []
         for record in records:
             try:
-                rows.append(self._row(record, topic, partition))
-            except (msgspec.MsgspecError, UnicodeDecodeError, UnreadableChange) as error:
+                rows.append(self._row(record, topic, partition, values))
+            except (msgspec.MsgspecError, UnicodeDecodeError, UnreadableAvroError, UnreadableChange) as error:
                 rejected.append(self._rejection(record, topic, partition, str(error)))
         return Changes(rows=_table(rows, self._table), rejected=rejections_table(rejected))
 
-    def _row(self, record: Record, topic: str, partition: int) -> tuple[object, ...]:
+    def _row(self, record: Record, topic: str, partition: int, values: AvroValues) -> tuple[object, ...]:
         if record.value is None:
             raise UnreadableChange("the record has no value")
         if len(record.value) > MAX_VALUE_BYTES:
             raise UnreadableChange(f"the record has {len(record.value)} bytes, more than {MAX_VALUE_BYTES}")
-        change = self._envelopes.decode(record.value)
+        change = self._envelopes.decode(values.as_json(record.value))
         if change.op not in OPS:
             raise UnreadableChange(f"op {change.op!r} is none of {', '.join(OPS)}")
         before, after = bytes(change.before), bytes(change.after)

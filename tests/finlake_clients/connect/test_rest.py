@@ -13,10 +13,12 @@ import pytest
 from finlake_clients.connect.rest import (
     ConnectorFailed,
     ConnectorNotReady,
+    ConnectorStatus,
     ConnectorUnknown,
     ConnectRefused,
     ConnectUnavailable,
     KafkaConnect,
+    TaskStatus,
 )
 
 NAME = "trades"
@@ -234,6 +236,18 @@ def test_a_connector_that_fails_again_is_not_taken_for_one_that_runs(worker: Wor
     worker.task_states = ["FAILED"]
     with pytest.raises(ConnectorFailed, match="fails again: org.example.Broken"):
         connect.wait_until_steady(NAME, for_s=0.1)
+
+
+def test_columns_that_the_schema_registry_refuses_are_told_with_what_to_do() -> None:
+    trace = (
+        "org.apache.kafka.connect.errors.ConnectException: Tolerance exceeded in error handler\n\tat a.b(C.java:1)\n"
+        "Caused by: io.apicurio.registry.rest.client.exception.RuleViolationException: Incompatible artifact: "
+        "finlake.ods.finnhub_trades-value [AVRO], num of incompatible diffs: {1}, list of diff types: [x at /fields/0] "
+        "Causes: reader union lacking writer type: RECORD at /fields/0/type/1\n\t... 13 more\n")
+    status = ConnectorStatus(NAME, "RUNNING", None, (TaskStatus(0, "FAILED", "w", trace),))
+    assert status.failure == (
+        "the schema registry refuses the new columns of finlake.ods.finnhub_trades (reader union lacking writer type: RECORD at "
+        "/fields/0/type/1); undo the change of the table, or take it: docs/incompatible-columns.md")
 
 
 def test_a_failure_that_somebody_mends_in_time_is_waited_for(worker: Worker, connect: KafkaConnect) -> None:

@@ -20,7 +20,9 @@ from finlake_proofs.chaos.run import Options
 def test_without_dagster_spark_is_not_waited_for_and_nothing_befalls_it() -> None:
     options = Options(kills=200, seed=7, has_dagster=False, mix=Mix(disks=DISKS))
     assert options.services is not None
-    assert {"sample_sources", *stream_targets()} - {"postgres_backend"} == {*with_requirements(options.services)}
+    brought_along = with_requirements(options.services, {"schema_registry"})
+    assert {"sample_sources", *stream_targets()} - {"postgres_backend"} == {*brought_along}
+    assert {*stream_targets(avro=True)} - {*stream_targets()} == {"schema_registry"}
     assert "spark_connect" not in with_requirements(options.services)
     assert archiving_targets() == ("spark_connect",)
     faults = options.plan

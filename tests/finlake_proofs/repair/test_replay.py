@@ -14,6 +14,7 @@ from finlake_services.clickhouse_sink.blocks import TRADES
 from finlake_services.clickhouse_sink.dead_letters import _key, origin_of
 from finlake_services.clickhouse_sink.exactly_once import Place
 from spark.contracts.streams import DEAD_LETTERS_TOPIC
+from spark.transforms.avro_values import JSON_ALONE
 
 STRANGE = [None, b"", b"a-key", b"topic:1", b"topic:x:1", b"topic:1:-1", b"topic:1:1:", b"\xff\xfe:1:1", b":1:1",
            b"topic:1:99999999999999999999", b"topic:1:9999999999999999999", "topic:1:\N{ARABIC-INDIC DIGIT ONE}".encode()]
@@ -37,7 +38,8 @@ class Topics:
 
 def replayed(*keys: bytes | None, error: type[RangeUnreadable] | None = None) -> Replayed:
     topics: Any = Topics([record(offset, key) for offset, key in enumerate(keys)], error)
-    return _dead_letters(topics, None, Span(place=Place(DEAD_LETTERS_TOPIC, 0), first=0, end=len(keys)))  # type: ignore[arg-type]
+    span = Span(place=Place(DEAD_LETTERS_TOPIC, 0), first=0, end=len(keys))
+    return _dead_letters(topics, None, span, JSON_ALONE)  # type: ignore[arg-type]
 
 
 def test_letters_that_do_not_say_where_they_came_from_are_counted_and_the_others_are_tried() -> None:

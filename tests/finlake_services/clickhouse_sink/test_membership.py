@@ -191,7 +191,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     # Retries wait for the script's next event, not for the clock.
     monkeypatch.setattr(Membership, "_wait_in_group", _wait_without_clock)
     monkeypatch.setattr(module, "_QUIET_S", -1.0)
-    member = Membership(Broker(kafka=Kafka(bootstrap="nowhere:1", password_file=None)), clickhouse, letters, Metrics(), stop)  # type: ignore[arg-type]
+    nowhere = Kafka(bootstrap="nowhere:1", password_file=None, registry_url=None, registry_token_file=None)
+    member = Membership(Broker(kafka=nowhere), clickhouse, letters, Metrics(), stop)  # type: ignore[arg-type]
     return World(kafka, clickhouse, letters, stop, member)
 
 

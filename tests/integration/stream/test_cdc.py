@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from deploy.local.connectors import connector_faults, local_places, wanted_connectors
+from deploy.local.connectors import connector_faults, stack_connectors
 from deploy.local.doctor import examine
 from deploy.local.postgres import MARKET_DATABASE, packaged_installation
 from deploy.local.stack import LocalStack
@@ -75,7 +75,7 @@ def feed(stack: LocalStack) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(scope="module")
 def wanted(stack: LocalStack) -> dict[str, str]:
-    return wanted_connectors(local_places(stack.layout, stack.settings().ports))[NAME]
+    return stack_connectors(stack.place)[NAME]
 
 
 def numbers(changes: list[Change]) -> list[int]:
@@ -289,14 +289,14 @@ def test_a_failed_connector_comes_back_by_itself_and_meanwhile_status_says_why(
             superuser.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cdc'")
             insert_trades(feed, of, [2])
             eventually(lambda: _assert(connect.status(NAME).failure is not None))()
-            (fault,) = connector_faults(stack.layout, stack.settings().ports)[NAME]
+            (fault,) = connector_faults(stack.place)[NAME]
             assert fault.startswith("it has failed: ")
             assert "not permitted to log in" in fault
             assert "the first change after LSN " in fault
         finally:
             superuser.execute("ALTER ROLE cdc LOGIN")
     assert numbers(changes_from(kafka, start, lambda found: len(found) == 2, of=of, timeout_s=120)) == [1, 2]
-    eventually(lambda: _assert(connector_faults(stack.layout, stack.settings().ports)[NAME] == []))()
+    eventually(lambda: _assert(connector_faults(stack.place)[NAME] == []))()
 
 
 def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
@@ -315,7 +315,7 @@ def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
             f"ALTER TABLE ods.finnhub_trades ADD CONSTRAINT conditions_are_few CHECK ({constraint}) NOT VALID".encode())
     insert_trades(feed, of, [3])
     eventually(lambda: _assert(connect.status(NAME).failure is not None))()
-    (fault,) = connector_faults(stack.layout, stack.settings().ports)[NAME]
+    (fault,) = connector_faults(stack.place)[NAME]
     assert "RecordTooLarge" in fault
     assert "docs/stuck-change.md" in fault
 
@@ -334,7 +334,7 @@ def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
     insert_trades(feed, of, [4])
     after = changes_from(kafka, changes[-1].offset + 1, lambda found: len(found) == 1, of=of)
     assert numbers(after) == [4]
-    eventually(lambda: _assert(connector_faults(stack.layout, stack.settings().ports)[NAME] == []))()
+    eventually(lambda: _assert(connector_faults(stack.place)[NAME] == []))()
 
 
 def psql(stack: LocalStack, statement: str) -> str:

@@ -218,6 +218,17 @@ def test_a_killed_service_comes_back_also_while_up_waits_for_it(stack: LocalStac
     is_back()
 
 
+def test_webserver_and_code_server_killed_together_find_each_other_again(stack: LocalStack) -> None:
+    for name in ("dagster_webserver", "dagster_code_server"):
+        killed = status_of(stack, name).pid
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+    # Is over when the webserver has loaded what the code server gives it.
+    stack.up(services=SERVICES)
+    loaded = ask(stack, "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }")
+    assert loaded["repositoriesOrError"]["nodes"]
+
+
 def endless_run(stack: LocalStack) -> str:
     """The id of a run that has begun and does not end by itself."""
     selector = {"repositoryLocationName": "tests", "repositoryName": "__repository__", "jobName": "endless_job"}

@@ -19,6 +19,8 @@ CODE_LOCATIONS = """{ workspaceOrError { __typename
   ... on Workspace { locationEntries { name loadStatus locationOrLoadError {
     __typename ... on PythonError { message } } } } } }"""
 
+CODE_SERVER_AWAY = "DagsterUserCodeUnreachableError"
+
 DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required lastHeartbeatTime } } } }"
 
 
@@ -69,7 +71,9 @@ def webserver_probe(process: Process) -> None:
             raise NotReadyError(f"the code location {entry['name']} is loading")
         location = entry["locationOrLoadError"]
         if location["__typename"] == "PythonError":
-            raise BrokenError(f"the code location {entry['name']} cannot be loaded: {_first_line(location['message'])}")
+            reason = f"the code location {entry['name']} cannot be loaded: {_first_line(location['message'])}"
+            # A code server that was killed is started again; the webserver looks for it again by itself.
+            raise NotReadyError(reason) if CODE_SERVER_AWAY in reason else BrokenError(reason)
 
 
 def daemon_command(launch: Launch) -> list[str]:

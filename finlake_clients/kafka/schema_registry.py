@@ -68,10 +68,9 @@ class SchemaRegistry:
         answer = self._ask("GET", f"/subjects/{subject}/versions/{version}")
         return int(answer["id"]), str(answer["schema"])
 
-    def require(self, compatibility: Compatibility, subject: str | None = None) -> None:
-        """Have each new version of a subject's schema, or of every subject's that has no rule of its own, fit those before."""
-        place = "/config" if subject is None else f"/config/{subject}"
-        self._ask("PUT", place, {"compatibility": compatibility})
+    def require(self, compatibility: Compatibility) -> None:
+        """Have each new version of a subject's schema fit the one before."""
+        self._ask("PUT", "/config", {"compatibility": compatibility})
 
     def _ask(self, method: str, path: str, body: dict[str, str] | None = None, *, known_to_lack: bool = False) -> Any:
         """The answer's JSON; None when the registry lacks what `known_to_lack` says it may lack."""

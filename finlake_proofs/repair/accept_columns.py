@@ -28,7 +28,8 @@ def accept(
     Raises ColumnsNotAcceptedError, and what the registry raises.
     """
     before = registry.versions(table.subject)
-    registry.require("NONE", table.subject)
+    # Of all tables: a subject's own rule cannot be that there is none.
+    registry.require("NONE")
     report(f"waiting until the connector brings the columns of {table.market_table}; its keeper starts it within a minute")
     arrived = Retrying(
         retry=retry_if_result(lambda versions: versions == before), stop=stop_after_delay(within_s), wait=wait_fixed(1))
@@ -39,5 +40,5 @@ def accept(
             f"no new columns of {table.market_table} came within {within_s:.0f} s; see in `finlake status` whether its connector "
             "stands at them, and whether its keeper runs") from error
     finally:
-        registry.require(COMPATIBILITY, table.subject)
+        registry.require(COMPATIBILITY)
     return versions[-1]

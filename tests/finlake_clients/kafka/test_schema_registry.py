@@ -108,13 +108,10 @@ def test_whoever_is_no_registry_lacks_no_schema(registry: SchemaRegistry, script
             registry.schema_of(7)
 
 
-def test_the_rule_for_new_columns_is_of_all_subjects_or_of_one(registry: SchemaRegistry, script: Script) -> None:
+def test_the_rule_for_new_columns_is_of_all_subjects(registry: SchemaRegistry, script: Script) -> None:
     registry.require("FULL")
-    registry.require("NONE", "a-value")
     assert [(method, path, json.loads(body)) for method, path, _, body in script.asked] == [
-        ("PUT", "/apis/ccompat/v7/config", {"compatibility": "FULL"}),
-        ("PUT", "/apis/ccompat/v7/config/a-value", {"compatibility": "NONE"}),
-    ]
+        ("PUT", "/apis/ccompat/v7/config", {"compatibility": "FULL"})]
 
 
 def test_a_registry_that_is_away_or_a_token_that_cannot_be_read_is_said(tmp_path: Path) -> None:

@@ -96,10 +96,17 @@ class Street:
         return {letter[1] for letter in letters if letter is not None}
 
     def let_connector_write(self, *, avro: bool) -> None:
+        """Change the connector's format; returns when it writes that. What runs when it is told so may still be the old task."""
         place = self.stack.place
         self.connect.register(
             CONNECTOR, wanted_connectors(local_places(place.layout, place.ports), avro=avro)[CONNECTOR])
         self.connect.wait_until_running(CONNECTOR)
+        until(lambda: self.format_of(self.write(1)) == (b"\0" if avro else b"{"))
+
+    def format_of(self, connection_id: str) -> bytes:
+        """How the newest record begins, after it has brought this connection's trade."""
+        self.wait_for(connection_id, 1)
+        return (self.records()[-1].value or b"")[:1]
 
     def kill(self, service: str) -> None:
         os.kill(Supervisor(self.stack.layout).program(service).pid, signal.SIGKILL)
@@ -187,10 +194,11 @@ def test_a_topic_holds_both_formats_after_the_setting_was_changed_and_all_of_it_
         written.append(street.write())
         street.wait_for(written[-1])
     begins = [(record.value or b"")[:1] for record in street.records(since=start)]
-    assert begins == [b"\0"] * 3 + [b"{"] * 3 + [b"\0"] * 3
+    assert (begins[:3], begins[-3:]) == ([b"\0"] * 3, [b"\0"] * 3)
+    assert begins.count(b"{") >= 4
     assert_proven(street)
-    with_all = replay(street.settings.clickhouse, street.topics, spans(street.topics, TRADES.topic, str(start), str(10**9)))
-    assert (with_all.read, with_all.already_there, with_all.added) == (9, 9, 0)
+    again = replay(street.settings.clickhouse, street.topics, spans(street.topics, TRADES.topic, str(start), str(10**9)))
+    assert (again.read, again.already_there, again.added) == (len(begins), len(begins), 0)
 
 
 def test_what_is_broken_or_of_an_unknown_schema_is_a_dead_letter_and_the_stream_goes_on(street: Street) -> None:
@@ -261,10 +269,9 @@ def test_an_incompatible_column_is_refused_with_what_to_do_and_goes_on_when_it_i
     version = accept(street.registry, TRADES, told.append)
     assert version == street.registry.versions(TRADES.subject)[-1]
     street.wait_for(connection_id)
+    # The registry knows these columns already.
     street.alter("DROP COLUMN fee_usd")
-    again = street.write()
-    accept(street.registry, TRADES, told.append)
-    street.wait_for(again)
+    street.wait_for(street.write())
     assert_proven(street)
 
 

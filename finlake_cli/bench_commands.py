@@ -1,5 +1,6 @@
 """Commands that measure finlake on this machine: bench batch, speed, formats, catch-up, rest, endpoint."""
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from finlake_cli.progress import dimmed
 from finlake_cli.stack_commands import DEFAULT_HOME, Home
+from spark.contracts.engine import Engine
 
 app = typer.Typer(no_args_is_help=True, help="Measure finlake on this machine.")
 
@@ -16,10 +18,21 @@ def bench() -> None:
     """Measure finlake on this machine."""
 
 
+class EngineChoice(Enum):
+    """An engine of the lake, as an option."""
+
+    EMBEDDED = "embedded"
+    SPARK = "spark"
+
+
+ENGINES: dict[EngineChoice, Engine] = {EngineChoice.EMBEDDED: "embedded", EngineChoice.SPARK: "spark"}
+
+
 @app.command()
 def batch(
     home: Home = DEFAULT_HOME,
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes, to try it out; targets do not count.")] = False,
+    engine: Annotated[list[EngineChoice] | None, typer.Option(help="Only this engine. Default: one after the other.")] = None,
 ) -> None:
     """Compare increments, indicators and news parsing with their baselines; exit code 1 when a target is missed.
 
@@ -35,7 +48,8 @@ def batch(
     console = Console()
     report = dimmed(console)
     with ended_like_ctrl_c():
-        comparisons = compare_all(QUICK if quick else FULL, home / "jars", report)
+        comparisons = compare_all(
+            QUICK if quick else FULL, home / "jars", report, [ENGINES[each] for each in engine or EngineChoice])
     for part in (part for each in comparisons for part in each.parts):
         report(part)
     console.print(results_table(comparisons, psutil.cpu_count() or 1))

@@ -19,7 +19,8 @@ SettingsOf = Callable[[EnvironmentName, SourcesName], DagsterSettings]
 
 OF_THE_LAKE_ALONE = tuple(Path(__file__).parent / "integration" / folder for folder in ("lake", "s3"))
 STACKS_OF_THEIR_OWN = tuple(f"tests/{path}" for path in (
-    "deploy/test_stack.py", "finlake_services/clickhouse_local/", "integration/s3/", "integration/stream/test_chaos.py",
+    "deploy/test_stack.py", "finlake_services/clickhouse_local/", "integration/s3/",
+    "integration/dagster/test_spark_away.py", "integration/stream/test_chaos.py",
     "integration/stream/test_reconcile.py", "integration/stream/test_sink.py"))
 
 

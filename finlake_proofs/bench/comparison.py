@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 class Comparison:
     """Pairs of measurements in seconds: the n-th of `measured_s` was made right beside the n-th of `baseline_s`.
 
-    `parts` are remarks for people, such as the seconds by step.
+    `parts` are remarks for people, such as the seconds by step. `engine` computed the lake; none where there is no lake.
     """
 
     name: str
+    engine: str = ""
     measured: str
     baseline: str
     measured_s: tuple[float, ...]
@@ -41,21 +42,27 @@ class Comparison:
 
 
 def results_table(comparisons: Sequence[Comparison], core_count: int) -> "Table":
-    """The comparisons as a table for a terminal, without their parts: ratios beside targets, median seconds beside them."""
+    """The comparisons as a table for a terminal, without their parts: a column of ratios for each engine, with the target and the
+    median seconds below."""
     from rich.table import Table
 
+    engines = list(dict.fromkeys(each.engine for each in comparisons if each.engine)) or [""]
     view = Table(title=f"finlake bench batch, {core_count} cores, medians", show_lines=True)
-    for heading in ("comparison", "ratio", "target", "measured", "baseline", "pairs"):
-        view.add_column(heading, justify="right" if heading in ("ratio", "target", "pairs") else "left")
-    for each in comparisons:
-        color = "green" if each.is_met else "red"
-        view.add_row(
-            each.name,
-            f"[{color}]{each.ratio:.2f}[/{color}]", f"≤ {each.target_ratio:g}",
-            f"{seconds(median(each.measured_s))}\n[dim]{each.measured}[/dim]",
-            f"{seconds(median(each.baseline_s))}\n[dim]{each.baseline}[/dim]", str(len(each.measured_s)),
-        )
+    for heading in ("comparison", *engines):
+        view.add_column(heading)
+    for name in dict.fromkeys(each.name for each in comparisons):
+        by_engine = {each.engine: each for each in comparisons if each.name == name}
+        view.add_row(name, *(_cell(by_engine.get(engine) or by_engine.get("")) for engine in engines))
     return view
+
+
+def _cell(found: Comparison | None) -> str:
+    if found is None:
+        return ""
+    color = "green" if found.is_met else "red"
+    return (f"[{color}]{found.ratio:.2f}[/{color}] (≤ {found.target_ratio:g}, {len(found.measured_s)} pairs)\n"
+            f"{seconds(median(found.measured_s))} [dim]{found.measured}[/dim]\n"
+            f"{seconds(median(found.baseline_s))} [dim]{found.baseline}[/dim]")
 
 
 def seconds(value: float) -> str:

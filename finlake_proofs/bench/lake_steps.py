@@ -3,6 +3,7 @@
 Every function is given the variables of the lake's stack, runs in the worker's process and returns seconds.
 """
 
+import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -108,6 +109,11 @@ def indicators_by_script(environment: Mapping[str, str]) -> float:
     rows = pl.concat(compute(one, None) for one in bars.sort("ticker", "session_date").partition_by("ticker"))
     target.overwrite(rows.to_arrow().cast(arrow_schema(gold.INDICATORS)))
     return perf_counter() - began
+
+
+def peak_memory_mb() -> float:
+    """The most memory that the worker's process ever had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def require_equal_indicators(environment: Mapping[str, str]) -> int:

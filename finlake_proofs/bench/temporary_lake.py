@@ -15,6 +15,8 @@ from typing import ParamSpec, TypeVar
 from deploy.local.layout import Layout
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
+from finlake_settings.variable_names import variable
+from spark.contracts.engine import Engine
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,9 +53,10 @@ def worker() -> Iterator[Worker]:
 
 
 @contextmanager
-def temporary_lake(jars: Path, report: Callable[[str], None]) -> Iterator[dict[str, str]]:
-    """The variables of a new, empty stack with Spark and without Dagster, as long as the context lasts."""
-    with temporary_stack(jars, ("spark_connect",), report) as stack:
+def temporary_lake(jars: Path, report: Callable[[str], None], engine: Engine) -> Iterator[dict[str, str]]:
+    """The variables of a new, empty stack with what the engine needs and without Dagster, as long as the context lasts."""
+    services = ("spark_connect",) if engine == "spark" else ("postgres",)
+    with temporary_stack(jars, services, report, {variable("engine"): engine}) as stack:
         yield stack.environment()
 
 

@@ -45,6 +45,9 @@ class TableSums:
         return said
 
 
+WHOLE_FROM = 2**52
+
+
 def spark_sums(table: Table) -> list[str]:
     """Spark SQL expressions over a table's rows, for `sums_of`."""
     return _expressions(table, "count(*)", lambda column: f"sum(cast({_SPARK[column.type](column.name)} as decimal(20, 0)))")
@@ -71,8 +74,17 @@ def _expressions(table: Table, rows: str, total: Callable[[Column], str]) -> lis
     return [rows, *(expression for pair in counted for expression in pair)]
 
 
+def half_even(number: str) -> str:
+    """SQL of a double rounded to a whole number, halves to the even one, as IEEE 754 and ClickHouse's roundBankers do.
+
+    Not `rint`, which Sail rounds otherwise. From 2^52 on every double is whole; below, that added and taken away rounds.
+    """
+    return (f"case when abs({number}) >= {WHOLE_FROM}D then {number} when {number} >= 0D "
+            f"then ({number} + {WHOLE_FROM}D) - {WHOLE_FROM}D else ({number} - {WHOLE_FROM}D) + {WHOLE_FROM}D end")
+
+
 def _spark_units(name: str) -> str:
-    units = f"rint({name} * {UNITS_PER_ONE}D)"
+    units = half_even(f"({name} * {UNITS_PER_ONE}D)")
     return f"case when abs({units}) < {UNITS_LIMIT}D then cast({units} as bigint) when {name} is not null then 0 end"
 
 
@@ -82,7 +94,7 @@ def _clickhouse_units(name: str) -> str:
 
 
 _SPARK: dict[ColumnType, Callable[[str], str]] = {
-    "string": lambda name: f"conv(left(md5({name}), {HASH_DIGITS}), 16, 10)",
+    "string": lambda name: f"conv(cast(left(md5({name}), {HASH_DIGITS}) as string), 16, 10)",
     "boolean": lambda name: f"cast({name} as int)",
     "int": lambda name: name,
     "long": lambda name: name,

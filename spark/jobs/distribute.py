@@ -19,6 +19,7 @@ from pyspark.sql import types as st
 
 from spark.contracts import lake as contracts
 from spark.contracts import silver
+from spark.contracts.engine import require_room
 from spark.contracts.table import Table
 from spark.lake.expressions import as_sql
 from spark.lake.publish import Held, Rows
@@ -116,8 +117,13 @@ def map_by_key(frame: DataFrame, kernel: Kernel, table: Table, key: Sequence[str
 # In this process ------------------------------------------------------------------------------------------------------
 
 
-def _here(lake: Lake, scan: Scan) -> pl.DataFrame:
-    return _frame_of(lake.rows(scan.address, scan.where, scan.table.column_names, scan.snapshot_id))
+def _here(lake: Lake, scans: Mapping[str, Scan]) -> dict[str, pl.DataFrame]:
+    """The rows of all scans. Raises `InputTooLargeError` when their files tell of too many, before any is read."""
+    found = {name: lake.scan(each.address, each.where, each.table.column_names, each.snapshot_id) for name, each in scans.items()}
+    files = [task.file for each in found.values() for task in each.plan_files()]
+    require_room(" and ".join(each.address for each in scans.values()), sum(file.record_count for file in files),
+                 sum(file.file_size_in_bytes for file in files))
+    return {name: _frame_of(each.to_arrow()) for name, each in found.items()}
 
 
 def _mapped(lake: Lake, scans: Mapping[str, Scan], kernel: _Whole, table: Table, tickers: Sequence[str]) -> Rows:
@@ -125,7 +131,7 @@ def _mapped(lake: Lake, scans: Mapping[str, Scan], kernel: _Whole, table: Table,
         return _mapped_on_spark(lake, scans, kernel, table, tickers)
 
     def mapped() -> pa.Table:
-        frames = {name: _here(lake, scan).sort("ticker", *scan.order) for name, scan in scans.items()}
+        frames = {name: rows.sort("ticker", *scans[name].order) for name, rows in _here(lake, scans).items()}
         return _table_of(list(kernel(frames, tickers)), arrow_schema(table))
 
     return Held(mapped)
@@ -189,7 +195,7 @@ def _judged(lake: Lake, scan: Scan, judge: Callable[[pl.DataFrame], Iterator[tup
     quarantine = silver.QUARANTINE
     schemas = {_ROWS: arrow_schema(table), _REJECTED: arrow_schema(quarantine)}
     if not lake.has_spark:
-        pairs = list(judge(_here(lake, scan)))
+        pairs = list(judge(_here(lake, {_ROWS: scan})[_ROWS]))
         good = _table_of([rows for rows, _ in pairs], schemas[_ROWS])
         yield Held(lambda: good), _table_of([rejected for _, rejected in pairs], schemas[_REJECTED])
         return

@@ -8,6 +8,7 @@ from pyiceberg.expressions import And, GreaterThanOrEqual, LessThanOrEqual
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
+from spark.contracts.engine import require_room
 from spark.contracts.report import JobReport, Positions, Provenance, TableReport, Window
 from spark.contracts.table import Table
 from spark.jobs.distribute import Kernel, map_by_key
@@ -36,6 +37,8 @@ def settle_changes(lake: Lake, window: Window, provenance: Provenance, *, table:
     snapshots = {changes.address: lake.snapshot_id(changes.address)}
     archived = lake.positions(changes.address, snapshots[changes.address])
     shown = lake.positions(table.address)
+    if not lake.has_spark:
+        require_room(changes.address, added_count(shown, archived))
     everything = lake.frame(changes.address, snapshot_id=snapshots[changes.address]).drop(*NOT_NEEDED)
     fresh = everything.where(between_positions(shown, archived))
     days = _days(fresh) if archived != shown else []
@@ -71,6 +74,12 @@ def _append(lake: Lake, table: Table, fresh: DataFrame, days: list[_Day], kernel
         audited=And(GreaterThanOrEqual("received_ts", _iso(first_us)), LessThanOrEqual("received_ts", _iso(last_us))),
         window=Window(start=min(each.day for each in days), end=max(each.day for each in days)) if days else None,
     )
+
+
+def added_count(after: Positions, until: Positions) -> int:
+    """Offsets from the positions of one moment up to those of a later one; a topic's records are at most as many."""
+    before = {partition: at for (_, partition), at in after.items()}
+    return sum(max(0, end - before.get(partition, 0)) for (_, partition), end in until.items())
 
 
 def between_positions(after: Positions, until: Positions) -> Column:

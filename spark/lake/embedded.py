@@ -7,20 +7,21 @@ have been made in between.
 
 import os
 import socket
+import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc  # type: ignore[import-untyped]
-import psutil
 from pyspark.sql import SparkSession
 
 if TYPE_CHECKING:
     from pysail.spark import SparkConnectServer
 
 LOOPBACK = "127.0.0.1"
-TRIES = 50
+STARTED_WITHIN_S = 90.0
 CONNECTED_WITHIN_S = 20
 COUNTERS = Path("/proc/net/snmp")
 # Sail reads its own settings when a server is made, and what it logs goes to the standard error of the process.
@@ -38,8 +39,9 @@ class EngineNotPrivateError(Exception):
 
     def __init__(self) -> None:
         super().__init__(
-            f"in {TRIES} starts of the embedded engine other connections were made on this machine at the same moment, so that "
-            "it might have been reached by another account; try again when the machine is quieter, or set FINLAKE_ENGINE=spark")
+            f"at every start of the embedded engine, for {STARTED_WITHIN_S:.0f} s, others connected on this machine at "
+            "the same moment, so that another account might have reached it; try again when the machine is quieter, or set "
+            "FINLAKE_ENGINE=spark")
 
 
 def session(store: Mapping[str, str]) -> SparkSession:
@@ -88,9 +90,10 @@ def _start() -> "tuple[SparkConnectServer, SparkSession]":
 
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    for _ in range(TRIES):
-        opened = _connections_ever()
+    deadline = time.monotonic() + STARTED_WITHIN_S
+    while time.monotonic() < deadline:
         server = SparkConnectServer(LOOPBACK, 0)
+        opened = _connections_ever()
         server.start(background=True)
         _, port = server.listening_address
         channel = grpc.insecure_channel(f"{LOOPBACK}:{port}", options=[
@@ -114,11 +117,24 @@ def _close_port(port: int) -> None:
     Another socket, to which nothing ever comes, takes its number: the server goes on waiting there. Were the port only shut down,
     the server would ask it again and again.
     """
-    listening = [each.fd for each in psutil.Process().net_connections("tcp")
-                 if each.status == psutil.CONN_LISTEN and each.laddr.port == port]
     with socket.socket() as silent:
-        for number in listening:
-            os.dup2(silent.fileno(), number, inheritable=False)
+        for number in [int(name) for name in os.listdir("/proc/self/fd")]:
+            if _listens(number, port):
+                os.dup2(silent.fileno(), number, inheritable=False)
+
+
+def _listens(number: int, port: int) -> bool:
+    """Whether a file of this process is a socket that listens on a port."""
+    try:
+        found = socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) if stat.S_ISSOCK(os.fstat(number).st_mode) else None
+    except OSError:
+        # Gone meanwhile.
+        return False
+    if found is None:
+        return False
+    with found:
+        name = found.getsockname()
+        return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) and len(name) > 1 and name[1] == port
 
 
 def _connections_ever() -> int:

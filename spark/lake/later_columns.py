@@ -4,8 +4,10 @@ Both engines read a named snapshot with the columns of its time, so that a job w
 that was pinned before the upgrade that brought it.
 """
 
+from functools import cached_property
+
 from pyiceberg.schema import Schema
-from pyiceberg.table import DataScan
+from pyiceberg.table import DataScan, FileScanTask
 from pyiceberg.table import Table as IcebergTable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
@@ -15,7 +17,15 @@ from spark.schemas import spark_schema
 
 
 class ScanByTodaysColumns(DataScan):
-    """A scan of any snapshot that shows the columns which the table has today."""
+    """A scan of any snapshot that shows the columns which the table has today. Its files are looked up once."""
+
+    @cached_property
+    def _planned(self) -> list[FileScanTask]:
+        return list(super().plan_files())
+
+    def plan_files(self) -> list[FileScanTask]:
+        """The files with rows that may match."""
+        return self._planned
 
     def projection(self) -> Schema:
         """The columns asked for, by the table's schema and not the snapshot's."""

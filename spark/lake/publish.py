@@ -22,6 +22,8 @@ from pyiceberg.expressions import AlwaysFalse, And, BooleanExpression, Not
 from pyiceberg.expressions.visitors import bind, extract_field_ids
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table import Transaction
+from pyiceberg.table.metadata import TableMetadata
 from pyspark.sql import DataFrame
 from sqlalchemy.exc import OperationalError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
@@ -209,7 +211,7 @@ def commit_files(table: IcebergTable, added: Sequence[DataFile], removed: Sequen
     # pyiceberg would lay the rows on top of what another writer has committed meanwhile, which no audit has seen.
     table.metadata.properties["commit.retry.num-retries"] = "0"
     try:
-        with table.transaction() as transaction:
+        with _Transaction(table) as transaction:
             update = transaction.update_snapshot(snapshot_properties=dict(summary), branch=branch)
             with update.overwrite() if removed else update.fast_append() as producer:
                 for each in removed:
@@ -219,6 +221,15 @@ def commit_files(table: IcebergTable, added: Sequence[DataFile], removed: Sequen
     except ValidationException as error:
         name = ".".join(table.name())
         raise PublishConflict(f"{name}: another writer committed meanwhile ({error}); writing again") from error
+
+
+class _Transaction(Transaction):
+    """A transaction that does not copy the table's metadata, which are large, each time when it is asked for them."""
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """Those of the table, until a change is staged."""
+        return super().table_metadata if self._updates else self._table.metadata
 
 
 def _keep_for_inspection(lake: "Lake", table: IcebergTable, write: Write, rows: pa.Table, touched: Touched, base: int) -> str:

@@ -19,7 +19,7 @@ from pyiceberg.exceptions import (
     NoSuchTableError,
     TableAlreadyExistsError,
 )
-from pyiceberg.expressions import AlwaysFalse, AlwaysTrue, BooleanExpression
+from pyiceberg.expressions import AlwaysFalse, AlwaysTrue, BooleanExpression, GreaterThan
 from pyiceberg.table import Table as IcebergTable
 from pyspark.sql import DataFrame, SparkSession
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -161,24 +161,33 @@ class Lake:
     def rows(self, address: str, row_filter: BooleanExpression = AlwaysTrue(),  # noqa: B008 - an immutable constant
              columns: Sequence[str] = ("*",), snapshot_id: int | None = None) -> pa.Table:
         """Rows of `main` (or of one snapshot) as Arrow, for reads that need no engine."""
+        return self.scan(address, row_filter, columns, snapshot_id).to_arrow()
+
+    def scan(self, address: str, row_filter: BooleanExpression, columns: Sequence[str],
+             snapshot_id: int | None) -> ScanByTodaysColumns:
+        """What `rows` reads; its files are looked up once."""
         table = self.table(address)
         return ScanByTodaysColumns(table.metadata, table.io, row_filter=row_filter, selected_fields=tuple(columns),
-                                   snapshot_id=snapshot_id).to_arrow()
+                                   snapshot_id=snapshot_id)
 
-    def built(self, address: str) -> Window | None:
-        """First and last value of the table's window column, from file statistics alone; None when there is no row."""
-        table = self.table(address)
-        field_id = table.schema().find_field(contracts.table(address).window_column).field_id
-        files = [task.file for task in table.scan().plan_files()]
+    def built(self, address: str, after: date | None = None) -> Window | None:
+        """First and last value of the table's window column, from file statistics alone; None when there is no row.
+
+        With `after` of the files with a later value only, so that others are not looked up.
+        """
+        table, column = self.table(address), contracts.table(address).window_column
+        field_id = table.schema().find_field(column).field_id
+        later = AlwaysTrue() if after is None else GreaterThan(column, after.isoformat())
+        files = [task.file for task in table.scan(row_filter=later).plan_files()]
         days = [int.from_bytes(bounds[field_id], "little", signed=True)
                 for file in files for bounds in (file.lower_bounds, file.upper_bounds) if field_id in bounds]
         if not days:
             return None
         return Window(start=EPOCH + timedelta(days=min(days)), end=EPOCH + timedelta(days=max(days)))
 
-    def newest(self, address: str) -> date | None:
-        """Largest value of the table's window column; None when there is no row."""
-        built = self.built(address)
+    def newest(self, address: str, after: date | None = None) -> date | None:
+        """Largest value of the table's window column; None when there is no row, or none later than `after`."""
+        built = self.built(address, after)
         return None if built is None else built.end
 
     def changed_since_built(self, address: str, inputs: Mapping[str, int]) -> Window | None:

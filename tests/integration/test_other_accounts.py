@@ -46,6 +46,8 @@ def files_of(home: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def ports(stack: LocalStack) -> dict[str, int]:
+    # Left out where the lake is computed without it.
+    stack.up(services=("spark_connect",))
     return dict(stack.settings().ports)
 
 

@@ -44,9 +44,9 @@ def run_recursive(lake: Lake, table: Table, window: Window, provenance: Provenan
     """
     window = followed(lake, table, window, snapshots)
     computed = _computed(lake, table, window, kernel, snapshots, later_state)
-    newest = lake.newest(table.address)
+    newest = lake.newest(table.address, after=window.end)
     notes: tuple[str, ...] = ()
-    if newest is not None and newest > window.end and not lake.shows(table.address, window, computed):
+    if newest is not None and not lake.shows(table.address, window, computed):
         notes = (f"rows after {window.end} stood on the history that changed; recomputed to {newest}",)
         # One write for both, so that a run that dies leaves no row on a history that is gone.
         window = Window(start=window.start, end=newest)

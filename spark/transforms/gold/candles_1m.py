@@ -4,6 +4,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
 from spark.contracts import gold
+from spark.contracts.column_sums import WHOLE_FROM
 from spark.contracts.speed import UNITS_PER_ONE
 
 # Halves of a whole number above and below this are whole numbers that a double and a 64-bit integer hold exactly.
@@ -23,11 +24,13 @@ def candles(trades: DataFrame) -> DataFrame:
 
 
 def exact_sum(numbers: Column) -> Column:
-    """Sum of `rint(number * 1e8)` as decimal(38, 0), exact for numbers below 1e27.
+    """Sum of `number * 1e8`, each rounded half to even, as decimal(38, 0), exact for numbers below 1e27.
 
     Spark makes a decimal of a double's shortest text, which above 2^53 is not the double: its two halves are added apart.
     """
-    units = F.rint(numbers * UNITS_PER_ONE)
+    scaled = numbers * UNITS_PER_ONE
+    away = F.when(scaled >= 0, F.lit(float(WHOLE_FROM))).otherwise(F.lit(-float(WHOLE_FROM)))
+    units = F.when(F.abs(scaled) >= F.lit(float(WHOLE_FROM)), scaled).otherwise((scaled + away) - away)
     high = (units / HALF).cast("bigint")
     low = (units - high.cast("double") * HALF).cast("bigint")
     return F.sum(high.cast("decimal(38,0)")) * F.lit(HALF).cast("decimal(38,0)") + F.sum(low.cast("decimal(38,0)"))

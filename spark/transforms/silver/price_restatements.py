@@ -118,7 +118,8 @@ def judge_all(
                     for key, rows in possible.partition_by("file_sha256", as_dict=True).items()}
     with_volume = set(usable.filter(pl.col("volume_shares").is_not_null())["file_sha256"])
     with_rows = set(usable["file_sha256"])
-    rows_by_file = {key[0]: rows for key, rows in verdicts_so_far.partition_by("file_sha256", as_dict=True).items()}
+    in_order = conform(verdicts_so_far, PRICE_RESTATEMENTS).sort("segment_number")
+    rows_by_file = {key[0]: rows for key, rows in in_order.partition_by("file_sha256", as_dict=True).items()}
     named = files_of(downloads if ledger is None else ledger)
     by_file = standing_decisions(decisions)
     kept_count = kept(named, verdicts_so_far, by_file)
@@ -129,10 +130,9 @@ def judge_all(
             span=span, bars=bars_by_file.get(file_sha256, NOTHING.bars),
             has_volume=file_sha256 in with_volume or file_sha256 not in with_rows)
         if number < kept_count:
-            verdict = conform(rows_by_file[file_sha256], PRICE_RESTATEMENTS)
+            verdict = rows_by_file[file_sha256]
         else:
-            verdict = judge(known, download, by_file.get(file_sha256))
-        verdict = verdict.sort("segment_number")
+            verdict = judge(known, download, by_file.get(file_sha256)).sort("segment_number")
         verdicts.append(verdict)
         known = learnt(known, download, verdict)
     return pl.concat(verdicts)
@@ -195,17 +195,20 @@ def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
                            "corrected_dates").rows(named=True)
     left_aside = {day for step in steps for day in _dates(step["carried_dates"])}
     corrected = {day for step in steps for day in _dates(step["corrected_dates"])}
-    spoken = download.bars.filter(~pl.col("session_date").is_in(list(left_aside)))
+    spoken = download.bars.filter(~pl.col("session_date").is_in(list(left_aside))) if left_aside else download.bars
     standing = known.bars.join(spoken, on="session_date", how="anti")
-    by_date = {row[0]: row[1:] for row in standing.filter(pl.col("session_date").is_in(list(left_aside))).rows()}
-    moved = [(day, *carried(by_date[day], *_factors(steps, day))) for day in sorted(left_aside & by_date.keys())]
-    carried_rows = pl.DataFrame(moved, schema=known.bars.schema, orient="row")
-    bars = pl.concat([standing.join(carried_rows, on="session_date", how="anti"), carried_rows, spoken]).sort("session_date")
+    carried_rows = standing.clear()
+    if left_aside:
+        by_date = {row[0]: row[1:] for row in standing.filter(pl.col("session_date").is_in(list(left_aside))).rows()}
+        moved = [(day, *carried(by_date[day], *_factors(steps, day))) for day in sorted(left_aside & by_date.keys())]
+        carried_rows = pl.DataFrame(moved, schema=known.bars.schema, orient="row")
+        standing = standing.join(carried_rows, on="session_date", how="anti")
+    bars = pl.concat([standing, carried_rows, spoken]).sort("session_date")
     said = set(spoken["session_date"])
     is_newest = known.span is None or download.span[1] >= known.span[1]
     disputed = {day: carried(numbers, *_factors(steps, day)) for day, numbers in known.disputed.items()
                 if day not in corrected and (day in left_aside or day not in said)}
-    if is_newest:
+    if is_newest and left_aside:
         stated = download.bars.filter(pl.col("session_date").is_in(list(left_aside)))
         disputed |= {row[0]: row[1:] for row in stated.rows()}
     is_decided = verdict["verdict"][0] == "accepted"
@@ -225,6 +228,8 @@ def _with(refused: tuple[Download, ...], download: Download) -> tuple[Download, 
 
 def _has_stretch(left_aside: set[date], known: Known) -> bool:
     """Whether known sessions in dispute follow one another for longer than single corrections do."""
+    if not left_aside:
+        return False
     positions = np.flatnonzero(known.bars["session_date"].is_in(list(left_aside)).to_numpy()).tolist()
     return any(len(stretch) > limits.LONGEST_DISPUTED_STRETCH for stretch in stretches(positions))
 

@@ -17,11 +17,9 @@ import pyarrow as pa
 import pytest
 
 from deploy.local.stack import LocalStack
-from deploy.local.supervision import Supervisor
 from finlake_services.sample_sources.drop import write_drop
 from finlake_services.sample_sources.finnhub import TOKEN_HEADER
 from finlake_settings.checkout import CHECKOUT
-from spark.lake.session import forget
 from tests.integration.dagster.span import BY_SESSION, INDICATORS, LAST, PRICES, SPAN, WINDOW
 from tests.integration.dagster.webserver import Webserver, until
 
@@ -127,31 +125,6 @@ def test_a_killed_run_launched_again_leaves_the_rows_of_an_undisturbed_one(
     assert {address: lake.content(address, WINDOW) for address in undisturbed} == undisturbed
     # A reader saw each table empty, then whole, and nothing between.
     assert seen == {address: [0, content.row_count] for address, content in undisturbed.items()}
-
-
-@pytest.mark.long
-def test_a_step_whose_spark_server_is_killed_is_tried_again_and_the_run_ends_well_by_itself(
-    webserver: Webserver, stack: LocalStack, lake: "Lake", span_run: str,
-) -> None:
-    undisturbed = {address: lake.content(address, WINDOW) for address in (PRICES, INDICATORS)}
-    for address in undisturbed:
-        lake.table(address).delete()
-
-    run_id = webserver.client.launch(
-        BY_SESSION, first_key=SPAN[0], last_key=SPAN[-1], assets=("silver/prices_daily", "gold/indicators"))
-    webserver.until_step(run_id, "gold__indicators")
-    psutil.Process(Supervisor(stack.layout).program("spark_connect").pid).kill()
-    ended = webserver.end_of(run_id)
-    # This process has a session on the server that died, too.
-    forget(lake.location.spark_remote)
-
-    assert ended.status == "SUCCESS", ended.errors
-    events = webserver.events(run_id)
-    tried_again = [event["stepKey"] for event in events if event["__typename"] == "ExecutionStepUpForRetryEvent"]
-    assert tried_again == ["gold__indicators"]
-    assert {address: lake.content(address, WINDOW) for address in undisturbed} == undisturbed
-    assert {address: set(lake.table(address).metadata.refs) for address in undisturbed} == {
-        address: {"main"} for address in undisturbed}
 
 
 @pytest.mark.long

@@ -32,6 +32,7 @@ demo: install ## Install, start and fill the lakehouse with sample data, and sho
 	$(RUN) finlake_cli.main demo
 
 lint: install ## Check style and types.
+	$(RUN) ruff format --check --quiet .
 	$(RUN) ruff check .
 	$(RUN) mypy
 

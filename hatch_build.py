@@ -23,4 +23,5 @@ class CheckoutAlone(BuildHookInterface[Any]):
         if self.target_name != "wheel" or version != "editable":
             raise NoPackageError(
                 "finlake is an application that runs from its checkout, not a package; clone it and run `make install`, or "
-                "copy the checkout into an image and run `uv sync --frozen` there")
+                "copy the checkout into an image and run `uv sync --frozen` there"
+            )

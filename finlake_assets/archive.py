@@ -9,7 +9,7 @@ from finlake_assets.lake_asset import AssetBuilder
 from finlake_assets.partitions import Timeline
 from finlake_assets.run_table_job import StepEvents, fail_for_good, publish
 from finlake_assets.speed.chain import topic_key
-from finlake_clients.kafka.topics import UnknownTopic
+from finlake_clients.kafka.topics import UnknownTopicError
 from finlake_resources.resources import KafkaResource, LakeResource
 from spark.contracts.job_inputs import ArchiveInputs, RebuildInputs
 from spark.contracts.report import Window
@@ -39,14 +39,17 @@ def archived_asset(table: Table) -> AssetBuilder:
     def build(timeline: Timeline) -> dg.AssetsDefinition:
         @dg.multi_asset(**described_by(table, timeline=timeline, outside=[topic_key(BY_CHANGES[table.address].topic)]))
         def step(
-            context: dg.AssetExecutionContext, config: ArchiveRequest, jobs: LakeResource, kafka: KafkaResource,
+            context: dg.AssetExecutionContext,
+            config: ArchiveRequest,
+            jobs: LakeResource,
+            kafka: KafkaResource,
         ) -> StepEvents:
             def asked(_: Window) -> ArchiveInputs:
                 return ArchiveInputs(table=table, topics=kafka, ends=ends_of(config.ranges))
 
             try:
                 yield from publish(context, jobs, table, inputs=asked)
-            except UnknownTopic as problem:
+            except UnknownTopicError as problem:
                 fail_for_good(str(problem))
 
         return step
@@ -60,8 +63,7 @@ def settled_asset(table: Table) -> AssetBuilder:
     def build(timeline: Timeline) -> dg.AssetsDefinition:
         @dg.multi_asset(**described_by(table, timeline=timeline))
         def step(context: dg.AssetExecutionContext, config: RebuildRequest, jobs: LakeResource) -> StepEvents:
-            yield from publish(
-                context, jobs, table, inputs=lambda _: RebuildInputs(table=table, rebuild=config.rebuild))
+            yield from publish(context, jobs, table, inputs=lambda _: RebuildInputs(table=table, rebuild=config.rebuild))
 
         return step
 
@@ -73,6 +75,6 @@ def ends_of(ranges: Mapping[str, list[int]]) -> dict[int, int] | None:
     for partition, bounds in ranges.items():
         if not partition.isdecimal() or len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1]:
             fail_for_good(
-                f"{partition!r}: {bounds} is no range of offsets; write a partition and [first, end], such as \"0\": [100, 250]")
+                f'{partition!r}: {bounds} is no range of offsets; write a partition and [first, end], such as "0": [100, 250]'
+            )
     return {int(partition): bounds[1] for partition, bounds in ranges.items()} or None
-

@@ -33,7 +33,10 @@ class AssetArguments(TypedDict):
 
 
 def described_by(
-    table: Table, *, timeline: Timeline, outside: Sequence[dg.AssetKey] = (),
+    table: Table,
+    *,
+    timeline: Timeline,
+    outside: Sequence[dg.AssetKey] = (),
 ) -> AssetArguments:
     """Arguments of the asset whose step writes `table`, and its companions with it.
 
@@ -97,8 +100,10 @@ def description_of(table: Table) -> str:
     if table.retention_days:
         facts.append(f"**Kept:** {table.retention_days} days")
     parts = [table.summary, "\n".join(f"- {fact}" for fact in facts), *table.notes]
-    promises = [f"| `{check.name}` | {check.severity} | `{check.predicate.replace('|', '&#124;')}` | {check.why} |"
-                for check in table.checks]
+    promises = [
+        f"| `{check.name}` | {check.severity} | `{check.predicate.replace('|', '&#124;')}` | {check.why} |"
+        for check in table.checks
+    ]
     if promises:
         parts.append("\n".join(["| check | severity | every row | why |", "|---|---|---|---|", *promises]))
     return "\n\n".join(parts)
@@ -113,9 +118,12 @@ def column_schema(table: Table) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
-                name=column.name, type=column.type, description=_column_text(column),
+                name=column.name,
+                type=column.type,
+                description=_column_text(column),
                 constraints=dg.TableColumnConstraints(
-                    nullable=column.nullable, unique=table.grain == (column.name,),
+                    nullable=column.nullable,
+                    unique=table.grain == (column.name,),
                     other=["part of the grain"] if column.name in table.grain else [],
                 ),
             )
@@ -133,9 +141,7 @@ def _column_text(column: Column) -> str:
 
 def column_lineage(table: Table) -> dg.TableColumnLineage | None:
     """Which columns each column is computed from; None when the contract names none."""
-    deps = {
-        column.name: [_column_dep(source) for source in column.sources] for column in table.columns if column.sources
-    }
+    deps = {column.name: [_column_dep(source) for source in column.sources] for column in table.columns if column.sources}
     return dg.TableColumnLineage(deps_by_column=deps) if deps else None
 
 
@@ -153,7 +159,9 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(COLUMNS_CHECK, asset=key, blocking=True, description=f"Never null: {_names(required)}"),
         *(
             dg.AssetCheckSpec(
-                check.name, asset=key, blocking=check.severity == "error",
+                check.name,
+                asset=key,
+                blocking=check.severity == "error",
                 description=f"{check.why}: `{check.predicate}`",
             )
             for check in table.checks

@@ -29,10 +29,7 @@ def when_inputs_complete() -> dg.AutomationCondition:  # type: ignore[type-arg]
     by_hand = dg.AssetSelection.assets(*(asset_key(name) for name, table in lake.TABLES.items() if table.window == "none"))
     ready = ~condition.any_deps_missing().ignore(by_hand) & ~condition.any_deps_in_progress() & ~condition.in_progress()
     return (
-        condition.in_latest_time_window(REACH)
-        & needed.since_last_handled()
-        & ready
-        & condition.all_deps_blocking_checks_passed()
+        condition.in_latest_time_window(REACH) & needed.since_last_handled() & ready & condition.all_deps_blocking_checks_passed()
     ).with_label("when_inputs_complete")
 
 

@@ -9,7 +9,11 @@ from spark.contracts.table import Table
 
 
 def clickhouse_spec(
-    table: Table, *, kinds: frozenset[str], statement: str = "", deps: tuple[dg.AssetKey, ...] | None = None,
+    table: Table,
+    *,
+    kinds: frozenset[str],
+    statement: str = "",
+    deps: tuple[dg.AssetKey, ...] | None = None,
     is_virtual: bool = False,
 ) -> dg.AssetSpec:
     """The asset of a table in ClickHouse; `statement` is what makes it, where a step does.
@@ -18,16 +22,21 @@ def clickhouse_spec(
     """
     lineage = column_lineage(table)
     return dg.AssetSpec(
-        key=asset_key(table.address), description=_description(table), group_name=table.layer,
-        kinds={"clickhouse", table.layer, *kinds}, owners=[table.owner],
+        key=asset_key(table.address),
+        description=_description(table),
+        group_name=table.layer,
+        kinds={"clickhouse", table.layer, *kinds},
+        owners=[table.owner],
         code_version=hashlib.sha256(f"{table!r} {statement}".encode()).hexdigest()[:12] if statement else None,
         deps=[asset_key(address) for address in table.input_addresses] if deps is None else deps,
         metadata={
-            "dagster/table_name": table.address, "dagster/storage_kind": "clickhouse",
+            "dagster/table_name": table.address,
+            "dagster/storage_kind": "clickhouse",
             "dagster/column_schema": column_schema(table),
             **({"dagster/column_lineage": lineage} if lineage else {}),
         },
-        tags={"finlake/layer": table.layer}, is_virtual=is_virtual,
+        tags={"finlake/layer": table.layer},
+        is_virtual=is_virtual,
     )
 
 

@@ -31,8 +31,7 @@ DOWNLOAD_CHAIN = tuple(asset_key(name) for name in _SESSION_TABLES if name in la
 # On to the agreed price: what an ordinary session fills, before its news are complete.
 PRICES_CHAIN = (*DOWNLOAD_CHAIN, asset_key(_AGREED))
 # What changes when accepted history does; months follow their sessions by themselves.
-RESTATED_CHAIN = (
-    asset_key(_AGREED), *(asset_key(name) for name in _SESSION_TABLES if name in lake.readers_of(_AGREED)))
+RESTATED_CHAIN = (asset_key(_AGREED), *(asset_key(name) for name in _SESSION_TABLES if name in lake.readers_of(_AGREED)))
 
 
 def build(apart: Sequence[dg.AssetChecksDefinition]) -> "dict[str, AssetJob]":
@@ -43,27 +42,33 @@ def build(apart: Sequence[dg.AssetChecksDefinition]) -> "dict[str, AssetJob]":
     about_now = dg.AssetSelection.checks(*apart)
     jobs = [
         dg.define_asset_job(
-            BY_DAY, selection=_by_calendar("day") - about_now,
+            BY_DAY,
+            selection=_by_calendar("day") - about_now,
             description="News: 15-minute files to mentions, by calendar day.",
         ),
         dg.define_asset_job(
-            BY_SESSION, selection=_by_calendar("session") - about_now,
+            BY_SESSION,
+            selection=_by_calendar("session") - about_now,
             description="Prices from the vendor to gold, with the news that are there, by session.",
         ),
         dg.define_asset_job(
-            BY_MONTH, selection=_by_calendar("month") - about_now,
+            BY_MONTH,
+            selection=_by_calendar("month") - about_now,
             description="Summaries of whole months.",
         ),
         dg.define_asset_job(
-            STREAM_ARCHIVE, selection=_by_calendar("stream_day") - about_now,
+            STREAM_ARCHIVE,
+            selection=_by_calendar("stream_day") - about_now,
             description="The live stream from Kafka to bronze, silver and candles, by UTC day.",
         ),
         dg.define_asset_job(
-            CHECKS_ONLY, selection=dg.AssetSelection.all_asset_checks(),
+            CHECKS_ONLY,
+            selection=dg.AssetSelection.all_asset_checks(),
             description="Every check over everything published; writes nothing. `finlake check` launches it.",
         ),
         dg.define_asset_job(
-            UPKEEP, selection=dg.AssetSelection.groups(UPKEEP_GROUP),
+            UPKEEP,
+            selection=dg.AssetSelection.groups(UPKEEP_GROUP),
             description="Compaction, expired snapshots, orphan files, stale audit branches.",
         ),
     ]

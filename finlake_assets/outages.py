@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 
 TRIES_MORE = 12
 PAUSE_S = 15
@@ -21,7 +21,7 @@ def tried_again_after_outages() -> Iterator[None]:
     """Within a step: an engine that is away ends the attempt and not the step, which fails after the last try."""
     try:
         yield
-    except ServiceUnavailable as error:
+    except ServiceUnavailableError as error:
         if not error.passes:
             raise
         raise dg.RetryRequested(max_retries=TRIES_MORE, seconds_to_wait=PAUSE_S) from error

@@ -33,8 +33,11 @@ class Timeline:
         horizon = self.calendar.last_session
         closures = (datetime.combine(day, time()) for day in self.calendar.closures(self.history_start, horizon))
         return dg.DailyPartitionsDefinition(
-            start_date=self.history_start.isoformat(), end_date=(horizon + timedelta(days=1)).isoformat(),
-            timezone=str(NEW_YORK), end_offset=1, exclusions=[WEEKENDS, *closures],
+            start_date=self.history_start.isoformat(),
+            end_date=(horizon + timedelta(days=1)).isoformat(),
+            timezone=str(NEW_YORK),
+            end_offset=1,
+            exclusions=[WEEKENDS, *closures],
         )
 
     @cached_property
@@ -100,4 +103,5 @@ def mapping_of(each: Input) -> dg.TimeWindowPartitionMapping | None:
     if not back and not each.sessions_ahead:
         return None
     return dg.TimeWindowPartitionMapping(
-        start_offset=-back, end_offset=each.sessions_ahead, allow_nonexistent_upstream_partitions=True)
+        start_offset=-back, end_offset=each.sessions_ahead, allow_nonexistent_upstream_partitions=True
+    )

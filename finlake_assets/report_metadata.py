@@ -30,12 +30,14 @@ def report_metadata(report: JobReport, address: str) -> Metadata:
         metadata["time_travel"] = dg.MarkdownMetadataValue(time_travel(address, table.snapshot_id))
     if report.input_snapshots:
         metadata["input_snapshots"] = dg.JsonMetadataValue(
-            {name: str(snapshot) for name, snapshot in sorted(report.input_snapshots.items())})
+            {name: str(snapshot) for name, snapshot in sorted(report.input_snapshots.items())}
+        )
     if report.quarantine_samples:
         metadata["quarantine_samples"] = samples_table(report.quarantine_samples)
     if report.recompute_from:
         metadata["recompute_from"] = dg.JsonMetadataValue(
-            {ticker: day.isoformat() for ticker, day in sorted(report.recompute_from.items())})
+            {ticker: day.isoformat() for ticker, day in sorted(report.recompute_from.items())}
+        )
     if report.notes:
         notes = (f"- {note[:NOTE_CHARACTERS]}" for note in report.notes[:3])
         metadata["notes"] = dg.MarkdownMetadataValue("\n".join(notes))
@@ -67,8 +69,7 @@ def table_report(report: JobReport, address: str) -> TableReport:
         row_count_by_date=by_date,
         previous_snapshot_id=first.previous_snapshot_id,
         is_changed=any(commit.is_changed for commit in commits),
-        window=replace(windows[0], start=min(w.start for w in windows), end=max(w.end for w in windows))
-        if windows else None,
+        window=replace(windows[0], start=min(w.start for w in windows), end=max(w.end for w in windows)) if windows else None,
         checks=_merged([outcome for commit in commits for outcome in commit.checks]),
     )
 
@@ -78,11 +79,17 @@ def _merged(outcomes: Sequence[CheckOutcome]) -> tuple[CheckOutcome, ...]:
     merged: dict[str, CheckOutcome] = {}
     for outcome in outcomes:
         seen = merged.get(outcome.name)
-        merged[outcome.name] = outcome if seen is None else replace(
-            seen, failing_count=seen.failing_count + outcome.failing_count,
-            samples=(*seen.samples, *outcome.samples)[:10],
-            judged_count=None if None in (seen.judged_count, outcome.judged_count)
-            else (seen.judged_count or 0) + (outcome.judged_count or 0),
+        merged[outcome.name] = (
+            outcome
+            if seen is None
+            else replace(
+                seen,
+                failing_count=seen.failing_count + outcome.failing_count,
+                samples=(*seen.samples, *outcome.samples)[:10],
+                judged_count=None
+                if None in (seen.judged_count, outcome.judged_count)
+                else (seen.judged_count or 0) + (outcome.judged_count or 0),
+            )
         )
     return tuple(merged.values())
 
@@ -90,7 +97,7 @@ def _merged(outcomes: Sequence[CheckOutcome]) -> tuple[CheckOutcome, ...]:
 def time_travel(address: str, snapshot_id: int) -> str:
     """How to see the table as this write left it, on the command line and in Spark."""
     return (
-        f"```sh\nfinlake sql --snapshot {snapshot_id} \"select * from {address} limit 20\"\n```\n"
+        f'```sh\nfinlake sql --snapshot {snapshot_id} "select * from {address} limit 20"\n```\n'
         f"```sql\nSELECT * FROM lake.{address} VERSION AS OF {snapshot_id}\n```"
     )
 
@@ -99,10 +106,7 @@ def samples_table(samples: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue
     """At most ten rows as a table; long cells are cut."""
     columns = list(dict.fromkeys(name for sample in samples for name in sample))
     return dg.TableMetadataValue(
-        records=[
-            dg.TableRecord({name: sample.get(name, "")[:CELL_CHARACTERS] for name in columns})
-            for sample in samples[:10]
-        ],
+        records=[dg.TableRecord({name: sample.get(name, "")[:CELL_CHARACTERS] for name in columns}) for sample in samples[:10]],
         schema=dg.TableSchema(columns=[dg.TableColumn(name=name, type="string") for name in columns]),
     )
 
@@ -113,7 +117,7 @@ def plot(row_count_by_date: Mapping[str, int]) -> str:
     width = min(PLOT_COLUMNS, len(days))
     means = []
     for column in range(width):
-        part = days[column * len(days) // width:(column + 1) * len(days) // width]
+        part = days[column * len(days) // width : (column + 1) * len(days) // width]
         means.append(sum(row_count_by_date[day] for day in part) / len(part))
     top = max(means) or 1
     line = "".join(BLOCKS[min(len(BLOCKS) - 1, int(mean / top * len(BLOCKS)))] for mean in means)

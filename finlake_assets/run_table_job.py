@@ -15,7 +15,7 @@ from finlake_assets.report_metadata import report_metadata, samples_table, snaps
 from finlake_resources.resources import LakeResource
 from spark.contracts import silver
 from spark.contracts.job_inputs import JobInputs, TablesAlone
-from spark.contracts.report import AuditFailed, CheckOutcome, JobReport, Provenance, TableReport, Window
+from spark.contracts.report import AuditFailedError, CheckOutcome, JobReport, Provenance, TableReport, Window
 from spark.contracts.table import Table
 
 StepEvents = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
@@ -23,7 +23,11 @@ Inputs = Callable[[Window], JobInputs]
 
 
 def publish(
-    context: dg.AssetExecutionContext, jobs: LakeResource, table: Table, *, inputs: Inputs | None = None,
+    context: dg.AssetExecutionContext,
+    jobs: LakeResource,
+    table: Table,
+    *,
+    inputs: Inputs | None = None,
     describe_day: Callable[[str], Mapping[str, str]] | None = None,
 ) -> StepEvents:
     """Run the job named after `table` over the run's window, then report every selected table and check of the step.
@@ -40,19 +44,26 @@ def publish(
 
 
 def _published(
-    context: dg.AssetExecutionContext, jobs: LakeResource, table: Table, inputs: Inputs | None,
+    context: dg.AssetExecutionContext,
+    jobs: LakeResource,
+    table: Table,
+    inputs: Inputs | None,
     describe_day: Callable[[str], Mapping[str, str]] | None,
 ) -> StepEvents:
     window = dates_of(context.partition_key_range, table.window)
     try:
         report = jobs.run(
-            inputs(window) if inputs else TablesAlone(table=table), window=window, provenance=provenance(context, table))
-    except AuditFailed as failure:
+            inputs(window) if inputs else TablesAlone(table=table), window=window, provenance=provenance(context, table)
+        )
+    except AuditFailedError as failure:
         yield from _results(context, failure.report.address, failure.report.checks)
-        fail_for_good(str(failure), {
-            "branch": dg.TextMetadataValue(failure.branch),
-            "offending_rows": samples_table([s for outcome in failure.report.checks for s in outcome.samples]),
-        })
+        fail_for_good(
+            str(failure),
+            {
+                "branch": dg.TextMetadataValue(failure.branch),
+                "offending_rows": samples_table([s for outcome in failure.report.checks for s in outcome.samples]),
+            },
+        )
     note_quarantined(context, report, window)
     for key in sorted(context.selected_asset_keys):
         yield from _materialized(context, jobs, report, key, window, describe_day)
@@ -74,18 +85,25 @@ def note_quarantined(context: dg.AssetExecutionContext, report: JobReport, windo
     """Record on silver.quarantine that this step rejected rows."""
     if not report.quarantined_count:
         return
-    context.log_event(dg.AssetMaterialization(
-        asset_key=asset_key(silver.QUARANTINE.address),
-        description=f"{report.quarantined_count} rows rejected by {context.op_execution_context.op.name}",
-        metadata={
-            "rejected_rows": report.quarantined_count, "window": f"{window.start} to {window.end}",
-            "samples": samples_table(report.quarantine_samples),
-        },
-    ))
+    context.log_event(
+        dg.AssetMaterialization(
+            asset_key=asset_key(silver.QUARANTINE.address),
+            description=f"{report.quarantined_count} rows rejected by {context.op_execution_context.op.name}",
+            metadata={
+                "rejected_rows": report.quarantined_count,
+                "window": f"{window.start} to {window.end}",
+                "samples": samples_table(report.quarantine_samples),
+            },
+        )
+    )
 
 
 def _materialized(
-    context: dg.AssetExecutionContext, jobs: LakeResource, report: JobReport, key: dg.AssetKey, window: Window,
+    context: dg.AssetExecutionContext,
+    jobs: LakeResource,
+    report: JobReport,
+    key: dg.AssetKey,
+    window: Window,
     describe_day: Callable[[str], Mapping[str, str]] | None,
 ) -> StepEvents:
     """The materialization of one table and its checks.
@@ -96,10 +114,8 @@ def _materialized(
     table = table_report(report, address)
     for partition_key in context.partition_keys:
         texts = describe_day(partition_key) if describe_day else {}
-        context.add_asset_metadata(
-            {**_partition_rows(table, partition_key), **texts}, asset_key=key, partition_key=partition_key)
-    context.add_asset_metadata(
-        report_metadata(report, address), asset_key=key, partition_key=context.partition_keys[-1])
+        context.add_asset_metadata({**_partition_rows(table, partition_key), **texts}, asset_key=key, partition_key=partition_key)
+    context.add_asset_metadata(report_metadata(report, address), asset_key=key, partition_key=context.partition_keys[-1])
     version = None if table.snapshot_id is None else dg.DataVersion(str(table.snapshot_id))
     yield dg.MaterializeResult(asset_key=key, metadata=snapshot_metadata(table), data_version=version)
     # A write that changed nothing is not audited again by its job: what stands published is judged instead.
@@ -123,7 +139,9 @@ def _checks_alone(context: dg.AssetExecutionContext, jobs: LakeResource) -> Step
 
 
 def _results(
-    context: dg.AssetExecutionContext, address: str, outcomes: tuple[CheckOutcome, ...],
+    context: dg.AssetExecutionContext,
+    address: str,
+    outcomes: tuple[CheckOutcome, ...],
 ) -> Iterator[dg.AssetCheckResult]:
     """Outcomes of the checks this step was asked for, as Dagster's results."""
     key = asset_key(address)
@@ -140,6 +158,10 @@ def _result(key: dg.AssetKey, outcome: CheckOutcome) -> dg.AssetCheckResult:
     if outcome.samples:
         metadata["offending_rows"] = samples_table(outcome.samples)
     return dg.AssetCheckResult(
-        check_name=outcome.name, asset_key=key, passed=outcome.passed, severity=severity, metadata=metadata,
+        check_name=outcome.name,
+        asset_key=key,
+        passed=outcome.passed,
+        severity=severity,
+        metadata=metadata,
         description=f"no row was judged: {outcome.why}" if outcome.judged_count == 0 else outcome.why,
     )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from finlake_clients.calendar import OutsideCalendar, TradingCalendar
+from finlake_clients.calendar import OutsideCalendarError, TradingCalendar
 from finlake_clients.stooq.prices_file import StooqFile
 from spark.contracts.report import Window
 from spark.contracts.stooq_files import UnreadableFileError, open_file
@@ -15,7 +15,7 @@ OVERLAP_SESSIONS = 65
 
 
 @dataclass(frozen=True)
-class Download:
+class WantedDownload:
     """One ticker's prices wanted over HTTP, both dates inclusive; without `start` from the vendor's first bar."""
 
     ticker: str
@@ -25,7 +25,7 @@ class Download:
 
 
 @dataclass(frozen=True)
-class Span:
+class KnownDates:
     """First and last session known of a ticker."""
 
     first: date
@@ -33,9 +33,12 @@ class Span:
 
 
 def missing_downloads(
-    universe: Universe, known: Mapping[str, Span], window: Window, calendar: TradingCalendar,
+    universe: Universe,
+    known: Mapping[str, KnownDates],
+    window: Window,
+    calendar: TradingCalendar,
     whole_history: Collection[str] = (),
-) -> list[Download]:
+) -> list[WantedDownload]:
     """The tickers whose known prices do not span the window, by vendor code.
 
     Those of `whole_history` are wanted from the vendor's first bar, whatever is known. Any other download depends on
@@ -48,15 +51,17 @@ def missing_downloads(
     for vendor_code, ticker in sorted(universe.stooq_codes.items()):
         span = known.get(ticker)
         if ticker in whole_history:
-            wanted.append(Download(ticker, vendor_code, None, window.end))
+            wanted.append(WantedDownload(ticker, vendor_code, None, window.end))
         elif span is None or span.first > window.start or span.last < window.end:
-            wanted.append(Download(ticker, vendor_code, start, window.end))
+            wanted.append(WantedDownload(ticker, vendor_code, start, window.end))
     return wanted
 
 
 def known_with(
-    files: Iterable[StooqFile], ledger: Mapping[str, Span], closed: Mapping[datetime, date],
-) -> dict[str, Span]:
+    files: Iterable[StooqFile],
+    ledger: Mapping[str, KnownDates],
+    closed: Mapping[datetime, date],
+) -> dict[str, KnownDates]:
     """What is known of each ticker: by the ledger, or by a file that is about to be ingested.
 
     A dropped file is taken to hold a ticker's whole history: how far back it goes is the user's choice. Its bar of a
@@ -67,7 +72,7 @@ def known_with(
         in_file = newest_date(file)
         if in_file is not None:
             newest, before = min(in_file, closed[file.fetched_ts]), known.get(file.ticker)
-            known[file.ticker] = Span(date.min, newest if before is None else max(newest, before.last))
+            known[file.ticker] = KnownDates(date.min, newest if before is None else max(newest, before.last))
     return known
 
 
@@ -79,7 +84,7 @@ def last_closed(files: Iterable[StooqFile], calendar: TradingCalendar) -> dict[d
 def _closed_by(obtained_ts: datetime, calendar: TradingCalendar) -> date:
     try:
         return calendar.last_closed(obtained_ts)
-    except OutsideCalendar:
+    except OutsideCalendarError:
         return date.min
 
 

@@ -49,7 +49,8 @@ def batch(
     report = dimmed(console)
     with ended_like_ctrl_c():
         comparisons = compare_all(
-            QUICK if quick else FULL, home / "jars", report, [ENGINES[each] for each in engine or EngineChoice])
+            QUICK if quick else FULL, home / "jars", report, [ENGINES[each] for each in engine or EngineChoice]
+        )
     for part in (part for each in comparisons for part in each.parts):
         report(part)
     console.print(results_table(comparisons, psutil.cpu_count() or 1))
@@ -75,12 +76,12 @@ def speed(
 
     from finlake_proofs.bench import speed_report
     from finlake_proofs.bench.hops import clock_remarks, hops_table
-    from finlake_proofs.bench.speed import Sizes, measure
+    from finlake_proofs.bench.speed import SpeedSizes, measure
     from finlake_proofs.bench.temporary_lake import ended_like_ctrl_c
 
     console = Console()
     report = dimmed(console)
-    sizes = Sizes(rows_per_s=rate, seconds=seconds, step_seconds=min(30, seconds), tick_count=ticks)
+    sizes = SpeedSizes(rows_per_s=rate, seconds=seconds, step_seconds=min(30, seconds), tick_count=ticks)
     with ended_like_ctrl_c():
         result = measure(sizes, home / "jars", report, finds_limit=sustained)
     console.print(speed_report.loads_table(result, psutil.cpu_count() or 1))
@@ -112,13 +113,13 @@ def formats(
     from rich.console import Console
 
     from finlake_proofs.bench.formats import measure, results_table
-    from finlake_proofs.bench.speed import Sizes
+    from finlake_proofs.bench.speed import SpeedSizes
     from finlake_proofs.bench.temporary_lake import ended_like_ctrl_c
 
     console = Console()
     before, *_ = psutil.getloadavg()
     with ended_like_ctrl_c():
-        loads = measure(Sizes(rows_per_s=rate, seconds=seconds), home / "jars", dimmed(console), rounds=rounds)
+        loads = measure(SpeedSizes(rows_per_s=rate, seconds=seconds), home / "jars", dimmed(console), rounds=rounds)
     console.print(results_table(loads, rate))
     console.print(f"load average of the machine: {before:.1f} before, {psutil.getloadavg()[0]:.1f} after", highlight=False)
 
@@ -193,8 +194,14 @@ def endpoint(
     pairs = measure(seconds, flood or FLOODS, dimmed(console))
     table = Table("flood", "SELECT 1", "usual p99 ms", "p50 ms", "p99 ms", "times usual", box=None)
     for pair in pairs:
-        table.add_row(pair.flooded.flood, str(pair.flooded.count), f"{pair.usual.p99_ms:.2f}", f"{pair.flooded.p50_ms:.2f}",
-                      f"{pair.flooded.p99_ms:.2f}", f"{pair.times_usual:.1f}")
+        table.add_row(
+            pair.flooded.flood,
+            str(pair.flooded.count),
+            f"{pair.usual.p99_ms:.2f}",
+            f"{pair.flooded.p50_ms:.2f}",
+            f"{pair.flooded.p99_ms:.2f}",
+            f"{pair.times_usual:.1f}",
+        )
     console.print(table)
     is_met = all(pair.is_met for pair in pairs)
     verdict = f"p99 of another user under any flood must stay within {MOST_TIMES_USUAL:.0f} times the usual"

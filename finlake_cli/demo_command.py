@@ -69,18 +69,24 @@ def demo(
     console.print(summary(finished))
     console.print(Text.from_ansi(_chart(jobs.lake())))
     is_proven = _stream(settings, jobs, samples_url, stack.layout.finnhub_token, dagster, console)
-    console.print(f"Prices are real: Quandl WIKI, public domain, to {LAST_SESSION}. News of {NEWS_START} to {NEWS_END} is "
-                  f"generated and labelled so; {REAL_NEWS_DAY} is one real slot of the GDELT Project (https://www.gdeltproject.org/)."
-                  " Live trades and quotes are generated.")
+    console.print(
+        f"Prices are real: Quandl WIKI, public domain, to {LAST_SESSION}. News of {NEWS_START} to {NEWS_END} is "
+        f"generated and labelled so; {REAL_NEWS_DAY} is one real slot of the GDELT Project (https://www.gdeltproject.org/)."
+        " Live trades and quotes are generated."
+    )
     for line in found_by_checks(finished):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     reckoning.close(DEMO_RUNS, (), console)
     holes = ", ".join(map(str, sorted(settings.sources_holes)))
-    console.print(f"Sample prices of FB, GOOG and IBM end on 2013-03-01, and there are none of {holes}; GDELT's day of "
-                  f"{REAL_NEWS_DAY} is one slot of 96. So `finlake check` warns of them, and ends well.")
-    console.print(f"Assets, lineage and checks: {settings.dagster.url}/assets\nRuns: {settings.dagster.url}/runs\n"
-                  f"User {USER}, password in {settings.dagster.password_file}")
-    console.print('Ask it something: finlake sql "select * from gold.monthly_summary where ticker = \'AAPL\'"')
+    console.print(
+        f"Sample prices of FB, GOOG and IBM end on 2013-03-01, and there are none of {holes}; GDELT's day of "
+        f"{REAL_NEWS_DAY} is one slot of 96. So `finlake check` warns of them, and ends well."
+    )
+    console.print(
+        f"Assets, lineage and checks: {settings.dagster.url}/assets\nRuns: {settings.dagster.url}/runs\n"
+        f"User {USER}, password in {settings.dagster.password_file}"
+    )
+    console.print("Ask it something: finlake sql \"select * from gold.monthly_summary where ticker = 'AAPL'\"")
     if hint := where_finlake_is():
         console.print(hint, highlight=False, markup=False, soft_wrap=True)
     if not is_proven:
@@ -88,7 +94,12 @@ def demo(
 
 
 def _stream(
-    settings: "Settings", jobs: "LakeClient", samples_url: str, finnhub_token: Path, dagster: "DagsterClient", console: "Console",
+    settings: "Settings",
+    jobs: "LakeClient",
+    samples_url: str,
+    finnhub_token: Path,
+    dagster: "DagsterClient",
+    console: "Console",
 ) -> bool:
     """Show trades flowing, archive them, serve gold beside them, and compare all engines; whether nothing is amiss."""
     from finlake_cli.live_view import faster, watch

@@ -31,15 +31,33 @@ TABLE_FUNCTIONS = ("range", "explode", "explode_outer", "posexplode", "posexplod
 # What a query is made of, besides expressions: a kind that is not here is refused, whatever it does.
 _QUERIES = (exp.Select, exp.SetOperation, exp.Subquery, exp.Values)
 _REFUSED = (
-    exp.DDL, exp.DML, exp.Command, exp.Into, exp.QueryTransform, exp.Copy, exp.Describe, exp.Set, exp.Use, exp.Pragma, exp.Cache,
-    exp.LoadData, exp.Placeholder, exp.Parameter, exp.SessionParameter, exp.Directory, exp.Kill, exp.Analyze,
+    exp.DDL,
+    exp.DML,
+    exp.Command,
+    exp.Into,
+    exp.QueryTransform,
+    exp.Copy,
+    exp.Describe,
+    exp.Set,
+    exp.Use,
+    exp.Pragma,
+    exp.Cache,
+    exp.LoadData,
+    exp.Placeholder,
+    exp.Parameter,
+    exp.SessionParameter,
+    exp.Directory,
+    exp.Kill,
+    exp.Analyze,
 )
 _SPARK = "spark"
 _DESCRIBED = re.compile(r"\s*(?:describe|desc)\s+(?:table\s+)?(?:extended\s+|formatted\s+)?([\w.`]+)\s*;?\s*", re.IGNORECASE)
 _DESCRIBED_QUERY = re.compile(r"\s*(?:describe|desc)\s+query\s+(.*)", re.IGNORECASE | re.DOTALL)
 _SHOWN = re.compile(
     r"\s*show\s+(?P<what>tables|schemas|databases|namespaces|create\s+table|columns|functions)"
-    r"(?:\s+(?:in|from))?(?:\s+(?P<name>[\w.`]+))?\s*;?\s*", re.IGNORECASE)
+    r"(?:\s+(?:in|from))?(?:\s+(?P<name>[\w.`]+))?\s*;?\s*",
+    re.IGNORECASE,
+)
 _TELLS = "SHOW TABLES, SCHEMAS, COLUMNS, CREATE TABLE and FUNCTIONS, DESCRIBE of a table and DESCRIBE QUERY"
 
 Refuse = Callable[[str], Exception]
@@ -73,14 +91,25 @@ class EmbeddedQuery:
 
         if found := _DESCRIBED_QUERY.fullmatch(text):
             fields = self.query(found[1]).schema.fields
-            return self._frame(pa.table({"col_name": [each.name for each in fields],
-                                         "data_type": [each.dataType.simpleString() for each in fields]}))
+            return self._frame(
+                pa.table(
+                    {"col_name": [each.name for each in fields], "data_type": [each.dataType.simpleString() for each in fields]}
+                )
+            )
         if found := _DESCRIBED.fullmatch(text):
             contract = contracts.table(self._address(found[1]))
             types = {field.name: field.dataType.simpleString() for field in spark_schema(contract).fields}
-            return self._frame(pa.table({
-                "col_name": contract.column_names, "data_type": [types[name] for name in contract.column_names],
-                "comment": [" ".join(filter(None, (each.note, each.unit and f"[{each.unit}]"))) for each in contract.columns]}))
+            return self._frame(
+                pa.table(
+                    {
+                        "col_name": contract.column_names,
+                        "data_type": [types[name] for name in contract.column_names],
+                        "comment": [
+                            " ".join(filter(None, (each.note, each.unit and f"[{each.unit}]"))) for each in contract.columns
+                        ],
+                    }
+                )
+            )
         found = _SHOWN.fullmatch(text)
         if found is None:
             raise self._refuse(f"the embedded engine tells {_TELLS} alone; FINLAKE_ENGINE=spark tells more")
@@ -99,8 +128,13 @@ class EmbeddedQuery:
             if layer and layer != CATALOG and layer not in layers:
                 raise self._refuse(f"there is no schema {layer}; there are {', '.join(layers)}")
             shown = [table for _, table in sorted(contracts.TABLES.items()) if layer in ("", CATALOG, table.layer)]
-            return pa.table({"namespace": [each.layer for each in shown], "tableName": [each.name for each in shown],
-                             "isTemporary": [False] * len(shown)})
+            return pa.table(
+                {
+                    "namespace": [each.layer for each in shown],
+                    "tableName": [each.name for each in shown],
+                    "isTemporary": [False] * len(shown),
+                }
+            )
         if name is None:
             raise self._refuse(f"SHOW {what.upper()} needs the name of a table")
         contract = contracts.table(self._address(name))
@@ -166,7 +200,8 @@ class EmbeddedQuery:
         if address not in contracts.TABLES or len(names) > 3 or (kind is not None and kind not in METADATA_TABLES):
             raise self._refuse(
                 f"[TABLE_OR_VIEW_NOT_FOUND] there is no table {'.'.join(parts)}. Tables are {', '.join(sorted(contracts.TABLES))}"
-                f", and of each {', '.join(f'TABLE.{each}' for each in METADATA_TABLES)}")
+                f", and of each {', '.join(f'TABLE.{each}' for each in METADATA_TABLES)}"
+            )
         return address, kind
 
     def _address(self, name: str) -> str:
@@ -216,8 +251,11 @@ class EmbeddedQuery:
     def _without_schema(self, column: exp.Column) -> None:
         """Name a column by its table alone: the frame has no schema."""
         schema, catalog = column.args.get("db"), column.args.get("catalog")
-        if schema is not None and f"{schema.name}.{column.table}".lower() in contracts.TABLES and (
-                catalog is None or catalog.name.lower() == CATALOG):
+        if (
+            schema is not None
+            and f"{schema.name}.{column.table}".lower() in contracts.TABLES
+            and (catalog is None or catalog.name.lower() == CATALOG)
+        ):
             column.set("db", None)
             column.set("catalog", None)
 
@@ -235,8 +273,10 @@ def _as_select(text: str) -> str:
 
 
 def _no_query(why: str) -> str:
-    return ("only queries, SHOW, DESCRIBE and EXPLAIN of a query are carried out, tables are written by `finlake run` alone; "
-            f"this is no query that was understood: {why}")
+    return (
+        "only queries, SHOW, DESCRIBE and EXPLAIN of a query are carried out, tables are written by `finlake run` alone; "
+        f"this is no query that was understood: {why}"
+    )
 
 
 def _created(table: "IcebergTable", address: str) -> str:

@@ -43,8 +43,11 @@ def run(
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last session.")],
     select: Annotated[list[str] | None, typer.Option(help="Only this table, like gold/indicators; may be repeated.")] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit code 1 when anything is rejected, quarantined, missing, late or not run, "
-                                            "or a check has found an error.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="Exit code 1 when anything is rejected, quarantined, missing, late or not run, or a check has found an error.",
+        ),
     ] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -54,7 +57,7 @@ def run(
     """
     from rich.console import Console
 
-    from finlake_cli.planned_runs import Known, planned_runs
+    from finlake_cli.planned_runs import Buildable, planned_runs
     from finlake_cli.run_view import ERROR, carry_out, found_by_checks, summary
     from finlake_cli.shortfall_view import Reckoning
     from finlake_clients.calendar import TradingCalendar
@@ -62,8 +65,12 @@ def run(
     from finlake_clients.lake_client import LakeClient
 
     settings = stack_settings(home)
-    known = Known(calendar=TradingCalendar(), now=datetime.now(UTC), history_start=settings.history_start,
-                  sources_end=settings.sources_end_date)
+    known = Buildable(
+        calendar=TradingCalendar(),
+        now=datetime.now(UTC),
+        history_start=settings.history_start,
+        sources_end=settings.sources_end_date,
+    )
     plan = planned_runs(first.date(), last.date(), known, select or ())
     console = Console()
     for line in plan.told:
@@ -97,8 +104,10 @@ def check(
     for line in failed_checks(checks):
         typer.echo(line)
     over_nothing = sum(check.passed and check.judged_rows == 0 for check in checks)
-    typer.echo(f"{sum(check.passed for check in checks)} of {len(checks)} checks passed"
-               + (f", {over_nothing} of them over no row: there was nothing to judge" if over_nothing else ""))
+    typer.echo(
+        f"{sum(check.passed for check in checks)} of {len(checks)} checks passed"
+        + (f", {over_nothing} of them over no row: there was nothing to judge" if over_nothing else "")
+    )
     if any(check.is_blocking and not check.passed for check in checks):
         raise typer.Exit(1)
 
@@ -106,11 +115,14 @@ def check(
 @app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="Spark SQL; tables are layer.table.")],
-    snapshot: Annotated[int | None, typer.Option(
-        help="Read the named tables at this Iceberg snapshot; `select * from TABLE.snapshots` lists them.")] = None,
+    snapshot: Annotated[
+        int | None,
+        typer.Option(help="Read the named tables at this Iceberg snapshot; `select * from TABLE.snapshots` lists them."),
+    ] = None,
     as_of: Annotated[datetime | None, typer.Option(help="Read the named tables as they were at this UTC time.")] = None,
     form: Annotated[
-        AnswerFormat | None, typer.Option("--format", help="Default: what the name of --output says, else table.")] = None,
+        AnswerFormat | None, typer.Option("--format", help="Default: what the name of --output says, else table.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Write all rows to this file, which appears when it is whole.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many rows. Default: 50 on screen, else all.")] = None,
     offset: Annotated[int, typer.Option(min=0, help="Leave out so many rows first: the next page.")] = 0,

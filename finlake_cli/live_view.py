@@ -97,8 +97,12 @@ def live_table(now: list[SymbolNow]) -> "Table":
         table.add_column(heading, justify="right")
     for each in now:
         table.add_row(
-            each.symbol or "all", f"{each.trade_count:,}", f"{each.trades_per_s:,.1f}",
-            f"{each.last_price_usd:,.2f}" if each.symbol else "", f"{each.p50_ms:.0f}", f"{each.p99_ms:.0f}",
+            each.symbol or "all",
+            f"{each.trade_count:,}",
+            f"{each.trades_per_s:,.1f}",
+            f"{each.last_price_usd:,.2f}" if each.symbol else "",
+            f"{each.p50_ms:.0f}",
+            f"{each.p99_ms:.0f}",
             style=None if each.symbol else "bold",
         )
     return table

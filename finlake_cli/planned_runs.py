@@ -12,8 +12,7 @@ from spark.contracts.runs import BY_DAY, BY_MONTH, BY_SESSION, JOBS
 
 NEW_YORK = ZoneInfo("America/New_York")
 ASSETS_OF: Mapping[str, tuple[str, ...]] = {
-    JOBS[window]: tuple(address.replace(".", "/") for address in lake.of_window(window))
-    for window in ("day", "session", "month")
+    JOBS[window]: tuple(address.replace(".", "/") for address in lake.of_window(window)) for window in ("day", "session", "month")
 }
 """By job, the tables it fills, as `layer/table`."""
 ONE_DAY = timedelta(days=1)
@@ -34,7 +33,7 @@ class Calendar(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class Buildable:
     """What can be built at a moment: the exchange's calendar, where the history begins, where the sources end.
 
     `sources_end` is None where they go on. Beyond it only dropped files have prices.
@@ -109,7 +108,7 @@ def dates(first: date, last: date) -> str:
     return f"{first}" if first == last else f"{first} to {last}"
 
 
-def planned_runs(first: date, last: date, known: Known, select: Collection[str] = ()) -> RunPlan:
+def planned_runs(first: date, last: date, known: Buildable, select: Collection[str] = ()) -> RunPlan:
     """Runs for the dates `first` to `last`, as far as they can be built.
 
     News days begin after the session before the first one, because news of a week-end belongs to the next session.
@@ -156,42 +155,65 @@ def _no_session(first: date, last: date) -> NotRun:
     return NotRun(first=first, last=last, why="the exchange has no session; choose a span with one")
 
 
-def _outside(first: date, last: date, known: Known) -> list[NotRun]:
+def _outside(first: date, last: date, known: Buildable) -> list[NotRun]:
     """The parts of a span in which no session can be built, in order of time."""
     horizon, closed = known.calendar.last_session, known.last_closed
     parts = []
     if first < known.history_start:
-        parts.append(NotRun(first=first, last=min(last, known.history_start - ONE_DAY),
-                            why=f"before the history that finlake keeps, which begins {known.history_start}"))
+        parts.append(
+            NotRun(
+                first=first,
+                last=min(last, known.history_start - ONE_DAY),
+                why=f"before the history that finlake keeps, which begins {known.history_start}",
+            )
+        )
     if known.calendar.sessions(max(first, closed + ONE_DAY), last):
-        parts.append(NotRun(first=max(first, closed + ONE_DAY), last=min(last, horizon),
-                            why=f"not traded yet; the newest session that has closed is {closed}"))
+        parts.append(
+            NotRun(
+                first=max(first, closed + ONE_DAY),
+                last=min(last, horizon),
+                why=f"not traded yet; the newest session that has closed is {closed}",
+            )
+        )
     if last > horizon:
-        parts.append(NotRun(first=max(first, horizon + ONE_DAY), last=last,
-                            why=f"beyond the exchange's calendar, which is known up to {horizon}"))
+        parts.append(
+            NotRun(
+                first=max(first, horizon + ONE_DAY),
+                last=last,
+                why=f"beyond the exchange's calendar, which is known up to {horizon}",
+            )
+        )
     return parts
 
 
-def _days(first: date, last: date, _: Sequence[date], known: Known) -> _Span:
+def _days(first: date, last: date, _: Sequence[date], known: Buildable) -> _Span:
     """News days, from the session before the first one on."""
     missed = []
     if first < GDELT_START:
-        missed.append(NotRun(first=first, last=min(last, GDELT_START - ONE_DAY),
-                             why=f"no news; GDELT's 15-minute files begin {GDELT_START}"))
+        missed.append(
+            NotRun(
+                first=first, last=min(last, GDELT_START - ONE_DAY), why=f"no news; GDELT's 15-minute files begin {GDELT_START}"
+            )
+        )
     if last > known.last_day:
-        missed.append(NotRun(first=max(first, known.last_day + ONE_DAY), last=last,
-                             why=f"no news; the newest day that is over in New York is {known.last_day}"))
+        missed.append(
+            NotRun(
+                first=max(first, known.last_day + ONE_DAY),
+                last=last,
+                why=f"no news; the newest day that is over in New York is {known.last_day}",
+            )
+        )
     if first > known.last_day:
         return _Span(start=date.max, end=date.min, missed=tuple(missed))
     before = known.calendar.previous(max(first, known.history_start))
     return _Span(start=max(before, GDELT_START), end=min(last, known.last_day), missed=tuple(missed))
 
 
-def _sessions(_first: date, _last: date, sessions: Sequence[date], _: Known) -> _Span:
+def _sessions(_first: date, _last: date, sessions: Sequence[date], _: Buildable) -> _Span:
     return _Span(start=sessions[0], end=sessions[-1]) if sessions else _NOTHING
 
 
-def _months(_first: date, _last: date, sessions: Sequence[date], known: Known) -> _Span:
+def _months(_first: date, _last: date, sessions: Sequence[date], known: Buildable) -> _Span:
     """The months of the sessions, as far as they are over."""
     if not sessions:
         return _NOTHING
@@ -203,7 +225,7 @@ def _months(_first: date, _last: date, sessions: Sequence[date], known: Known) -
 _SPANS = {BY_DAY: _days, BY_SESSION: _sessions, BY_MONTH: _months}
 
 
-def _remarks(sessions: Sequence[date], known: Known) -> tuple[str, ...]:
+def _remarks(sessions: Sequence[date], known: Buildable) -> tuple[str, ...]:
     beyond = [session for session in sessions if known.sources_end is not None and session > known.sources_end]
     if not beyond:
         return ()

@@ -38,8 +38,10 @@ def verdicts(
     if unused:
         shown = [each for each in shown if not each.is_used]
     for each in shown:
-        typer.echo(f"{each.ticker} {each.verdict}: {each.source_name} ({each.file_sha256[:12]}), obtained "
-                   f"{each.fetched_ts:%Y-%m-%d %H:%M}Z")
+        typer.echo(
+            f"{each.ticker} {each.verdict}: {each.source_name} ({each.file_sha256[:12]}), obtained "
+            f"{each.fetched_ts:%Y-%m-%d %H:%M}Z"
+        )
         typer.echo(f"  {each.message}")
     typer.echo(f"{len(shown)} download{'' if len(shown) == 1 else 's'}, {sum(each.is_used for each in shown)} of them used")
 
@@ -92,8 +94,15 @@ def _decide(decision: str, named: str, ticker: str, reason: str, home: Path) -> 
         raise typer.BadParameter("say why; the reason is kept with the decision", param_hint="--reason")
     jobs = lake_jobs(home)
     download = found(jobs.downloads(), named, ticker)
-    jobs.decide(ticker=ticker, file_sha256=download["file_sha256"], source_name=download["source_name"], decision=decision,
-                reason=reason.strip(), decided_by=getpass.getuser(), decided_ts=datetime.now(UTC))
+    jobs.decide(
+        ticker=ticker,
+        file_sha256=download["file_sha256"],
+        source_name=download["source_name"],
+        decision=decision,
+        reason=reason.strip(),
+        decided_by=getpass.getuser(),
+        decided_ts=datetime.now(UTC),
+    )
     typer.echo(f"{decision}: {download['source_name']} ({download['file_sha256'][:12]}) of {ticker}")
     first, last = jobs.shown_span(download["first_session_date"], download["last_session_date"])
     typer.echo(f"to judge again and show it: {rebuilding(first, last)}")

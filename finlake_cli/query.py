@@ -97,8 +97,11 @@ class Query:
             show_table(columns, rows, console)
         end = offset + len(rows)
         if has_more:
-            say(console, f"rows {offset + 1:,} to {end:,} of {total:,}; the next: --offset {end} (name an "
-                         "order in the query); all of them: --output FILE.csv")
+            say(
+                console,
+                f"rows {offset + 1:,} to {end:,} of {total:,}; the next: --offset {end} (name an "
+                "order in the query); all of them: --output FILE.csv",
+            )
         elif not rows:
             say(console, f"no row after the first {offset:,}" if offset else "no row")
         say(console, f"answered by {self.engine}")
@@ -145,5 +148,5 @@ def _with_next_step(said: str) -> str:
     if "TABLE_OR_VIEW_NOT_FOUND" in said and "Tables are" not in said:
         said += f" Tables are {', '.join(sorted(contracts.TABLES))}"
     if _NO_SUCH_VERSION.search(said):
-        said += ". `finlake sql \"select committed_at, snapshot_id from TABLE.snapshots\"` lists what each named table has"
+        said += '. `finlake sql "select committed_at, snapshot_id from TABLE.snapshots"` lists what each named table has'
     return said

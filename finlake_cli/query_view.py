@@ -44,8 +44,9 @@ def format_for(wanted: AnswerFormat | None, output: Path | None) -> AnswerFormat
     """
     endings = {f".{each}": each for each in (AnswerFormat.CSV, AnswerFormat.JSON, AnswerFormat.PARQUET)}
     if wanted is None and output is not None and output.suffix.lower() not in endings:
-        raise OutputRefusedError(f"the name {output.name} says no format; end it with {', '.join(endings)}, or add "
-                                 "--format table")
+        raise OutputRefusedError(
+            f"the name {output.name} says no format; end it with {', '.join(endings)}, or add --format table"
+        )
     chosen = wanted or (endings[output.suffix.lower()] if output else AnswerFormat.TABLE)
     if chosen is AnswerFormat.PARQUET and output is None:
         raise OutputRefusedError("Parquet is no text; name a file for it with --output FILE")
@@ -100,8 +101,11 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], console
     console.print(view)
     if len(shown) < len(columns):
         left = ", ".join(name for position, name in enumerate(columns) if position not in shown)
-        say(console, f"{len(shown)} of {len(columns)} columns fit into {console.width} characters; left out: {left}. Name the "
-                     "columns you want, or add --format records")
+        say(
+            console,
+            f"{len(shown)} of {len(columns)} columns fit into {console.width} characters; left out: {left}. Name the "
+            "columns you want, or add --format records",
+        )
 
 
 def fitting(columns: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> list[int]:
@@ -144,7 +148,9 @@ def write_csv(parts: Iterable["pa.Table"], schema: "pa.Schema", sink: IO[bytes])
         for part in parts:
             columns = [
                 pa.array([None if value is None else json.dumps(plain(value)) for value in column.to_pylist()], pa.string())
-                if _is_nested(column.type) else column for column in part.columns
+                if _is_nested(column.type)
+                else column
+                for column in part.columns
             ]
             writer.write_table(pa.Table.from_arrays(columns, schema=flat))
             count += part.num_rows
@@ -179,7 +185,9 @@ def write_parquet(parts: Iterable["pa.Table"], schema: "pa.Schema", sink: IO[byt
 
 Writer = Callable[[Iterable["pa.Table"], "pa.Schema", IO[bytes]], int]
 WRITERS: dict[AnswerFormat, Writer] = {
-    AnswerFormat.CSV: write_csv, AnswerFormat.JSON: write_json, AnswerFormat.PARQUET: write_parquet,
+    AnswerFormat.CSV: write_csv,
+    AnswerFormat.JSON: write_json,
+    AnswerFormat.PARQUET: write_parquet,
 }
 
 
@@ -215,4 +223,4 @@ def _is_nested(kind: "pa.DataType") -> bool:
 
 def _cut(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= CELL_CHARACTERS else f"{line[:CELL_CHARACTERS - 1]}…"
+    return line if len(line) <= CELL_CHARACTERS else f"{line[: CELL_CHARACTERS - 1]}…"

@@ -10,10 +10,25 @@ from collections.abc import Iterable
 
 # Functions that call Java or read files, addresses or logs; a test compares all that Spark has with those that were looked at.
 OUTSIDE_FUNCTIONS = (
-    "reflect", "try_reflect", "java_method",
+    "reflect",
+    "try_reflect",
+    "java_method",
     # A schema file, or entities and schemas of an XML text, may be anywhere.
-    "from_avro", "to_avro", "schema_of_avro", "from_protobuf", "to_protobuf", "from_xml", "schema_of_xml",
-    "xpath", "xpath_boolean", "xpath_double", "xpath_float", "xpath_int", "xpath_long", "xpath_number", "xpath_short",
+    "from_avro",
+    "to_avro",
+    "schema_of_avro",
+    "from_protobuf",
+    "to_protobuf",
+    "from_xml",
+    "schema_of_xml",
+    "xpath",
+    "xpath_boolean",
+    "xpath_double",
+    "xpath_float",
+    "xpath_int",
+    "xpath_long",
+    "xpath_number",
+    "xpath_short",
     "xpath_string",
     "python_worker_logs",
 )
@@ -60,7 +75,7 @@ def only_tells(text: str) -> bool:
 def asked_query(text: str) -> str:
     """What has to be a query in a statement: all of it, or what an EXPLAIN explains, on the lines on which it was."""
     explain = _EXPLAIN.match(text)
-    return "\n" * explain[0].count("\n") + text[explain.end():] if explain else text
+    return "\n" * explain[0].count("\n") + text[explain.end() :] if explain else text
 
 
 def parse_of(query: str) -> str:

@@ -19,8 +19,9 @@ def show(report: "ReconcileReport", console: "Console") -> None:
     console.print(derived_table(report))
     for line in remarks(report):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(report.verdict, style="bold green" if report.is_proven else "bold red", highlight=False, markup=False,
-                  soft_wrap=True)
+    console.print(
+        report.verdict, style="bold green" if report.is_proven else "bold red", highlight=False, markup=False, soft_wrap=True
+    )
 
 
 def engines_table(report: "ReconcileReport") -> "Table":
@@ -34,8 +35,15 @@ def engines_table(report: "ReconcileReport") -> "Table":
     for relation, count in report.row_counts.items():
         view.add_row(relation, "Postgres", f"{count}", "", "", "", "")
         for each in (each for each in report.engines if each.relation == relation):
-            view.add_row("", each.engine, f"{each.row_count}", f"{each.behind_count}", f"{each.bucket_count}",
-                         f"{each.different_bucket_count}", _colored(each.verdict, each.is_proven))
+            view.add_row(
+                "",
+                each.engine,
+                f"{each.row_count}",
+                f"{each.behind_count}",
+                f"{each.bucket_count}",
+                f"{each.different_bucket_count}",
+                _colored(each.verdict, each.is_proven),
+            )
     return view
 
 
@@ -48,8 +56,13 @@ def derived_table(report: "ReconcileReport") -> "Table":
         view.add_column(heading, no_wrap=heading != "verdict")
     for each in report.derived:
         verdict = "equal to a recomputation" if each.is_proven else "differs"
-        view.add_row(each.table, f"{each.window_count}", f"{each.different_count}", f"{each.moving_count}",
-                     _colored(verdict, each.is_proven))
+        view.add_row(
+            each.table,
+            f"{each.window_count}",
+            f"{each.different_count}",
+            f"{each.moving_count}",
+            _colored(verdict, each.is_proven),
+        )
     return view
 
 
@@ -79,8 +92,11 @@ def remarks(report: "ReconcileReport") -> Iterator[str]:
 def as_json(report: "ReconcileReport") -> str:
     """The whole report; the LSN as Postgres writes it and the verdict come with it."""
     told = asdict(report) | {
-        "lsn": report.lsn_text, "verdict": report.verdict, "is_proven": report.is_proven,
-        "lost_count": report.lost_count, "doubled_count": report.doubled_count,
+        "lsn": report.lsn_text,
+        "verdict": report.verdict,
+        "is_proven": report.is_proven,
+        "lost_count": report.lost_count,
+        "doubled_count": report.doubled_count,
         "engines": [asdict(each) | {"verdict": each.verdict, "is_proven": each.is_proven} for each in report.engines],
     }
     return json.dumps(told, indent=2, default=str)

@@ -50,27 +50,39 @@ class StepLines:
         for step, seconds in progress.step_seconds.items():
             if step not in self.shown:
                 self.shown.add(step)
-                self.console.print(f"{self.title}: {len(self.shown)} of {progress.step_count} steps, {step} {seconds:.0f} s",
-                                   highlight=False, markup=False, soft_wrap=True)
+                self.console.print(
+                    f"{self.title}: {len(self.shown)} of {progress.step_count} steps, {step} {seconds:.0f} s",
+                    highlight=False,
+                    markup=False,
+                    soft_wrap=True,
+                )
 
 
 def carry_out(client: DagsterClient, runs: Sequence[PlannedRun], console: Console) -> list[FinishedRun]:
     """Launch the runs one after the other and show each one's steps; raises `RunFailedError` at the first failure."""
     finished = []
     # In 80 columns the steps that run are cut, not the time: it is the sign of life.
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(), BarColumn(10),
-               TextColumn("[dim]{task.fields[step]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        BarColumn(10),
+        TextColumn("[dim]{task.fields[step]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+    )
     with Progress(*columns, console=console, expand=True, disable=not console.is_terminal) as bars:
         for planned in runs:
             bar = bars.add_task(planned.title, total=None, step="queued")
-            run_id = client.launch(planned.job, first_key=_text(planned.first_key), last_key=_text(planned.last_key),
-                                   assets=planned.assets)
+            run_id = client.launch(
+                planned.job, first_key=_text(planned.first_key), last_key=_text(planned.last_key), assets=planned.assets
+            )
             progress, lines = RunProgress(run_id=run_id), StepLines(planned.title, console)
             with _stopped_by_ctrl_c(client, run_id, console):
                 for progress in client.follow(run_id):
                     running = [step for step in progress.started if step not in progress.step_seconds]
-                    bars.update(bar, total=progress.step_count or None, completed=len(progress.step_seconds),
-                                step=", ".join(running))
+                    bars.update(
+                        bar, total=progress.step_count or None, completed=len(progress.step_seconds), step=", ".join(running)
+                    )
                     lines.show(progress)
             if progress.status != "SUCCESS":
                 raise _failure(client, planned.job, progress)
@@ -124,7 +136,8 @@ def _failure(client: DagsterClient, job: str, progress: RunProgress) -> RunFaile
     first = "Nothing was computed from what failed; mend that first, then give" if found else "Give"
     return RunFailedError(
         f"run {progress.run_id} of {job} ended as {progress.status}: {reasons}. What it has built stays. {first} the same "
-        f"command again. Its log: {client.url}/runs/{progress.run_id} (user {USER}, the password is in {client.password_file})")
+        f"command again. Its log: {client.url}/runs/{progress.run_id} (user {USER}, the password is in {client.password_file})"
+    )
 
 
 def failed_checks(checks: Sequence[CheckResult]) -> list[str]:
@@ -135,8 +148,9 @@ def failed_checks(checks: Sequence[CheckResult]) -> list[str]:
             row = ", ".join(f"{name}={value}" for name, value in check.sample.items() if value is not None)
             rows = "" if check.failing_rows is None else f"; {counted(check.failing_rows, 'row')} failed it"
             first = f", first {row}" if row else ""
-            lines.append(f"{check.severity.lower()}: {check.asset.replace('/', '.')} {check.name}: "
-                         f"{check.description}{rows}{first}")
+            lines.append(
+                f"{check.severity.lower()}: {check.asset.replace('/', '.')} {check.name}: {check.description}{rows}{first}"
+            )
     return lines
 
 
@@ -171,6 +185,11 @@ def summary(finished: Sequence[FinishedRun]) -> Group:
             over_nothing = sum(check.passed and check.judged_rows == 0 for check in checks)
             colour = "green" if passed == len(checks) and not over_nothing else "yellow"
             told = f"{passed} of {len(checks)}" + (f", {over_nothing} over no row" if over_nothing else "")
-            table.add_row(layer, name, f"{rows:,}", "" if seconds is None else f"{seconds:.1f}",
-                          f"[{colour}]{told}[/{colour}]" if checks else "")
+            table.add_row(
+                layer,
+                name,
+                f"{rows:,}",
+                "" if seconds is None else f"{seconds:.1f}",
+                f"[{colour}]{told}[/{colour}]" if checks else "",
+            )
     return Group(*tables)

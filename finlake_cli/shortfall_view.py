@@ -68,8 +68,13 @@ def asked_of(runs: Sequence[PlannedRun], tickers: Sequence[str], before: int) ->
         return Window(start=min(keys), end=max(keys)) if keys else None
 
     assets = {asset for run in runs for asset in (run.assets or ASSETS_OF.get(run.job, ()))}
-    return Asked(addresses=frozenset(asset.replace("/", ".") for asset in assets), sessions=span(BY_SESSION),
-                 days=span(BY_DAY), tickers=tuple(tickers), before=before)
+    return Asked(
+        addresses=frozenset(asset.replace("/", ".") for asset in assets),
+        sessions=span(BY_SESSION),
+        days=span(BY_DAY),
+        tickers=tuple(tickers),
+        before=before,
+    )
 
 
 def show(found: Sequence[Shortfall], not_run: Sequence[NotRun], console: "Console") -> None:
@@ -91,7 +96,8 @@ def folded(found: Sequence[Shortfall]) -> list[tuple[str, str, int]]:
     for group in alike.values():
         first, subjects = group[0], list(dict.fromkeys(each.subject for each in group))
         named = ", ".join(subjects[:MOST_SUBJECTS]) + (
-            f" and {len(subjects) - MOST_SUBJECTS} more" if len(subjects) > MOST_SUBJECTS else "")
+            f" and {len(subjects) - MOST_SUBJECTS} more" if len(subjects) > MOST_SUBJECTS else ""
+        )
         told = f"{named}, {dates(first.first_date, first.last_date)} ({first.address})\n{first.reason}: {first.message}"
         lines.append((first.kind.replace("_", " "), told, sum(each.count for each in group)))
     return lines
@@ -103,13 +109,16 @@ def shortfalls_table(found: Sequence[Shortfall], not_run: Sequence[NotRun] = ())
     from rich.table import Table
     from rich.text import Text
 
-    view = Table(title="What was asked for and is not there as it should be", title_justify="left", box=box.SIMPLE_HEAD,
-                 pad_edge=False)
+    view = Table(
+        title="What was asked for and is not there as it should be", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     view.add_column("what", no_wrap=True)
     view.add_column("count", justify="right", no_wrap=True)
     view.add_column("of what, and why", overflow="fold")
-    lines = [*((what, f"{count:,}", told) for what, told, count in folded(found)),
-             *(("not run", "", str(part)) for part in not_run)]
+    lines = [
+        *((what, f"{count:,}", told) for what, told, count in folded(found)),
+        *(("not run", "", str(part)) for part in not_run),
+    ]
     for what, count, told in lines[:MOST_LINES]:
         view.add_row(Text(what, style=COLOURS.get(what, "yellow")), count, Text(told))
     return view
@@ -118,12 +127,15 @@ def shortfalls_table(found: Sequence[Shortfall], not_run: Sequence[NotRun] = ())
 def rest(found: Sequence[Shortfall], not_run: Sequence[NotRun] = ()) -> list[str]:
     """How many lines were left out, what ends a file's rejection, and the queries that list everything."""
     left = len(folded(found)) + len(not_run) - MOST_LINES
-    queries = dict.fromkeys(QUARANTINE_QUERY if each.kind == "quarantined" else QUERIES.get(each.address, QUARANTINE_QUERY)
-                            for each in found)
+    queries = dict.fromkeys(
+        QUARANTINE_QUERY if each.kind == "quarantined" else QUERIES.get(each.address, QUARANTINE_QUERY) for each in found
+    )
     told = [f"and {left} more lines"] if left > 0 else []
     if any(each.kind == "rejected" for each in found):
-        told.append("a rejected file is listed, also when it was moved away, until a newer one is used or a person decides: "
-                    'finlake prices accept|drop FILE --ticker T --reason "why"')
+        told.append(
+            "a rejected file is listed, also when it was moved away, until a newer one is used or a person decides: "
+            'finlake prices accept|drop FILE --ticker T --reason "why"'
+        )
     return [*told, *(f'all of it: finlake sql "{query}"' for query in queries)]
 
 

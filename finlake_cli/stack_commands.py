@@ -60,19 +60,17 @@ def prepare(home: Home = DEFAULT_HOME) -> None:
 @app.command()
 def up(
     home: Home = DEFAULT_HOME,
-    free_ports: Annotated[
-        bool, typer.Option("--free-ports", help="Move services whose port is taken to a free port.")
-    ] = False,
-    service: Annotated[
-        list[str] | None, typer.Option(help="Start only this service and what it needs; may be repeated.")
-    ] = None,
+    free_ports: Annotated[bool, typer.Option("--free-ports", help="Move services whose port is taken to a free port.")] = False,
+    service: Annotated[list[str] | None, typer.Option(help="Start only this service and what it needs; may be repeated.")] = None,
 ) -> None:
     """Start all services and wait until they answer. Safe to repeat."""
     stack = open_stack(home)
     stack.up(free_ports=free_ports, services=service, report=typer.echo)
     if service is None:
-        typer.echo(f"finlake is up: {stack.environment()['FINLAKE_DAGSTER_URL']} "
-                   f"(user {USER}, password in {stack.layout.dagster_web_password})")
+        typer.echo(
+            f"finlake is up: {stack.environment()['FINLAKE_DAGSTER_URL']} "
+            f"(user {USER}, password in {stack.layout.dagster_web_password})"
+        )
         if hint := where_finlake_is():
             typer.echo(hint)
 

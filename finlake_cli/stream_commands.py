@@ -37,7 +37,8 @@ def reconcile(
 
     settings = stack_settings(home)
     report = Reconciliation.of(settings).run(
-        LakeClient.of(settings) if lake else None, wait_s=wait, proves_days=True, drops_proven=drop_proven)
+        LakeClient.of(settings) if lake else None, wait_s=wait, proves_days=True, drops_proven=drop_proven
+    )
     if as_json:
         typer.echo(reconcile_view.as_json(report))
     else:
@@ -78,12 +79,20 @@ def chaos(
     groups: Annotated[bool, typer.Option("--groups/--no-groups", help="Kill two or three at once now and then.")] = True,
     during_up: Annotated[bool, typer.Option("--during-up/--no-during-up", help="Kill while `finlake up` runs.")] = True,
     longest_freeze_s: Annotated[float, typer.Option(min=0, help="Longest standstill of one process or all; 0: none.")] = 75.0,
-    full_disks: Annotated[bool, typer.Option(
-        "--full-disks/--no-full-disks", help="Let each engine's disk be full for a while; root alone, in a stack of its own.",
-    )] = True,
-    stream_format: Annotated[StreamFormat, typer.Option(
-        "--format", help="What the connector of a stack of its own writes; with avro the schema registry may die too.",
-    )] = "json",
+    full_disks: Annotated[
+        bool,
+        typer.Option(
+            "--full-disks/--no-full-disks",
+            help="Let each engine's disk be full for a while; root alone, in a stack of its own.",
+        ),
+    ] = True,
+    stream_format: Annotated[
+        StreamFormat,
+        typer.Option(
+            "--format",
+            help="What the connector of a stack of its own writes; with avro the schema registry may die too.",
+        ),
+    ] = "json",
     home: Annotated[Path | None, typer.Option(help="A running stack to kill in. Default: one of its own.")] = None,
     jars: Annotated[Path, typer.Option(help="Downloaded jars for a stack of its own.")] = DEFAULT_HOME / "jars",
 ) -> None:
@@ -101,7 +110,7 @@ def chaos(
     from finlake_cli.stack_commands import running_stack
     from finlake_proofs.bench.temporary_lake import ended_like_ctrl_c, temporary_stack
     from finlake_proofs.chaos.plan import DISKS, Mix
-    from finlake_proofs.chaos.run import Options, show_plan, wreak
+    from finlake_proofs.chaos.run import Options, run_chaos, show_plan
     from finlake_proofs.chaos.small_disks import can_mount, small_disks
 
     console = Console()
@@ -117,17 +126,22 @@ def chaos(
         # Spark is among the victims where runs archive.
         engine = {"FINLAKE_ENGINE": "spark"} if options.has_dagster else {}
         own = temporary_stack(
-            jars, options.services, report, {"FINLAKE_STREAM_FORMAT": stream_format, **engine},
-            around=lambda layout: small_disks(layout, disks))
+            jars,
+            options.services,
+            report,
+            {"FINLAKE_STREAM_FORMAT": stream_format, **engine},
+            around=lambda layout: small_disks(layout, disks),
+        )
         with own if home is None else nullcontext(running_stack(home)) as stack:
-            outcome = wreak(stack, options, report)
+            outcome = run_chaos(stack, options, report)
     console.print(reconcile_view.kills_table(outcome))
     console.print(reconcile_view.engines_table(outcome.comparison))
     console.print(reconcile_view.derived_table(outcome.comparison))
     for line in reconcile_view.remarks(outcome.comparison):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(outcome.verdict, style="bold green" if outcome.is_survived else "bold red", highlight=False, markup=False,
-                      soft_wrap=True)
+    console.print(
+        outcome.verdict, style="bold green" if outcome.is_survived else "bold red", highlight=False, markup=False, soft_wrap=True
+    )
     if not outcome.is_survived:
         raise typer.Exit(1)
 
@@ -155,10 +169,18 @@ def replay(
     done = replay(settings.clickhouse, topics, ranges)
     for span in ranges:
         typer.echo(f"{span.place} offsets {span.first} to {span.end - 1}")
-    typer.echo(f"{done.read} records read, {done.already_there} rows already there, {done.added} added"
-               + "".join(f", {count} {what}" for what, count in (
-                   ("updates or deletes", done.not_rows), ("still unreadable", done.unreadable),
-                   ("no longer held anywhere", done.unreachable)) if count))
+    typer.echo(
+        f"{done.read} records read, {done.already_there} rows already there, {done.added} added"
+        + "".join(
+            f", {count} {what}"
+            for what, count in (
+                ("updates or deletes", done.not_rows),
+                ("still unreadable", done.unreadable),
+                ("no longer held anywhere", done.unreachable),
+            )
+            if count
+        )
+    )
     if archive:
         for line in archive_spans(LakeClient.of(settings), topics, ranges):
             typer.echo(line)
@@ -180,8 +202,11 @@ def accept_columns(
     wanted = next((each for each in STREAMS if each.name == table), None)
     if wanted is None or registry is None:
         typer.echo(
-            f"there is no captured table {table}; name one of {', '.join(each.name for each in STREAMS)}" if wanted is None
-            else "the stream is JSON and has no schema registry; nothing refuses columns", err=True)
+            f"there is no captured table {table}; name one of {', '.join(each.name for each in STREAMS)}"
+            if wanted is None
+            else "the stream is JSON and has no schema registry; nothing refuses columns",
+            err=True,
+        )
         raise typer.Exit(2)
     version = accept(registry, wanted, typer.echo)
     typer.echo(f"the columns of {wanted.market_table} are version {version} of {wanted.subject}")

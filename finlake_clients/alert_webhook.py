@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finlake_clients.secret_files import SecretUnreadable, secret_of
+from finlake_clients.secret_files import SecretUnreadableError, secret_of
 from finlake_clients.service_client import ServiceClient
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ TIMEOUT_S = 5.0
 FIRST_WAIT_S = 0.5
 
 
-class AlertNotSent(Exception):
+class AlertNotSentError(Exception):
     """The webhook took no message; the reason never holds its URL."""
 
 
@@ -40,31 +40,34 @@ class AlertWebhook(ServiceClient):
         An answer may be lost after the message was taken. Each attempt has the message's `id` in the header Idempotency-Key, so
         that a receiver that looks can tell a repetition.
 
-        Raises `AlertNotSent` when it was not taken.
+        Raises `AlertNotSentError` when it was not taken.
         """
         import httpx
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
         url = self._url()
         retrying = Retrying(
-            retry=retry_if_exception_type(_TryAgain), stop=stop_after_attempt(ATTEMPTS), reraise=True,
-            wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=4.0))
+            retry=retry_if_exception_type(_TryAgainError),
+            stop=stop_after_attempt(ATTEMPTS),
+            reraise=True,
+            wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=4.0),
+        )
         with httpx.Client(timeout=TIMEOUT_S) as client, _unmentioned(url):
             try:
                 retrying(_post, client, url, message)
-            except _TryAgain as error:
-                raise AlertNotSent(f"the webhook took no message in {ATTEMPTS} attempts: {error}") from error
+            except _TryAgainError as error:
+                raise AlertNotSentError(f"the webhook took no message in {ATTEMPTS} attempts: {error}") from error
 
     def _url(self) -> str:
         if self.url_file is None:
-            raise AlertNotSent("there is no webhook; name the file that holds its URL in FINLAKE_ALERT_WEBHOOK_URL_FILE")
+            raise AlertNotSentError("there is no webhook; name the file that holds its URL in FINLAKE_ALERT_WEBHOOK_URL_FILE")
         try:
             return secret_of("the webhook", Path(self.url_file))
-        except SecretUnreadable as error:
-            raise AlertNotSent(f"the webhook's URL cannot be read from {self.url_file}: {error.reason}") from error
+        except SecretUnreadableError as error:
+            raise AlertNotSentError(f"the webhook's URL cannot be read from {self.url_file}: {error.reason}") from error
 
 
-class _TryAgain(Exception):
+class _TryAgainError(Exception):
     """An attempt that may succeed later."""
 
 
@@ -78,13 +81,13 @@ def _post(client: "httpx.Client", url: str, message: Mapping[str, object]) -> No
         with client.stream("POST", url, json=dict(message), headers=key) as answer:
             status, is_taken = answer.status_code, answer.is_success
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise AlertNotSent(f"the webhook's URL is none ({type(error).__name__}); write it into its file anew") from None
+        raise AlertNotSentError(f"the webhook's URL is none ({type(error).__name__}); write it into its file anew") from None
     except httpx.TransportError as error:
-        raise _TryAgain(type(error).__name__) from None
+        raise _TryAgainError(type(error).__name__) from None
     if status == 429 or status >= 500:
-        raise _TryAgain(f"HTTP {status}")
+        raise _TryAgainError(f"HTTP {status}")
     if not is_taken:
-        raise AlertNotSent(f"the webhook answers HTTP {status}; look whether its URL still is right")
+        raise AlertNotSentError(f"the webhook answers HTTP {status}; look whether its URL still is right")
 
 
 @contextmanager

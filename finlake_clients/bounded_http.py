@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from finlake_clients.source_errors import NotData, SourceUnavailable, TooLargeError
+from finlake_clients.source_errors import NotDataError, SourceUnavailableError, TooLargeError
 
 if TYPE_CHECKING:
     import httpx
@@ -18,7 +18,7 @@ MAX_LINE_BYTES = 64 * 1024
 def parts(response: "httpx.Response", name: str, *, max_bytes: int, max_seconds: float = MAX_SECONDS) -> Iterator[bytes]:
     """The body as it arrives.
 
-    Raises TooLargeError past `max_bytes`, SourceUnavailable past `max_seconds`, NotData for a packed body.
+    Raises TooLargeError past `max_bytes`, SourceUnavailableError past `max_seconds`, NotDataError for a packed body.
     """
     bounds = _Bounds(response, name, max_bytes, max_seconds)
     for part in response.iter_raw():
@@ -32,7 +32,11 @@ def body(response: "httpx.Response", name: str, *, max_bytes: int, max_seconds: 
 
 
 async def body_async(
-    response: "httpx.Response", name: str, *, max_bytes: int, max_seconds: float = MAX_SECONDS,
+    response: "httpx.Response",
+    name: str,
+    *,
+    max_bytes: int,
+    max_seconds: float = MAX_SECONDS,
 ) -> bytes:
     """The whole body, of a response to an asynchronous client; raises as `parts` does."""
     bounds, found = _Bounds(response, name, max_bytes, max_seconds), []
@@ -61,7 +65,7 @@ class _Bounds:
         packed = response.headers.get("content-encoding", "identity").strip().lower()
         if packed not in ("", "identity"):
             reason = f"the server packs its answer as {packed[:20]!r}, which was not asked for"
-            raise NotData(name, reason, "Check the base URL")
+            raise NotDataError(name, reason, "Check the base URL")
         self._name, self._max_bytes, self._max_seconds = name, max_bytes, max_seconds
         self._size, self._end = 0, monotonic() + max_seconds
 
@@ -70,4 +74,4 @@ class _Bounds:
         if self._size > self._max_bytes:
             raise TooLargeError(self._name, f"the answer has more than {self._max_bytes:,} bytes", "Check the base URL")
         if monotonic() > self._end:
-            raise SourceUnavailable(self._name, f"the answer has not ended after {self._max_seconds:g} s", "Run again later")
+            raise SourceUnavailableError(self._name, f"the answer has not ended after {self._max_seconds:g} s", "Run again later")

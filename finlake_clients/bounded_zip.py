@@ -7,7 +7,7 @@ import zlib
 from datetime import UTC, datetime, timedelta
 from typing import IO, cast
 
-from finlake_clients.source_errors import CorruptFile, TooLargeError
+from finlake_clients.source_errors import CorruptFileError, TooLargeError
 
 MAX_DIRECTORY_BYTES = 8 * 1024 * 1024
 """Of an archive's list of members: five times that of Stooq's largest archive, some 12,000 members."""
@@ -19,7 +19,14 @@ _SHOWN_CHARACTERS = 200
 _ENCRYPTED = 0x1
 
 BROKEN = (
-    zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
     IndexError,
 )
 """What `zipfile` raises for bytes that are no sound archive; a seek before the start is a ValueError."""
@@ -67,35 +74,34 @@ def open_archive(stream: IO[bytes], name: str) -> zipfile.ZipFile:
     archive = zipfile.ZipFile(cast(IO[bytes], _BoundedReads(stream, MAX_DIRECTORY_BYTES)))
     if len(archive.filelist) > MAX_MEMBERS:
         raise TooLargeError(
-            name, f"it has {len(archive.filelist):,} members, more than the bound of {MAX_MEMBERS:,}",
+            name,
+            f"it has {len(archive.filelist):,} members, more than the bound of {MAX_MEMBERS:,}",
             "Download the archive again",
         )
     return archive
 
 
-def member_bytes(
-    archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, *, max_bytes: int, next_step: str
-) -> bytes:
-    """A member unpacked; raises CorruptFile for a damaged one, TooLargeError for one above the bounds, not unpacked."""
+def member_bytes(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, *, max_bytes: int, next_step: str) -> bytes:
+    """A member unpacked; raises CorruptFileError for a damaged one, TooLargeError for one above the bounds, not unpacked."""
     require_bounded(member, name, max_bytes=max_bytes, next_step=next_step)
     try:
         with archive.open(member) as stream:
             # Reads no further than the declared size, whatever the stream would unpack to.
             return stream.read()
     except BROKEN as error:
-        raise CorruptFile(name, f"the member cannot be unpacked ({error})", next_step) from error
+        raise CorruptFileError(name, f"the member cannot be unpacked ({error})", next_step) from error
 
 
 def require_bounded(member: zipfile.ZipInfo, name: str, *, max_bytes: int, next_step: str) -> None:
-    """Raise TooLargeError for a member above the bounds, CorruptFile for one packed in a way that is not read."""
+    """Raise TooLargeError for a member above the bounds, CorruptFileError for one packed in a way that is not read."""
     if member.file_size > max_bytes:
-        raise TooLargeError(
-            name, f"it would unpack to {member.file_size} bytes, above the bound of {max_bytes}", next_step)
+        raise TooLargeError(name, f"it would unpack to {member.file_size} bytes, above the bound of {max_bytes}", next_step)
     if member.file_size > MAX_RATIO * (member.compress_size + _MEMBER_HEADER_BYTES):
         raise TooLargeError(
-            name, f"it would unpack from {member.compress_size} to {member.file_size} bytes, as no text does", next_step)
+            name, f"it would unpack from {member.compress_size} to {member.file_size} bytes, as no text does", next_step
+        )
     if (fault := unread_packing(member)) is not None:
-        raise CorruptFile(name, fault, next_step)
+        raise CorruptFileError(name, fault, next_step)
 
 
 def unread_packing(member: zipfile.ZipInfo) -> str | None:

@@ -14,7 +14,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 FIRST_DATE = date(1990, 1, 1)
 
 
-class OutsideCalendar(LookupError):  # noqa: N818 - the name says what is wrong with the date asked for
+class OutsideCalendarError(LookupError):
     """A date or time before the first or after the last session the calendar knows."""
 
 
@@ -58,51 +58,51 @@ class TradingCalendar:
     def sessions(self, start: date, end: date) -> tuple[date, ...]:
         """Sessions from `start` to `end`, both inclusive."""
         dates = _load(self.first_date).dates
-        return dates[bisect_left(dates, start):bisect_right(dates, end)]
+        return dates[bisect_left(dates, start) : bisect_right(dates, end)]
 
     def before(self, day: date, count: int) -> tuple[date, ...]:
         """The `count` sessions before `day`, oldest first; fewer where the calendar begins."""
         dates = _load(self.first_date).dates
         position = bisect_left(dates, day)
-        return dates[max(0, position - count):position]
+        return dates[max(0, position - count) : position]
 
     def next(self, day: date) -> date:
-        """The first session after `day`; raises `OutsideCalendar` beyond the horizon."""
+        """The first session after `day`; raises `OutsideCalendarError` beyond the horizon."""
         dates = _load(self.first_date).dates
         position = bisect_right(dates, day)
         if position == len(dates):
-            raise OutsideCalendar(f"no session after {day} is known; the calendar ends with {dates[-1]}")
+            raise OutsideCalendarError(f"no session after {day} is known; the calendar ends with {dates[-1]}")
         return dates[position]
 
     def previous(self, day: date) -> date:
-        """The last session before `day`; raises `OutsideCalendar` before the first one."""
+        """The last session before `day`; raises `OutsideCalendarError` before the first one."""
         dates = _load(self.first_date).dates
         position = bisect_left(dates, day)
         if position == 0:
-            raise OutsideCalendar(f"no session before {day} is known; the calendar begins with {dates[0]}")
+            raise OutsideCalendarError(f"no session before {day} is known; the calendar begins with {dates[0]}")
         return dates[position - 1]
 
     def close_ts(self, session: date) -> datetime:
-        """Close of a session in UTC, early closes included; raises `OutsideCalendar` for a day without trading."""
+        """Close of a session in UTC, early closes included; raises `OutsideCalendarError` for a day without trading."""
         if not self.is_session(session):
-            raise OutsideCalendar(f"{session} is not a session of {EXCHANGE}; it has no close")
+            raise OutsideCalendarError(f"{session} is not a session of {EXCHANGE}; it has no close")
         loaded = _load(self.first_date)
         return loaded.closes[bisect_left(loaded.dates, session)]
 
     def session_of(self, available_ts: datetime) -> date:
-        """Session in whose (previous close, this close] the time lies; raises `OutsideCalendar` beyond the horizon."""
+        """Session in whose (previous close, this close] the time lies; raises `OutsideCalendarError` beyond the horizon."""
         loaded = _load(self.first_date)
         position = bisect_left(loaded.closes, available_ts)
         if position == len(loaded.dates):
-            raise OutsideCalendar(f"{available_ts} is after the last close; the calendar ends with {loaded.dates[-1]}")
+            raise OutsideCalendarError(f"{available_ts} is after the last close; the calendar ends with {loaded.dates[-1]}")
         return loaded.dates[position]
 
     def last_closed(self, now: datetime) -> date:
-        """The newest session whose close is not after `now`; raises `OutsideCalendar` before the first close."""
+        """The newest session whose close is not after `now`; raises `OutsideCalendarError` before the first close."""
         loaded = _load(self.first_date)
         position = bisect_right(loaded.closes, now)
         if position == 0:
-            raise OutsideCalendar(f"no session had closed by {now}; the calendar begins with {loaded.dates[0]}")
+            raise OutsideCalendarError(f"no session had closed by {now}; the calendar begins with {loaded.dates[0]}")
         return loaded.dates[position - 1]
 
     def closures(self, start: date, end: date) -> tuple[date, ...]:

@@ -114,21 +114,29 @@ class DagsterClient:
     def query(self, text: str, variables: Mapping[str, object] | None = None) -> dict[str, object]:
         """The `data` of a GraphQL answer; raises `DagsterRequestError`."""
         try:
-            answer = httpx.post(f"{self.url}/graphql", json={"query": text, "variables": dict(variables or {})},
-                                auth=self._login(), timeout=60, trust_env=False)
+            answer = httpx.post(
+                f"{self.url}/graphql",
+                json={"query": text, "variables": dict(variables or {})},
+                auth=self._login(),
+                timeout=60,
+                trust_env=False,
+            )
         except httpx.TransportError as error:
             raise DagsterRequestError(
-                f"Dagster does not answer at {self.url} ({type(error).__name__}); run `finlake up`") from error
+                f"Dagster does not answer at {self.url} ({type(error).__name__}); run `finlake up`"
+            ) from error
         if answer.status_code == httpx.codes.UNAUTHORIZED:
-            raise DagsterRequestError(f"Dagster at {self.url} refuses the password of {self.password_file}; run `finlake down`, "
-                                      "then `finlake up`")
+            raise DagsterRequestError(
+                f"Dagster at {self.url} refuses the password of {self.password_file}; run `finlake down`, then `finlake up`"
+            )
         try:
             body = answer.json()
         except ValueError as error:
             said = next(iter(answer.text.splitlines()), "nothing")[:_SHOWN_CHARACTERS]
             raise DagsterRequestError(
                 f"Dagster at {self.url} answers HTTP {answer.status_code} and no JSON ({said}); see `finlake logs "
-                "dagster_webserver`") from error
+                "dagster_webserver`"
+            ) from error
         if "errors" in body:
             raise DagsterRequestError(f"Dagster refused a request: {body['errors'][0]['message']}")
         data: dict[str, object] = body["data"]
@@ -137,8 +145,17 @@ class DagsterClient:
     def _login(self) -> tuple[str, str] | None:
         return None if self.password_file is None else (USER, secret_of("dagster_webserver", self.password_file))
 
-    def launch(self, job: str, *, first_key: str | None = None, last_key: str | None = None, assets: Sequence[str] = (),
-               checks_of: Sequence[str] = (), tags: Mapping[str, str] | None = None, location: str = LOCATION) -> str:
+    def launch(
+        self,
+        job: str,
+        *,
+        first_key: str | None = None,
+        last_key: str | None = None,
+        assets: Sequence[str] = (),
+        checks_of: Sequence[str] = (),
+        tags: Mapping[str, str] | None = None,
+        location: str = LOCATION,
+    ) -> str:
         """Ask for one run of `job` over a range of partition keys, of some `layer/table` assets or all; returns its id.
 
         Without keys the run has no partitions. With `checks_of` it runs the checks of these assets and nothing else. A code
@@ -151,10 +168,17 @@ class DagsterClient:
             selector |= {"assetSelection": [], "assetCheckSelection": self._checks(checks_of)}
         keys = {RANGE_START: first_key, RANGE_END: last_key}
         wanted = {**{tag: key for tag, key in keys.items() if key is not None}, **(tags or {})}
-        params = {"selector": selector, "runConfigData": {},
-                  "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in wanted.items()]}}
-        asking = Retrying(retry=retry_if_result(_says_code_server_is_away), wait=wait_fixed(2),
-                          stop=stop_after_delay(CODE_SERVER_BACK_WITHIN_S), retry_error_callback=_last_answer)
+        params = {
+            "selector": selector,
+            "runConfigData": {},
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in wanted.items()]},
+        }
+        asking = Retrying(
+            retry=retry_if_result(_says_code_server_is_away),
+            wait=wait_fixed(2),
+            stop=stop_after_delay(CODE_SERVER_BACK_WITHIN_S),
+            retry_error_callback=_last_answer,
+        )
         answer = asking(lambda: self.query(_LAUNCH, {"params": params})["launchRun"])
         if not isinstance(answer, dict) or "run" not in answer:
             over = f" for {first_key}..{last_key}" if first_key else ""
@@ -270,10 +294,15 @@ def _check_result(evaluation: Mapping[str, Any]) -> CheckResult:
     entries = {entry["label"]: entry for entry in evaluation["metadataEntries"]}
     records = entries.get("offending_rows", {}).get("table", {}).get("records") or ["{}"]
     return CheckResult(
-        asset="/".join(evaluation["assetKey"]["path"]), name=evaluation["checkName"], passed=evaluation["success"],
-        severity=evaluation["severity"], description=evaluation["description"] or "",
-        failing_rows=entries.get("failing_rows", {}).get("intValue"), sample=json.loads(records[0]),
-        judged_rows=entries.get("judged_rows", {}).get("intValue"))
+        asset="/".join(evaluation["assetKey"]["path"]),
+        name=evaluation["checkName"],
+        passed=evaluation["success"],
+        severity=evaluation["severity"],
+        description=evaluation["description"] or "",
+        failing_rows=entries.get("failing_rows", {}).get("intValue"),
+        sample=json.loads(records[0]),
+        judged_rows=entries.get("judged_rows", {}).get("intValue"),
+    )
 
 
 def _apply_materialization(progress: RunProgress, event: Mapping[str, object]) -> None:

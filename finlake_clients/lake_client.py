@@ -17,7 +17,7 @@ from uuid import uuid4
 from finlake_clients.object_store import object_store
 from finlake_clients.secret_files import secret_of
 from finlake_clients.service_client import ServiceClient
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_settings.processes import LakeSettings
 from spark.contracts import lake as contracts
 from spark.contracts import silver
@@ -87,13 +87,13 @@ class PublishedSnapshot:
 
 
 def _telling_outages(verb: "Callable[Concatenate[LakeClient, P], R]") -> "Callable[Concatenate[LakeClient, P], R]":
-    """The verb, which raises `ServiceUnavailable` when a server beneath the lake was away; its dead session is forgotten."""
+    """The verb, which raises `ServiceUnavailableError` when a server beneath the lake was away; its dead session is forgotten."""
 
     @wraps(verb)
     def asked(self: "LakeClient", /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return verb(self, *args, **kwargs)
-        except ServiceUnavailable:
+        except ServiceUnavailableError:
             raise
         except Exception as error:
             from spark.lake.outages import SPARK, missing_server
@@ -105,7 +105,7 @@ def _telling_outages(verb: "Callable[Concatenate[LakeClient, P], R]") -> "Callab
             if server == SPARK:
                 forget(self.spark_remote)
             where = self.spark_remote if server == SPARK else self.catalog_uri
-            raise ServiceUnavailable(server, where, error) from error
+            raise ServiceUnavailableError(server, where, error) from error
 
     return asked
 
@@ -122,7 +122,7 @@ def _all_telling_outages(resource: "type[LakeClient]") -> "type[LakeClient]":
 class LakeClient(ServiceClient):
     """A lake and its jobs. Passwords and keys are read from files when the lake is opened.
 
-    Every verb raises `ServiceUnavailable` when Spark or the catalog's Postgres is away, or goes away meanwhile: trying again
+    Every verb raises `ServiceUnavailableError` when Spark or the catalog's Postgres is away, or goes away meanwhile: trying again
     later is safe and makes a session anew.
     """
 
@@ -142,24 +142,36 @@ class LakeClient(ServiceClient):
         """The lake of these settings; nothing is opened."""
         token_file = settings.spark.token_file
         return cls(
-            catalog_uri=settings.catalog.uri, catalog_password_file=str(settings.catalog.password_file),
-            warehouse=settings.warehouse, engine=settings.engine, spark_remote=settings.spark.remote,
-            spark_token_file=str(token_file) if token_file else None, **object_store(settings))
+            catalog_uri=settings.catalog.uri,
+            catalog_password_file=str(settings.catalog.password_file),
+            warehouse=settings.warehouse,
+            engine=settings.engine,
+            spark_remote=settings.spark.remote,
+            spark_token_file=str(token_file) if token_file else None,
+            **object_store(settings),
+        )
 
     def lake(self, *, for_one_job: bool = False) -> "Lake":
-        """The lake, opened when first read or written; see `Lake`. Raises `SecretUnreadable`."""
+        """The lake, opened when first read or written; see `Lake`. Raises `SecretUnreadableError`."""
         from spark.lake.storage import Lake, LakeLocation
 
         has_token = self.engine == "spark" and self.spark_token_file is not None
         token = secret_of("spark_connect", Path(self.spark_token_file or "")) if has_token else None
-        return Lake(LakeLocation(
-            warehouse=self.warehouse, engine=self.engine, spark_remote=self.spark_remote, spark_token=token,
-            catalog_properties=self._catalog_properties()), for_one_job=for_one_job)
+        return Lake(
+            LakeLocation(
+                warehouse=self.warehouse,
+                engine=self.engine,
+                spark_remote=self.spark_remote,
+                spark_token=token,
+                catalog_properties=self._catalog_properties(),
+            ),
+            for_one_job=for_one_job,
+        )
 
     def run(self, inputs: JobInputs, *, window: Window, provenance: Provenance) -> JobReport:
         """Carry out the job of the table that the inputs name over the window.
 
-        Raises `AuditFailed` when a blocking check failed (nothing was published) and `KeyError` for a table without a job.
+        Raises `AuditFailedError` when a blocking check failed (nothing was published) and `KeyError` for a table without a job.
         """
         address = inputs.table.address
         if inputs.table.step != address:
@@ -173,8 +185,9 @@ class LakeClient(ServiceClient):
         """The contract's checks over the published rows of a table."""
         return self.lake().check(address, window)
 
-    def count_by_date(self, address: str, date_column: str, measure: str | None = None,
-                      window: Window | None = None) -> dict[date, int]:
+    def count_by_date(
+        self, address: str, date_column: str, measure: str | None = None, window: Window | None = None
+    ) -> dict[date, int]:
         """Published rows by a date column, or the sum of `measure` over them; `window` bounds the table's window dates."""
         grouped = self.lake().frame(address, window).groupBy(date_column)
         rows = (grouped.count() if measure is None else grouped.sum(measure)).collect()
@@ -190,8 +203,10 @@ class LakeClient(ServiceClient):
 
         address, wanted = silver.COMPLETENESS.address, In("status", ["absent", "unexpected"])
         rows = self.lake().rows(
-            address, wanted if window is None else And(wanted, between("session_date", window)),
-            ("ticker", "session_date", "status", "reason", "message", "due_ts", "overdue_ts"))
+            address,
+            wanted if window is None else And(wanted, between("session_date", window)),
+            ("ticker", "session_date", "status", "reason", "message", "due_ts", "overdue_ts"),
+        )
         return [BarGap(**row) for row in gaps(pl.DataFrame(pl.from_arrow(rows)), now).iter_rows(named=True)]
 
     def empty_sessions(self, now: datetime, window: Window | None = None) -> tuple[list[date], int]:
@@ -216,8 +231,12 @@ class LakeClient(ServiceClient):
         if snapshot is None:
             raise LookupError(f"{address} has no snapshot although it was created with one; run its step again")
         return PublishedSnapshot(
-            address=address, snapshot_id=snapshot.snapshot_id, location=location,
-            metadata_path=table.metadata_location.removeprefix(f"{location}/"), inputs=inputs_of(table))
+            address=address,
+            snapshot_id=snapshot.snapshot_id,
+            location=location,
+            metadata_path=table.metadata_location.removeprefix(f"{location}/"),
+            inputs=inputs_of(table),
+        )
 
     def column_sums(self, address: str, snapshot_id: int) -> TableSums:
         """Exact sums of every column of a snapshot, to compare copies with."""
@@ -241,8 +260,9 @@ class LakeClient(ServiceClient):
         """Slots of the day that were loaded, or found empty, with the present universe."""
         from pyiceberg.expressions import And, EqualTo, In
 
-        wanted = And(EqualTo("day_date", day.isoformat()), EqualTo("universe_sha256", universe.sha256),
-                     In("status", ["loaded", "empty"]))
+        wanted = And(
+            EqualTo("day_date", day.isoformat()), EqualTo("universe_sha256", universe.sha256), In("status", ["loaded", "empty"])
+        )
         return set(self.lake().rows("bronze.gdelt_slots", wanted, ("slot_ts",))["slot_ts"].to_pylist())
 
     def known_spans(self, symbols: Collection[str]) -> dict[str, tuple[date, date]]:
@@ -262,17 +282,40 @@ class LakeClient(ServiceClient):
 
     def price_verdicts(self) -> list[DownloadVerdict]:
         """The verdict on every judged download, in the order in which they are judged."""
-        rows = self.lake().rows("silver.price_restatements", columns=(
-            "ticker", "fetched_ts", "file_sha256", "segment_number", "verdict", "message", "source_name")).to_pylist()
-        ends = {(row["ticker"], row["file_sha256"]): row["last_session_date"] or date.min for row in self.lake().rows(
-            "bronze.stooq_downloads", columns=("ticker", "file_sha256", "last_session_date")).to_pylist()}
-        rows.sort(key=lambda row: (row["ticker"], row["fetched_ts"], ends.get((row["ticker"], row["file_sha256"]), date.min),
-                                   row["file_sha256"], row["segment_number"]))
+        rows = (
+            self.lake()
+            .rows(
+                "silver.price_restatements",
+                columns=("ticker", "fetched_ts", "file_sha256", "segment_number", "verdict", "message", "source_name"),
+            )
+            .to_pylist()
+        )
+        ends = {
+            (row["ticker"], row["file_sha256"]): row["last_session_date"] or date.min
+            for row in self.lake()
+            .rows("bronze.stooq_downloads", columns=("ticker", "file_sha256", "last_session_date"))
+            .to_pylist()
+        }
+        rows.sort(
+            key=lambda row: (
+                row["ticker"],
+                row["fetched_ts"],
+                ends.get((row["ticker"], row["file_sha256"]), date.min),
+                row["file_sha256"],
+                row["segment_number"],
+            )
+        )
         return [
             DownloadVerdict(
-                ticker=row["ticker"], file_sha256=row["file_sha256"], fetched_ts=row["fetched_ts"],
-                source_name=row["source_name"] or row["file_sha256"], verdict=row["verdict"], message=row["message"])
-            for row in rows if row["segment_number"] == 0
+                ticker=row["ticker"],
+                file_sha256=row["file_sha256"],
+                fetched_ts=row["fetched_ts"],
+                source_name=row["source_name"] or row["file_sha256"],
+                verdict=row["verdict"],
+                message=row["message"],
+            )
+            for row in rows
+            if row["segment_number"] == 0
         ]
 
     def downloads(self) -> list[dict[str, Any]]:
@@ -280,21 +323,41 @@ class LakeClient(ServiceClient):
         rows = self.lake().rows("bronze.stooq_downloads").to_pylist()
         return sorted(rows, key=lambda row: (row["fetched_ts"], row["file_sha256"]))
 
-    def decide(self, *, ticker: str, file_sha256: str, source_name: str, decision: str, reason: str, decided_by: str,
-               decided_ts: datetime) -> None:
-        """Record what a person decided about a download; the next verdicts follow it. Raises `AuditFailed` for no reason."""
+    def decide(
+        self,
+        *,
+        ticker: str,
+        file_sha256: str,
+        source_name: str,
+        decision: str,
+        reason: str,
+        decided_by: str,
+        decided_ts: datetime,
+    ) -> None:
+        """Record what a person decided about a download; the next verdicts follow it. Raises `AuditFailedError` for no reason."""
         import pyarrow as pa
         from pyiceberg.expressions import And, EqualTo
 
         from spark.schemas import arrow_schema
 
-        row = {"ticker": ticker, "file_sha256": file_sha256, "decision": decision, "reason": reason, "decided_by": decided_by,
-               "decided_ts": decided_ts, "decided_date": decided_ts.date(), "source_name": source_name}
+        row = {
+            "ticker": ticker,
+            "file_sha256": file_sha256,
+            "decision": decision,
+            "reason": reason,
+            "decided_by": decided_by,
+            "decided_ts": decided_ts,
+            "decided_date": decided_ts.date(),
+            "source_name": source_name,
+        }
         self.lake().replace_rows(
-            PRICE_DECISIONS.address, pa.Table.from_pylist([row], arrow_schema(PRICE_DECISIONS)),
-            replaced=And(EqualTo("ticker", ticker), EqualTo("file_sha256", file_sha256),
-                         EqualTo("decided_ts", decided_ts.isoformat())),
-            provenance=Provenance(run_id=uuid4().hex, partition="decision", code_version=""))
+            PRICE_DECISIONS.address,
+            pa.Table.from_pylist([row], arrow_schema(PRICE_DECISIONS)),
+            replaced=And(
+                EqualTo("ticker", ticker), EqualTo("file_sha256", file_sha256), EqualTo("decided_ts", decided_ts.isoformat())
+            ),
+            provenance=Provenance(run_id=uuid4().hex, partition="decision", code_version=""),
+        )
 
     def shown_span(self, first: date, last: date) -> tuple[date, date]:
         """The sessions to build again so that prices show a download of these dates, up to the newest that is built or its own.
@@ -313,8 +376,11 @@ class LakeClient(ServiceClient):
 
         lake = self.lake()
         columns = ("ticker", "session_date", *BAR_COLUMNS, "file_sha256")
-        rows = (lake.rows("silver.prices_daily", columns=columns) if window is None
-                else lake.rows("silver.prices_daily", between("session_date", window), columns))
+        rows = (
+            lake.rows("silver.prices_daily", columns=columns)
+            if window is None
+            else lake.rows("silver.prices_daily", between("session_date", window), columns)
+        )
         jumps = unexplained_jumps(pl.DataFrame(pl.from_arrow(rows)))
         names = {row["file_sha256"]: row["source_name"] for row in self.downloads()} if jumps else {}
         return [{**each, "source_name": names.get(each["file_sha256"], each["file_sha256"])} for each in jumps]
@@ -322,23 +388,39 @@ class LakeClient(ServiceClient):
     def pending_restatements(self) -> list[PendingRestatement]:
         """What the newest restatement of each ticker still asks for, oldest first."""
         lake = self.lake()
-        first_known = {row["ticker"]: row["first_session_date"] for row in sorted(
-            lake.rows("bronze.stooq_downloads", columns=("ticker", "first_session_date")).to_pylist(),
-            key=lambda row: row["first_session_date"] or date.max, reverse=True)}
-        verdicts = sorted(lake.rows("silver.price_restatements").to_pylist(),
-                          key=lambda row: (row["fetched_ts"], -row["segment_number"]))
+        first_known = {
+            row["ticker"]: row["first_session_date"]
+            for row in sorted(
+                lake.rows("bronze.stooq_downloads", columns=("ticker", "first_session_date")).to_pylist(),
+                key=lambda row: row["first_session_date"] or date.max,
+                reverse=True,
+            )
+        }
+        verdicts = sorted(
+            lake.rows("silver.price_restatements").to_pylist(), key=lambda row: (row["fetched_ts"], -row["segment_number"])
+        )
         newest = {row["ticker"]: row for row in verdicts}
-        newest_change = {row["ticker"]: row for row in verdicts
-                         if row["verdict"] in ACCEPTED_VERDICTS and row["recompute_from_date"] is not None}
+        newest_change = {
+            row["ticker"]: row
+            for row in verdicts
+            if row["verdict"] in ACCEPTED_VERDICTS and row["recompute_from_date"] is not None
+        }
         waiting = [(row, first_known[row["ticker"]]) for row in newest.values() if row["verdict"] == "partial"]
         built = lake.built("silver.prices_daily")
-        unshown = [] if built is None else [
-            (row, stale) for row in newest_change.values() if (stale := self._first_stale(row, built)) is not None]
+        unshown = (
+            []
+            if built is None
+            else [(row, stale) for row in newest_change.values() if (stale := self._first_stale(row, built)) is not None]
+        )
         unshown += self._still_shown([row for row in verdicts if row["verdict"] not in ACCEPTED_VERDICTS])
         pending = [
             PendingRestatement(
-                ticker=row["ticker"], file_sha256=row["file_sha256"], fetched_ts=row["fetched_ts"],
-                recompute_from_date=first, needs_whole_history=number < len(waiting))
+                ticker=row["ticker"],
+                file_sha256=row["file_sha256"],
+                fetched_ts=row["fetched_ts"],
+                recompute_from_date=first,
+                needs_whole_history=number < len(waiting),
+            )
             for number, (row, first) in enumerate((*waiting, *unshown))
         ]
         return sorted(pending, key=lambda restatement: (restatement.fetched_ts, restatement.ticker))
@@ -359,15 +441,19 @@ class LakeClient(ServiceClient):
         since = max(change["recompute_from_date"], built.start).isoformat()
         # Nearly always the first bar is there, and the history after it need not be read.
         candidates = bars("silver.prices_daily", EqualTo("session_date", since)) or bars(
-            "silver.prices_daily", GreaterThanOrEqual("session_date", since))
+            "silver.prices_daily", GreaterThanOrEqual("session_date", since)
+        )
         first = min(candidates, key=lambda bar: bar["session_date"], default=None)
         if first is None or first["fetched_ts"] >= change["fetched_ts"]:
             return None
         contested = f"{change['carried_dates']},{change['corrected_dates']}".split(",")
         if str(first["session_date"]) in contested:
             return None if first["is_contested"] else first["session_date"]
-        stated = bars("bronze.stooq_prices", EqualTo("file_sha256", change["file_sha256"]),
-                      EqualTo("session_date", first["session_date"].isoformat()))
+        stated = bars(
+            "bronze.stooq_prices",
+            EqualTo("file_sha256", change["file_sha256"]),
+            EqualTo("session_date", first["session_date"].isoformat()),
+        )
         is_changed = any(bar[name] != first[name] for bar in stated for name in BAR_COLUMNS)
         return first["session_date"] if is_changed else None
 
@@ -378,8 +464,15 @@ class LakeClient(ServiceClient):
         if not unused:
             return []
         by_file = {(row["ticker"], row["file_sha256"]): row for row in unused}
-        shown = self.lake().rows("silver.prices_daily", In("file_sha256", sorted({sha256 for _, sha256 in by_file})),
-                                 ("ticker", "file_sha256", "session_date")).to_pylist()
+        shown = (
+            self.lake()
+            .rows(
+                "silver.prices_daily",
+                In("file_sha256", sorted({sha256 for _, sha256 in by_file})),
+                ("ticker", "file_sha256", "session_date"),
+            )
+            .to_pylist()
+        )
         first: dict[tuple[str, str], date] = {}
         for bar in shown:
             key = (bar["ticker"], bar["file_sha256"])
@@ -402,7 +495,8 @@ class LakeClient(ServiceClient):
         properties = {"uri": uri.render_as_string(hide_password=False), "pool_pre_ping": "true"}
         if self.s3_endpoint and self.s3_access_key_file and self.s3_secret_key_file:
             properties |= {
-                "s3.endpoint": self.s3_endpoint, "s3.region": self.s3_region or "us-east-1",
+                "s3.endpoint": self.s3_endpoint,
+                "s3.region": self.s3_region or "us-east-1",
                 "s3.access-key-id": secret_of("the object store", Path(self.s3_access_key_file)),
                 "s3.secret-access-key": secret_of("the object store", Path(self.s3_secret_key_file)),
             }

@@ -20,6 +20,8 @@ def object_store(settings: LakeSettings) -> ObjectStore:
     if not settings.uses_s3:
         return ObjectStore(s3_endpoint=None, s3_region=None, s3_access_key_file=None, s3_secret_key_file=None)
     return ObjectStore(
-        s3_endpoint=s3.endpoint, s3_region=s3.region,
+        s3_endpoint=s3.endpoint,
+        s3_region=s3.region,
         s3_access_key_file=str(s3.access_key_file) if s3.access_key_file else None,
-        s3_secret_key_file=str(s3.secret_key_file) if s3.secret_key_file else None)
+        s3_secret_key_file=str(s3.secret_key_file) if s3.secret_key_file else None,
+    )

@@ -7,25 +7,27 @@ vendor's, or of a user's an error of the users' file, who reads it says so in th
 from pathlib import Path
 from typing import ClassVar
 
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 
 
-class SecretUnreadable(ServiceUnavailable):
+class SecretUnreadableError(ServiceUnavailableError):
     """The file of a service's secret cannot be read: which service, which file, why. Asking again does not help."""
 
     passes: ClassVar[bool] = False
 
     def __str__(self) -> str:
-        return (f"the secret of {self.service} cannot be read from {self.where} ({self.reason}); have this account read it, or "
-                "run `finlake down`, then `finlake up`, which makes what is missing of a local stack")
+        return (
+            f"the secret of {self.service} cannot be read from {self.where} ({self.reason}); have this account read it, or "
+            "run `finlake down`, then `finlake up`, which makes what is missing of a local stack"
+        )
 
 
 def secret_of(service: str, file: Path) -> str:
-    """What a service's client shows to be let in. Raises `SecretUnreadable`, also for an empty file."""
+    """What a service's client shows to be let in. Raises `SecretUnreadableError`, also for an empty file."""
     try:
         secret = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SecretUnreadable(service, str(file), getattr(error, "strerror", None) or "it is no text") from error
+        raise SecretUnreadableError(service, str(file), getattr(error, "strerror", None) or "it is no text") from error
     if not secret:
-        raise SecretUnreadable(service, str(file), "it is empty")
+        raise SecretUnreadableError(service, str(file), "it is empty")
     return secret

@@ -6,7 +6,7 @@ Does not belong here: what vendors answer (source_errors.py).
 from typing import ClassVar
 
 
-class ServiceUnavailable(Exception):
+class ServiceUnavailableError(Exception):
     """A service does not answer, or refuses us: which one, where, why. The message says how to start it.
 
     `passes` says whether it may be over by itself, so that asking again can help.
@@ -21,5 +21,7 @@ class ServiceUnavailable(Exception):
         self.reason = str(reason).strip().splitlines()[0] if str(reason).strip() else "no reason given"
 
     def __str__(self) -> str:
-        return (f"{self.service} at {self.where} cannot be asked ({self.reason}); see `finlake status`, "
-                f"and start it with `finlake up --service {self.service}`")
+        return (
+            f"{self.service} at {self.where} cannot be asked ({self.reason}); see `finlake status`, "
+            f"and start it with `finlake up --service {self.service}`"
+        )

@@ -1,6 +1,6 @@
 """What a vendor can answer instead of data, as types, so that callers decide by type and people read what to do next.
 
-A SourceRefused ends the whole run: asking for the next symbol would be refused too. Every other SourceError concerns
+A SourceRefusedError ends the whole run: asking for the next symbol would be refused too. Every other SourceError concerns
 one symbol, file or slot. No message ever holds an API key.
 """
 
@@ -20,49 +20,49 @@ class SourceError(Exception):
         return f"{self.thing}: {self.reason}. {self.next_step}."
 
 
-class SourceRefused(SourceError):
+class SourceRefusedError(SourceError):
     """The vendor refuses us, not one symbol; the run stops."""
 
 
-class LimitReached(SourceRefused):
+class LimitReachedError(SourceRefusedError):
     """The daily quota of the vendor is used up."""
 
 
-class ApiKeyNeeded(SourceRefused):
+class ApiKeyNeededError(SourceRefusedError):
     """The vendor wants a key, or another key."""
 
 
-class ChallengePage(SourceRefused):
+class ChallengePageError(SourceRefusedError):
     """The vendor wants a browser that runs JavaScript; finlake does not try to pass for one."""
 
 
-class AccessDenied(SourceRefused):
+class AccessDeniedError(SourceRefusedError):
     """The vendor denies access to this address or client."""
 
 
-class NoData(SourceError):
+class NoDataError(SourceError):
     """The vendor has nothing for this symbol; asking again will not help."""
 
 
-class NotData(SourceError):
+class NotDataError(SourceError):
     """An answer or file in a form that is not the vendor's data: an unknown page, an empty body, another header."""
 
 
-class TooLargeError(NotData):
+class TooLargeError(NotDataError):
     """More bytes, members, files or seconds than any real data of the vendor have; not read to its end."""
 
 
-class CorruptFile(SourceError):
+class CorruptFileError(SourceError):
     """A file that is complete but damaged."""
 
 
-class HalfWrittenFile(SourceError):
+class HalfWrittenFileError(SourceError):
     """A dropped file that is still being written, or was cut off; it stays where it is for the next look."""
 
 
-class UnknownTicker(SourceError):
+class UnknownTickerError(SourceError):
     """A dropped file that belongs to no ticker of the universe."""
 
 
-class SourceUnavailable(SourceError):
+class SourceUnavailableError(SourceError):
     """The source did not answer, or answered with a server error, however often it was asked."""

@@ -14,8 +14,9 @@ def stale_history(jobs: LakeClient) -> str | None:
     pending = [each for each in jobs.pending_restatements() if not each.needs_whole_history]
     if not pending:
         return None
-    since = {each.ticker: each.recompute_from_date for each in sorted(
-        pending, key=lambda each: each.recompute_from_date, reverse=True)}
+    since = {
+        each.ticker: each.recompute_from_date for each in sorted(pending, key=lambda each: each.recompute_from_date, reverse=True)
+    }
     named = ", ".join(f"{ticker} from {since[ticker]}" for ticker in sorted(since)[:MOST_NAMED])
     more = f" and {len(since) - MOST_NAMED} more" if len(since) > MOST_NAMED else ""
     first = min(since.values())

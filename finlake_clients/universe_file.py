@@ -23,7 +23,8 @@ class UniverseFile(ServiceClient):
             raise UniverseError(f"there is no universe file at {self.path}; set FINLAKE_UNIVERSE or restore it") from error
         except OSError as error:
             raise UniverseError(
-                f"the universe file {self.path} cannot be read ({error.strerror}); set FINLAKE_UNIVERSE") from error
+                f"the universe file {self.path} cannot be read ({error.strerror}); set FINLAKE_UNIVERSE"
+            ) from error
         if len(content) > MOST_BYTES:
             raise UniverseError(f"{self.path} is larger than {MOST_BYTES} bytes; is it the universe file? Set FINLAKE_UNIVERSE")
         try:
@@ -31,7 +32,8 @@ class UniverseFile(ServiceClient):
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             raise UniverseError(
-                f"{self.path} (FINLAKE_UNIVERSE), line {line}: this is not UTF-8; save it with the encoding UTF-8") from error
+                f"{self.path} (FINLAKE_UNIVERSE), line {line}: this is not UTF-8; save it with the encoding UTF-8"
+            ) from error
         try:
             return parse_universe(text)
         except UniverseError as error:

@@ -29,7 +29,7 @@ from finlake_assets.checks import stream as stream_checks
 from finlake_assets.partitions import Timeline
 from finlake_assets.serving import following, gold_ml_features, gold_stock_analytics, prices_unified
 from finlake_assets.speed import chain, health_job
-from finlake_assets.speed.rules import StreamLimits, hours_of
+from finlake_assets.speed.rules import HealthLimits, hours_of
 from finlake_assets.upkeep import lake as lake_upkeep
 from finlake_clients.calendar import TradingCalendar
 from finlake_resources.build import build_resources
@@ -74,13 +74,14 @@ def asset_module(table: Table) -> ModuleType:
         stem = table.name.upper()
         raise MissingAssetError(
             f"{table.address} has a contract and no asset. Write {name.replace('.', '/')}.py with the statement "
-            f"build = lake_asset({table.layer}.{stem}), or has_step=False into the contract where no step writes it")
+            f"build = lake_asset({table.layer}.{stem}), or has_step=False into the contract where no step writes it"
+        )
     return import_module(name)
 
 
 def _build(settings: DagsterSettings, resource_overrides: dict[str, object]) -> dg.Definitions:
     timeline = timeline_for(settings)
-    limits, hours = StreamLimits(), hours_of(settings.sources, is_watched=settings.unattended)
+    limits, hours = HealthLimits(), hours_of(settings.sources, is_watched=settings.unattended)
     tables = [asset_module(table).build(timeline) for table in lake.STEPS]
     external = [asset_spec(table) for table in lake.TABLES.values() if not table.has_step]
     served = [module.build() for module in SERVED]
@@ -88,19 +89,31 @@ def _build(settings: DagsterSettings, resource_overrides: dict[str, object]) -> 
         tables, served = automation.with_automation(tables), following.with_automation(served)
     fresh = freshness.build(timeline)
     about_now = [
-        *fresh, *stream_checks.build(limits, timeline.calendar, hours=hours), *serving_checks.build(),
-        speed_against_batch.build(), *reconciled.build(), *restated_history.build(),
+        *fresh,
+        *stream_checks.build(limits, timeline.calendar, hours=hours),
+        *serving_checks.build(),
+        speed_against_batch.build(),
+        *reconciled.build(),
+        *restated_history.build(),
     ]
     lake_jobs = jobs.build(apart=about_now)
     unattended = registry.build(settings, timeline, lake_jobs, limits)
     return dg.Definitions(
         assets=[
-            *tables, *external, *served,
-            *chain.build(is_watched=settings.unattended), *lake_upkeep.build(),
+            *tables,
+            *external,
+            *served,
+            *chain.build(is_watched=settings.unattended),
+            *lake_upkeep.build(),
         ],
         asset_checks=[
-            *about_now, *across_tables.build(), *bars.build(settings.sources_holes), *row_counts.build(), *continuity.build(),
-            *price_verdicts.build(), *price_jumps.build(),
+            *about_now,
+            *across_tables.build(),
+            *bars.build(settings.sources_holes),
+            *row_counts.build(),
+            *continuity.build(),
+            *price_verdicts.build(),
+            *price_jumps.build(),
         ],
         jobs=[*lake_jobs.values(), following.job(), health_job.build(limits, timeline.calendar, hours=hours)],
         schedules=unattended.schedules,

@@ -59,7 +59,8 @@ class Sums:
         return Sums(
             self.row_count + other.row_count,
             tuple(one + two for one, two in zip(self.number_sums, other.number_sums, strict=True)),
-            min(self.first_event_us, other.first_event_us), max(self.last_event_us, other.last_event_us),
+            min(self.first_event_us, other.first_event_us),
+            max(self.last_event_us, other.last_event_us),
             self.id_hash_sum + other.id_hash_sum,
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finlake_clients.clickhouse.connection import open_client
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_reconciliation.buckets import US_PER_HOUR, Bucket, Buckets, Content, Sums
 from finlake_reconciliation.comparison import Rows
 from finlake_reconciliation.derived import Derived, TradeSums
@@ -26,7 +26,7 @@ Offsets = Mapping[int, int]
 
 
 class LiveTables:
-    """The tables of database `speed`, as user `reader`. Every verb raises `ServiceUnavailable` when nobody answers.
+    """The tables of database `speed`, as user `reader`. Every verb raises `ServiceUnavailableError` when nobody answers.
 
     Connects when first asked; to be closed.
     """
@@ -53,8 +53,9 @@ class LiveTables:
         with self._client() as client:
             return {
                 Bucket(symbol, hour): Sums(count, tuple(numbers), first, last, hashes)
-                for symbol, hour, count, first, last, hashes, *numbers
-                in client.query(query, parameters={"lsn": below_lsn}).result_rows
+                for symbol, hour, count, first, last, hashes, *numbers in client.query(
+                    query, parameters={"lsn": below_lsn}
+                ).result_rows
             }
 
     def rows(self, relation: CapturedTable, bucket: Bucket, *, below_lsn: int, below: Offsets | None = None) -> Rows:
@@ -86,14 +87,16 @@ class LiveTables:
         """Symbols with a trade or a candle."""
         found = self._query(
             f"SELECT symbol FROM {STOCK_REALTIME.address} WHERE flaw = '' GROUP BY symbol "
-            f"UNION DISTINCT SELECT symbol FROM {CANDLES_1M.address} GROUP BY symbol")
+            f"UNION DISTINCT SELECT symbol FROM {CANDLES_1M.address} GROUP BY symbol"
+        )
         return sorted(row[0] for row in found)
 
     def trades_whole_since(self) -> datetime | None:
         """Start of the first day whose trades are all still there; None when no trade can have expired yet."""
         oldest, is_old = self._query(
             "SELECT toUnixTimestamp(toStartOfDay(min(received_ts))), "
-            f"count() > 0 AND min(inserted_ts) < now() - INTERVAL {TICK_KEPT_DAYS - 1} DAY FROM {STOCK_REALTIME.address}")[0]
+            f"count() > 0 AND min(inserted_ts) < now() - INTERVAL {TICK_KEPT_DAYS - 1} DAY FROM {STOCK_REALTIME.address}"
+        )[0]
         return datetime.fromtimestamp(oldest, UTC) + timedelta(days=1) if is_old else None
 
     def trade_sums(self, symbol: str, seconds: int) -> list[TradeSums]:
@@ -112,11 +115,10 @@ class LiveTables:
     def derived_rows(self, derived: Derived, symbol: str) -> DerivedRows:
         """What a reader sees of a derived table for one symbol."""
         start = derived.table.grain[1]
-        columns = [
-            _microseconds(f"{name.removesuffix('_us')}_ts") if name.endswith("_us") else name for name in derived.columns
-        ]
-        query = (f"SELECT {_microseconds(start)}, {', '.join(columns)} FROM {derived.table.address} "
-                 "WHERE symbol = {symbol:String}")
+        columns = [_microseconds(f"{name.removesuffix('_us')}_ts") if name.endswith("_us") else name for name in derived.columns]
+        query = (
+            f"SELECT {_microseconds(start)}, {', '.join(columns)} FROM {derived.table.address} WHERE symbol = {{symbol:String}}"
+        )
         return {row[0]: tuple(row[1:]) for row in self._query(query, {"symbol": symbol})}
 
     def _query(self, query: str, parameters: Mapping[str, object] | None = None) -> Sequence[Sequence[Any]]:
@@ -133,7 +135,7 @@ class LiveTables:
             yield self._connection
         except (OSError, OperationalError) as error:
             self.close()
-            raise ServiceUnavailable("clickhouse", self._url, error) from error
+            raise ServiceUnavailableError("clickhouse", self._url, error) from error
 
 
 def _hour() -> str:

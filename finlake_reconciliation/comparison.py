@@ -39,8 +39,10 @@ class RowDifferences:
 
     def __add__(self, other: "RowDifferences") -> "RowDifferences":
         return RowDifferences(
-            missing=self.missing + other.missing, doubled=self.doubled + other.doubled,
-            unexpected=self.unexpected + other.unexpected, changed=self.changed + other.changed,
+            missing=self.missing + other.missing,
+            doubled=self.doubled + other.doubled,
+            unexpected=self.unexpected + other.unexpected,
+            changed=self.changed + other.changed,
             explained=self.explained + other.explained,
         )
 

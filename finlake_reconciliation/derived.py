@@ -44,14 +44,16 @@ class Derived:
 
 
 CANDLES = Derived(
-    table=CANDLES_1M, seconds=60,
-    columns=("open_usd", "high_usd", "low_usd", "close_usd", "volume_shares", "trade_count"))
+    table=CANDLES_1M, seconds=60, columns=("open_usd", "high_usd", "low_usd", "close_usd", "volume_shares", "trade_count")
+)
 WINDOWS = Derived(
-    table=WINDOWS_30S, seconds=30,
-    columns=("window_end_us", "avg_price_usd", "min_price_usd", "max_price_usd", "volume_shares", "trade_count", "price_sd_usd"))
+    table=WINDOWS_30S,
+    seconds=30,
+    columns=("window_end_us", "avg_price_usd", "min_price_usd", "max_price_usd", "volume_shares", "trade_count", "price_sd_usd"),
+)
 PRICE_VOLUME = Derived(
-    table=PRICE_VOLUME_15S, seconds=15,
-    columns=("price_volume_avg_usd", "running_price_volume_avg_usd", "trade_count"))
+    table=PRICE_VOLUME_15S, seconds=15, columns=("price_volume_avg_usd", "running_price_volume_avg_usd", "trade_count")
+)
 DERIVED = (CANDLES, WINDOWS, PRICE_VOLUME)
 
 
@@ -80,8 +82,8 @@ def described(derived: Derived, expected: Row | None, found: Row | None) -> str:
         return "is not there" if found is None else "has no trades"
     columns: Sequence[str] = derived.columns
     return ", ".join(
-        f"{name} {there} instead of {here}"
-        for name, here, there in zip(columns, expected, found, strict=True) if here != there)
+        f"{name} {there} instead of {here}" for name, here, there in zip(columns, expected, found, strict=True) if here != there
+    )
 
 
 def _candle(sums: TradeSums) -> Row:
@@ -92,8 +94,13 @@ def _window(sums: TradeSums) -> Row:
     count = sums.trade_count
     spread = count * sums.squared_price - sums.price**2
     return (
-        sums.start_us + WINDOWS.seconds * US_PER_SECOND, _mean(sums.price, count), sums.lowest_price, sums.highest_price,
-        _one(sums.volume), count, None if count < 2 else sqrt(float(spread) / (count * (count - 1))) / UNITS_PER_ONE,
+        sums.start_us + WINDOWS.seconds * US_PER_SECOND,
+        _mean(sums.price, count),
+        sums.lowest_price,
+        sums.highest_price,
+        _one(sums.volume),
+        count,
+        None if count < 2 else sqrt(float(spread) / (count * (count - 1))) / UNITS_PER_ONE,
     )
 
 

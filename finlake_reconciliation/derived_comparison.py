@@ -34,7 +34,9 @@ class _Look:
 
 
 def compare_derived(
-    live: LiveTables, tables: Sequence[Derived], pause: Callable[[float], None] = time.sleep,
+    live: LiveTables,
+    tables: Sequence[Derived],
+    pause: Callable[[float], None] = time.sleep,
 ) -> tuple[DerivedReport, ...]:
     """Each table beside its recomputation; `pause` passes the seconds until what differs is looked at again."""
     whole_since = live.trades_whole_since()
@@ -63,15 +65,24 @@ def _look(live: LiveTables, derived: Derived, symbol: str, start_us: int | None)
     moving = set(different_windows(before, after))
     still = [start for start in different if start not in moving]
     return _Look(
-        window_count=len(expected), different_count=len(still), moving_count=len(moving),
+        window_count=len(expected),
+        different_count=len(still),
+        moving_count=len(moving),
         first=tuple(
             f"{symbol} {EPOCH + timedelta(microseconds=start):%Y-%m-%d %H:%M:%S} "
-            f"{described(derived, expected.get(start), found.get(start))}" for start in still[:NAMED_WINDOWS]))
+            f"{described(derived, expected.get(start), found.get(start))}"
+            for start in still[:NAMED_WINDOWS]
+        ),
+    )
 
 
 def _report(derived: Derived, looks: Sequence[_Look], remarks: tuple[str, ...]) -> DerivedReport:
     first = tuple(words for look in looks for words in look.first)
     return DerivedReport(
-        table=derived.table.address, window_count=sum(look.window_count for look in looks),
-        different_count=sum(look.different_count for look in looks), moving_count=sum(look.moving_count for look in looks),
-        first=first[:NAMED_WINDOWS], remarks=remarks)
+        table=derived.table.address,
+        window_count=sum(look.window_count for look in looks),
+        different_count=sum(look.different_count for look in looks),
+        moving_count=sum(look.moving_count for look in looks),
+        first=first[:NAMED_WINDOWS],
+        remarks=remarks,
+    )

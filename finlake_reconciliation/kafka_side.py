@@ -75,7 +75,7 @@ class NewRow(NamedTuple):
 
 
 class ChangeTopics:
-    """The change topics of the stream. Every verb raises `ServiceUnavailable` when Kafka does not answer."""
+    """The change topics of the stream. Every verb raises `ServiceUnavailableError` when Kafka does not answer."""
 
     def __init__(self, topics: KafkaTopics) -> None:
         self._topics = topics
@@ -86,8 +86,9 @@ class ChangeTopics:
     def extent(self, topic: str) -> Extent:
         """Oldest offsets and ends; open transactions do not count."""
         marks = self._topics.watermarks(topic)
-        return Extent(first={number: each.first for number, each in marks.items()},
-                      end={number: each.end for number, each in marks.items()})
+        return Extent(
+            first={number: each.first for number, each in marks.items()}, end={number: each.end for number, each in marks.items()}
+        )
 
     def sink_offsets(self, topic: str) -> Offsets:
         """The offset up to which the sink has put each partition into ClickHouse; 0 where it has not begun.
@@ -108,8 +109,15 @@ class ChangeTopics:
         places = ((letter.key or b"").decode().rsplit(":", 2) for _, letter in letters)
         return frozenset((int(partition), int(offset)) for name, partition, offset in places if name == topic)
 
-    def content(self, relation: CapturedTable, start: Offsets, end: Offsets, *, below_lsn: int,
-                known_hashes: Callable[[], Iterable[int]] = tuple) -> TopicContent:
+    def content(
+        self,
+        relation: CapturedTable,
+        start: Offsets,
+        end: Offsets,
+        *,
+        below_lsn: int,
+        known_hashes: Callable[[], Iterable[int]] = tuple,
+    ) -> TopicContent:
         """What lies between two offsets of each partition, as sums.
 
         No row is kept. Of rows that were read again the ids' hashes are, and the part is then read a second and a third time.
@@ -138,8 +146,9 @@ class ChangeTopics:
             content.buckets = merged([content.buckets, alone])
         return content
 
-    def rows(self, relation: CapturedTable, start: Offsets, end: Offsets, buckets: Collection[Bucket], *,
-             below_lsn: int) -> tuple[Rows, Mapping[str, Content]]:
+    def rows(
+        self, relation: CapturedTable, start: Offsets, end: Offsets, buckets: Collection[Bucket], *, below_lsn: int
+    ) -> tuple[Rows, Mapping[str, Content]]:
         """The rows of some buckets between two offsets, and apart from them those that a snapshot read again."""
         found: dict[str, list[Content]] = {}
         again: dict[str, Content] = {}
@@ -153,8 +162,9 @@ class ChangeTopics:
                 found.setdefault(record.row_id, []).append(record.content)
         return found, again
 
-    def _known_by_snapshot_alone(self, relation: CapturedTable, start: Offsets, end: Offsets, below_lsn: int,
-                                 reread: set[int]) -> Buckets:
+    def _known_by_snapshot_alone(
+        self, relation: CapturedTable, start: Offsets, end: Offsets, below_lsn: int, reread: set[int]
+    ) -> Buckets:
         """Sums of the rows that were read again and have no record of their own; each counts once."""
         alone = set(reread)
         for record in self._rows(relation, start, end, below_lsn):
@@ -172,8 +182,9 @@ class ChangeTopics:
             if record is not None and change.source.lsn < below_lsn:
                 yield record
 
-    def _changes(self, relation: CapturedTable, start: Offsets, end: Offsets,
-                 content: TopicContent) -> Iterator[tuple[tuple[int, int], Change, NewRow | None]]:
+    def _changes(
+        self, relation: CapturedTable, start: Offsets, end: Offsets, content: TopicContent
+    ) -> Iterator[tuple[tuple[int, int], Change, NewRow | None]]:
         """Readable changes at their partition and offset, with their row when they tell of a new one.
 
         `content` learns of offsets and of what is unreadable.

@@ -77,9 +77,7 @@ class Archive:
         keys = len(relation.id_columns)
         for batch in table.scan(row_filter=wanted, selected_fields=columns).to_arrow_batch_reader():
             times = {"received_ts", relation.event_ts.name}
-            lists = [
-                (batch[name].cast("int64") if name in times else batch[name]).to_pylist() for name in columns
-            ]
+            lists = [(batch[name].cast("int64") if name in times else batch[name]).to_pylist() for name in columns]
             for values in zip(*lists, strict=True):
                 row_id = ":".join(str(value) for value in values[:keys])
                 symbol, received_us, event_us, lsn, *numbers = values[keys:]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finlake_clients.secret_files import secret_of
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_reconciliation.buckets import Bucket, Buckets, Content, Sums
 from finlake_reconciliation.comparison import SHOWN_IDS, Ids, Rows
 from spark.contracts.column_sums import HASH_DIGITS, UNITS_LIMIT
@@ -42,7 +42,7 @@ class Proof:
 class Ods:
     """The database `market` as role `reconcile`; `uri` names neither user nor password.
 
-    Every verb raises `ServiceUnavailable` when Postgres does not answer.
+    Every verb raises `ServiceUnavailableError` when Postgres does not answer.
     """
 
     def __init__(self, uri: str, password_file: Path) -> None:
@@ -68,7 +68,8 @@ class Ods:
                 except psycopg.errors.LockNotAvailable as error:
                     raise CutError(
                         f"a transaction has kept {tables} locked for {LOCK_TIMEOUT_S} s; end it (see pg_stat_activity) "
-                        "and reconcile again") from error
+                        "and reconcile again"
+                    ) from error
                 row = snapshot.execute(f"SELECT {INSERT_LSN}, now()").fetchone()
             assert row is not None
             yield Cut(snapshot, lsn=row[0], cut_ts=row[1])
@@ -78,8 +79,9 @@ class Ods:
         with self._connect() as connection:
             row = connection.execute(f"SELECT {INSERT_LSN}").fetchone()
             connection.execute(
-                "INSERT INTO ods.cdc_heartbeat (id, ts) VALUES (%s, now()) "
-                "ON CONFLICT (id) DO UPDATE SET ts = excluded.ts", [HEARTBEAT_ID])
+                "INSERT INTO ods.cdc_heartbeat (id, ts) VALUES (%s, now()) ON CONFLICT (id) DO UPDATE SET ts = excluded.ts",
+                [HEARTBEAT_ID],
+            )
         assert row is not None
         return int(row[0])
 
@@ -96,7 +98,8 @@ class Ods:
                 "INSERT INTO ods.archive_proofs (relation, day, row_count, id_hash, proven_ts) "
                 "VALUES (%s, %s, %s, %s, now()) ON CONFLICT (relation, day) DO UPDATE SET "
                 "row_count = excluded.row_count, id_hash = excluded.id_hash, proven_ts = excluded.proven_ts",
-                [proof.relation, proof.day, proof.row_count, proof.id_hash])
+                [proof.relation, proof.day, proof.row_count, proof.id_hash],
+            )
 
     def drop(self, relation: str, day: date) -> None:
         """Drop the partition of a proven day; Postgres refuses when its rows are not those of the proof."""
@@ -109,9 +112,10 @@ class Ods:
         password = secret_of("postgres", self._password_file)
         try:
             return psycopg.connect(
-                self._uri, user=ROLE, password=password, connect_timeout=10, application_name="finlake reconcile")
+                self._uri, user=ROLE, password=password, connect_timeout=10, application_name="finlake reconcile"
+            )
         except (OSError, psycopg.OperationalError) as error:
-            raise ServiceUnavailable("postgres", self._uri, error) from error
+            raise ServiceUnavailableError("postgres", self._uri, error) from error
 
 
 class Cut:
@@ -171,8 +175,10 @@ def _microseconds(moment: str) -> str:
 def _units(number: str) -> str:
     """`buckets.units` in Postgres: rounding a float8 takes the even neighbour, and a product out of range is an error."""
     scaled = f"({number} * {UNITS_PER_ONE}::float8)"
-    return (f"CASE WHEN NOT abs({number}) < 1e12 THEN 0 WHEN abs({scaled}) < {UNITS_LIMIT}::float8 "
-            f"THEN round({scaled})::bigint ELSE 0 END")
+    return (
+        f"CASE WHEN NOT abs({number}) < 1e12 THEN 0 WHEN abs({scaled}) < {UNITS_LIMIT}::float8 "
+        f"THEN round({scaled})::bigint ELSE 0 END"
+    )
 
 
 def _id(relation: CapturedTable) -> str:
@@ -182,4 +188,3 @@ def _id(relation: CapturedTable) -> str:
 def _id_hash(relation: CapturedTable) -> str:
     """`buckets.id_hash` in Postgres."""
     return f"('x' || left(md5({_id(relation)}), {HASH_DIGITS}))::bit({HASH_DIGITS * 4})::bigint"
-

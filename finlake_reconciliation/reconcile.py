@@ -61,36 +61,53 @@ class Reconciliation(ServiceClient):
     @property
     def _topics(self) -> KafkaTopics:
         return KafkaTopics(
-            bootstrap=self.kafka_bootstrap, password_file=self.kafka_password_file,
-            registry_url=self.registry_url, registry_token_file=self.registry_token_file)
+            bootstrap=self.kafka_bootstrap,
+            password_file=self.kafka_password_file,
+            registry_url=self.registry_url,
+            registry_token_file=self.registry_token_file,
+        )
 
     @classmethod
     def of(cls, settings: ReconciliationSettings) -> Self:
         """The comparison of the stream of these settings; nothing is opened."""
         kafka = settings.kafka
         return cls(
-            market_uri=settings.market.uri, market_password_file=str(settings.market.reconcile_password_file),
-            kafka_bootstrap=kafka.bootstrap, kafka_password_file=str(kafka.password_file) if kafka.password_file else None,
+            market_uri=settings.market.uri,
+            market_password_file=str(settings.market.reconcile_password_file),
+            kafka_bootstrap=kafka.bootstrap,
+            kafka_password_file=str(kafka.password_file) if kafka.password_file else None,
             registry_url=kafka.registry_url,
             registry_token_file=str(kafka.registry_token_file) if kafka.registry_token_file else None,
-            clickhouse_url=settings.clickhouse.url, clickhouse_password_file=str(settings.clickhouse.reader_password_file))
+            clickhouse_url=settings.clickhouse.url,
+            clickhouse_password_file=str(settings.clickhouse.reader_password_file),
+        )
 
-    def run(self, jobs: LakeClient | None, *, wait_s: float = 60, proves_days: bool = False,
-            drops_proven: bool = False) -> ReconcileReport:
+    def run(
+        self, jobs: LakeClient | None, *, wait_s: float = 60, proves_days: bool = False, drops_proven: bool = False
+    ) -> ReconcileReport:
         """Compare everything; `jobs` None leaves Iceberg out.
 
         `wait_s` bounds the wait for Kafka and for the sink. `proves_days` records whole UTC days in the past that are
         archived and equal; `drops_proven` then drops their partitions from Postgres. Raises `CutError`,
-        `SnapshotUnderWayError`, and `ServiceUnavailable` when an engine does not answer.
+        `SnapshotUnderWayError`, and `ServiceUnavailableError` when an engine does not answer.
         """
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
         ods = Ods(self.market_uri, Path(self.market_password_file))
-        again = Retrying(retry=retry_if_exception_type(SnapshotUnderWayError), stop=stop_after_attempt(CUT_ATTEMPTS),
-                         wait=wait_fixed(wait_s / CUT_ATTEMPTS), reraise=True)
+        again = Retrying(
+            retry=retry_if_exception_type(SnapshotUnderWayError),
+            stop=stop_after_attempt(CUT_ATTEMPTS),
+            wait=wait_fixed(wait_s / CUT_ATTEMPTS),
+            reraise=True,
+        )
         with closing(LiveTables(self.clickhouse_url, Path(self.clickhouse_password_file))) as live:
-            engines = Engines(ods=ods, topics=ChangeTopics(self._topics), wait_s=wait_s, live=live,
-                              archive=None if jobs is None else Archive(jobs.lake()))
+            engines = Engines(
+                ods=ods,
+                topics=ChangeTopics(self._topics),
+                wait_s=wait_s,
+                live=live,
+                archive=None if jobs is None else Archive(jobs.lake()),
+            )
             report, provable = again(compare, engines, STREAMS)
         if proves_days:
             report = replace(report, days=prove(ods, provable, drops=drops_proven))
@@ -98,9 +115,7 @@ class Reconciliation(ServiceClient):
 
     def drain(self, *, wait_s: float) -> bool:
         """Wait until Kafka shows all that is committed in Postgres now; whether it did so in time."""
-        return _kafka_shows_all(
-            Ods(self.market_uri, Path(self.market_password_file)),
-            ChangeTopics(self._topics), wait_s)
+        return _kafka_shows_all(Ods(self.market_uri, Path(self.market_password_file)), ChangeTopics(self._topics), wait_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +153,9 @@ def compare(engines: Engines, relations: Sequence[CapturedTable]) -> tuple[Recon
         lsn, cut_ts = cut.lsn, cut.cut_ts
     derived = compare_derived(engines.live, DERIVED)
     today = cut_ts.date()
-    report = ReconcileReport(lsn=lsn, cut_ts=cut_ts, row_counts=counts, engines=tuple(reports), derived=derived,
-                             faults=tuple(faults))
+    report = ReconcileReport(
+        lsn=lsn, cut_ts=cut_ts, row_counts=counts, engines=tuple(reports), derived=derived, faults=tuple(faults)
+    )
     return report, [proof for proof in provable if proof.day < today]
 
 
@@ -153,8 +169,7 @@ def _kafka_shows_all(ods: Ods, topics: ChangeTopics, wait_s: float) -> bool:
 
     for _ in range(2):
         known = topics.extent(HEARTBEAT_TOPIC).end
-        waiting = Retrying(retry=retry_if_result(_is_below(ods.beat())), wait=wait_fixed(POLL_S),
-                           stop=stop_after_delay(wait_s))
+        waiting = Retrying(retry=retry_if_result(_is_below(ods.beat())), wait=wait_fixed(POLL_S), stop=stop_after_delay(wait_s))
         try:
             waiting(topics.newest_lsn, HEARTBEAT_TOPIC, known)
         except RetryError:
@@ -166,7 +181,13 @@ class RelationComparison:
     """One relation at one cut. Reads Kafka when made, since every later step needs to know how far it goes."""
 
     def __init__(
-        self, engines: Engines, relation: CapturedTable, cut: Cut, proofs: Sequence[Proof], *, kafka_is_late: bool,
+        self,
+        engines: Engines,
+        relation: CapturedTable,
+        cut: Cut,
+        proofs: Sequence[Proof],
+        *,
+        kafka_is_late: bool,
     ) -> None:
         self.engines, self._relation, self._cut, self._kafka_is_late = engines, relation, cut, kafka_is_late
         self._proofs = {day_number(proof.day): proof for proof in proofs if proof.relation == relation.name}
@@ -177,7 +198,8 @@ class RelationComparison:
         self._archived: Buckets = {}
         if self._records.snapshot_lsn >= cut.lsn:
             raise SnapshotUnderWayError(
-                f"Debezium is reading {relation.market_table} again; wait until its snapshot has ended and reconcile again")
+                f"Debezium is reading {relation.market_table} again; wait until its snapshot has ended and reconcile again"
+            )
 
     def kafka(self) -> EngineReport:
         """What Kafka holds; records that have expired are taken from ClickHouse, which notes each row's offset."""
@@ -219,18 +241,24 @@ class RelationComparison:
         if dead_ids:
             remarks.append(f"{len(dead_ids)} rows are among the dead letters, such as {min(dead_ids)}: see `finlake replay`")
         report = self._report("ClickHouse", own, tail, rows, remarks, since_day=self._live_since, explained=dead_ids)
-        return replace(report, behind_count=row_count(tail), is_late=is_late or self._kafka_is_late,
-                       faults=tuple(self._wrong_proven_days(own)))
+        return replace(
+            report,
+            behind_count=row_count(tail),
+            is_late=is_late or self._kafka_is_late,
+            faults=tuple(self._wrong_proven_days(own)),
+        )
 
     def iceberg(self, archive: Archive) -> EngineReport:
         """What silver holds, up to the offset to which it is built."""
         reached, first_day = archive.end_offsets(self._relation), min((bucket.day for bucket in self.expected), default=None)
-        self._archived = {} if first_day is None else archive.buckets(
-            self._relation, below_lsn=self._cut.lsn, first_day=day_of(first_day))
+        self._archived = (
+            {} if first_day is None else archive.buckets(self._relation, below_lsn=self._cut.lsn, first_day=day_of(first_day))
+        )
         tail = self._content(reached, lambda: archive.id_hashes(self._relation)).buckets
         remarks = [
             f"Kafka has lost offsets {reached.get(number, 0)} to {first - 1} before they were archived"
-            for number, first in self._extent.first.items() if reached.get(number, 0) < first
+            for number, first in self._extent.first.items()
+            if reached.get(number, 0) < first
         ]
 
         def rows(buckets: Sequence[Bucket]) -> Rows:
@@ -245,11 +273,21 @@ class RelationComparison:
         archived = by_day(self._archived)
         return [
             Proof(relation=self._relation.name, day=day_of(day), row_count=count, id_hash=hashes)
-            for day, (count, hashes) in sorted(by_day(self.expected).items()) if archived.get(day) == (count, hashes)
+            for day, (count, hashes) in sorted(by_day(self.expected).items())
+            if archived.get(day) == (count, hashes)
         ]
 
-    def _report(self, engine: str, own: Buckets, completed_by: Buckets, rows: Callable[[Sequence[Bucket]], Rows],
-                remarks: Sequence[str], *, since_day: int = 0, explained: Collection[str] = ()) -> EngineReport:
+    def _report(
+        self,
+        engine: str,
+        own: Buckets,
+        completed_by: Buckets,
+        rows: Callable[[Sequence[Bucket]], Rows],
+        remarks: Sequence[str],
+        *,
+        since_day: int = 0,
+        explained: Collection[str] = (),
+    ) -> EngineReport:
         """Compare bucket by bucket, and row by row where sums differ; `rows` gives the rows found in some buckets.
 
         Ids in `explained`, and of rows that were altered, may differ without fault.
@@ -262,16 +300,24 @@ class RelationComparison:
             wanted = _joined(self._cut.rows(self._relation, bucket) for bucket in examined)
             differences = compare_rows(wanted, rows(examined), {*self._records.altered_ids, *explained})
         return EngineReport(
-            engine=engine, relation=self._relation.name, row_count=row_count(own),
-            bucket_count=len(expected.keys() | found.keys()), different_bucket_count=len(different),
-            unexamined_bucket_count=len(different) - len(examined), differences=differences, remarks=tuple(remarks),
-            is_late=self._kafka_is_late, may_still_come=self._kafka_is_late)
+            engine=engine,
+            relation=self._relation.name,
+            row_count=row_count(own),
+            bucket_count=len(expected.keys() | found.keys()),
+            different_bucket_count=len(different),
+            unexamined_bucket_count=len(different) - len(examined),
+            differences=differences,
+            remarks=tuple(remarks),
+            is_late=self._kafka_is_late,
+            may_still_come=self._kafka_is_late,
+        )
 
     def _comparable(self, buckets: Buckets, since_day: int) -> Buckets:
         """Buckets from a day on, without the days that Postgres has dropped after their proof."""
         held = {bucket.day for bucket in self.expected}
         return {
-            bucket: sums for bucket, sums in buckets.items()
+            bucket: sums
+            for bucket, sums in buckets.items()
             if bucket.day >= since_day and (bucket.day in held or bucket.day not in self._proofs)
         }
 
@@ -289,20 +335,25 @@ class RelationComparison:
         from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
         waiting = Retrying(
-            retry=retry_if_result(lambda reached: not _has_passed(reached, last)), wait=wait_fixed(POLL_S),
-            stop=stop_after_delay(self.engines.wait_s), retry_error_callback=_last_result)
+            retry=retry_if_result(lambda reached: not _has_passed(reached, last)),
+            wait=wait_fixed(POLL_S),
+            stop=stop_after_delay(self.engines.wait_s),
+            retry_error_callback=_last_result,
+        )
         reached: Offsets = waiting(self.engines.topics.sink_offsets, self._relation.topic)
         return reached
 
     def _content(self, start: Offsets, known_hashes: Callable[[], Iterable[int]]) -> TopicContent:
         """What Kafka holds from some offsets on."""
         return self.engines.topics.content(
-            self._relation, self._from(start), self._extent.end, below_lsn=self._cut.lsn, known_hashes=known_hashes)
+            self._relation, self._from(start), self._extent.end, below_lsn=self._cut.lsn, known_hashes=known_hashes
+        )
 
     def _with_tail(self, held: Rows, start: Offsets, buckets: Sequence[Bucket]) -> Rows:
         """Rows that an engine holds with those that Kafka holds from some offsets on."""
         rows, again = self.engines.topics.rows(
-            self._relation, self._from(start), self._extent.end, buckets, below_lsn=self._cut.lsn)
+            self._relation, self._from(start), self._extent.end, buckets, below_lsn=self._cut.lsn
+        )
         together = _joined([held, rows])
         return {**{row_id: [content] for row_id, content in again.items()}, **together}
 
@@ -324,7 +375,8 @@ def prove(ods: Ods, provable: Sequence[Proof], *, drops: bool) -> tuple[DayRepor
         if drops:
             ods.drop(proof.relation, proof.day)
     return tuple(
-        DayReport(relation=proof.relation, day=proof.day, row_count=proof.row_count, is_dropped=drops) for proof in provable)
+        DayReport(relation=proof.relation, day=proof.day, row_count=proof.row_count, is_dropped=drops) for proof in provable
+    )
 
 
 def day_number(day: date) -> int:

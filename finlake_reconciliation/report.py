@@ -37,8 +37,11 @@ class EngineReport:
     @property
     def faulty(self) -> Mapping[str, Ids]:
         """Ids at fault by kind."""
-        return {kind: ids for kind, ids in self.differences.faults.items()
-                if ids.count and not (self.may_still_come and kind == "missing")}
+        return {
+            kind: ids
+            for kind, ids in self.differences.faults.items()
+            if ids.count and not (self.may_still_come and kind == "missing")
+        }
 
     @property
     def verdict(self) -> str:
@@ -133,4 +136,3 @@ class ReconcileReport:
         if wrong:
             return f"{head}; NOT EQUAL: {'; '.join(wrong)}"
         return f"{head}, candles and windows equal to a recomputation"
-

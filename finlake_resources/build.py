@@ -31,8 +31,8 @@ def build_resources(settings: DagsterSettings) -> dict[str, object]:
     return {
         "jobs": LakeResource.of(settings),
         "stooq": StooqResource(
-            drop_location=settings.stooq.drop, base_url=settings.stooq.url,
-            apikey_file=_text(settings.stooq.apikey_file), **store),
+            drop_location=settings.stooq.drop, base_url=settings.stooq.url, apikey_file=_text(settings.stooq.apikey_file), **store
+        ),
         "gdelt": GdeltResource(base_url=settings.gdelt.url, delay_seconds=0.0 if settings.sources == "sample" else 0.1),
         "universe": UniverseResource(path=str(settings.universe)),
         "state_folder": StateFolderResource(path=str(settings.home)),
@@ -40,11 +40,17 @@ def build_resources(settings: DagsterSettings) -> dict[str, object]:
         "topics": KafkaResource.of(settings.kafka, patience_s=5),
         "market": MarketResource(uri=settings.market.uri, password_file=str(settings.market.reconcile_password_file)),
         "capture": ChangeCaptureResource(
-            connect_url=settings.connect.url, config_file=str(CONNECTOR_FILE),
-            certificate_file=_text(settings.connect.certificate_file), writes_avro=settings.stream.format == "avro"),
+            connect_url=settings.connect.url,
+            config_file=str(CONNECTOR_FILE),
+            certificate_file=_text(settings.connect.certificate_file),
+            writes_avro=settings.stream.format == "avro",
+        ),
         "clickhouse": ClickHouseResource(
-            url=settings.clickhouse.url, admin_password_file=str(settings.clickhouse.admin_password_file),
-            reader_password_file=str(settings.clickhouse.reader_password_file), s3_endpoint=store["s3_endpoint"]),
+            url=settings.clickhouse.url,
+            admin_password_file=str(settings.clickhouse.admin_password_file),
+            reader_password_file=str(settings.clickhouse.reader_password_file),
+            s3_endpoint=store["s3_endpoint"],
+        ),
         "reconciliation": ReconciliationResource.of(settings),
         "alerts": AlertWebhookResource(url_file=_text(settings.alert.webhook_url_file)),
     }

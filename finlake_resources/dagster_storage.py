@@ -32,8 +32,18 @@ TRIES_AFTER_LOST_ANSWERS = 5
 
 # Asking these twice does what asking once does. Events are stored by event_log.py, which looks whether they are there already.
 _MAY_BE_ASKED_AGAIN = (
-    "get_", "has_", "check_", "claim_", "fetch_", "free_", "can_", "all_", "update_",
-    "handle_run_event", "add_daemon_heartbeat", "set_cursor_values",
+    "get_",
+    "has_",
+    "check_",
+    "claim_",
+    "fetch_",
+    "free_",
+    "can_",
+    "all_",
+    "update_",
+    "handle_run_event",
+    "add_daemon_heartbeat",
+    "set_cursor_values",
 )
 # What a server says that answers, and what its client says for want of a password.
 _REFUSALS = ("FATAL:", "no password supplied")
@@ -69,9 +79,13 @@ def awaited(connect: Callable[[], R]) -> R:
     """What `connect` returns, once Postgres is there; its error when Postgres refuses, or stays away for `WAITS_S`."""
     from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_delay, wait_random_exponential
 
-    waiting = Retrying(retry=retry_if_exception(is_away), stop=stop_after_delay(WAITS_S), reraise=True,
-                       wait=wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE_S),
-                       before_sleep=before_sleep_log(logger, logging.DEBUG))
+    waiting = Retrying(
+        retry=retry_if_exception(is_away),
+        stop=stop_after_delay(WAITS_S),
+        reraise=True,
+        wait=wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE_S),
+        before_sleep=before_sleep_log(logger, logging.DEBUG),
+    )
     return waiting(connect)
 
 
@@ -126,8 +140,11 @@ class AwaitsPostgres:
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Any:
         """A storage from dagster.yaml."""
-        return cls(inst_data=inst_data, postgres_url=pg_url_from_config(config_value),
-                   should_autocreate_tables=config_value.get("should_autocreate_tables", True))
+        return cls(
+            inst_data=inst_data,
+            postgres_url=pg_url_from_config(config_value),
+            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
+        )
 
 
 class AwaitingRunStorage(AwaitsPostgres, PostgresRunStorage):

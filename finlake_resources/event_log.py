@@ -61,10 +61,16 @@ class RangeEventLogStorage(AwaitsPostgres, PostgresEventLogStorage):
         texts, runs = [serialize_value(event) for event in events], {event.run_id for event in events}
         log, checks, tags = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c, AssetEventTagsTable.c
         with self.index_transaction() as connection:
-            connection.execute(AssetCheckExecutionsTable.delete().where(
-                checks.run_id.in_(runs), checks.evaluation_event.in_(texts)))
-            removed = connection.execute(SqlEventLogStorageTable.delete().where(
-                log.run_id.in_(runs), log.event.in_(texts)).returning(log.id)).scalars().all()
+            connection.execute(
+                AssetCheckExecutionsTable.delete().where(checks.run_id.in_(runs), checks.evaluation_event.in_(texts))
+            )
+            removed = (
+                connection.execute(
+                    SqlEventLogStorageTable.delete().where(log.run_id.in_(runs), log.event.in_(texts)).returning(log.id)
+                )
+                .scalars()
+                .all()
+            )
             connection.execute(AssetEventTagsTable.delete().where(tags.event_id.in_(removed)))
 
     def _store_planned(self, planned: Sequence[EventLogEntry]) -> None:
@@ -72,8 +78,7 @@ class RangeEventLogStorage(AwaitsPostgres, PostgresEventLogStorage):
         with self._connect() as connection:
             result = connection.execute(insert.returning(SqlEventLogStorageTable.c.id))
             event_ids = [int(row[0]) for row in result.fetchall()]
-        newest = {event.get_dagster_event().asset_key: (event, number)
-                  for event, number in zip(planned, event_ids, strict=True)}
+        newest = {event.get_dagster_event().asset_key: (event, number) for event, number in zip(planned, event_ids, strict=True)}
         with self.index_transaction() as connection:
             for event, number in newest.values():
                 self._store_asset_event(connection, event, number)

@@ -14,7 +14,7 @@ from typing import Protocol
 LOOKS_BEFORE_TOLD = 2
 
 
-class Finding(Protocol):
+class ObservedCondition(Protocol):
     """A condition as it was found; `text` says what is wrong and what to do, and holds no secret."""
 
     @property
@@ -71,7 +71,7 @@ def remembered(cursor: str | None) -> Memory:
         return Memory(bad_looks={}, told=frozenset(), reported_ts=None)
 
 
-def plan_alerts(found: Sequence[Finding], memory: Memory, reported_ts: datetime | None) -> AlertPlan:
+def plan_alerts(found: Sequence[ObservedCondition], memory: Memory, reported_ts: datetime | None) -> AlertPlan:
     """What to tell after a look; `reported_ts` is kept in the cursor."""
     bad_looks = {each.name: memory.bad_looks.get(each.name, 0) + 1 for each in found if each.is_bad}
     texts = {each.name: each.text for each in found}
@@ -81,18 +81,24 @@ def plan_alerts(found: Sequence[Finding], memory: Memory, reported_ts: datetime 
     turned_well = tuple(sorted(name for name in memory.told if name not in bad_looks))
     told = (memory.told | turned_bad.keys()) - set(turned_well)
     return AlertPlan(
-        turned_bad=turned_bad, turned_well=turned_well,
+        turned_bad=turned_bad,
+        turned_well=turned_well,
         cursor=_cursor(bad_looks, told, reported_ts, memory.sent_count + bool(turned_bad or turned_well)),
-        untold_cursor=_cursor(bad_looks, memory.told, reported_ts, memory.sent_count), number=memory.sent_count + 1,
+        untold_cursor=_cursor(bad_looks, memory.told, reported_ts, memory.sent_count),
+        number=memory.sent_count + 1,
     )
 
 
 def _cursor(bad_looks: Mapping[str, int], told: frozenset[str], reported_ts: datetime | None, sent_count: int) -> str:
-    return json.dumps({
-        # More looks than needed change nothing, and a cursor that stays the same is easier to read.
-        "bad_looks": {name: min(count, LOOKS_BEFORE_TOLD) for name, count in sorted(bad_looks.items())},
-        "told": sorted(told), "reported_ts": None if reported_ts is None else reported_ts.isoformat(), "sent_count": sent_count,
-    })
+    return json.dumps(
+        {
+            # More looks than needed change nothing, and a cursor that stays the same is easier to read.
+            "bad_looks": {name: min(count, LOOKS_BEFORE_TOLD) for name, count in sorted(bad_looks.items())},
+            "told": sorted(told),
+            "reported_ts": None if reported_ts is None else reported_ts.isoformat(),
+            "sent_count": sent_count,
+        }
+    )
 
 
 def alert_message(plan: AlertPlan, place: str, now: datetime) -> dict[str, object]:
@@ -105,8 +111,11 @@ def alert_message(plan: AlertPlan, place: str, now: datetime) -> dict[str, objec
     lines += [f"well again: {name}" for name in plan.turned_well]
     return {
         "id": message_id(place, plan.number, *sorted(plan.turned_bad), *plan.turned_well),
-        "text": "\n".join(lines), "place": place, "observed_ts": now.isoformat(),
-        "turned_bad": dict(plan.turned_bad), "turned_well": list(plan.turned_well),
+        "text": "\n".join(lines),
+        "place": place,
+        "observed_ts": now.isoformat(),
+        "turned_bad": dict(plan.turned_bad),
+        "turned_well": list(plan.turned_well),
     }
 
 
@@ -116,7 +125,13 @@ def message_id(*parts: object) -> str:
 
 
 def run_message(
-    *, job: str, run_id: str, partitions: str, failed_steps: Sequence[str], place: str, url: str,
+    *,
+    job: str,
+    run_id: str,
+    partitions: str,
+    failed_steps: Sequence[str],
+    place: str,
+    url: str,
 ) -> dict[str, object]:
     """The message about a failed run. It names where to look and repeats no error: a program's words may hold secrets."""
     over = f" over {partitions}" if partitions else ""
@@ -125,6 +140,10 @@ def run_message(
     return {
         "text": f"finlake ({place})\nBAD run of {job}{over} failed{steps}. See {link}",
         "id": message_id(place, run_id),
-        "place": place, "job": job, "run_id": run_id, "partitions": partitions, "failed_steps": list(failed_steps),
+        "place": place,
+        "job": job,
+        "run_id": run_id,
+        "partitions": partitions,
+        "failed_steps": list(failed_steps),
         "url": link,
     }

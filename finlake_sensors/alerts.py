@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
+from finlake_assets.speed.health_checks import QUESTIONS, HealthCheck, WatchedStream, answers, utc_now
 from finlake_assets.speed.reports import events, look
-from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
-from finlake_clients.alert_webhook import AlertNotSent
+from finlake_assets.speed.rules import HealthLimits, Hours, Verdict
+from finlake_clients.alert_webhook import AlertNotSentError
 from finlake_clients.calendar import TradingCalendar
 from finlake_resources.resources import (
     AlertWebhookResource,
@@ -35,49 +35,77 @@ class Condition:
 
 
 def build_stream_health(
-    limits: StreamLimits, calendar: TradingCalendar, place: str, default_status: dg.DefaultSensorStatus, *, hours: Hours,
+    limits: HealthLimits,
+    calendar: TradingCalendar,
+    place: str,
+    default_status: dg.DefaultSensorStatus,
+    *,
+    hours: Hours,
 ) -> dg.SensorDefinition:
     """The sensor over the stream; `place` names this installation in messages."""
 
     @dg.sensor(
-        name="stream_health", minimum_interval_seconds=60, default_status=default_status,
+        name="stream_health",
+        minimum_interval_seconds=60,
+        default_status=default_status,
         description="Looks at the stream: tells the webhook what turned bad or well again, and reports the stream's assets.",
     )
     def stream_health(
-        context: dg.SensorEvaluationContext, market: MarketResource, topics: KafkaResource, capture: ChangeCaptureResource,
-        clickhouse: ClickHouseResource, state_folder: StateFolderResource, alerts: AlertWebhookResource,
+        context: dg.SensorEvaluationContext,
+        market: MarketResource,
+        topics: KafkaResource,
+        capture: ChangeCaptureResource,
+        clickhouse: ClickHouseResource,
+        state_folder: StateFolderResource,
+        alerts: AlertWebhookResource,
     ) -> dg.SensorResult:
         now, memory = utc_now(), remembered(context.cursor)
-        stream = Stream(
-            market=market, topics=topics, capture=capture, clickhouse=clickhouse, state_folder=state_folder,
-            limits=limits, calendar=calendar, hours=hours, now=now)
+        stream = WatchedStream(
+            market=market,
+            topics=topics,
+            capture=capture,
+            clickhouse=clickhouse,
+            state_folder=state_folder,
+            limits=limits,
+            calendar=calendar,
+            hours=hours,
+            now=now,
+        )
         given = answers(QUESTIONS, stream)
         is_due = memory.reported_ts is None or now - memory.reported_ts >= REPORTED_EVERY
         # A service that is silent would be waited for once more by every report.
         is_reported = is_due and all(verdict.state != "unknown" for _, verdict in given)
         plan = plan_alerts(conditions(given), memory, now if is_reported else memory.reported_ts)
         reported = events(look(stream)[0], context.instance) if is_reported else []
-        return dg.SensorResult(
-            skip_reason=summary(given), asset_events=reported, cursor=tell(context, alerts, plan, place, now))
+        return dg.SensorResult(skip_reason=summary(given), asset_events=reported, cursor=tell(context, alerts, plan, place, now))
 
     return stream_health
 
 
 def build_run_failures(
-    place: str, dagster_url: str, default_status: dg.DefaultSensorStatus,
+    place: str,
+    dagster_url: str,
+    default_status: dg.DefaultSensorStatus,
 ) -> dg.SensorDefinition:
     """The sensor over failed runs of this code location."""
 
     @dg.run_failure_sensor(
-        name="run_failures", minimum_interval_seconds=60, default_status=default_status,
+        name="run_failures",
+        minimum_interval_seconds=60,
+        default_status=default_status,
         description="Tells the webhook of every run that failed, once.",
     )
     def run_failures(context: dg.RunFailureSensorContext, alerts: AlertWebhookResource) -> None:
         run = context.dagster_run
         steps = [event.step_key for event in context.get_step_failure_events() if event.step_key]
         message = run_message(
-            job=run.job_name, run_id=run.run_id, partitions=partitions_of(run.tags), failed_steps=steps, place=place,
-            url=dagster_url)
+            job=run.job_name,
+            run_id=run.run_id,
+            partitions=partitions_of(run.tags),
+            failed_steps=steps,
+            place=place,
+            url=dagster_url,
+        )
         if alerts.is_configured:
             alerts.send(message)
         else:
@@ -86,7 +114,7 @@ def build_run_failures(
     return run_failures
 
 
-def conditions(given: Sequence[tuple[Question, Verdict]]) -> list[Condition]:
+def conditions(given: Sequence[tuple[HealthCheck, Verdict]]) -> list[Condition]:
     """The answers that are told when they are bad."""
     return [
         Condition(name=f"{question.asset.to_user_string()} {question.name}", is_bad=verdict.state != "well", text=verdict.text)
@@ -94,15 +122,22 @@ def conditions(given: Sequence[tuple[Question, Verdict]]) -> list[Condition]:
     ]
 
 
-def summary(given: Sequence[tuple[Question, Verdict]]) -> str:
+def summary(given: Sequence[tuple[HealthCheck, Verdict]]) -> str:
     """One line about a look."""
-    bad = [f"{question.asset.to_user_string()} {question.name}: {verdict.text}"
-           for question, verdict in given if verdict.state != "well"]
+    bad = [
+        f"{question.asset.to_user_string()} {question.name}: {verdict.text}"
+        for question, verdict in given
+        if verdict.state != "well"
+    ]
     return "; ".join(bad) if bad else f"all {len(given)} answers are well"
 
 
 def tell(
-    context: dg.SensorEvaluationContext, alerts: AlertWebhookResource, plan: AlertPlan, place: str, now: datetime,
+    context: dg.SensorEvaluationContext,
+    alerts: AlertWebhookResource,
+    plan: AlertPlan,
+    place: str,
+    now: datetime,
 ) -> str:
     """Send the news, if any, and give the cursor to keep: news that could not be sent are news again at the next look."""
     if not plan.is_news:
@@ -113,7 +148,7 @@ def tell(
         return plan.cursor
     try:
         alerts.send(message)
-    except AlertNotSent as error:
+    except AlertNotSentError as error:
         context.log.error(f"{error}; it is tried again at the next look. Untold: {message['text']}")
         return plan.untold_cursor
     return plan.cursor

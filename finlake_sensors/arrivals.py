@@ -21,11 +21,17 @@ def build(timeline: Timeline, default_status: dg.DefaultSensorStatus) -> dg.Sens
     """The sensor over the drop location."""
 
     @dg.sensor(
-        name="stooq_arrivals", job_name=BY_SESSION, minimum_interval_seconds=30, default_status=default_status,
+        name="stooq_arrivals",
+        job_name=BY_SESSION,
+        minimum_interval_seconds=30,
+        default_status=default_status,
         description="Requests one run for dropped files that are new or changed and no longer grow.",
     )
     def stooq_arrivals(
-        context: dg.SensorEvaluationContext, jobs: LakeResource, stooq: StooqResource, universe: UniverseResource,
+        context: dg.SensorEvaluationContext,
+        jobs: LakeResource,
+        stooq: StooqResource,
+        universe: UniverseResource,
     ) -> dg.SensorResult:
         plan = plan_arrivals(stooq.list_drop(), context.cursor)
         if not plan.arrived:
@@ -35,11 +41,15 @@ def build(timeline: Timeline, default_status: dg.DefaultSensorStatus) -> dg.Sens
         tickers = universe.read()
         symbols = tickers_of(plan.arrived, tickers)
         span = arrival_span(
-            symbols, jobs.last_known_session(symbols), timeline.newest_session(datetime.now(UTC)),
-            timeline.history_start, timeline.calendar,
+            symbols,
+            jobs.last_known_session(symbols),
+            timeline.newest_session(datetime.now(UTC)),
+            timeline.history_start,
+            timeline.calendar,
         )
         request = dg.RunRequest(
-            run_key=f"arrival:{plan.key}", run_config=WITHOUT_VENDOR,
+            run_key=f"arrival:{plan.key}",
+            run_config=WITHOUT_VENDOR,
             tags={**CAUSE, **range_tags(span.start.isoformat(), span.end.isoformat())},
         )
         return dg.SensorResult(run_requests=[request], cursor=plan.cursor)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 import dagster as dg
 
 from finlake_assets.asset_specs import WAS_ASKED
-from finlake_assets.speed.questions import QUESTIONS, utc_now
+from finlake_assets.speed.health_checks import QUESTIONS, utc_now
 from finlake_resources.resources import AlertWebhookResource
 from finlake_sensors.alert_plans import plan_alerts, remembered
 from finlake_sensors.alerts import Condition, tell
@@ -21,7 +21,9 @@ def build(place: str, default_status: dg.DefaultSensorStatus) -> dg.SensorDefini
     """The sensor over all checks of this code location; `place` names this installation in messages."""
 
     @dg.sensor(
-        name="failed_checks", minimum_interval_seconds=60, default_status=default_status,
+        name="failed_checks",
+        minimum_interval_seconds=60,
+        default_status=default_status,
         description="Tells the webhook of each check whose newest verdict is an error, once, and once that it is well again.",
     )
     def failed_checks(context: dg.SensorEvaluationContext, alerts: AlertWebhookResource) -> dg.SensorResult:
@@ -32,7 +34,8 @@ def build(place: str, default_status: dg.DefaultSensorStatus) -> dg.SensorDefini
         bad = [f"{each.name}: {each.text}" for each in given if each.is_bad]
         return dg.SensorResult(
             skip_reason="; ".join(bad) or f"no error among {len(given)} checks",
-            cursor=tell(context, alerts, plan, place, utc_now()))
+            cursor=tell(context, alerts, plan, place, utc_now()),
+        )
 
     return failed_checks
 
@@ -49,8 +52,10 @@ def conditions(instance: dg.DagsterInstance, keys: Collection[dg.AssetCheckKey])
         verdict = _verdict(record.event) or _earlier_verdict(instance, key)
         if verdict is not None:
             yield Condition(
-                name=f"{key.asset_key.to_user_string()} {key.name}", text=verdict.description or "see its page in Dagster",
-                is_bad=not verdict.passed and verdict.severity == dg.AssetCheckSeverity.ERROR)
+                name=f"{key.asset_key.to_user_string()} {key.name}",
+                text=verdict.description or "see its page in Dagster",
+                is_bad=not verdict.passed and verdict.severity == dg.AssetCheckSeverity.ERROR,
+            )
 
 
 def _earlier_verdict(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:

@@ -53,7 +53,7 @@ class Restatement(Protocol):
     def needs_whole_history(self) -> bool: ...
 
 
-class Sessions(Protocol):
+class SessionCalendar(Protocol):
     """The part of the trading calendar that plans need."""
 
     def is_session(self, day: date) -> bool: ...
@@ -69,7 +69,7 @@ class Skip:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
+class PartitionRange:
     """Partitions to run in one run, first and last one."""
 
     start: date
@@ -118,7 +118,7 @@ class RestatementPlan:
     `whole_history` are the tickers to download again from the beginning before anything can be recomputed.
     """
 
-    decision: Span | Skip
+    decision: PartitionRange | Skip
     cursor: str
     key: str = ""
     whole_history: tuple[str, ...] = ()
@@ -130,20 +130,27 @@ def plan_arrivals(entries: Iterable[DropFile], cursor: str | None) -> ArrivalPla
     seen, taken = before.get("seen", {}), before.get("taken", {})
     listed = {
         entry.name: f"{entry.size}@{entry.mtime.isoformat()}"
-        for entry in entries if entry.name.lower().endswith(COMPLETE_SUFFIXES)
+        for entry in entries
+        if entry.name.lower().endswith(COMPLETE_SUFFIXES)
     }
     open_ = {name: state for name, state in sorted(listed.items()) if taken.get(name) != state}
     arrived = {name: state for name, state in open_.items() if seen.get(name) == state}
     kept = {name: state for name, state in taken.items() if name in listed}
     return ArrivalPlan(
-        arrived=tuple(arrived), waiting=tuple(name for name in open_ if name not in arrived), key=_key(arrived),
+        arrived=tuple(arrived),
+        waiting=tuple(name for name in open_ if name not in arrived),
+        key=_key(arrived),
         cursor=json.dumps({"seen": listed, "taken": {**kept, **arrived}}, sort_keys=True),
     )
 
 
 def arrival_span(
-    tickers: Iterable[str], last_known: Mapping[str, date], newest: date, history_start: date, calendar: Sessions,
-) -> Span:
+    tickers: Iterable[str],
+    last_known: Mapping[str, date],
+    newest: date,
+    history_start: date,
+    calendar: SessionCalendar,
+) -> PartitionRange:
     """Sessions that files of these tickers can fill: after the last one known of each, all of them for a new ticker.
 
     A file that brings no session beyond `newest` is judged in a run of the newest session: if it rewrote history, the
@@ -152,12 +159,17 @@ def arrival_span(
     unknown_from = (last_known[t] + timedelta(days=1) if t in last_known else history_start for t in tickers)
     first = min(unknown_from, default=newest)
     sessions = calendar.sessions(min(first, newest), newest)
-    return Span(start=sessions[0], end=newest) if sessions else Span(start=newest, end=newest)
+    return PartitionRange(start=sessions[0], end=newest) if sessions else PartitionRange(start=newest, end=newest)
 
 
 def plan_restatements(
-    pending: Sequence[Restatement], cursor: str | None, *, history_start: date, newest: date, is_running: bool,
-    calendar: Sessions,
+    pending: Sequence[Restatement],
+    cursor: str | None,
+    *,
+    history_start: date,
+    newest: date,
+    is_running: bool,
+    calendar: SessionCalendar,
 ) -> RestatementPlan:
     """One span for all pending restatements, from the earliest session of the history they change to the newest one.
 
@@ -176,7 +188,8 @@ def plan_restatements(
         tickers = ", ".join(sorted({each.ticker for each in pending}))
         return _waiting(
             f"{tickers}: still pending after {RESTATEMENT_ATTEMPTS} recomputations; look at the failed runs of "
-            "lake_by_session, mend the cause and launch the range by hand", before,
+            "lake_by_session, mend the cause and launch the range by hand",
+            before,
         )
     first = min(each.recompute_from_date for each in wanted.values())
     sessions = calendar.sessions(max(first, history_start), newest)
@@ -184,14 +197,16 @@ def plan_restatements(
         return _waiting(f"the restated sessions are after the newest one, {newest}", before)
     counts |= {name: counts[name] + 1 for name in wanted}
     return RestatementPlan(
-        decision=Span(start=sessions[0], end=newest), key=_key({name: str(counts[name]) for name in wanted}),
+        decision=PartitionRange(start=sessions[0], end=newest),
+        key=_key({name: str(counts[name]) for name in wanted}),
         cursor=json.dumps(counts, sort_keys=True),
         whole_history=tuple(sorted({each.ticker for each in wanted.values() if each.needs_whole_history})),
     )
 
 
 def backlogs(
-    marks: Mapping[int, tuple[int, int]], archived: Mapping[int, int],
+    marks: Mapping[int, tuple[int, int]],
+    archived: Mapping[int, int],
 ) -> tuple[dict[int, Backlog], list[int]]:
     """Partitions that hold more than is archived, and those that end before the archive does: their topic was made anew.
 
@@ -219,8 +234,14 @@ def midnight_after(day: date) -> datetime:
 
 
 def plan_archive(
-    topic: str, found: Mapping[int, Backlog], appended: Mapping[int, datetime | None], day_ends: Mapping[int, int],
-    cursor: str | None, *, now: datetime, is_running: bool,
+    topic: str,
+    found: Mapping[int, Backlog],
+    appended: Mapping[int, datetime | None],
+    day_ends: Mapping[int, int],
+    cursor: str | None,
+    *,
+    now: datetime,
+    is_running: bool,
 ) -> ArchivePlan:
     """One run over what all partitions hold of their oldest day, cut at `day_ends` and at `RANGE_OFFSETS`.
 
@@ -235,12 +256,17 @@ def plan_archive(
     if is_running:
         return _unasked(f"{topic}: a run is under way; its next range grows", before)
     if pause := _pause_left(before, found, now):
-        return _unasked(f"{topic}: attempt {before['attempt']} left the archive where it was; the next one in {pause}. "
-                        "Look at the failed runs of stream_archive", before)
+        return _unasked(
+            f"{topic}: attempt {before['attempt']} left the archive where it was; the next one in {pause}. "
+            "Look at the failed runs of stream_archive",
+            before,
+        )
     ranges = {
-        partition: (backlog.first, end) for partition, backlog in found.items()
+        partition: (backlog.first, end)
+        for partition, backlog in found.items()
         if (end := min(backlog.end, backlog.first + RANGE_OFFSETS, max(day_ends.get(partition, 0), backlog.first)))
-        > backlog.first or backlog.gone_from is not None
+        > backlog.first
+        or backlog.gone_from is not None
     }
     count = sum(end - first for first, end in ranges.values())
     oldest = min((moment for moment in appended.values() if moment is not None), default=now - WAITED)
@@ -252,15 +278,18 @@ def plan_archive(
     attempt = before["attempt"] + 1 if before.get("starts") == starts else 1
     key = f"{topic}:" + ",".join(f"{partition}@{first}-{end}" for partition, (first, end) in ranges.items())
     return ArchivePlan(
-        decision=ranges, key=key if attempt == 1 else f"{key}#{attempt}", day=oldest_day(appended, now),
+        decision=ranges,
+        key=key if attempt == 1 else f"{key}#{attempt}",
+        day=oldest_day(appended, now),
         cursor=json.dumps({"starts": starts, "attempt": attempt, "asked_ts": now.isoformat()}, sort_keys=True),
     )
 
 
 def _starts(found: Mapping[int, Backlog]) -> dict[str, int]:
     """Where the archive stands in every partition that has more."""
-    return {str(partition): backlog.first if backlog.gone_from is None else backlog.gone_from
-            for partition, backlog in found.items()}
+    return {
+        str(partition): backlog.first if backlog.gone_from is None else backlog.gone_from for partition, backlog in found.items()
+    }
 
 
 def _pause_left(before: Mapping[str, Any], found: Mapping[int, Backlog], now: datetime) -> timedelta | None:
@@ -276,7 +305,7 @@ def _unasked(reason: str, before: Mapping[str, Any]) -> ArchivePlan:
     return ArchivePlan(decision=Skip(reason=reason), cursor=json.dumps(before, sort_keys=True))
 
 
-def plan_after_close(now: datetime, calendar: Sessions) -> date | Skip:
+def plan_after_close(now: datetime, calendar: SessionCalendar) -> date | Skip:
     """The session to ask prices for at a tick of the after-close schedule.
 
     A session is asked for once, at the first tick that is two hours after its close.
@@ -296,11 +325,11 @@ def plan_after_close(now: datetime, calendar: Sessions) -> date | Skip:
     return today
 
 
-def after_close_span(session: date, newest_known: date | None, history_start: date, calendar: Sessions) -> Span:
+def after_close_span(session: date, newest_known: date | None, history_start: date, calendar: SessionCalendar) -> PartitionRange:
     """From the first session that silver.prices_daily does not have yet to `session`: a missed day heals itself."""
     start = history_start if newest_known is None else newest_known + timedelta(days=1)
     sessions = calendar.sessions(start, session)
-    return Span(start=sessions[0] if sessions else session, end=session)
+    return PartitionRange(start=sessions[0] if sessions else session, end=session)
 
 
 def news_day(now: datetime) -> date:
@@ -321,12 +350,12 @@ def month_before(now: datetime) -> date:
     return (this_month - timedelta(days=1)).replace(day=1)
 
 
-def plan_months(sessions: Span, now: datetime) -> Span | Skip:
+def plan_months(sessions: PartitionRange, now: datetime) -> PartitionRange | Skip:
     """The months a span of sessions belongs to, as far as they are over."""
     start, end = sessions.start.replace(day=1), min(sessions.end.replace(day=1), month_before(now))
     if end < start:
         return Skip(reason=f"the month of {sessions.start} is not over")
-    return Span(start=start, end=end)
+    return PartitionRange(start=start, end=end)
 
 
 def beyond_sources(day: date, sources_end_date: date | None) -> Skip | None:

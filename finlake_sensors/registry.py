@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import dagster as dg
 
 from finlake_assets.partitions import Timeline
-from finlake_assets.speed.rules import StreamLimits, hours_of
+from finlake_assets.speed.rules import HealthLimits, hours_of
 from finlake_sensors import alerts, arrivals, failed_checks, restatements, schedules, stream
 from finlake_settings.declaration import EnvironmentName
 from finlake_settings.processes import DagsterSettings
@@ -17,22 +17,42 @@ if TYPE_CHECKING:
     from finlake_assets.jobs import AssetJob
 
 SensorName = Literal[
-    "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health",
-    "run_failures", "failed_checks",
+    "stooq_arrivals",
+    "price_restatements",
+    "months_follow_sessions",
+    "stream_ranges",
+    "stream_health",
+    "run_failures",
+    "failed_checks",
 ]
 ScheduleName = Literal["after_close", "news_of_the_day", "month_end", "daily_checks", "weekly_upkeep"]
 
 SENSORS: dict[EnvironmentName, tuple[SensorName, ...]] = {
     "local": (
-        "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health", "run_failures",
+        "stooq_arrivals",
+        "price_restatements",
+        "months_follow_sessions",
+        "stream_ranges",
+        "stream_health",
+        "run_failures",
         "failed_checks",
     ),
     "staging": (
-        "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health", "run_failures",
+        "stooq_arrivals",
+        "price_restatements",
+        "months_follow_sessions",
+        "stream_ranges",
+        "stream_health",
+        "run_failures",
         "failed_checks",
     ),
     "production": (
-        "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health", "run_failures",
+        "stooq_arrivals",
+        "price_restatements",
+        "months_follow_sessions",
+        "stream_ranges",
+        "stream_health",
+        "run_failures",
         "failed_checks",
     ),
 }
@@ -53,7 +73,10 @@ class Unattended:
 
 
 def build(
-    settings: DagsterSettings, timeline: Timeline, jobs: "Mapping[str, AssetJob]", limits: StreamLimits,
+    settings: DagsterSettings,
+    timeline: Timeline,
+    jobs: "Mapping[str, AssetJob]",
+    limits: HealthLimits,
 ) -> Unattended:
     """The environment's sensors and schedules: running where work is unattended, else there to be switched on by hand.
 
@@ -68,8 +91,12 @@ def build(
         "months_follow_sessions": restatements.build_months(jobs[BY_SESSION], jobs[BY_MONTH], sensor_status),
         "stream_ranges": stream.build(sensor_status),
         "stream_health": alerts.build_stream_health(
-            limits, timeline.calendar, settings.environment, sensor_status,
-            hours=hours_of(settings.sources, is_watched=is_running)),
+            limits,
+            timeline.calendar,
+            settings.environment,
+            sensor_status,
+            hours=hours_of(settings.sources, is_watched=is_running),
+        ),
         "run_failures": alerts.build_run_failures(settings.environment, settings.dagster.url, sensor_status),
         "failed_checks": failed_checks.build(settings.environment, sensor_status),
     }
@@ -81,15 +108,16 @@ def build(
         "weekly_upkeep": schedules.upkeep(schedule_status),
     }
     return Unattended(
-        sensors=[sensors[name] for name in SENSORS[settings.environment]]
-        + ([_automation()] if settings.unattended else []),
+        sensors=[sensors[name] for name in SENSORS[settings.environment]] + ([_automation()] if settings.unattended else []),
         schedules=[timed[name] for name in SCHEDULES[settings.environment]],
     )
 
 
 def _automation() -> dg.AutomationConditionSensorDefinition:
     return dg.AutomationConditionSensorDefinition(
-        AUTOMATION, target=dg.AssetSelection.all(), minimum_interval_seconds=60,
+        AUTOMATION,
+        target=dg.AssetSelection.all(),
+        minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Lets tables follow their inputs; see finlake_assets/automation.py.",
     )

@@ -29,8 +29,11 @@ def after_close(timeline: Timeline, default_status: dg.DefaultScheduleStatus) ->
     """Prices of the session that has just closed, and of any session missed before it."""
 
     @dg.schedule(
-        name="after_close", cron_schedule=f"0 {','.join(map(str, AFTER_CLOSE_HOURS))} * * 1-5", execution_timezone=ZONE,
-        job_name=BY_SESSION, default_status=default_status,
+        name="after_close",
+        cron_schedule=f"0 {','.join(map(str, AFTER_CLOSE_HOURS))} * * 1-5",
+        execution_timezone=ZONE,
+        job_name=BY_SESSION,
+        default_status=default_status,
         description="Asks for a session's prices two hours after its close, early closes included.",
     )
     def schedule(context: dg.ScheduleEvaluationContext, jobs: LakeResource) -> dg.RunRequest | dg.SkipReason:
@@ -54,12 +57,17 @@ def news(timeline: Timeline, default_status: dg.DefaultScheduleStatus) -> dg.Sch
     """News of the day that is over, and once more for slots that were late."""
 
     @dg.schedule(
-        name="news_of_the_day", cron_schedule="40 0,6 * * *", execution_timezone=ZONE, job_name=BY_DAY,
+        name="news_of_the_day",
+        cron_schedule="40 0,6 * * *",
+        execution_timezone=ZONE,
+        job_name=BY_DAY,
         default_status=default_status,
         description="Fetches a day after it is over, and again in the morning if slots were missing.",
     )
     def schedule(
-        context: dg.ScheduleEvaluationContext, jobs: LakeResource, universe: UniverseResource,
+        context: dg.ScheduleEvaluationContext,
+        jobs: LakeResource,
+        universe: UniverseResource,
     ) -> dg.RunRequest | dg.SkipReason:
         day = news_day(tick_of(context))
         if ended := beyond_sources(day, timeline.sources_end_date):
@@ -74,8 +82,12 @@ def months(timeline: Timeline, default_status: dg.DefaultScheduleStatus) -> dg.S
     """The month that is over."""
 
     @dg.schedule(
-        name="month_end", cron_schedule="0 8 2 * *", execution_timezone=ZONE, job_name=BY_MONTH,
-        default_status=default_status, description="Summarises a month once the news of its last session are in.",
+        name="month_end",
+        cron_schedule="0 8 2 * *",
+        execution_timezone=ZONE,
+        job_name=BY_MONTH,
+        default_status=default_status,
+        description="Summarises a month once the news of its last session are in.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         month = month_before(tick_of(context))
@@ -87,16 +99,24 @@ def months(timeline: Timeline, default_status: dg.DefaultScheduleStatus) -> dg.S
 def checks(default_status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
     """Every check over everything, freshness among them, when all of the night's work is due."""
     return dg.ScheduleDefinition(
-        name="daily_checks", cron_schedule="0 9 * * *", execution_timezone=ZONE, job_name=CHECKS_ONLY,
-        default_status=default_status, description="Judges everything published, freshness included.",
+        name="daily_checks",
+        cron_schedule="0 9 * * *",
+        execution_timezone=ZONE,
+        job_name=CHECKS_ONLY,
+        default_status=default_status,
+        description="Judges everything published, freshness included.",
     )
 
 
 def upkeep(default_status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
     """Tidying, when the exchange is closed."""
     return dg.ScheduleDefinition(
-        name="weekly_upkeep", cron_schedule="0 11 * * 6", execution_timezone=ZONE, job_name=UPKEEP,
-        default_status=default_status, description="Tidies every table on Saturdays.",
+        name="weekly_upkeep",
+        cron_schedule="0 11 * * 6",
+        execution_timezone=ZONE,
+        job_name=UPKEEP,
+        default_status=default_status,
+        description="Tidies every table on Saturdays.",
     )
 
 

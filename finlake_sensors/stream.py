@@ -26,7 +26,10 @@ def build(default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
     """The sensor over the topics of the stream."""
 
     @dg.sensor(
-        name="stream_ranges", job_name=STREAM_ARCHIVE, minimum_interval_seconds=60, default_status=default_status,
+        name="stream_ranges",
+        job_name=STREAM_ARCHIVE,
+        minimum_interval_seconds=60,
+        default_status=default_status,
         description="Requests one run per topic for the offsets that Kafka holds and the archive does not.",
     )
     def stream_ranges(context: dg.SensorEvaluationContext, jobs: LakeResource, kafka: KafkaResource) -> dg.SensorResult:
@@ -39,11 +42,15 @@ def build(default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
             cursors[topic] = plan.cursor
             for partition, backlog in found.items():
                 if backlog.gone_from is not None:
-                    context.log.error(f"{topic}:{partition}: offsets {backlog.gone_from} to {backlog.first} were deleted before "
-                                      "they were archived; the next run records the gap and goes on")
+                    context.log.error(
+                        f"{topic}:{partition}: offsets {backlog.gone_from} to {backlog.first} were deleted before "
+                        "they were archived; the next run records the gap and goes on"
+                    )
             if made_anew:
-                context.log.error(f"{topic}: partitions {made_anew} end before the archive does: the topic was made anew; "
-                                  "run stream_archive by hand to read what to do")
+                context.log.error(
+                    f"{topic}: partitions {made_anew} end before the archive does: the topic was made anew; "
+                    "run stream_archive by hand to read what to do"
+                )
             if isinstance(plan.decision, Skip):
                 reasons.append(plan.decision.reason)
             else:
@@ -57,13 +64,18 @@ def build(default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
 
 
 def _look(
-    context: dg.SensorEvaluationContext, jobs: LakeResource, kafka: KafkaResource, address: str, cursor: str | None,
+    context: dg.SensorEvaluationContext,
+    jobs: LakeResource,
+    kafka: KafkaResource,
+    address: str,
+    cursor: str | None,
 ) -> tuple[ArchivePlan, dict[int, Backlog], list[int]]:
     """What to do about a topic, its backlogs, and its partitions that were made anew."""
     topic, now = BY_CHANGES[address].topic, datetime.now(UTC)
     # First: a run that ends while the rest is asked has moved the archive by then.
     running = context.instance.get_runs(
-        dg.RunsFilter(job_name=STREAM_ARCHIVE, statuses=IN_FLIGHT, tags={TOPIC_TAG: topic}), limit=1)
+        dg.RunsFilter(job_name=STREAM_ARCHIVE, statuses=IN_FLIGHT, tags={TOPIC_TAG: topic}), limit=1
+    )
     archived = {partition: end for (name, partition), end in jobs.archive_positions(address).items() if name == topic}
     found, made_anew = backlogs(kafka.watermarks(topic), archived)
     appended = {partition: kafka.first_appended(topic, partition, backlog.first) for partition, backlog in found.items()}
@@ -78,7 +90,9 @@ def _request(address: str, topic: str, plan: ArchivePlan) -> dg.RunRequest:
     ranges = {str(partition): [first, end] for partition, (first, end) in plan.decision.items()}
     op = address.replace(".", "__")
     return dg.RunRequest(
-        run_key=plan.key, partition_key=plan.day.isoformat(), run_config={"ops": {op: {"config": {"ranges": ranges}}}},
+        run_key=plan.key,
+        partition_key=plan.day.isoformat(),
+        run_config={"ops": {op: {"config": {"ranges": ranges}}}},
         asset_selection=[asset_key(name) for name in CHAINS[address]],
         tags={"finlake/cause": "stream", TOPIC_TAG: topic},
     )

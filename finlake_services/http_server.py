@@ -162,8 +162,10 @@ class BoundedHttp(HttpToolsProtocol):
         status, reason = (b"431 Request Header Fields Too Large", self._refusal) if self._refusal else (b"400 Bad Request", msg)
         headers, text = self.refusal_of(reason)
         if self._may_answer():
-            self.transport.write(b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=UTF-8\r\n%bcontent-length: %d\r\n"
-                                 b"connection: close\r\n\r\n%b" % (status, headers, len(text), text))
+            self.transport.write(
+                b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=UTF-8\r\n%bcontent-length: %d\r\n"
+                b"connection: close\r\n\r\n%b" % (status, headers, len(text), text)
+            )
         self.transport.close()
         self._stop_timer()
 

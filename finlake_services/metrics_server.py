@@ -25,10 +25,19 @@ class MetricsServer:
     def __init__(self, port: int, registry: CollectorRegistry, health: Health | None = None, *, host: str = LOOPBACK) -> None:
         self._socket = socket.create_server((host, port))
         self.port: int = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(uvicorn.Config(
-            _application(registry, health), http=BoundedHttp, ws="none", lifespan="off", log_config=None, log_level="error",
-            access_log=False, server_header=False, timeout_graceful_shutdown=1,
-        ))
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                _application(registry, health),
+                http=BoundedHttp,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
         self._thread = Thread(target=self._server.run, args=([self._socket],), name="metrics", daemon=True)
         self._thread.start()
 

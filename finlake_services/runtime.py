@@ -32,9 +32,12 @@ def log_as_json(*last: Processor) -> None:
     ending: list[Processor] = [structlog.processors.format_exc_info, *last, structlog.processors.JSONRenderer()]
     structlog.configure(processors=[*first, *ending])
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=first, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
-    ))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=first,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
+        )
+    )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
@@ -64,7 +67,12 @@ def stop_of_tasks() -> asyncio.Event:
 
 
 def serve(
-    application: Callable[..., Any], port: int, *, host: str = LOOPBACK, protocol: type[BoundedHttp] = BoundedHttp, **more: Any,
+    application: Callable[..., Any],
+    port: int,
+    *,
+    host: str = LOOPBACK,
+    protocol: type[BoundedHttp] = BoundedHttp,
+    **more: Any,
 ) -> None:
     """Answer HTTP until SIGINT or SIGTERM, and return then. `more` are further settings of uvicorn."""
     # uvicorn raises the signal again once it has shut down; with the default handler the process would end as killed.

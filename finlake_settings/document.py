@@ -35,8 +35,13 @@ def _line(one: Declared) -> str:
     users = [name for name, model in PROCESSES.items() if model is not Settings and one.path in _paths(model)]
     mark = ", *stack*" if one.setting.is_of_stack else ""
     cells = (
-        f"`{one.variable}`", one.setting.about + mark, _form(one.type), _default(one, "local"), _default(one, "production"),
-        ", ".join(users) or "finlake")
+        f"`{one.variable}`",
+        one.setting.about + mark,
+        _form(one.type),
+        _default(one, "local"),
+        _default(one, "production"),
+        ", ".join(users) or "finlake",
+    )
     return f"| {' | '.join(cells)} |"
 
 
@@ -67,6 +72,16 @@ def _shown(default: Default) -> str:
     if default is None:
         return "none"
     samples = f"${variable('sample_sources_url')}"
-    return "`" + default.format_map({
-        "checkout": "$CHECKOUT", "home": f"${variable('home')}", "sample_sources_url": samples, "sample_sources_ws_url": samples,
-        **USUAL_PORTS}) + "`"
+    return (
+        "`"
+        + default.format_map(
+            {
+                "checkout": "$CHECKOUT",
+                "home": f"${variable('home')}",
+                "sample_sources_url": samples,
+                "sample_sources_ws_url": samples,
+                **USUAL_PORTS,
+            }
+        )
+        + "`"
+    )

@@ -23,21 +23,35 @@ from finlake_settings.local_stack import LOOPBACK
 class Catalog(Group):
     """The Iceberg catalog in Postgres."""
 
-    uri: Annotated[DatabaseAddress, Setting(
-        about="SQLAlchemy URL of the Iceberg catalog, with its user and without a password",
-        local=f"postgresql+psycopg2://lake@{LOOPBACK}:{{postgres}}/lake", is_of_stack=True)]
-    password_file: Annotated[Path, Setting(
-        about="file with the password of the catalog's user", local="{home}/secrets/lake.password", is_of_stack=True)]
+    uri: Annotated[
+        DatabaseAddress,
+        Setting(
+            about="SQLAlchemy URL of the Iceberg catalog, with its user and without a password",
+            local=f"postgresql+psycopg2://lake@{LOOPBACK}:{{postgres}}/lake",
+            is_of_stack=True,
+        ),
+    ]
+    password_file: Annotated[
+        Path,
+        Setting(about="file with the password of the catalog's user", local="{home}/secrets/lake.password", is_of_stack=True),
+    ]
 
 
 class Spark(Group):
     """The Spark Connect server."""
 
-    remote: Annotated[str, Setting(
-        about="address of the Spark Connect server", local=f"sc://{LOOPBACK}:{{spark_connect}}", is_of_stack=True)]
-    token_file: Annotated[Path | None, Setting(
-        about="file with the token that the Spark Connect server asks for; none: it asks for none",
-        local="{home}/secrets/spark_connect.token", cluster=None, is_of_stack=True)]
+    remote: Annotated[
+        str, Setting(about="address of the Spark Connect server", local=f"sc://{LOOPBACK}:{{spark_connect}}", is_of_stack=True)
+    ]
+    token_file: Annotated[
+        Path | None,
+        Setting(
+            about="file with the token that the Spark Connect server asks for; none: it asks for none",
+            local="{home}/secrets/spark_connect.token",
+            cluster=None,
+            is_of_stack=True,
+        ),
+    ]
 
 
 class S3(Group):
@@ -52,136 +66,210 @@ class S3(Group):
 class Stooq(Group):
     """Daily prices."""
 
-    url: Annotated[HttpAddress, Setting(
-        about="where Stooq answers", sample="{sample_sources_url}", live="https://stooq.com")]
-    drop: Annotated[str, Setting(
-        about="folder, or s3:// prefix, of dropped Stooq files", local="{home}/stooq_drop")]
-    apikey_file: Annotated[Path | None, Setting(
-        about="file with a key of your own for Stooq's downloads", everywhere=None)]
+    url: Annotated[HttpAddress, Setting(about="where Stooq answers", sample="{sample_sources_url}", live="https://stooq.com")]
+    drop: Annotated[str, Setting(about="folder, or s3:// prefix, of dropped Stooq files", local="{home}/stooq_drop")]
+    apikey_file: Annotated[Path | None, Setting(about="file with a key of your own for Stooq's downloads", everywhere=None)]
 
 
 class Gdelt(Group):
     """News."""
 
-    url: Annotated[HttpAddress, Setting(
-        about="where GDELT's files are", sample="{sample_sources_url}", live="http://data.gdeltproject.org")]
+    url: Annotated[
+        HttpAddress, Setting(about="where GDELT's files are", sample="{sample_sources_url}", live="http://data.gdeltproject.org")
+    ]
 
 
 class Finnhub(Group):
     """Trades and quotes."""
 
-    url: Annotated[HttpAddress, Setting(
-        about="Finnhub's REST interface", sample="{sample_sources_url}/finnhub/api/v1", live="https://finnhub.io/api/v1")]
-    ws_url: Annotated[WebsocketAddress, Setting(
-        about="Finnhub's websocket", sample="{sample_sources_ws_url}/finnhub/ws", live="wss://ws.finnhub.io")]
-    token_file: Annotated[Path | None, Setting(
-        about="file with Finnhub's token; the feed does not start without one",
-        sample="{home}/secrets/finnhub.token", live=None)]
+    url: Annotated[
+        HttpAddress,
+        Setting(about="Finnhub's REST interface", sample="{sample_sources_url}/finnhub/api/v1", live="https://finnhub.io/api/v1"),
+    ]
+    ws_url: Annotated[
+        WebsocketAddress,
+        Setting(about="Finnhub's websocket", sample="{sample_sources_ws_url}/finnhub/ws", live="wss://ws.finnhub.io"),
+    ]
+    token_file: Annotated[
+        Path | None,
+        Setting(
+            about="file with Finnhub's token; the feed does not start without one",
+            sample="{home}/secrets/finnhub.token",
+            live=None,
+        ),
+    ]
     # A coin trades when the exchanges are closed.
-    symbols: Annotated[Words, Setting(
-        about="symbols to follow beside the universe's, separated by commas", everywhere="BINANCE:BTCUSDT")]
+    symbols: Annotated[
+        Words, Setting(about="symbols to follow beside the universe's, separated by commas", everywhere="BINANCE:BTCUSDT")
+    ]
 
 
 class DagsterPages(Group):
     """Dagster's webserver, for whoever names its pages."""
 
-    url: Annotated[HttpAddress, Setting(
-        about="Dagster's webserver", local=f"http://{LOOPBACK}:{{dagster_webserver}}", is_of_stack=True)]
+    url: Annotated[
+        HttpAddress, Setting(about="Dagster's webserver", local=f"http://{LOOPBACK}:{{dagster_webserver}}", is_of_stack=True)
+    ]
 
 
 class DagsterLogin(DagsterPages):
     """For whoever asks it."""
 
-    password_file: Annotated[Path | None, Setting(
-        about="file with the password of Dagster's pages; none: they ask for none",
-        local="{home}/secrets/dagster_web.password", cluster=None, is_of_stack=True)]
+    password_file: Annotated[
+        Path | None,
+        Setting(
+            about="file with the password of Dagster's pages; none: they ask for none",
+            local="{home}/secrets/dagster_web.password",
+            cluster=None,
+            is_of_stack=True,
+        ),
+    ]
 
 
-class Market(Group):
+class MarketAccess(Group):
     """The database of trades and quotes."""
 
-    uri: Annotated[DatabaseAddress, Setting(
-        about="URL of the market's Postgres database, without user and password",
-        local=f"postgresql://{LOOPBACK}:{{postgres}}/market", is_of_stack=True)]
+    uri: Annotated[
+        DatabaseAddress,
+        Setting(
+            about="URL of the market's Postgres database, without user and password",
+            local=f"postgresql://{LOOPBACK}:{{postgres}}/market",
+            is_of_stack=True,
+        ),
+    ]
 
 
-class FeedMarket(Market):
+class FeedMarket(MarketAccess):
     """For whoever writes trades."""
 
-    feed_password_file: Annotated[Path, Setting(
-        about="file with the password of Postgres's role `feed`, which writes trades and quotes",
-        local="{home}/secrets/feed.password", is_of_stack=True)]
+    feed_password_file: Annotated[
+        Path,
+        Setting(
+            about="file with the password of Postgres's role `feed`, which writes trades and quotes",
+            local="{home}/secrets/feed.password",
+            is_of_stack=True,
+        ),
+    ]
 
 
-class ReconcileMarket(Market):
+class ReconcileMarket(MarketAccess):
     """For whoever compares and looks."""
 
-    reconcile_password_file: Annotated[Path, Setting(
-        about="file with the password of Postgres's role `reconcile`, which reads them",
-        local="{home}/secrets/reconcile.password", is_of_stack=True)]
+    reconcile_password_file: Annotated[
+        Path,
+        Setting(
+            about="file with the password of Postgres's role `reconcile`, which reads them",
+            local="{home}/secrets/reconcile.password",
+            is_of_stack=True,
+        ),
+    ]
 
 
 class Kafka(Group):
     """The broker."""
 
-    bootstrap: Annotated[Brokers, Setting(
-        about="Kafka's brokers as host:port, separated by commas", local=f"{LOOPBACK}:{{kafka}}", is_of_stack=True)]
-    password_file: Annotated[Path | None, Setting(
-        about="file with the password of Kafka's user `finlake`; none: the brokers ask for no login",
-        local="{home}/secrets/kafka.password", cluster=None, is_of_stack=True)]
-    registry_url: Annotated[HttpAddress | None, Setting(
-        about="schema registry of Avro records, without the path of its protocol; none: every record is JSON", everywhere=None,
-        is_of_stack=True)]
-    registry_token_file: Annotated[Path | None, Setting(
-        about="file with the token that the schema registry asks for; none: it asks for none", everywhere=None, is_of_stack=True)]
+    bootstrap: Annotated[
+        Brokers,
+        Setting(about="Kafka's brokers as host:port, separated by commas", local=f"{LOOPBACK}:{{kafka}}", is_of_stack=True),
+    ]
+    password_file: Annotated[
+        Path | None,
+        Setting(
+            about="file with the password of Kafka's user `finlake`; none: the brokers ask for no login",
+            local="{home}/secrets/kafka.password",
+            cluster=None,
+            is_of_stack=True,
+        ),
+    ]
+    registry_url: Annotated[
+        HttpAddress | None,
+        Setting(
+            about="schema registry of Avro records, without the path of its protocol; none: every record is JSON",
+            everywhere=None,
+            is_of_stack=True,
+        ),
+    ]
+    registry_token_file: Annotated[
+        Path | None,
+        Setting(
+            about="file with the token that the schema registry asks for; none: it asks for none",
+            everywhere=None,
+            is_of_stack=True,
+        ),
+    ]
 
 
-class Stream(Group):
+class StreamRecords(Group):
     """What Kafka holds of the market."""
 
-    format: Annotated[StreamFormat, Setting(
-        about="what the connector writes, json or avro; readers take both", everywhere="json")]
+    format: Annotated[
+        StreamFormat, Setting(about="what the connector writes, json or avro; readers take both", everywhere="json")
+    ]
 
 
 class Connect(Group):
     """Kafka Connect."""
 
-    url: Annotated[HttpAddress, Setting(
-        about="Kafka Connect's REST interface", local=f"https://{LOOPBACK}:{{kafka_connect}}", is_of_stack=True)]
-    certificate_file: Annotated[Path | None, Setting(
-        about="PEM file with key and certificate for Kafka Connect; none: it asks for none",
-        local="{home}/secrets/connect.pem", cluster=None, is_of_stack=True)]
+    url: Annotated[
+        HttpAddress,
+        Setting(about="Kafka Connect's REST interface", local=f"https://{LOOPBACK}:{{kafka_connect}}", is_of_stack=True),
+    ]
+    certificate_file: Annotated[
+        Path | None,
+        Setting(
+            about="PEM file with key and certificate for Kafka Connect; none: it asks for none",
+            local="{home}/secrets/connect.pem",
+            cluster=None,
+            is_of_stack=True,
+        ),
+    ]
 
 
-class ClickHouse(Group):
+class ClickHouseAccess(Group):
     """ClickHouse, which has a password per user."""
 
-    url: Annotated[HttpAddress, Setting(
-        about="ClickHouse's HTTP interface", local=f"http://{LOOPBACK}:{{clickhouse}}", is_of_stack=True)]
+    url: Annotated[
+        HttpAddress, Setting(about="ClickHouse's HTTP interface", local=f"http://{LOOPBACK}:{{clickhouse}}", is_of_stack=True)
+    ]
 
 
-class SinkClickHouse(ClickHouse):
+class SinkClickHouse(ClickHouseAccess):
     """For whoever inserts trades."""
 
-    sink_password_file: Annotated[Path, Setting(
-        about="file with the password of ClickHouse's user `sink`",
-        local="{home}/secrets/clickhouse_sink.password", is_of_stack=True)]
+    sink_password_file: Annotated[
+        Path,
+        Setting(
+            about="file with the password of ClickHouse's user `sink`",
+            local="{home}/secrets/clickhouse_sink.password",
+            is_of_stack=True,
+        ),
+    ]
 
 
-class ReaderClickHouse(ClickHouse):
+class ReaderClickHouse(ClickHouseAccess):
     """For whoever reads tables."""
 
-    reader_password_file: Annotated[Path, Setting(
-        about="file with the password of ClickHouse's user `reader`",
-        local="{home}/secrets/clickhouse_reader.password", is_of_stack=True)]
+    reader_password_file: Annotated[
+        Path,
+        Setting(
+            about="file with the password of ClickHouse's user `reader`",
+            local="{home}/secrets/clickhouse_reader.password",
+            is_of_stack=True,
+        ),
+    ]
 
 
-class AdminClickHouse(ClickHouse):
+class AdminClickHouse(ClickHouseAccess):
     """For whoever makes tables."""
 
-    admin_password_file: Annotated[Path, Setting(
-        about="file with the password of ClickHouse's user `admin`",
-        local="{home}/secrets/clickhouse_admin.password", is_of_stack=True)]
+    admin_password_file: Annotated[
+        Path,
+        Setting(
+            about="file with the password of ClickHouse's user `admin`",
+            local="{home}/secrets/clickhouse_admin.password",
+            is_of_stack=True,
+        ),
+    ]
 
 
 class ServingClickHouse(ReaderClickHouse, AdminClickHouse):
@@ -191,6 +279,10 @@ class ServingClickHouse(ReaderClickHouse, AdminClickHouse):
 class Alert(Group):
     """Where alerts go."""
 
-    webhook_url_file: Annotated[Path | None, Setting(
-        about="file with the URL of the webhook that alerts are sent to; none: they are shown in Dagster only",
-        everywhere=None)]
+    webhook_url_file: Annotated[
+        Path | None,
+        Setting(
+            about="file with the URL of the webhook that alerts are sent to; none: they are shown in Dagster only",
+            everywhere=None,
+        ),
+    ]

@@ -29,13 +29,17 @@ from finlake_settings.groups import (
     SinkClickHouse,
     Spark,
     Stooq,
-    Stream,
+    StreamRecords,
 )
 from finlake_settings.local_stack import LOOPBACK
 from finlake_settings.variable_names import variable
 
-Universe = Annotated[Path, Setting(
-    about="the file of the tickers with their vendors' symbols and names in the news", everywhere="{checkout}/universe.toml")]
+Universe = Annotated[
+    Path,
+    Setting(
+        about="the file of the tickers with their vendors' symbols and names in the news", everywhere="{checkout}/universe.toml"
+    ),
+]
 
 
 class ProcessSettings(BaseModel):
@@ -43,13 +47,24 @@ class ProcessSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    environment: Annotated[EnvironmentName, Setting(
-        about="where this process runs; outside `local`, services have no defaults", everywhere="local", is_of_stack=True)]
-    sources: Annotated[SourcesName, Setting(
-        about="the vendors themselves, or the sample sources that speak as they do", local="sample", cluster="live")]
-    home: Annotated[AbsolutePath, Setting(
-        about="state folder: data, logs, passwords and downloads of a local stack", everywhere=f"{{checkout}}/{STATE_FOLDER}",
-        is_of_stack=True)]
+    environment: Annotated[
+        EnvironmentName,
+        Setting(
+            about="where this process runs; outside `local`, services have no defaults", everywhere="local", is_of_stack=True
+        ),
+    ]
+    sources: Annotated[
+        SourcesName,
+        Setting(about="the vendors themselves, or the sample sources that speak as they do", local="sample", cluster="live"),
+    ]
+    home: Annotated[
+        AbsolutePath,
+        Setting(
+            about="state folder: data, logs, passwords and downloads of a local stack",
+            everywhere=f"{{checkout}}/{STATE_FOLDER}",
+            is_of_stack=True,
+        ),
+    ]
 
     @model_validator(mode="after")
     def _suits_its_environment(self) -> Self:
@@ -68,26 +83,36 @@ def _live_sources(settings: ProcessSettings) -> None:
 
 # One rule for each environment, whatever else its variables say.
 RULES: Mapping[EnvironmentName, Callable[[ProcessSettings], None]] = {
-    "local": _any_sources, "staging": _any_sources, "production": _live_sources,
+    "local": _any_sources,
+    "staging": _any_sources,
+    "production": _live_sources,
 }
 
 
 class VendorSettings(ProcessSettings):
     """Where sample sources answer, from which the addresses of vendors follow."""
 
-    sample_sources_url: Annotated[HttpAddress | None, Setting(
-        about="where the sample sources answer", live=None, local=f"http://{LOOPBACK}:{{sample_sources}}", is_of_stack=True)]
+    sample_sources_url: Annotated[
+        HttpAddress | None,
+        Setting(
+            about="where the sample sources answer", live=None, local=f"http://{LOOPBACK}:{{sample_sources}}", is_of_stack=True
+        ),
+    ]
 
 
 class LakeSettings(ProcessSettings):
     """The lake: its catalog, files and engine."""
 
     catalog: Catalog
-    warehouse: Annotated[str, Setting(
-        about="where the lake's files are, file:// or s3://", local="file://{home}/warehouse")]
-    engine: Annotated[EngineName, Setting(
-        about="what computes the lake: Sail in the process of each job, or Apache Spark for data that do not fit into a machine",
-        local="embedded", cluster="spark")]
+    warehouse: Annotated[str, Setting(about="where the lake's files are, file:// or s3://", local="file://{home}/warehouse")]
+    engine: Annotated[
+        EngineName,
+        Setting(
+            about="what computes the lake: Sail in the process of each job, or Apache Spark for data beyond a machine",
+            local="embedded",
+            cluster="spark",
+        ),
+    ]
     spark: Spark
     s3: S3
 
@@ -121,13 +146,14 @@ class ReconciliationSettings(ProcessSettings):
 class DagsterSettings(LakeSettings, VendorSettings, ReconciliationSettings):
     """Dagster's code location: everything that assets, checks and sensors reach."""
 
-    unattended: Annotated[bool, Setting(
-        about="whether schedules, sensors and automation start by themselves", sample="false", live="true")]
+    unattended: Annotated[
+        bool, Setting(about="whether schedules, sensors and automation start by themselves", sample="false", live="true")
+    ]
     universe: Universe
     stooq: Stooq
     gdelt: Gdelt
     dagster: DagsterPages
-    stream: Stream
+    stream: StreamRecords
     connect: Connect
     clickhouse: ServingClickHouse
     alert: Alert
@@ -197,7 +223,11 @@ class Settings(DagsterSettings, FeedSettings, SinkSettings, KeeperSettings, Samp
 
 
 PROCESSES: Mapping[str, type[ProcessSettings]] = {
-    "dagster": DagsterSettings, "trade_feed": FeedSettings, "clickhouse_sink": SinkSettings, "capture_keeper": KeeperSettings,
-    "sample_sources": SampleSourcesSettings, "finlake": Settings,
+    "dagster": DagsterSettings,
+    "trade_feed": FeedSettings,
+    "clickhouse_sink": SinkSettings,
+    "capture_keeper": KeeperSettings,
+    "sample_sources": SampleSourcesSettings,
+    "finlake": Settings,
 }
 """The models by the name of the process, `finlake` being the command line."""

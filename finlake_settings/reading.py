@@ -65,8 +65,9 @@ def _settings_of(model: type[Model], variables: Mapping[str, str], places: Mappi
 
 def _placed(default: str, places: Mapping[str, object], samples: object) -> str:
     """A default with values in its places."""
-    return default.format_map({
-        **places, "sample_sources_url": samples, "sample_sources_ws_url": str(samples).replace("http", "ws", 1)})
+    return default.format_map(
+        {**places, "sample_sources_url": samples, "sample_sources_ws_url": str(samples).replace("http", "ws", 1)}
+    )
 
 
 def _problems(error: ValidationError, model: type[ProcessSettings], values: Mapping[str, object]) -> Iterator[str]:

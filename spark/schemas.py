@@ -26,17 +26,33 @@ from pyspark.sql import types as st
 from spark.contracts.table import ColumnType, Table
 
 _ARROW: dict[ColumnType, pa.DataType] = {
-    "string": pa.string(), "boolean": pa.bool_(), "int": pa.int32(), "long": pa.int64(), "double": pa.float64(),
-    "date": pa.date32(), "timestamp": pa.timestamp("us", tz="UTC"), "list<string>": pa.list_(pa.string()),
+    "string": pa.string(),
+    "boolean": pa.bool_(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "double": pa.float64(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "list<string>": pa.list_(pa.string()),
 }
 _SPARK: dict[ColumnType, st.DataType] = {
-    "string": st.StringType(), "boolean": st.BooleanType(), "int": st.IntegerType(), "long": st.LongType(),
-    "double": st.DoubleType(), "date": st.DateType(), "timestamp": st.TimestampType(),
+    "string": st.StringType(),
+    "boolean": st.BooleanType(),
+    "int": st.IntegerType(),
+    "long": st.LongType(),
+    "double": st.DoubleType(),
+    "date": st.DateType(),
+    "timestamp": st.TimestampType(),
     "list<string>": st.ArrayType(st.StringType()),
 }
 _ICEBERG: dict[ColumnType, IcebergType] = {
-    "string": StringType(), "boolean": BooleanType(), "int": IntegerType(), "long": LongType(), "double": DoubleType(),
-    "date": DateType(), "timestamp": TimestamptzType(),
+    "string": StringType(),
+    "boolean": BooleanType(),
+    "int": IntegerType(),
+    "long": LongType(),
+    "double": DoubleType(),
+    "date": DateType(),
+    "timestamp": TimestamptzType(),
 }
 _TRANSFORMS = {"identity": IdentityTransform, "day": DayTransform, "month": MonthTransform}
 
@@ -70,14 +86,18 @@ def partition_spec(table: Table, schema: Schema) -> PartitionSpec:
     if table.partitioning is None:
         return PartitionSpec()
     layout = table.partitioning
-    return PartitionSpec(PartitionField(
-        source_id=schema.find_field(layout.column).field_id, field_id=1000,
-        transform=_TRANSFORMS[layout.transform](), name=f"{layout.column}_{layout.transform}",
-    ))
+    return PartitionSpec(
+        PartitionField(
+            source_id=schema.find_field(layout.column).field_id,
+            field_id=1000,
+            transform=_TRANSFORMS[layout.transform](),
+            name=f"{layout.column}_{layout.transform}",
+        )
+    )
 
 
 def sort_order(table: Table, schema: Schema) -> SortOrder:
     """Iceberg sort order of the contract."""
-    return SortOrder(*(
-        SortField(source_id=schema.find_field(name).field_id, transform=IdentityTransform()) for name in table.sort_order
-    ))
+    return SortOrder(
+        *(SortField(source_id=schema.find_field(name).field_id, transform=IdentityTransform()) for name in table.sort_order)
+    )

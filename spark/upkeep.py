@@ -37,8 +37,11 @@ def expire(lake: Lake, table: Table) -> Mapping[str, int]:
     if not lake.has_spark:
         data, manifests = tidying.expire(lake, table, before, KEPT_SNAPSHOTS)
         return {"deleted_data_files": data, "deleted_manifests": manifests}
-    row = _call(lake, table, f"expire_snapshots(table => '{table.address}', older_than => {_time(before)}, "
-                             f"retain_last => {KEPT_SNAPSHOTS})")
+    row = _call(
+        lake,
+        table,
+        f"expire_snapshots(table => '{table.address}', older_than => {_time(before)}, retain_last => {KEPT_SNAPSHOTS})",
+    )
     return {"deleted_data_files": row["deleted_data_files_count"], "deleted_manifests": row["deleted_manifest_files_count"]}
 
 
@@ -49,7 +52,8 @@ def remove_orphans(lake: Lake, table: Table) -> Mapping[str, int]:
         return {"removed_files": tidying.remove_orphans(lake, table, before)}
     lake.table(table.address)
     removed = lake.spark.sql(
-        f"CALL {CATALOG}.system.remove_orphan_files(table => '{table.address}', older_than => {_time(before)})")
+        f"CALL {CATALOG}.system.remove_orphan_files(table => '{table.address}', older_than => {_time(before)})"
+    )
     return {"removed_files": len(removed.collect())}
 
 
@@ -57,7 +61,9 @@ def drop_stale_branches(lake: Lake, table: Table) -> Mapping[str, int]:
     """Drop audit branches that a process has left behind, and all older than a week; others are kept for inspection."""
     found, now = lake.table(table.address), datetime.now(UTC)
     stale = [
-        name for name in found.metadata.refs if name.startswith("audit_")
+        name
+        for name in found.metadata.refs
+        if name.startswith("audit_")
         and (is_left_behind(found, name, now) or branch_age(found, name, now) > timedelta(days=KEPT_BRANCH_DAYS))
     ]
     for name in stale:
@@ -66,7 +72,10 @@ def drop_stale_branches(lake: Lake, table: Table) -> Mapping[str, int]:
 
 
 ACTIONS: dict[str, Callable[[Lake, Table], Mapping[str, int]]] = {
-    "compact": compact, "expire": expire, "orphans": remove_orphans, "branches": drop_stale_branches,
+    "compact": compact,
+    "expire": expire,
+    "orphans": remove_orphans,
+    "branches": drop_stale_branches,
 }
 
 

@@ -11,18 +11,36 @@ from spark.contracts.ods import OdsTable, SqlType
 from spark.transforms.avro_values import FRAME
 
 TRADES_SCHEMA, QUOTES_SCHEMA = (
-    (Path(__file__).parent / "data" / "avro" / f"{name}.avsc").read_text() for name in ("finnhub_trades", "finnhub_quotes"))
+    (Path(__file__).parent / "data" / "avro" / f"{name}.avsc").read_text() for name in ("finnhub_trades", "finnhub_quotes")
+)
 """As the registry had them from Debezium 3.7.0.Final and Apicurio's converter 2.6.13.Final."""
 AVRO_TYPES: dict[SqlType, Any] = {
-    "timestamptz": "string", "text": "string", "bigint": "long", "integer": "int", "float8": "double",
+    "timestamptz": "string",
+    "text": "string",
+    "bigint": "long",
+    "integer": "int",
+    "float8": "double",
     "text[]": {"type": "array", "items": ["null", "string"]},
 }
 
 NUMBER = 7
 _SOURCE = {
-    "version": "3.7.0.Final", "connector": "postgresql", "name": "finlake", "ts_ms": 0, "snapshot": "false", "db": "market",
-    "sequence": None, "ts_us": None, "ts_ns": None, "schema": "ods", "table": "finnhub_trades", "txId": 1, "lsn": None,
-    "xmin": None, "origin": None, "origin_lsn": None,
+    "version": "3.7.0.Final",
+    "connector": "postgresql",
+    "name": "finlake",
+    "ts_ms": 0,
+    "snapshot": "false",
+    "db": "market",
+    "sequence": None,
+    "ts_us": None,
+    "ts_ns": None,
+    "schema": "ods",
+    "table": "finnhub_trades",
+    "txId": 1,
+    "lsn": None,
+    "xmin": None,
+    "origin": None,
+    "origin_lsn": None,
 }
 
 

@@ -18,10 +18,18 @@ hypothesis_settings.load_profile("finlake")
 SettingsOf = Callable[[EnvironmentName, SourcesName], DagsterSettings]
 
 OF_THE_LAKE_ALONE = tuple(Path(__file__).parent / "integration" / folder for folder in ("lake", "s3"))
-STACKS_OF_THEIR_OWN = tuple(f"tests/{path}" for path in (
-    "deploy/test_stack.py", "finlake_services/clickhouse_local/", "integration/s3/",
-    "integration/dagster/test_spark_away.py", "integration/stream/test_chaos.py",
-    "integration/stream/test_reconcile.py", "integration/stream/test_sink.py"))
+STACKS_OF_THEIR_OWN = tuple(
+    f"tests/{path}"
+    for path in (
+        "deploy/test_stack.py",
+        "finlake_services/clickhouse_local/",
+        "integration/s3/",
+        "integration/dagster/test_spark_away.py",
+        "integration/stream/test_chaos.py",
+        "integration/stream/test_reconcile.py",
+        "integration/stream/test_sink.py",
+    )
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,13 +64,23 @@ def settings_of(tmp_path: Path) -> SettingsOf:
 
     def settings(environment: EnvironmentName, sources: SourcesName) -> DagsterSettings:
         told = {
-            "ENVIRONMENT": environment, "SOURCES": sources, "HOME": str(tmp_path),
-            "CATALOG_URI": "postgresql+psycopg2://lake@127.0.0.1:1/lake", "WAREHOUSE": f"file://{tmp_path}/warehouse",
-            "SPARK_REMOTE": "sc://127.0.0.1:1", "DAGSTER_URL": "http://127.0.0.1:1", "STOOQ_DROP": f"{tmp_path}/drop",
-            "SAMPLE_SOURCES_URL": "http://127.0.0.1:1", "MARKET_URI": "postgresql://127.0.0.1:1/market",
-            "KAFKA_BOOTSTRAP": "127.0.0.1:1", "CONNECT_URL": "http://127.0.0.1:1", "CLICKHOUSE_URL": "http://127.0.0.1:1",
-            **{f"{owner}_PASSWORD_FILE": f"{tmp_path}/password" for owner in (
-                "CATALOG", "MARKET_RECONCILE", "CLICKHOUSE_ADMIN", "CLICKHOUSE_READER")},
+            "ENVIRONMENT": environment,
+            "SOURCES": sources,
+            "HOME": str(tmp_path),
+            "CATALOG_URI": "postgresql+psycopg2://lake@127.0.0.1:1/lake",
+            "WAREHOUSE": f"file://{tmp_path}/warehouse",
+            "SPARK_REMOTE": "sc://127.0.0.1:1",
+            "DAGSTER_URL": "http://127.0.0.1:1",
+            "STOOQ_DROP": f"{tmp_path}/drop",
+            "SAMPLE_SOURCES_URL": "http://127.0.0.1:1",
+            "MARKET_URI": "postgresql://127.0.0.1:1/market",
+            "KAFKA_BOOTSTRAP": "127.0.0.1:1",
+            "CONNECT_URL": "http://127.0.0.1:1",
+            "CLICKHOUSE_URL": "http://127.0.0.1:1",
+            **{
+                f"{owner}_PASSWORD_FILE": f"{tmp_path}/password"
+                for owner in ("CATALOG", "MARKET_RECONCILE", "CLICKHOUSE_ADMIN", "CLICKHOUSE_READER")
+            },
         }
         return settings_from(DagsterSettings, {f"FINLAKE_{name}": value for name, value in told.items()})
 

@@ -29,7 +29,10 @@ def test_what_is_found_in_the_checkout_is_there() -> None:
     files = ("pyproject.toml", "universe.toml", "workspace.yaml")
     assert [name for name in files if not (CHECKOUT / name).is_file()] == []
     for module, name in (
-        ("deploy.local.jars", "LOCK_FILE"), ("deploy.local.postgres", "SQL_FILES"), ("deploy.local.connectors", "FOLDER"),
-        ("deploy.clickhouse.migration_files", "FOLDER"), ("deploy.prometheus.checker", "MODULE"),
+        ("deploy.local.jars", "LOCK_FILE"),
+        ("deploy.local.postgres", "SQL_FILES"),
+        ("deploy.local.connectors", "FOLDER"),
+        ("deploy.clickhouse.migration_files", "FOLDER"),
+        ("deploy.prometheus.checker", "MODULE"),
     ):
         assert getattr(import_module(module), name).exists(), f"{module}.{name}"

@@ -24,15 +24,18 @@ def next_statements(wanted: Sequence[Statement], made: Mapping[str, str], contra
     views = {each.name for each in wanted if each.kind == "view"}
     changed = {name for name in made if made[name] != contracts.get(name)}
     if by_hand := sorted(changed - views):
-        raise MigrationError(f"{', '.join(by_hand)}: exists in another form, or is no more in the contracts; write the "
-                             "ALTER, or the DROP, by hand into a migration")
+        raise MigrationError(
+            f"{', '.join(by_hand)}: exists in another form, or is no more in the contracts; write the "
+            "ALTER, or the DROP, by hand into a migration"
+        )
     return [
-        Statement(name=each.name, kind=each.kind,
-                  template=each.template.replace("CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW"))
-        if each.name in changed else each
+        Statement(
+            name=each.name, kind=each.kind, template=each.template.replace("CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW")
+        )
+        if each.name in changed
+        else each
         for each in wanted
-        if each.name in changed or (each.kind != "database" and each.name not in made)
-        or (each.kind == "database" and not made)
+        if each.name in changed or (each.kind != "database" and each.name not in made) or (each.kind == "database" and not made)
     ]
 
 

@@ -55,17 +55,21 @@ def missing(migrations: list[Migration], recorded: dict[str, str]) -> list[Migra
     known = {migration.name: migration for migration in migrations}
     for name, sha256 in sorted(recorded.items()):
         if name not in known:
-            raise MigrationError(f"{name} was applied to this ClickHouse but is not among the migrations of this checkout; "
-                                 "use a checkout that has it: going back is not possible")
+            raise MigrationError(
+                f"{name} was applied to this ClickHouse but is not among the migrations of this checkout; "
+                "use a checkout that has it: going back is not possible"
+            )
         if known[name].sha256 != sha256:
-            raise MigrationError(f"{name} was changed after it had been applied; restore the file and put the change into a "
-                                 "new migration")
+            raise MigrationError(
+                f"{name} was changed after it had been applied; restore the file and put the change into a new migration"
+            )
     waiting = [migration for migration in migrations if migration.name not in recorded]
     last_number = max((known[name].number for name in recorded), default=0)
     for migration in waiting:
         if migration.number < last_number:
-            raise MigrationError(f"{migration.name} was not applied although number {last_number:04d} was; give it a number "
-                                 "after the last one")
+            raise MigrationError(
+                f"{migration.name} was not applied although number {last_number:04d} was; give it a number after the last one"
+            )
     return waiting
 
 
@@ -84,12 +88,16 @@ class HttpEngine:
 
 def _ledger(deployment: Deployment) -> list[str]:
     # On a cluster every server of every shard holds the whole ledger.
-    engine = "MergeTree" if deployment.cluster is None else (
-        "ReplicatedMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}')"
+    engine = (
+        "MergeTree"
+        if deployment.cluster is None
+        else ("ReplicatedMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}')")
     )
-    return [render_text(text, deployment) for text in (
-        "CREATE DATABASE IF NOT EXISTS finlake${on_cluster}",
-        f"""CREATE TABLE IF NOT EXISTS finlake.migrations${{on_cluster}}
+    return [
+        render_text(text, deployment)
+        for text in (
+            "CREATE DATABASE IF NOT EXISTS finlake${on_cluster}",
+            f"""CREATE TABLE IF NOT EXISTS finlake.migrations${{on_cluster}}
 (
     `name` String COMMENT 'File name',
     `sha256` String COMMENT 'SHA-256 of the file',
@@ -98,7 +106,8 @@ def _ledger(deployment: Deployment) -> list[str]:
 ENGINE = {engine}
 ORDER BY name
 COMMENT 'Migrations that were applied.'""",
-    )]
+        )
+    ]
 
 
 def main(

@@ -42,8 +42,10 @@ def read_migrations(folder: Path = FOLDER) -> list[Migration]:
     found = [_read(path) for path in sorted(folder.glob("*.sql"))]
     for expected, migration in enumerate(found, start=1):
         if migration.number != expected:
-            raise MigrationError(f"{folder}: number {expected:04d} is expected where {migration.name} stands; number the "
-                                 "files 0001, 0002, … without a hole")
+            raise MigrationError(
+                f"{folder}: number {expected:04d} is expected where {migration.name} stands; number the "
+                "files 0001, 0002, … without a hole"
+            )
     return found
 
 
@@ -60,8 +62,10 @@ def _read(path: Path) -> Migration:
     text = content.decode()
     statements = tuple(_statement(path, match) for match in _STATEMENT.finditer(text))
     if not statements or migration_text(statements) != text:
-        raise MigrationError(f"{path}: each statement begins with a line '-- database.object (kind)', ends with ';' at the "
-                             "end of a line, and one empty line lies between two; correct the file")
+        raise MigrationError(
+            f"{path}: each statement begins with a line '-- database.object (kind)', ends with ';' at the "
+            "end of a line, and one empty line lies between two; correct the file"
+        )
     return Migration(number=int(number[1]), name=path.name, sha256=hashlib.sha256(content).hexdigest(), statements=statements)
 
 

@@ -32,10 +32,28 @@ def make_certificate(layout: Layout, java: Java) -> None:
     password = password_from(layout.connect_password)
     with tempfile.TemporaryDirectory(dir=layout.secrets) as private:
         store = Path(private) / layout.connect_keystore.name
-        access = ("-alias", ALIAS, "-storetype", "PKCS12", "-keystore", str(store),
-                  "-storepass:file", str(layout.connect_password))
-        _keytool(java, "-genkeypair", *access, *KEY, "-dname", f"CN={ALIAS}", "-validity", str(VALID_DAYS),
-                 "-ext", f"SAN=ip:{LOOPBACK},dns:localhost")
+        access = (
+            "-alias",
+            ALIAS,
+            "-storetype",
+            "PKCS12",
+            "-keystore",
+            str(store),
+            "-storepass:file",
+            str(layout.connect_password),
+        )
+        _keytool(
+            java,
+            "-genkeypair",
+            *access,
+            *KEY,
+            "-dname",
+            f"CN={ALIAS}",
+            "-validity",
+            str(VALID_DAYS),
+            "-ext",
+            f"SAN=ip:{LOOPBACK},dns:localhost",
+        )
         certificate = _keytool(java, "-exportcert", "-rfc", *access)
         key = base64.encodebytes(_key_in(store, password, java)).decode()
         store.chmod(0o600)

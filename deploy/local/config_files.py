@@ -26,9 +26,7 @@ appender.console.layout.pattern = %d{{yyyy-MM-dd'T'HH:mm:ss.SSSXXX}}{{UTC}} %p %
 """
 
 
-def supervisor_config(
-    layout: Layout, commands: Mapping[Service, list[str]], postgres_user: str | None
-) -> str:
+def supervisor_config(layout: Layout, commands: Mapping[Service, list[str]], postgres_user: str | None) -> str:
     """supervisord.conf with one program per service; every program waits to be started by name.
 
     With `postgres_user` the stack runs as root, and what gives up root as that user.
@@ -88,9 +86,7 @@ def _program(service: Service, command: list[str], folder: str, log: str, user: 
         yield f"user={user}"
 
 
-def spark_properties(
-    layout: Layout, settings: StackSettings, java: Java, s3_keys: tuple[str, str] | None, token: str
-) -> str:
+def spark_properties(layout: Layout, settings: StackSettings, java: Java, s3_keys: tuple[str, str] | None, token: str) -> str:
     """Properties of the Spark Connect server with the Iceberg catalog `lake`; its clients have to show `token`.
 
     The catalog's password is not among them: the JDBC driver takes it from the file that PGPASSFILE names.
@@ -101,9 +97,7 @@ def spark_properties(
         "spark.driver.memory": "2g",
         "spark.driver.host": LOOPBACK,
         "spark.driver.bindAddress": LOOPBACK,
-        "spark.driver.extraClassPath": ":".join(
-            str(layout.jars / jar.path) for jar in spark_jars(settings.uses_s3)
-        ),
+        "spark.driver.extraClassPath": ":".join(str(layout.jars / jar.path) for jar in spark_jars(settings.uses_s3)),
         "spark.driver.extraJavaOptions": " ".join(
             f'"{option}"' for option in (*java.options, *kept_within(layout.java_temporary), "-Duser.timezone=UTC")
         ),
@@ -186,9 +180,7 @@ def dagster_storage(url: str) -> dict[str, object]:
         "schedule_storage": ("finlake_resources.dagster_storage", "AwaitingScheduleStorage"),
         "event_log_storage": ("finlake_resources.event_log", "RangeEventLogStorage"),
     }
-    return {
-        key: {"module": module, "class": name, "config": {"postgres_url": url}} for key, (module, name) in classes.items()
-    }
+    return {key: {"module": module, "class": name, "config": {"postgres_url": url}} for key, (module, name) in classes.items()}
 
 
 def dagster_instance(layout: Layout, postgres_port: int) -> str:
@@ -213,7 +205,9 @@ def dagster_instance(layout: Layout, postgres_port: int) -> str:
             "class": "QueuedRunCoordinator",
             # A code server that is slow to answer, as on a busy machine, is asked again before the run counts as failed.
             "config": {
-                "dequeue_interval_seconds": 1, "max_user_code_failure_retries": 5, "user_code_failure_retry_delay": 15,
+                "dequeue_interval_seconds": 1,
+                "max_user_code_failure_retries": 5,
+                "user_code_failure_retry_delay": 15,
             },
         },
         "concurrency": {"pools": {"default_limit": 1, "granularity": "op"}, "runs": {"max_concurrent_runs": 2}},

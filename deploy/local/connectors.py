@@ -12,7 +12,7 @@ from deploy.local.kafka import connect_url
 from deploy.local.layout import Layout
 from deploy.local.ports import Ports
 from deploy.local.schema_registry import converter_places
-from deploy.local.service import Place
+from deploy.local.service import StackContext
 from finlake_clients.connect.change_capture import CONNECTORS, connector_settings
 from finlake_clients.connect.rest import ConnectError, KafkaConnect
 from finlake_settings.local_stack import LOOPBACK
@@ -38,7 +38,7 @@ def wanted_connectors(places: Mapping[str, str], folder: Path = FOLDER, *, avro:
     }
 
 
-def stack_connectors(place: Place) -> dict[str, dict[str, str]]:
+def stack_connectors(place: StackContext) -> dict[str, dict[str, str]]:
     """Name -> configuration of every connector of this stack."""
     return wanted_connectors(local_places(place.layout, place.ports), avro=place.settings.writes_avro)
 
@@ -53,7 +53,7 @@ def local_places(layout: Layout, ports: Ports) -> dict[str, str]:
     }
 
 
-def register_connectors(place: Place) -> dict[str, tuple[str, ...]]:
+def register_connectors(place: StackContext) -> dict[str, tuple[str, ...]]:
     """Bring every connector to its configuration and make it run; returns the settings that were changed by name.
 
     A connector that was paused, stopped or has failed runs again. Raises ConnectError.
@@ -74,7 +74,7 @@ def register_connectors(place: Place) -> dict[str, tuple[str, ...]]:
     return {name: settings for name, settings in changed.items() if settings}
 
 
-def connector_faults(place: Place) -> dict[str, list[str]]:
+def connector_faults(place: StackContext) -> dict[str, list[str]]:
     """What is wrong with every connector, by name; also that it cannot be asked."""
     connect = KafkaConnect(connect_url(place.ports), place.layout.connect_certificate, patience_s=3)
     found = {}

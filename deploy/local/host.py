@@ -14,6 +14,7 @@ MAKE_ACCOUNT = (
 )
 ACCOUNT_ATTEMPTS = 5
 
+
 def is_root() -> bool:
     return os.geteuid() == 0
 

@@ -54,8 +54,10 @@ def own_identity(layout: Layout) -> Identity:
         number = layout.identity.read_text().strip()
     except FileNotFoundError:
         if layout.record.is_file():
-            raise StackError(f"the stack of {layout.home} was started by an earlier version and has no identity yet; run "
-                             "`finlake down`, then `finlake up`") from None
+            raise StackError(
+                f"the stack of {layout.home} was started by an earlier version and has no identity yet; run "
+                "`finlake down`, then `finlake up`"
+            ) from None
         raise StackError(f"no stack was ever started in {layout.home}; run `finlake up{_of(layout)}`") from None
     return Identity(number, str(layout.home.resolve()))
 
@@ -118,7 +120,8 @@ def _foreign(layout: Layout, ports: Ports, stranger: Listener) -> ForeignStackEr
     return ForeignStackError(
         f"port {stranger.port} ({names[stranger.port]}) belongs to {who} (pid {stranger.pid or 'unknown'}), not to the stack "
         f"of {layout.home}; run `finlake up --free-ports{_of(layout)}`"
-        + (f", or give --home {quote(stranger.identity.home)} to speak to that one" if stranger.identity else ""))
+        + (f", or give --home {quote(stranger.identity.home)} to speak to that one" if stranger.identity else "")
+    )
 
 
 def _of(layout: Layout) -> str:

@@ -15,7 +15,8 @@ def java_gateway(java: Java) -> Iterator[Any]:
 
     jar = next((spark_home() / "jars").glob("py4j-*.jar"))
     port, token, process = launch_gateway(
-        jarpath=str(jar), java_path=str(java.executable), enable_auth=True, die_on_exit=True, return_proc=True)
+        jarpath=str(jar), java_path=str(java.executable), enable_auth=True, die_on_exit=True, return_proc=True
+    )
     gateway = JavaGateway(gateway_parameters=GatewayParameters(port=port, auth_token=token))
     try:
         yield gateway

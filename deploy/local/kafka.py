@@ -83,8 +83,12 @@ def broker_properties(data: Path, ports: Ports, admin_password: str) -> dict[str
     Clients log in by SCRAM as users that the broker keeps in its log. The administrator stands in this file and logs in
     by PLAIN, because somebody has to before there is a user; so does the broker at its own controller.
     """
-    plain = jaas("org.apache.kafka.common.security.plain.PlainLoginModule",
-                 username=ADMIN, password=admin_password, **{f"user_{ADMIN}": admin_password})
+    plain = jaas(
+        "org.apache.kafka.common.security.plain.PlainLoginModule",
+        username=ADMIN,
+        password=admin_password,
+        **{f"user_{ADMIN}": admin_password},
+    )
     return {
         "process.roles": "broker,controller",
         "node.id": 1,
@@ -139,8 +143,11 @@ def worker_properties(layout: Layout, ports: Ports, kafka_password: str, keystor
     }
     tls = {
         "client.auth": "required",
-        **{f"{store}.{name}": value for store in ("keystore", "truststore") for name, value in (
-            ("type", "PKCS12"), ("location", layout.connect_keystore), ("password", keystore_password))},
+        **{
+            f"{store}.{name}": value
+            for store in ("keystore", "truststore")
+            for name, value in (("type", "PKCS12"), ("location", layout.connect_keystore), ("password", keystore_password))
+        },
         "key.password": keystore_password,
     }
     topics = {
@@ -216,10 +223,16 @@ def admin_client(layout: Layout, ports: Ports) -> "AdminClient":
     """A client with the administrator's rights."""
     from confluent_kafka.admin import AdminClient
 
-    return AdminClient({
-        "bootstrap.servers": f"{LOOPBACK}:{ports['kafka']}", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
-        "sasl.username": ADMIN, "sasl.password": secret_of("kafka", layout.kafka_admin_password), "log_level": 0,
-    })
+    return AdminClient(
+        {
+            "bootstrap.servers": f"{LOOPBACK}:{ports['kafka']}",
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": ADMIN,
+            "sasl.password": secret_of("kafka", layout.kafka_admin_password),
+            "log_level": 0,
+        }
+    )
 
 
 def give_users(layout: Layout, ports: Ports) -> None:

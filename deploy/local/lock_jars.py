@@ -37,7 +37,8 @@ def main() -> None:
     modules_of_worker = {jar.module for jar in of_worker}
     # A plugin finds in the worker what it does not bring along; a class path holds one version of each module.
     kept = of_worker + [
-        jar for jar in jars
+        jar
+        for jar in jars
         if (jar.folder == DEBEZIUM_FOLDER and jar.coordinates not in worker_has)
         or (jar.folder == CONVERTER_FOLDER and jar.module not in modules_of_worker)
     ]

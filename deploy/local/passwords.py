@@ -9,7 +9,7 @@ from finlake_clients.secret_files import secret_of
 
 
 def password_from(file: Path) -> str:
-    """The password in `file`; generated on the first call. Raises `SecretUnreadable`."""
+    """The password in `file`; generated on the first call. Raises `SecretUnreadableError`."""
     if not file.is_file():
         write_private(file, secrets.token_urlsafe(32))
     return secret_of("finlake", file)

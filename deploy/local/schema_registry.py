@@ -74,7 +74,8 @@ def properties(port: int, public_key: str) -> dict[str, object]:
         "quarkus.http.auth.permission.closed.paths": "/*",
         "quarkus.http.auth.permission.closed.policy": "deny",
         "quarkus.http.auth.permission.open.paths": ",".join(
-            f"{protocol}/*" for protocol in (PROTOCOL, f"{CONVERTER_PROTOCOL}/groups", f"{CONVERTER_PROTOCOL}/ids")),
+            f"{protocol}/*" for protocol in (PROTOCOL, f"{CONVERTER_PROTOCOL}/groups", f"{CONVERTER_PROTOCOL}/ids")
+        ),
         "quarkus.http.auth.permission.open.policy": "permit",
         # It answers what is closed with 500 and writes a page about each of these.
         'quarkus.log.category."io.quarkus.vertx.http.runtime".level': "OFF",

@@ -18,7 +18,7 @@ from finlake_settings.checkout import CHECKOUT
 
 
 @dataclass(frozen=True)
-class Place:
+class StackContext:
     """One stack: its folders, and its ports and variables."""
 
     layout: Layout
@@ -30,7 +30,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Named(Place):
+class ServiceContext(StackContext):
     """The place of the service `name`."""
 
     name: str
@@ -42,7 +42,7 @@ class Named(Place):
 
 
 @dataclass(frozen=True)
-class Launch(Named):
+class Launch(ServiceContext):
     """What the command line of a service is made of; the engines' configuration files are written."""
 
     cluster: Cluster
@@ -50,14 +50,14 @@ class Launch(Named):
 
 
 @dataclass(frozen=True)
-class Process(Named):
+class Process(ServiceContext):
     """The process of a service, which started at Unix second `started`."""
 
     started: int
 
 
 @dataclass(frozen=True)
-class Stage(Place):
+class Stage(StackContext):
     """A starting stack. `fresh`: none of its processes ran before. `report` takes one line per step."""
 
     fresh: bool
@@ -82,7 +82,7 @@ def repository(_: Layout) -> Path:
     return CHECKOUT
 
 
-def always_wanted(_: Place) -> None:
+def always_wanted(_: StackContext) -> None:
     return None
 
 
@@ -110,7 +110,7 @@ class Service:
     port: int | None = None
     more_ports: Mapping[str, int] = field(default_factory=dict)
     metrics_path: str | None = None
-    left_out: Callable[[Place], str | None] = always_wanted
+    left_out: Callable[[StackContext], str | None] = always_wanted
     before_start: Step | None = None
     when_ready: Step | None = None
     requires: frozenset[str] = frozenset()

@@ -6,7 +6,7 @@ from deploy.local.engines import clickhouse, dagster, kafka, postgres, schema_re
 from deploy.local.errors import StackError
 from deploy.local.ports import Ports, chosen
 from deploy.local.probes import answers
-from deploy.local.service import Place, Service
+from deploy.local.service import Service, StackContext
 from finlake_settings.local_stack import USUAL_PORTS
 
 SERVICES: Mapping[str, Service] = {
@@ -181,7 +181,7 @@ def service_named(name: str) -> Service:
     return SERVICES[name]
 
 
-def left_out(place: Place) -> dict[str, str]:
+def left_out(place: StackContext) -> dict[str, str]:
     """Services that cannot run at this place, or are not needed, with the reason; `up` does without them."""
     reasons = {name: service.left_out(place) for name, service in SERVICES.items()}
     return {name: reason for name, reason in reasons.items() if reason is not None}

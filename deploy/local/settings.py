@@ -110,7 +110,7 @@ def recorded(layout: Layout, defaults: Ports) -> StackSettings | None:
 
 
 def s3_keys(settings: StackSettings) -> tuple[str, str] | None:
-    """Access and secret key for the warehouse in S3, None when it is elsewhere. Raises `SecretUnreadable`."""
+    """Access and secret key for the warehouse in S3, None when it is elsewhere. Raises `SecretUnreadableError`."""
     s3 = settings.told.s3
     if not settings.uses_s3 or s3.access_key_file is None or s3.secret_key_file is None:
         return None

@@ -55,9 +55,7 @@ def launcher_words(output: str) -> list[str]:
 def without_absent_modules(command: list[str], present: set[str]) -> list[str]:
     """The command without `--add-modules` of modules that the JVM has not."""
     return [
-        word
-        for word in command
-        if not word.startswith(ADD_MODULES) or set(word.removeprefix(ADD_MODULES).split(",")) <= present
+        word for word in command if not word.startswith(ADD_MODULES) or set(word.removeprefix(ADD_MODULES).split(",")) <= present
     ]
 
 

@@ -23,7 +23,7 @@ from deploy.local.ports import Ports, settle
 from deploy.local.postgres import prepare_cluster
 from deploy.local.privacy import make_private, private_folders
 from deploy.local.probes import BrokenError, NotReadyError, listens
-from deploy.local.service import Launch, Place, Process, Service, Stage
+from deploy.local.service import Launch, Process, Service, StackContext, Stage
 from deploy.local.services import SERVICES, default_ports, left_out, port_names, service_named, with_requirements
 from deploy.local.settings import StackSettings
 from deploy.local.spark_server import spark_environment
@@ -92,8 +92,10 @@ class LocalStack:
         """Every jar of this stack with its present settings; `with_spark`: Spark's too, although they do without it."""
         settings = self.settings()
         return required_jars(
-            s3=settings.uses_s3, spark=settings.uses_spark or with_spark,
-            avro=stack_settings.needs_registry(self.layout, settings))
+            s3=settings.uses_s3,
+            spark=settings.uses_spark or with_spark,
+            avro=stack_settings.needs_registry(self.layout, settings),
+        )
 
     def prepare(self, report: Callable[[str], None] = lambda _: None, with_spark: bool = False) -> Java:
         """Find Java and fetch the jars; all that `up` needs from the network. Returns the Java.
@@ -154,10 +156,8 @@ class LocalStack:
         """Every service with its state; `starting` also for a process whose port does not answer yet."""
         settings = self.settings()
         programs = self._supervisor.programs()
-        unwanted = left_out(Place(self.layout, settings))
-        return [
-            _status(name, programs.get(name), settings.ports.get(name), unwanted.get(name)) for name in SERVICES
-        ]
+        unwanted = left_out(StackContext(self.layout, settings))
+        return [_status(name, programs.get(name), settings.ports.get(name), unwanted.get(name)) for name in SERVICES]
 
     def settings(self) -> StackSettings:
         """Ports and variables: those of the last start, with what this object was given on top."""
@@ -165,9 +165,9 @@ class LocalStack:
         return StackSettings(self._ports or last.ports, {**last.variables, **self._variables})
 
     @property
-    def place(self) -> Place:
+    def place(self) -> StackContext:
         """Its folders with the present settings."""
-        return Place(self.layout, self.settings())
+        return StackContext(self.layout, self.settings())
 
     def environment(self) -> dict[str, str]:
         """Variables (FINLAKE_*, DAGSTER_HOME) of a process that uses the stack; secrets only as paths of files."""
@@ -230,16 +230,12 @@ class LocalStack:
         write_private(layout.served_workspace, served_workspace(code_location(layout.workspace), layout.code_socket))
         kafka.write_configuration(layout, settings.ports)
         write_private(layout.clickhouse / "users.json", config_files.clickhouse_users(layout))
-        commands = {
-            service: service.command(Launch(layout, settings, name, cluster, java)) for name, service in SERVICES.items()
-        }
+        commands = {service: service.command(Launch(layout, settings, name, cluster, java)) for name, service in SERVICES.items()}
         write_private(layout.supervisor_config, config_files.supervisor_config(layout, commands, cluster.user))
         stack_settings.save(layout, settings)
         self._ports, self._variables = None, {}
         self._supervisor.launch(
-            process_environment(
-                service_variables(layout, settings, java) | identity.variables(identity.make_identity(layout))
-            )
+            process_environment(service_variables(layout, settings, java) | identity.variables(identity.make_identity(layout)))
         )
 
     def _recorded(self) -> StackSettings:
@@ -388,18 +384,22 @@ class LocalStack:
 
 def service_variables(layout: Layout, settings: StackSettings, java: Java) -> dict[str, str]:
     """What the services find in their environment, and all that they start: Dagster's runs, Spark's Python workers."""
-    return stack_settings.client_environment(layout, settings) | spark_environment(layout, java) | {
-        "SPARK_LOCAL_IP": LOOPBACK,
-        "PYSPARK_PYTHON": sys.executable,
-        # Spark's Python workers import the transforms they run.
-        "PYTHONPATH": str(CHECKOUT),
-        "PGPASSFILE": str(layout.passfile),
-        # In the machine's folder another account could take a name first.
-        "TMPDIR": str(layout.temporary),
-        # A run over thousands of sessions logs tens of thousands of events; see RangeEventLogStorage.
-        "DAGSTER_EVENT_BATCH_SIZE": "1000",
-        "PYTHONUNBUFFERED": "1",
-    }
+    return (
+        stack_settings.client_environment(layout, settings)
+        | spark_environment(layout, java)
+        | {
+            "SPARK_LOCAL_IP": LOOPBACK,
+            "PYSPARK_PYTHON": sys.executable,
+            # Spark's Python workers import the transforms they run.
+            "PYTHONPATH": str(CHECKOUT),
+            "PGPASSFILE": str(layout.passfile),
+            # In the machine's folder another account could take a name first.
+            "TMPDIR": str(layout.temporary),
+            # A run over thousands of sessions logs tens of thousands of events; see RangeEventLogStorage.
+            "DAGSTER_EVENT_BATCH_SIZE": "1000",
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
 
 
 def _status(name: str, program: Program | None, port: int | None, unwanted: str | None) -> ServiceStatus:

@@ -24,7 +24,11 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def guarded(
-    application: Application, *, hosts: Collection[str], password: str, let_in: Callable[[Scope], None] = lambda _: None,
+    application: Application,
+    *,
+    hosts: Collection[str],
+    password: str,
+    let_in: Callable[[Scope], None] = lambda _: None,
 ) -> Application:
     """The application for those who know the password and call it by one of `hosts` (`name:port`).
 
@@ -52,7 +56,11 @@ def guarded(
 
 
 def refusal_of(
-    headers: Mapping[str, str], hosts: Collection[str], password: str, *, is_websocket: bool = False,
+    headers: Mapping[str, str],
+    hosts: Collection[str],
+    password: str,
+    *,
+    is_websocket: bool = False,
 ) -> tuple[int, str] | None:
     """Status and reason of a refusal, None for who may come in. `headers` have lower-case names."""
     if headers.get("host", "").lower() not in hosts:

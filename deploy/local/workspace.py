@@ -30,7 +30,8 @@ def code_location(workspace: Path) -> CodeLocation:
             return CodeLocation(name, ("--python-file", str(workspace.parent / path)))
     raise StackError(
         f"{workspace} has to name one code location, as a python_module (module_name, location_name) or a python_file "
-        "(relative_path, location_name)")
+        "(relative_path, location_name)"
+    )
 
 
 def served_workspace(location: CodeLocation, socket: Path) -> str:

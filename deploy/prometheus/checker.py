@@ -21,7 +21,7 @@ BUILD = ("build", "-mod=readonly", "-trimpath", "-tags", "remove_all_sd", "-ldfl
 TIMEOUT_S = 1800
 
 
-class CheckerUnavailable(Exception):
+class CheckerUnavailableError(Exception):
     """promtool cannot be had here; the message says why and what would help."""
 
 
@@ -40,24 +40,25 @@ def find() -> Path | None:
 
 
 def build() -> Path:
-    """Build the checker unless it is there. Raises `CheckerUnavailable`."""
+    """Build the checker unless it is there. Raises `CheckerUnavailableError`."""
     target = built()
     if target.is_file():
         return target
     go = shutil.which("go")
     if go is None:
-        raise CheckerUnavailable("promtool is built by Go, which is not on the path; install Go, or promtool itself")
+        raise CheckerUnavailableError("promtool is built by Go, which is not on the path; install Go, or promtool itself")
     target.parent.mkdir(parents=True, exist_ok=True)
     making = target.with_name(f"{target.name}.{os.getpid()}")
     try:
-        subprocess.run([go, *BUILD, "-o", str(making), PROGRAM], cwd=MODULE, check=True, capture_output=True, text=True,
-                       timeout=TIMEOUT_S)
+        subprocess.run(
+            [go, *BUILD, "-o", str(making), PROGRAM], cwd=MODULE, check=True, capture_output=True, text=True, timeout=TIMEOUT_S
+        )
         making.rename(target)
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise CheckerUnavailable(f"Go could not build promtool ({reason}); see that it reaches its module proxy") from error
+        raise CheckerUnavailableError(f"Go could not build promtool ({reason}); see that it reaches its module proxy") from error
     except subprocess.TimeoutExpired as error:
-        raise CheckerUnavailable(f"Go had not built promtool after {TIMEOUT_S} s; try again, what it has is kept") from error
+        raise CheckerUnavailableError(f"Go had not built promtool after {TIMEOUT_S} s; try again, what it has is kept") from error
     finally:
         making.unlink(missing_ok=True)
     return target
@@ -67,7 +68,7 @@ def main() -> None:
     """Build the checker, or say why the rules will be checked without it; that is no failure."""
     try:
         sys.stdout.write(f"promtool is {build()}\n")
-    except CheckerUnavailable as error:
+    except CheckerUnavailableError as error:
         sys.stderr.write(f"WARNING: alert rules are checked for form and names alone: {error}\n")
 
 

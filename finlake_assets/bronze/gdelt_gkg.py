@@ -11,7 +11,7 @@ from finlake_assets.partitions import Timeline
 from finlake_assets.run_table_job import StepEvents, fail_for_good, publish
 from finlake_clients.calendar import NEW_YORK
 from finlake_clients.gdelt.feed import GdeltSlot
-from finlake_clients.source_errors import SourceRefused
+from finlake_clients.source_errors import SourceRefusedError
 from finlake_resources.resources import GdeltResource, LakeResource, UniverseResource
 from spark.contracts import bronze
 from spark.contracts.job_inputs import GdeltGkgInputs
@@ -21,7 +21,7 @@ from spark.contracts.universe import Universe
 Clock = Callable[[], datetime]
 
 
-class DayNotOver(ValueError):  # noqa: N818 - the name says what is wrong with the day asked for
+class DayNotOverError(ValueError):
     """A day of which slots are still to come; the message names the newest day that can be fetched."""
 
 
@@ -35,7 +35,10 @@ def build(timeline: Timeline, clock: Clock = utc_now) -> dg.AssetsDefinition:
 
     @dg.multi_asset(**described_by(bronze.GDELT_GKG, timeline=timeline))
     def gdelt_gkg(
-        context: dg.AssetExecutionContext, jobs: LakeResource, gdelt: GdeltResource, universe: UniverseResource,
+        context: dg.AssetExecutionContext,
+        jobs: LakeResource,
+        gdelt: GdeltResource,
+        universe: UniverseResource,
     ) -> StepEvents:
         """Slots already loaded with the present universe are not fetched again; each day names those still missing."""
         missing: dict[str, list[str]] = defaultdict(list)
@@ -50,19 +53,21 @@ def build(timeline: Timeline, clock: Clock = utc_now) -> dg.AssetsDefinition:
 
         try:
             yield from publish(context, jobs, bronze.GDELT_GKG, inputs=fetched, describe_day=missing_slots)
-        except (SourceRefused, DayNotOver) as refusal:
+        except (SourceRefusedError, DayNotOverError) as refusal:
             fail_for_good(str(refusal))
 
     return gdelt_gkg
 
 
 def refuse_days_to_come(window: Window, now: datetime) -> None:
-    """Raise `DayNotOver` unless every slot of the window has come to be: one that has not would be recorded as absent."""
+    """Raise `DayNotOverError` unless every slot of the window has come to be: one that has not would be recorded as absent."""
     over = now.astimezone(NEW_YORK).date() - timedelta(days=1)
     if window.end > over:
         first = max(window.start, over + timedelta(days=1))
-        raise DayNotOver(f"{first} to {window.end}: the news of a day are fetched when it is over in New York; {over} is the "
-                         "newest that is. Nothing was recorded; run the days up to it")
+        raise DayNotOverError(
+            f"{first} to {window.end}: the news of a day are fetched when it is over in New York; {over} is the "
+            "newest that is. Nothing was recorded; run the days up to it"
+        )
 
 
 def slots_of(window: Window, gdelt: GdeltResource, jobs: LakeResource, universe: Universe) -> Iterator[GdeltSlot]:

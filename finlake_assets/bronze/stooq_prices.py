@@ -8,8 +8,15 @@ import dagster as dg
 from finlake_assets.asset_specs import WAS_ASKED, asset_key, described_by
 from finlake_assets.partitions import Timeline
 from finlake_assets.run_table_job import StepEvents, fail_for_good, publish
-from finlake_assets.sources import Download, Span, known_with, last_closed, missing_downloads
-from finlake_clients.source_errors import CorruptFile, NoData, NotData, SourceError, SourceRefused, SourceUnavailable
+from finlake_assets.sources import KnownDates, WantedDownload, known_with, last_closed, missing_downloads
+from finlake_clients.source_errors import (
+    CorruptFileError,
+    NoDataError,
+    NotDataError,
+    SourceError,
+    SourceRefusedError,
+    SourceUnavailableError,
+)
 from finlake_clients.stooq.prices_file import StooqBatch
 from finlake_resources.resources import LakeResource, StooqResource, UniverseResource
 from spark.contracts import bronze
@@ -33,14 +40,21 @@ VENDOR_CHECK = "vendor_answered"
 def build(timeline: Timeline) -> dg.AssetsDefinition:
     """The asset of both tables: the downloads are the ledger of the prices."""
     described = described_by(bronze.STOOQ_PRICES, timeline=timeline)
-    described["check_specs"] = [*described["check_specs"], dg.AssetCheckSpec(
-        VENDOR_CHECK, asset=asset_key(bronze.STOOQ_PRICES.address),
-        description="Stooq gave what it was asked for; where it refuses, dropped files are ingested all the same.",
-    )]
+    described["check_specs"] = [
+        *described["check_specs"],
+        dg.AssetCheckSpec(
+            VENDOR_CHECK,
+            asset=asset_key(bronze.STOOQ_PRICES.address),
+            description="Stooq gave what it was asked for; where it refuses, dropped files are ingested all the same.",
+        ),
+    ]
 
     @dg.multi_asset(**described)
     def stooq_prices(
-        context: dg.AssetExecutionContext, config: StooqRequest, jobs: LakeResource, stooq: StooqResource,
+        context: dg.AssetExecutionContext,
+        config: StooqRequest,
+        jobs: LakeResource,
+        stooq: StooqResource,
         universe: UniverseResource,
     ) -> StepEvents:
         """Whole files are kept as they came, whatever the window; the window says up to when they are wanted.
@@ -56,7 +70,7 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
             dropped = stooq.dropped_files(tickers.stooq_codes)
             wanted = []
             if config.asks_vendor:
-                ledger = {ticker: Span(*span) for ticker, span in jobs.known_spans(tickers.symbols).items()}
+                ledger = {ticker: KnownDates(*span) for ticker, span in jobs.known_spans(tickers.symbols).items()}
                 known = known_with(dropped.files, ledger, last_closed(dropped.files, timeline.calendar))
                 end = min(window.end, timeline.newest_session(datetime.now(UTC)))
                 if window.start <= end:
@@ -68,7 +82,8 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
             if obtained.refusal is not None and not files and not dropped.problems:
                 raise obtained.refusal
             return StooqPricesInputs(
-                files=files, problems=problems, universe=tickers, last_closed=last_closed(files, timeline.calendar))
+                files=files, problems=problems, universe=tickers, last_closed=last_closed(files, timeline.calendar)
+            )
 
         try:
             yield from publish(context, jobs, bronze.STOOQ_PRICES, inputs=gathered)
@@ -76,7 +91,7 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
                 yield from _told(context, obtained)
                 if obtained.refusal is not None and not (obtained.is_refused and obtained.batch.files):
                     raise obtained.refusal
-        except SourceRefused as refusal:
+        except SourceRefusedError as refusal:
             fail_for_good(str(refusal))
 
     return stooq_prices
@@ -88,7 +103,10 @@ def _told(context: dg.AssetExecutionContext, obtained: "Obtained") -> StepEvents
     if dg.AssetCheckKey(key, VENDOR_CHECK) in context.selected_asset_check_keys:
         well = "Stooq answered" if obtained.was_asked else "Stooq was not asked"
         yield dg.AssetCheckResult(
-            check_name=VENDOR_CHECK, asset_key=key, passed=refusal is None, severity=dg.AssetCheckSeverity.ERROR,
+            check_name=VENDOR_CHECK,
+            asset_key=key,
+            passed=refusal is None,
+            severity=dg.AssetCheckSeverity.ERROR,
             description=well if refusal is None else str(refusal),
             metadata={
                 WAS_ASKED: obtained.was_asked,
@@ -108,10 +126,10 @@ class Obtained:
     @property
     def is_refused(self) -> bool:
         """Whether asking again would not help."""
-        return isinstance(self.refusal, SourceRefused)
+        return isinstance(self.refusal, SourceRefusedError)
 
 
-def downloaded(stooq: StooqResource, wanted: list[Download]) -> Obtained:
+def downloaded(stooq: StooqResource, wanted: list[WantedDownload]) -> Obtained:
     """Ask for each; an answer that concerns one ticker alone is a problem of the batch.
 
     The first refusal, or a server that is not reached, ends the asking: the next ticker would be told the same.
@@ -120,9 +138,9 @@ def downloaded(stooq: StooqResource, wanted: list[Download]) -> Obtained:
     for each in wanted:
         try:
             batch.files.append(stooq.download(each.ticker, each.vendor_code, each.start, each.end))
-        except (NoData, NotData, CorruptFile) as problem:
+        except (NoDataError, NotDataError, CorruptFileError) as problem:
             batch.problems.append(problem)
-        except (SourceRefused, SourceUnavailable) as refusal:
+        except (SourceRefusedError, SourceUnavailableError) as refusal:
             batch.problems.append(refusal)
             return Obtained(batch, refusal)
     return Obtained(batch)

@@ -38,11 +38,13 @@ class Agreement:
 AGREEMENTS: tuple[Agreement, ...] = (
     *(
         Agreement(
-            name="rows_equal_prices", found=Count(address=table.address, by="session_date"),
+            name="rows_equal_prices",
+            found=Count(address=table.address, by="session_date"),
             expected=Count(address=silver.PRICES_DAILY.address, by="session_date"),
             why="one row per agreed bar, none lost and none invented",
         )
-        for table in lake.TABLES.values() if table.rows_equal == silver.PRICES_DAILY.address
+        for table in lake.TABLES.values()
+        if table.rows_equal == silver.PRICES_DAILY.address
     ),
     Agreement(
         name="every_mention_counted",
@@ -95,7 +97,8 @@ def counted(jobs: LakeResource, count: Count, window: Window | None) -> dict[dat
 
 def _check(agreement: Agreement) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=asset_key(agreement.found.address), name=agreement.name,
+        asset=asset_key(agreement.found.address),
+        name=agreement.name,
         additional_deps=[asset_key(agreement.expected.address)],
         description=f"Agrees with {agreement.expected.address} on every date: {agreement.why}.",
     )
@@ -108,18 +111,21 @@ def _check(agreement: Agreement) -> dg.AssetChecksDefinition:
         found = counted(jobs, agreement.found, window)
         wrong = differences(found, counted(jobs, agreement.expected, window))
         metadata: dict[str, dg.MetadataValue] = {
-            "dates_compared": dg.IntMetadataValue(len(found)), "judged_rows": dg.IntMetadataValue(sum(found.values())),
+            "dates_compared": dg.IntMetadataValue(len(found)),
+            "judged_rows": dg.IntMetadataValue(sum(found.values())),
             "dates_different": dg.IntMetadataValue(len(wrong)),
         }
         if wrong:
-            metadata["first_differences"] = samples_table([
-                {"date": str(each.day), "found": str(each.found), "expected": str(each.expected)} for each in wrong
-            ])
+            metadata["first_differences"] = samples_table(
+                [{"date": str(each.day), "found": str(each.found), "expected": str(each.expected)} for each in wrong]
+            )
         named = f"; first on {wrong[0].day}: {wrong[0].found} instead of {wrong[0].expected}" if wrong else ""
         return dg.AssetCheckResult(
-            passed=not wrong, metadata=metadata,
-            description=f"{agreement.found.address} has no row here: nothing was compared" if not found else
-            f"{len(wrong)} of {len(found)} dates differ from {agreement.expected.address}{named}",
+            passed=not wrong,
+            metadata=metadata,
+            description=f"{agreement.found.address} has no row here: nothing was compared"
+            if not found
+            else f"{len(wrong)} of {len(found)} dates differ from {agreement.expected.address}{named}",
         )
 
     return agrees

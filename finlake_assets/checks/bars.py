@@ -33,7 +33,8 @@ def build(holes: Collection[date] = (), clock: Clock = utc_now) -> list[dg.Asset
 
 def _complete(clock: Clock) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=asset_key(ADDRESS), name=COMPLETE,
+        asset=asset_key(ADDRESS),
+        name=COMPLETE,
         description="Every ticker has a bar on every session on which it traded and whose bars are due, and on no other day.",
     )
     @tried_again_after_outages()
@@ -46,7 +47,8 @@ def _complete(clock: Clock) -> dg.AssetChecksDefinition:
 
 def _not_empty(holes: Collection[date], clock: Clock) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=asset_key(ADDRESS), name=NOT_EMPTY,
+        asset=asset_key(ADDRESS),
+        name=NOT_EMPTY,
         description="No session is without any bar once its bars are due, but those that the sources are known to lack.",
     )
     @tried_again_after_outages()
@@ -67,13 +69,25 @@ def complete(gaps: Sequence[BarGap]) -> dg.AssetCheckResult:
     first = f"; first {amiss[0].ticker} on {amiss[0].first_date}: {amiss[0].message}" if amiss else ""
     metadata: dict[str, dg.MetadataValue] = {"failing_rows": dg.IntMetadataValue(sum(gap.count for gap in amiss))}
     if gaps:
-        metadata["offending_rows"] = samples_table([
-            {"ticker": gap.ticker, "state": gap.state, "reason": gap.reason, "bars": str(gap.count),
-             "first": str(gap.first_date), "last": str(gap.last_date)} for gap in gaps
-        ])
+        metadata["offending_rows"] = samples_table(
+            [
+                {
+                    "ticker": gap.ticker,
+                    "state": gap.state,
+                    "reason": gap.reason,
+                    "bars": str(gap.count),
+                    "first": str(gap.first_date),
+                    "last": str(gap.last_date),
+                }
+                for gap in gaps
+            ]
+        )
     return dg.AssetCheckResult(
-        passed=not amiss, severity=dg.AssetCheckSeverity.WARN, metadata=metadata,
-        description=f"bars {told}{first}" if told else "every expected bar is there")
+        passed=not amiss,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=metadata,
+        description=f"bars {told}{first}" if told else "every expected bar is there",
+    )
 
 
 def not_empty(found: Sequence[date], judged_count: int, holes: Collection[date]) -> dg.AssetCheckResult:
@@ -81,16 +95,26 @@ def not_empty(found: Sequence[date], judged_count: int, holes: Collection[date])
     empty, known = [day for day in found if day not in holes], [day for day in found if day in holes]
     named = ", ".join(map(str, empty[:5])) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
     if empty:
-        text = (f"no ticker has a bar on {named}; drop newer files or look why the source gave nothing, then run "
-                f"`finlake run --from {empty[0]} --to {empty[-1]}`")
+        text = (
+            f"no ticker has a bar on {named}; drop newer files or look why the source gave nothing, then run "
+            f"`finlake run --from {empty[0]} --to {empty[-1]}`"
+        )
     else:
-        text = (f"{judged_count - len(known)} sessions have bars" if judged_count else
-                "no session was judged: none was built, or none is due")
+        text = (
+            f"{judged_count - len(known)} sessions have bars"
+            if judged_count
+            else "no session was judged: none was built, or none is due"
+        )
     text += f"; the sources are known to have none of {', '.join(map(str, known))}" if known else ""
     return dg.AssetCheckResult(
-        passed=not empty, description=text,
-        metadata={"failing_rows": len(empty), "judged_rows": judged_count, **(
-            {"offending_rows": samples_table([{"session_date": str(day)} for day in empty])} if empty else {})})
+        passed=not empty,
+        description=text,
+        metadata={
+            "failing_rows": len(empty),
+            "judged_rows": judged_count,
+            **({"offending_rows": samples_table([{"session_date": str(day)} for day in empty])} if empty else {}),
+        },
+    )
 
 
 def _window(context: dg.AssetCheckExecutionContext) -> Window | None:

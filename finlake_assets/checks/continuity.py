@@ -22,7 +22,8 @@ def build() -> list[dg.AssetChecksDefinition]:
 
 def _check(address: str, topic: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=asset_key(address), name=NAME,
+        asset=asset_key(address),
+        name=NAME,
         description=f"The archived ranges of {topic} follow upon one another, as far back as snapshots are kept.",
     )
     @tried_again_after_outages()
@@ -30,7 +31,9 @@ def _check(address: str, topic: str) -> dg.AssetChecksDefinition:
         """A gap warns: what Kafka has deleted is gone, and the archive goes on; silver.quarantine keeps it for good."""
         gaps = jobs.offset_gaps(address)
         return dg.AssetCheckResult(
-            passed=not gaps, severity=dg.AssetCheckSeverity.WARN, description=verdict(address, gaps),
+            passed=not gaps,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=verdict(address, gaps),
             metadata={
                 "missing_offsets": sum(gap.end - gap.first for gap in gaps),
                 **({"gaps": samples_table([_shown(gap) for gap in gaps[::-1]])} if gaps else {}),

@@ -28,9 +28,7 @@ def utc_now() -> datetime:
 
 def build(timeline: Timeline, clock: Clock = utc_now) -> list[dg.AssetChecksDefinition]:
     """One check for every table whose contract says when it is due."""
-    return [
-        _check(table, table.freshness, timeline, clock) for table in lake.TABLES.values() if table.freshness is not None
-    ]
+    return [_check(table, table.freshness, timeline, clock) for table in lake.TABLES.values() if table.freshness is not None]
 
 
 def last_due(window: str, freshness: Freshness, now: datetime, timeline: Timeline) -> date:
@@ -44,7 +42,8 @@ def last_due(window: str, freshness: Freshness, now: datetime, timeline: Timelin
 
 def _check(table: Table, freshness: Freshness, timeline: Timeline, clock: Clock) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=asset_key(table.address), name=NAME,
+        asset=asset_key(table.address),
+        name=NAME,
         description=f"The rows of a {table.window} are there {freshness.due_hours} hours after its end.",
     )
     @tried_again_after_outages()
@@ -53,7 +52,8 @@ def _check(table: Table, freshness: Freshness, timeline: Timeline, clock: Clock)
         due, newest = last_due(table.window, freshness, clock(), timeline), jobs.newest(table.address)
         passed = newest is not None and newest >= due
         return dg.AssetCheckResult(
-            passed=passed, severity=dg.AssetCheckSeverity.WARN,
+            passed=passed,
+            severity=dg.AssetCheckSeverity.WARN,
             description=f"{table.address} reaches {newest or 'nothing'}; {due} is due"
             + ("" if passed else f". Launch the {table.window}s that are missing, or look why they did not run"),
             metadata={"newest": str(newest), "due": due.isoformat()},

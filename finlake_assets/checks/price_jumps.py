@@ -21,7 +21,9 @@ def build() -> list[dg.AssetChecksDefinition]:
     """The check on the prices; blocking: a fault of a file must not become an indicator."""
 
     @dg.asset_check(
-        asset=asset_key(silver.PRICES_DAILY.address), name=NAME, blocking=True,
+        asset=asset_key(silver.PRICES_DAILY.address),
+        name=NAME,
+        blocking=True,
         description="No stretch of bars leaps by x1.8 or more and comes back on days of ordinary range and volume.",
     )
     @tried_again_after_outages()
@@ -32,7 +34,8 @@ def build() -> list[dg.AssetChecksDefinition]:
         around = None if window is None else Window(start=window.start - AROUND, end=window.end + AROUND)
         jumps = jobs.price_jumps(around)
         return dg.AssetCheckResult(
-            passed=not jumps, description=said(jumps),
+            passed=not jumps,
+            description=said(jumps),
             metadata={"stretches": len(jumps), **({"jumps": samples_table(list(jumps))} if jumps else {})},
         )
 
@@ -46,4 +49,6 @@ def said(jumps: list[dict[str, str]]) -> str:
     return " | ".join(
         f"{each['ticker']}: x{each['factor']} from {each['first_session']} to {each['last_session']}, on days of ordinary "
         f"range and volume, in {each['source_name']}; if that is no market, leave the file out: finlake prices drop "
-        f"{each['file_sha256'][:12]} --ticker {each['ticker']} --reason \"why\"" for each in jumps[:5])
+        f'{each["file_sha256"][:12]} --ticker {each["ticker"]} --reason "why"'
+        for each in jumps[:5]
+    )

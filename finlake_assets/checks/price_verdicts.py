@@ -18,16 +18,19 @@ def build() -> list[dg.AssetChecksDefinition]:
     """The check on the verdicts."""
 
     @dg.asset_check(
-        asset=asset_key(silver.PRICE_RESTATEMENTS.address), name=NAME,
+        asset=asset_key(silver.PRICE_RESTATEMENTS.address),
+        name=NAME,
         description="No ticker waits: a download that was rejected, or that waits for the whole history, has been followed by "
-                    "one that is used.",
+        "one that is used.",
     )
     @tried_again_after_outages()
     def downloads_are_used(jobs: LakeResource) -> dg.AssetCheckResult:
         """A warning: what is published stands; it does not move on until somebody acts or a good download comes."""
         waiting = unused(jobs.price_verdicts())
         return dg.AssetCheckResult(
-            passed=not waiting, severity=dg.AssetCheckSeverity.WARN, description=said(waiting),
+            passed=not waiting,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=said(waiting),
             metadata={
                 "tickers_waiting": len({each.ticker for each in waiting}),
                 **({"downloads": samples_table([_shown(each) for each in waiting])} if waiting else {}),
@@ -59,5 +62,10 @@ def said(waiting: Sequence[DownloadVerdict]) -> str:
 
 
 def _shown(each: DownloadVerdict) -> dict[str, str]:
-    return {"ticker": each.ticker, "verdict": each.verdict, "file": each.source_name, "sha256": each.file_sha256[:12],
-            "message": each.message}
+    return {
+        "ticker": each.ticker,
+        "verdict": each.verdict,
+        "file": each.source_name,
+        "sha256": each.file_sha256[:12],
+        "message": each.message,
+    }

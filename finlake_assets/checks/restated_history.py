@@ -15,7 +15,8 @@ def build() -> list[dg.AssetChecksDefinition]:
     """The check on the prices; it asks about now, whatever sessions a run is about."""
 
     @dg.asset_check(
-        asset=asset_key(silver.PRICES_DAILY.address), name=NAME,
+        asset=asset_key(silver.PRICES_DAILY.address),
+        name=NAME,
         description="No accepted download says of a published session what the session does not show.",
     )
     @tried_again_after_outages()
@@ -23,7 +24,9 @@ def build() -> list[dg.AssetChecksDefinition]:
         """A warning: where runs are unattended a sensor rebuilds the history by itself."""
         stale = stale_history(jobs)
         return dg.AssetCheckResult(
-            passed=stale is None, severity=dg.AssetCheckSeverity.WARN,
-            description=stale or "published prices show every accepted download")
+            passed=stale is None,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=stale or "published prices show every accepted download",
+        )
 
     return [restatements_are_shown]

@@ -53,8 +53,9 @@ def unusual(by_date: Mapping[date, int], days: Iterable[date]) -> tuple[list[Unu
     """
     found, judged_count = [], 0
     for day in sorted(days):
-        before = [by_date[earlier] for weeks in range(1, TRAILING_WEEKS + 1)
-                  if by_date.get(earlier := day - timedelta(weeks=weeks))]
+        before = [
+            by_date[earlier] for weeks in range(1, TRAILING_WEEKS + 1) if by_date.get(earlier := day - timedelta(weeks=weeks))
+        ]
         if len(before) < LEAST_WEEKS or median(before) < LEAST_USUAL_ROWS:
             continue
         judged_count += 1
@@ -66,7 +67,8 @@ def unusual(by_date: Mapping[date, int], days: Iterable[date]) -> tuple[list[Unu
 
 def _check(count: Count) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=asset_key(count.address), name=NAME,
+        asset=asset_key(count.address),
+        name=NAME,
         description=f"Between {LEAST_SHARE:g} and {MOST_SHARE:g} times the median of the same weekday in the {TRAILING_WEEKS} "
         "weeks before.",
     )
@@ -86,14 +88,22 @@ def _check(count: Count) -> dg.AssetChecksDefinition:
 def _result(found: list[UnusualDay], judged_count: int) -> dg.AssetCheckResult:
     if found:
         worst = found[0]
-        text = (f"{len(found)} of {judged_count} days are unusual; first {worst.day}: {worst.found} rows instead of about "
-                f"{worst.usual:g}")
+        text = (
+            f"{len(found)} of {judged_count} days are unusual; first {worst.day}: {worst.found} rows instead of about "
+            f"{worst.usual:g}"
+        )
     else:
-        text = f"{judged_count} days are as usual" if judged_count else (
-            f"no day was judged: none has {LEAST_WEEKS} of the {TRAILING_WEEKS} weeks before it")
+        text = (
+            f"{judged_count} days are as usual"
+            if judged_count
+            else (f"no day was judged: none has {LEAST_WEEKS} of the {TRAILING_WEEKS} weeks before it")
+        )
     metadata: dict[str, dg.MetadataValue] = {
-        "failing_rows": dg.IntMetadataValue(len(found)), "judged_days": dg.IntMetadataValue(judged_count)}
+        "failing_rows": dg.IntMetadataValue(len(found)),
+        "judged_days": dg.IntMetadataValue(judged_count),
+    }
     if found:
-        metadata["offending_rows"] = samples_table([
-            {"day": str(each.day), "found": str(each.found), "usual": f"{each.usual:g}"} for each in found])
+        metadata["offending_rows"] = samples_table(
+            [{"day": str(each.day), "found": str(each.found), "usual": f"{each.usual:g}"} for each in found]
+        )
     return dg.AssetCheckResult(passed=not found, severity=dg.AssetCheckSeverity.WARN, description=text, metadata=metadata)

@@ -4,8 +4,8 @@ import dagster as dg
 
 from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
-from finlake_clients.clickhouse.server import ClickHouseRefused
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.clickhouse.server import ClickHouseRefusedError
+from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_resources.resources import ClickHouseResource, LakeResource
 from spark.contracts.clickhouse_serving import origin_of
 from spark.contracts.gold import ML_FEATURES, STOCK_ANALYTICS
@@ -22,7 +22,9 @@ def build() -> list[dg.AssetChecksDefinition]:
 
 def _loaded() -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=asset_key(GOLD_STOCK_ANALYTICS.address), name=NAME, additional_deps=[asset_key(STOCK_ANALYTICS.address)],
+        asset=asset_key(GOLD_STOCK_ANALYTICS.address),
+        name=NAME,
+        additional_deps=[asset_key(STOCK_ANALYTICS.address)],
         description=f"Shows the newest snapshot of {STOCK_ANALYTICS.address}: rows and exact sums of every column are equal.",
     )
     @tried_again_after_outages()
@@ -37,19 +39,23 @@ def _loaded() -> dg.AssetChecksDefinition:
             if origin.snapshot_id != str(newest.snapshot_id):
                 return _warning(f"shows snapshot {origin.snapshot_id}; {newest.snapshot_id} is published; {REFRESH}")
             found = clickhouse.sums(GOLD_STOCK_ANALYTICS)
-        except ServiceUnavailable as error:
+        except ServiceUnavailableError as error:
             return _warning(f"not judged: {error}")
         differences = jobs.column_sums(STOCK_ANALYTICS.address, newest.snapshot_id).differences(found)
         return dg.AssetCheckResult(
-            passed=not differences, metadata={"dagster/row_count": found.row_count, "snapshot_id": origin.snapshot_id},
-            description="; ".join(differences) or f"{found.row_count} rows of snapshot {origin.snapshot_id}")
+            passed=not differences,
+            metadata={"dagster/row_count": found.row_count, "snapshot_id": origin.snapshot_id},
+            description="; ".join(differences) or f"{found.row_count} rows of snapshot {origin.snapshot_id}",
+        )
 
     return equals_lake
 
 
 def _pointed() -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=asset_key(GOLD_ML_FEATURES.address), name=NAME, additional_deps=[asset_key(ML_FEATURES.address)],
+        asset=asset_key(GOLD_ML_FEATURES.address),
+        name=NAME,
+        additional_deps=[asset_key(ML_FEATURES.address)],
         description=f"Reads the files of the newest snapshot of {ML_FEATURES.address}: as many rows as the lake says.",
     )
     @tried_again_after_outages()
@@ -60,9 +66,9 @@ def _pointed() -> dg.AssetChecksDefinition:
             if not clickhouse.exists(GOLD_ML_FEATURES.address):
                 return _warning(f"{GOLD_ML_FEATURES.address} was not made yet; {REFRESH}")
             found = clickhouse.row_count(GOLD_ML_FEATURES.address)
-        except ServiceUnavailable as error:
+        except ServiceUnavailableError as error:
             return _warning(f"not judged: {error}")
-        except ClickHouseRefused as error:
+        except ClickHouseRefusedError as error:
             return dg.AssetCheckResult(passed=False, description=f"cannot be read ({error}); {REFRESH}")
         if found != expected:
             return _warning(f"shows {found} rows; {expected} are published; {REFRESH}")
@@ -73,7 +79,8 @@ def _pointed() -> dg.AssetChecksDefinition:
 
 def _unified() -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=asset_key(PRICES_UNIFIED.address), name="no_day_twice",
+        asset=asset_key(PRICES_UNIFIED.address),
+        name="no_day_twice",
         description="One bar per ticker and day, from the batch or from the stream.",
     )
     def no_day_twice(clickhouse: ClickHouseResource) -> dg.AssetCheckResult:
@@ -83,13 +90,16 @@ def _unified() -> dg.AssetChecksDefinition:
                 return _warning(f"{PRICES_UNIFIED.address} was not defined yet; {REFRESH}")
             wrong = clickhouse.rows(
                 f"SELECT ticker, session_date, count() AS bars FROM {PRICES_UNIFIED.address} GROUP BY ticker, session_date "
-                "HAVING bars > 1 ORDER BY ticker, session_date LIMIT 10")
-        except ServiceUnavailable as error:
+                "HAVING bars > 1 ORDER BY ticker, session_date LIMIT 10"
+            )
+        except ServiceUnavailableError as error:
             return _warning(f"not judged: {error}")
         if wrong:
             return dg.AssetCheckResult(
-                passed=False, metadata={"failing_rows": len(wrong)},
-                description=f"{wrong[0]['ticker']} has {wrong[0]['bars']} bars on {wrong[0]['session_date']}")
+                passed=False,
+                metadata={"failing_rows": len(wrong)},
+                description=f"{wrong[0]['ticker']} has {wrong[0]['bars']} bars on {wrong[0]['session_date']}",
+            )
         return dg.AssetCheckResult(passed=True, description="one bar per ticker and day")
 
     return no_day_twice

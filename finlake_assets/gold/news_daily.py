@@ -9,8 +9,7 @@ from spark.contracts.report import Window
 
 def inputs(_: Window, calendar: TradingCalendar, universe: UniverseSource) -> NewsDailyInputs:
     """News of week-ends and holidays are those of the next session, and decay over the sessions after it."""
-    return NewsDailyInputs(
-        universe=universe.read(), sessions=calendar.sessions(calendar.first_date, calendar.last_session))
+    return NewsDailyInputs(universe=universe.read(), sessions=calendar.sessions(calendar.first_date, calendar.last_session))
 
 
 build = lake_asset(gold.NEWS_DAILY, inputs)

@@ -18,7 +18,8 @@ JOB = "serving"
 def job() -> "AssetJob":
     """The job that brings every served table to the newest snapshot."""
     return dg.define_asset_job(
-        JOB, selection=dg.AssetSelection.groups(GROUP),
+        JOB,
+        selection=dg.AssetSelection.groups(GROUP),
         description="Lets ClickHouse show the newest snapshots of gold. Nothing is loaded where nothing is new.",
     )
 
@@ -27,7 +28,8 @@ def with_automation(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefiniti
     """The same assets, following the lake by themselves; a view shows what is new without that."""
     return [
         asset.map_asset_specs(
-            lambda spec: spec if spec.is_virtual else spec.replace_attributes(automation_condition=when_published()))
+            lambda spec: spec if spec.is_virtual else spec.replace_attributes(automation_condition=when_published())
+        )
         for asset in assets
     ]
 

@@ -6,7 +6,7 @@ from finlake_assets.clickhouse_tables import clickhouse_spec
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.run_table_job import fail_for_good
 from finlake_assets.serving.following import pool_of, result
-from finlake_clients.clickhouse.server import ServingRejected
+from finlake_clients.clickhouse.server import ServingRejectedError
 from finlake_resources.resources import ClickHouseResource, LakeResource
 from spark.contracts.gold import ML_FEATURES
 from spark.contracts.serving import GOLD_ML_FEATURES
@@ -23,8 +23,9 @@ def build() -> dg.AssetsDefinition:
         snapshot = jobs.published(ML_FEATURES.address)
         try:
             served = clickhouse.point_at_snapshot(
-                GOLD_ML_FEATURES, snapshot, row_count=jobs.row_count(ML_FEATURES.address, snapshot.snapshot_id))
-        except ServingRejected as error:
+                GOLD_ML_FEATURES, snapshot, row_count=jobs.row_count(ML_FEATURES.address, snapshot.snapshot_id)
+            )
+        except ServingRejectedError as error:
             fail_for_good(str(error))
         return result(snapshot, served)
 

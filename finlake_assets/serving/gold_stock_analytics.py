@@ -6,7 +6,7 @@ from finlake_assets.clickhouse_tables import clickhouse_spec
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.run_table_job import fail_for_good
 from finlake_assets.serving.following import pool_of, result
-from finlake_clients.clickhouse.server import ServingRejected
+from finlake_clients.clickhouse.server import ServingRejectedError
 from finlake_resources.resources import ClickHouseResource, LakeResource
 from spark.contracts.clickhouse_serving import loaded_table
 from spark.contracts.gold import STOCK_ANALYTICS
@@ -25,9 +25,9 @@ def build() -> dg.AssetsDefinition:
         snapshot = jobs.published(STOCK_ANALYTICS.address)
         try:
             served = clickhouse.load_snapshot(
-                GOLD_STOCK_ANALYTICS, snapshot,
-                expected=lambda: jobs.column_sums(STOCK_ANALYTICS.address, snapshot.snapshot_id))
-        except ServingRejected as error:
+                GOLD_STOCK_ANALYTICS, snapshot, expected=lambda: jobs.column_sums(STOCK_ANALYTICS.address, snapshot.snapshot_id)
+            )
+        except ServingRejectedError as error:
             fail_for_good(str(error))
         return result(snapshot, served)
 

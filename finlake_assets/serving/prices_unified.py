@@ -18,9 +18,11 @@ def build() -> dg.AssetsDefinition:
     def prices_unified(clickhouse: ClickHouseResource) -> dg.MaterializeResult[None]:
         """Defines the view anew; readers see the old or the new definition."""
         clickhouse.define(statement)
-        return dg.MaterializeResult(metadata={
-            "dagster/row_count": clickhouse.row_count(PRICES_UNIFIED.address),
-            "definition": dg.MarkdownMetadataValue(f"```sql\n{statement}\n```"),
-        })
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": clickhouse.row_count(PRICES_UNIFIED.address),
+                "definition": dg.MarkdownMetadataValue(f"```sql\n{statement}\n```"),
+            }
+        )
 
     return prices_unified

@@ -13,8 +13,10 @@ from spark.contracts.sessions import DueSession
 def inputs(window: Window, calendar: TradingCalendar, universe: UniverseSource) -> CompletenessInputs:
     """The calendar says which sessions there are and when they close; the universe file says who trades."""
     return CompletenessInputs(
-        universe=universe.read(), sessions=due_sessions(window, calendar),
-        since=calendar.previous(window.start) + timedelta(days=1))
+        universe=universe.read(),
+        sessions=due_sessions(window, calendar),
+        since=calendar.previous(window.start) + timedelta(days=1),
+    )
 
 
 def due_sessions(window: Window, calendar: TradingCalendar) -> list[DueSession]:
@@ -23,8 +25,11 @@ def due_sessions(window: Window, calendar: TradingCalendar) -> list[DueSession]:
     assert freshness is not None
     patience = timedelta(hours=freshness.due_hours)
     return [
-        DueSession(session=session, due_ts=calendar.close_ts(session) + patience,
-                   overdue_ts=calendar.close_ts(calendar.next(session)) + patience)
+        DueSession(
+            session=session,
+            due_ts=calendar.close_ts(session) + patience,
+            overdue_ts=calendar.close_ts(calendar.next(session)) + patience,
+        )
         for session in calendar.sessions(window.start, window.end)
     ]
 

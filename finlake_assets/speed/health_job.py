@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from finlake_assets.speed.questions import QUESTIONS, Question, Stream, answers, utc_now
+from finlake_assets.speed.health_checks import QUESTIONS, HealthCheck, WatchedStream, answers, utc_now
 from finlake_assets.speed.reports import events, look
-from finlake_assets.speed.rules import Hours, StreamLimits, Verdict
+from finlake_assets.speed.rules import HealthLimits, Hours, Verdict
 from finlake_clients.calendar import TradingCalendar
 from finlake_resources.resources import (
     ChangeCaptureResource,
@@ -15,36 +15,52 @@ from finlake_resources.resources import (
 )
 
 NAME = "stream_health"
-ANSWERS_SCHEMA = dg.TableSchema(columns=[
-    dg.TableColumn("asset", "string", "What was asked about"),
-    dg.TableColumn("question", "string", "Name of the check"),
-    dg.TableColumn("state", "string", "well, ill or unknown"),
-    dg.TableColumn("text", "string", "Why"),
-])
+ANSWERS_SCHEMA = dg.TableSchema(
+    columns=[
+        dg.TableColumn("asset", "string", "What was asked about"),
+        dg.TableColumn("question", "string", "Name of the check"),
+        dg.TableColumn("state", "string", "well, ill or unknown"),
+        dg.TableColumn("text", "string", "Why"),
+    ]
+)
 
 
-def build(limits: StreamLimits, calendar: TradingCalendar, *, hours: Hours) -> dg.JobDefinition:
+def build(limits: HealthLimits, calendar: TradingCalendar, *, hours: Hours) -> dg.JobDefinition:
     """The job; it ends well whatever it finds, since it was asked to look and did."""
 
     @dg.op(name="look_at_stream", out=dg.Out(dg.Nothing))
     def look_at_stream(
-        context: dg.OpExecutionContext, market: MarketResource, topics: KafkaResource, capture: ChangeCaptureResource,
-        clickhouse: ClickHouseResource, state_folder: StateFolderResource,
+        context: dg.OpExecutionContext,
+        market: MarketResource,
+        topics: KafkaResource,
+        capture: ChangeCaptureResource,
+        clickhouse: ClickHouseResource,
+        state_folder: StateFolderResource,
     ) -> None:
-        stream = Stream(
-            market=market, topics=topics, capture=capture, clickhouse=clickhouse, state_folder=state_folder,
-            limits=limits, calendar=calendar, hours=hours, now=utc_now())
+        stream = WatchedStream(
+            market=market,
+            topics=topics,
+            capture=capture,
+            clickhouse=clickhouse,
+            state_folder=state_folder,
+            limits=limits,
+            calendar=calendar,
+            hours=hours,
+            now=utc_now(),
+        )
         given = answers(QUESTIONS, stream)
         reports, silent = look(stream)
         for event in events(reports, context.instance):
             context.log_event(event)
         for reason in silent:
             context.log.warning(reason)
-        context.add_output_metadata({
-            "answers": dg.TableMetadataValue([_record(*each) for each in given], ANSWERS_SCHEMA),
-            "ill": sum(verdict.state == "ill" for _, verdict in given),
-            "unknown": sum(verdict.state == "unknown" for _, verdict in given),
-        })
+        context.add_output_metadata(
+            {
+                "answers": dg.TableMetadataValue([_record(*each) for each in given], ANSWERS_SCHEMA),
+                "ill": sum(verdict.state == "ill" for _, verdict in given),
+                "unknown": sum(verdict.state == "unknown" for _, verdict in given),
+            }
+        )
 
     @dg.job(name=NAME, description="Looks at every part of the stream and reports its assets. Writes no row anywhere.")
     def stream_health() -> None:
@@ -53,6 +69,7 @@ def build(limits: StreamLimits, calendar: TradingCalendar, *, hours: Hours) -> d
     return stream_health
 
 
-def _record(question: Question, verdict: Verdict) -> dg.TableRecord:
-    return dg.TableRecord({
-        "asset": question.asset.to_user_string(), "question": question.name, "state": verdict.state, "text": verdict.text})
+def _record(question: HealthCheck, verdict: Verdict) -> dg.TableRecord:
+    return dg.TableRecord(
+        {"asset": question.asset.to_user_string(), "question": question.name, "state": verdict.state, "text": verdict.text}
+    )

@@ -32,7 +32,7 @@ LOSING = ("unreserved", "lost")
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamLimits:
+class HealthLimits:
     """What is still well. `feed_silence_s` counts within a session only; `free_disk_bytes` are the fewest."""
 
     consumer_lag_records: int = 1_000
@@ -65,52 +65,70 @@ class Verdict:
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
-def judge_lag(topic: str, lag_by_partition: Mapping[int, int], limits: StreamLimits) -> Verdict:
+def judge_lag(topic: str, lag_by_partition: Mapping[int, int], limits: HealthLimits) -> Verdict:
     """Whether the sink has nearly all records of a topic; holes in the offsets count as records."""
     lag = sum(lag_by_partition.values())
     facts: dict[str, Fact] = {"lag_records": lag, "limit_records": limits.consumer_lag_records}
     if lag > limits.consumer_lag_records:
         return Verdict(
-            state="ill", facts=facts,
+            state="ill",
+            facts=facts,
             text=f"the sink is {lag} records behind in {topic}, {limits.consumer_lag_records} are allowed; "
-                 "see the log of clickhouse_sink")
+            "see the log of clickhouse_sink",
+        )
     return Verdict(state="well", facts=facts, text=f"the sink is {lag} records behind in {topic}")
 
 
-def judge_slot(slots: Sequence[SlotHealth], limits: StreamLimits) -> Verdict:
+def judge_slot(slots: Sequence[SlotHealth], limits: HealthLimits) -> Verdict:
     """Whether the one slot is read, and Postgres keeps no dangerous amount of log for it."""
     if not slots:
-        return Verdict(state="ill", facts={"slots": "none"}, text="there is no replication slot: changes are not captured. Start "
-                       "kafka_connect, which makes it; rows written meanwhile come by a snapshot")
+        return Verdict(
+            state="ill",
+            facts={"slots": "none"},
+            text="there is no replication slot: changes are not captured. Start "
+            "kafka_connect, which makes it; rows written meanwhile come by a snapshot",
+        )
     slot = max(slots, key=lambda each: each.retained_wal_bytes)
     idle = [each.name for each in slots if not each.is_active]
     lost = [each.name for each in slots if each.wal_status in LOSING]
     facts: dict[str, Fact] = {
-        "slots": ", ".join(each.name for each in slots), "wal_status": slot.wal_status,
-        "retained_wal_bytes": slot.retained_wal_bytes, "limit_bytes": limits.retained_wal_bytes,
+        "slots": ", ".join(each.name for each in slots),
+        "wal_status": slot.wal_status,
+        "retained_wal_bytes": slot.retained_wal_bytes,
+        "limit_bytes": limits.retained_wal_bytes,
         **({} if slot.safe_wal_bytes is None else {"safe_wal_bytes": slot.safe_wal_bytes}),
     }
     if lost:
-        return Verdict(state="ill", facts=facts, text=f"Postgres has dropped, or is about to drop, log that {', '.join(lost)} "
-                                                      "still needs: what is missing comes by a new snapshot")
+        return Verdict(
+            state="ill",
+            facts=facts,
+            text=f"Postgres has dropped, or is about to drop, log that {', '.join(lost)} "
+            "still needs: what is missing comes by a new snapshot",
+        )
     if idle:
-        return Verdict(state="ill", facts=facts, text=f"nobody reads {', '.join(idle)}: Postgres keeps "
-                                                      f"{slot.retained_wal_bytes // MIB} MiB of log for it; start kafka_connect")
+        return Verdict(
+            state="ill",
+            facts=facts,
+            text=f"nobody reads {', '.join(idle)}: Postgres keeps "
+            f"{slot.retained_wal_bytes // MIB} MiB of log for it; start kafka_connect",
+        )
     if slot.retained_wal_bytes > limits.retained_wal_bytes:
         allowed = limits.retained_wal_bytes // MIB
-        return Verdict(state="ill", facts=facts, text=f"{slot.retained_wal_bytes // MIB} MiB of log are kept for {slot.name}, "
-                                                      f"{allowed} MiB are allowed: the connector is slow")
-    return Verdict(state="well", facts=facts,
-                   text=f"{slot.name} is read and keeps {slot.retained_wal_bytes // MIB} MiB of log")
+        return Verdict(
+            state="ill",
+            facts=facts,
+            text=f"{slot.retained_wal_bytes // MIB} MiB of log are kept for {slot.name}, "
+            f"{allowed} MiB are allowed: the connector is slow",
+        )
+    return Verdict(state="well", facts=facts, text=f"{slot.name} is read and keeps {slot.retained_wal_bytes // MIB} MiB of log")
 
 
-def judge_room(place: str, free_bytes: int, next_step: str, limits: StreamLimits) -> Verdict:
+def judge_room(place: str, free_bytes: int, next_step: str, limits: HealthLimits) -> Verdict:
     """Whether a disk takes more for a while; `next_step` says what stops when it is full, and what to do."""
     facts: dict[str, Fact] = {"free_bytes": free_bytes, "limit_bytes": limits.free_disk_bytes}
     left = f"the disk of {place} has {free_bytes // MIB} MiB left"
     if free_bytes < limits.free_disk_bytes:
-        return Verdict(state="ill", facts=facts,
-                       text=f"{left}, {limits.free_disk_bytes // MIB} MiB are wanted: {next_step}")
+        return Verdict(state="ill", facts=facts, text=f"{left}, {limits.free_disk_bytes // MIB} MiB are wanted: {next_step}")
     return Verdict(state="well", facts=facts, text=left)
 
 
@@ -119,8 +137,11 @@ def judge_publication(published: frozenset[str], expected: frozenset[str]) -> Ve
     missing = sorted(expected - published)
     facts: dict[str, Fact] = {"published": ", ".join(sorted(published))}
     if missing:
-        return Verdict(state="ill", facts=facts,
-                       text=f"changes of {', '.join(missing)} are not published; `finlake up` makes the publication anew")
+        return Verdict(
+            state="ill",
+            facts=facts,
+            text=f"changes of {', '.join(missing)} are not published; `finlake up` makes the publication anew",
+        )
     return Verdict(state="well", facts=facts, text=f"changes of {', '.join(sorted(expected))} are published")
 
 
@@ -134,23 +155,34 @@ def judge_connector(name: str, found: ConnectorHealth | None) -> Verdict:
         if found.stands_before:
             facts["stands_before"] = found.stands_before
         place = f" before {found.stands_before}" if found.stands_before else ""
-        return Verdict(state="ill", facts=facts, detail=found.trace,
-                       text=f"connector {name} is {', '.join(ended) or 'without a task'}{place}; capture_keeper starts again "
-                            "what has failed: if it stays so, see its trace and mend the cause. `finlake up` resumes what "
-                            "was stopped. What the connector itself cannot read or send is not set aside: it and all after it "
-                            "wait in Postgres's log until somebody takes it out (docs/stuck-change.md)")
+        return Verdict(
+            state="ill",
+            facts=facts,
+            detail=found.trace,
+            text=f"connector {name} is {', '.join(ended) or 'without a task'}{place}; capture_keeper starts again "
+            "what has failed: if it stays so, see its trace and mend the cause. `finlake up` resumes what "
+            "was stopped. What the connector itself cannot read or send is not set aside: it and all after it "
+            "wait in Postgres's log until somebody takes it out (docs/stuck-change.md)",
+        )
     if found.differing_settings:
-        return Verdict(state="ill", facts={**facts, "differing_settings": ", ".join(found.differing_settings)},
-                       text=f"connector {name} runs with other settings than this checkout's "
-                            f"({', '.join(found.differing_settings)}); `finlake up` registers it anew")
+        return Verdict(
+            state="ill",
+            facts={**facts, "differing_settings": ", ".join(found.differing_settings)},
+            text=f"connector {name} runs with other settings than this checkout's "
+            f"({', '.join(found.differing_settings)}); `finlake up` registers it anew",
+        )
     if found.objections:
-        return Verdict(state="ill", facts={**facts, "objections": "; ".join(found.objections)},
-                       text=f"connector {name} does not deliver exactly once: {found.objections[0]}")
+        return Verdict(
+            state="ill",
+            facts={**facts, "objections": "; ".join(found.objections)},
+            text=f"connector {name} does not deliver exactly once: {found.objections[0]}",
+        )
     return Verdict(state="well", facts=facts, text=f"connector {name} and its tasks run")
 
 
-def judge_progress(address: str, newest_there: datetime | None, waiting_since: datetime | None, now: datetime,
-                   limits: StreamLimits) -> Verdict:
+def judge_progress(
+    address: str, newest_there: datetime | None, waiting_since: datetime | None, now: datetime, limits: HealthLimits
+) -> Verdict:
     """Whether rows of Postgres reach ClickHouse in time.
 
     `newest_there` is the newest row of the table, `waiting_since` when the oldest row of Postgres newer than that was
@@ -160,13 +192,17 @@ def judge_progress(address: str, newest_there: datetime | None, waiting_since: d
     newest = "nothing" if newest_there is None else f"rows up to {newest_there:%Y-%m-%d %H:%M:%S} UTC"
     facts: dict[str, Fact] = {"newest": newest, "waited_s": round(waited_s, 1), "limit_s": limits.behind_s}
     if waited_s > limits.behind_s:
-        return Verdict(state="ill", facts=facts, text=f"{address} holds {newest}; a row of Postgres has waited for "
-                                                      f"{waited_s:.0f} s, {limits.behind_s} s are allowed")
+        return Verdict(
+            state="ill",
+            facts=facts,
+            text=f"{address} holds {newest}; a row of Postgres has waited for {waited_s:.0f} s, {limits.behind_s} s are allowed",
+        )
     return Verdict(state="well", facts=facts, text=f"{address} holds {newest} and nothing waits")
 
 
-def judge_feed(newest_received: datetime | None, now: datetime, hours: Hours, calendar: TradingCalendar,
-               limits: StreamLimits) -> Verdict:
+def judge_feed(
+    newest_received: datetime | None, now: datetime, hours: Hours, calendar: TradingCalendar, limits: HealthLimits
+) -> Verdict:
     """Whether trades come in while they are expected; at other times silence is well."""
     opened = session_opened(now, calendar) if hours == "exchange" else EPOCH
     newest = "never" if newest_received is None else f"at {newest_received:%Y-%m-%d %H:%M:%S} UTC"
@@ -179,13 +215,16 @@ def judge_feed(newest_received: datetime | None, now: datetime, hours: Hours, ca
     silent_s = (now - silent_since).total_seconds()
     if silent_s > limits.feed_silence_s:
         how_long = f"no trade for {silent_s:.0f} s" if silent_since > EPOCH else "no trade at all"
-        return Verdict(state="ill", facts=facts, text=f"{how_long} while trades are expected (the last "
-                                                      f"{newest}); see the log of trade_feed")
+        return Verdict(
+            state="ill", facts=facts, text=f"{how_long} while trades are expected (the last {newest}); see the log of trade_feed"
+        )
     return Verdict(state="well", facts=facts, text=f"the last trade was received {newest}")
 
 
 def judge_symbols(
-    found: Sequence[SymbolActivity], exchange_spans: Sequence[Span], always_spans: Sequence[Span],
+    found: Sequence[SymbolActivity],
+    exchange_spans: Sequence[Span],
+    always_spans: Sequence[Span],
 ) -> Verdict:
     """Whether a symbol is silent for longer than chance explains, while another of its hours trades.
 
@@ -195,8 +234,11 @@ def judge_symbols(
     silent: list[str] = []
     for own in found:
         spans = always_spans if is_always_traded(own.symbol) else exchange_spans
-        others = [each.newest_minute_ts for each in found
-                  if each.symbol != own.symbol and is_always_traded(each.symbol) == is_always_traded(own.symbol)]
+        others = [
+            each.newest_minute_ts
+            for each in found
+            if each.symbol != own.symbol and is_always_traded(each.symbol) == is_always_traded(own.symbol)
+        ]
         after = own.newest_minute_ts + MINUTE
         known = open_minutes(spans, own.first_minute_ts, after)
         quiet = open_minutes(spans, after, max(others, default=after))
@@ -206,8 +248,12 @@ def judge_symbols(
             silent.append(f"{own.symbol} for {quiet} minutes (it trades in {share:.0%} of them)")
     facts: dict[str, Fact] = {"symbols": len(found), "silent": len(silent)}
     if silent:
-        return Verdict(state="ill", facts=facts, text=f"no trade of {', '.join(silent[:NAMED_SYMBOLS])} while others trade; see "
-                                                      "whether the vendor has dropped them, and the log of trade_feed")
+        return Verdict(
+            state="ill",
+            facts=facts,
+            text=f"no trade of {', '.join(silent[:NAMED_SYMBOLS])} while others trade; see "
+            "whether the vendor has dropped them, and the log of trade_feed",
+        )
     return Verdict(state="well", facts=facts, text=f"each of {len(found)} symbols trades as it usually does")
 
 
@@ -216,9 +262,12 @@ def judge_complaints(complaints: VendorComplaints, within: timedelta) -> Verdict
     minutes = int(within.total_seconds() // 60)
     facts: dict[str, Fact] = {"complaints": complaints.count}
     if complaints.count:
-        return Verdict(state="ill", facts={**facts, "newest": complaints.newest},
-                       text=f"{complaints.count} complaints of the vendor in the last {minutes} minutes, the newest: "
-                            f"{complaints.newest}; see ods.rejected_messages, and FINLAKE_FINNHUB_SYMBOLS if it is about symbols")
+        return Verdict(
+            state="ill",
+            facts={**facts, "newest": complaints.newest},
+            text=f"{complaints.count} complaints of the vendor in the last {minutes} minutes, the newest: "
+            f"{complaints.newest}; see ods.rejected_messages, and FINLAKE_FINNHUB_SYMBOLS if it is about symbols",
+        )
     return Verdict(state="well", facts=facts, text=f"no complaint of the vendor in the last {minutes} minutes")
 
 
@@ -232,8 +281,7 @@ def whole_minute(moment: datetime) -> datetime:
     return moment.replace(second=0, microsecond=0)
 
 
-def open_spans(hours: Literal["exchange", "always"], start: datetime, end: datetime,
-               calendar: TradingCalendar) -> list[Span]:
+def open_spans(hours: Literal["exchange", "always"], start: datetime, end: datetime, calendar: TradingCalendar) -> list[Span]:
     """The stretches between two moments in which trades are expected."""
     if hours == "always":
         return [(start, end)]
@@ -281,8 +329,11 @@ def judge_dead_letters(watermarks: Mapping[int, tuple[int, int]]) -> Verdict:
     """Whether records were set aside that could not be read, of those that Kafka still keeps."""
     count = sum(end - start for start, end in watermarks.values())
     if count:
-        return Verdict(state="ill", facts={"dead_letters": count},
-                       text=f"about {count} records were set aside; their headers say why (topic finlake.dead_letters)")
+        return Verdict(
+            state="ill",
+            facts={"dead_letters": count},
+            text=f"about {count} records were set aside; their headers say why (topic finlake.dead_letters)",
+        )
     return Verdict(state="well", facts={"dead_letters": 0}, text="no record was set aside")
 
 
@@ -292,6 +343,8 @@ def judge_skipped(gaps: Sequence[Mapping[str, object]]) -> Verdict:
         return Verdict(state="well", facts={"skipped_ranges": 0}, text="every record was read before Kafka deleted it")
     first = gaps[0]
     return Verdict(
-        state="ill", facts={"skipped_ranges": len(gaps)},
+        state="ill",
+        facts={"skipped_ranges": len(gaps)},
         text=f"{len(gaps)} ranges were deleted before they were read, first {first['topic']} partition "
-             f"{first['kafka_partition']} offsets {first['first_offset']} to {first['last_offset']}; replay them from bronze")
+        f"{first['kafka_partition']} offsets {first['first_offset']} to {first['last_offset']}; replay them from bronze",
+    )

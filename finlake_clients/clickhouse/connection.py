@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from finlake_clients.secret_files import secret_of
-from finlake_settings.groups import AdminClickHouse, ClickHouse, ReaderClickHouse
+from finlake_settings.groups import AdminClickHouse, ClickHouseAccess, ReaderClickHouse
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -19,20 +19,31 @@ User = Literal["admin", "reader", "sink"]
 
 
 def open_client(
-    url: str, user: User, password_file: Path, *, connect_timeout_s: int = 10, answer_timeout_s: int = 300,
+    url: str,
+    user: User,
+    password_file: Path,
+    *,
+    connect_timeout_s: int = 10,
+    answer_timeout_s: int = 300,
 ) -> "Client":
     """A client of the server at `url`, without a session, so that threads may share it. To be closed.
 
-    Raises `SecretUnreadable`, and clickhouse-connect's errors for a server that does not
+    Raises `SecretUnreadableError`, and clickhouse-connect's errors for a server that does not
     answer or refuses the user.
     """
     import clickhouse_connect
 
     address = urlsplit(url)
     return clickhouse_connect.get_client(
-        host=address.hostname or "", port=address.port or 8123, secure=address.scheme == "https", username=user,
-        password=secret_of("clickhouse", password_file), autogenerate_session_id=False,
-        connect_timeout=connect_timeout_s, send_receive_timeout=answer_timeout_s)
+        host=address.hostname or "",
+        port=address.port or 8123,
+        secure=address.scheme == "https",
+        username=user,
+        password=secret_of("clickhouse", password_file),
+        autogenerate_session_id=False,
+        connect_timeout=connect_timeout_s,
+        send_receive_timeout=answer_timeout_s,
+    )
 
 
 @contextmanager
@@ -50,7 +61,7 @@ def admin(server: AdminClickHouse) -> "Iterator[Client]":
 
 
 @contextmanager
-def _closing(server: ClickHouse, user: User, password_file: Path) -> "Iterator[Client]":
+def _closing(server: ClickHouseAccess, user: User, password_file: Path) -> "Iterator[Client]":
     client = open_client(server.url, user, password_file)
     try:
         yield client

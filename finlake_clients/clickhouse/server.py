@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from finlake_clients.clickhouse.connection import open_client
 from finlake_clients.lake_client import PublishedSnapshot
 from finlake_clients.service_client import ServiceClient
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 from spark.contracts.clickhouse_serving import LOADING, Origin, engine_over, loaded_table, origin_of, rows_of_snapshot
 from spark.contracts.column_sums import TableSums, clickhouse_sums, sums_of
 from spark.contracts.table import Table
@@ -31,11 +31,11 @@ LOAD_TIMEOUT_S = 1800
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 
 
-class ClickHouseRefused(Exception):
+class ClickHouseRefusedError(Exception):
     """ClickHouse answers that it cannot or must not carry out a statement; the message is its own."""
 
 
-class ServingRejected(Exception):
+class ServingRejectedError(Exception):
     """What was made is not what the lake holds, so that readers go on seeing what they saw; the message says what differs."""
 
 
@@ -71,7 +71,7 @@ class ServerHealth:
 class ClickHouse(ServiceClient):
     """A ClickHouse server. Passwords are read from files when a client is made; `s3_endpoint` is that of an S3 warehouse.
 
-    Every verb raises `ServiceUnavailable` when the server does not answer, and `ClickHouseRefused` when it refuses.
+    Every verb raises `ServiceUnavailableError` when the server does not answer, and `ClickHouseRefusedError` when it refuses.
     """
 
     url: str
@@ -100,7 +100,8 @@ class ClickHouse(ServiceClient):
         """The server's version, age and memory."""
         (row,) = self.rows(
             "SELECT version() AS version, toInt64(uptime()) AS uptime_s, "
-            "toInt64((SELECT value FROM system.metrics WHERE metric = 'MemoryTracking')) AS memory_bytes")
+            "toInt64((SELECT value FROM system.metrics WHERE metric = 'MemoryTracking')) AS memory_bytes"
+        )
         return ServerHealth(**row)
 
     def metrics(self) -> dict[str, float]:
@@ -111,7 +112,7 @@ class ClickHouse(ServiceClient):
         try:
             answer = httpx.get(f"{self.url}/metrics", timeout=QUESTION_TIMEOUT_S, trust_env=False).raise_for_status()
         except httpx.HTTPError as error:
-            raise ServiceUnavailable(SERVICE, self.url, error) from error
+            raise ServiceUnavailableError(SERVICE, self.url, error) from error
         found: dict[str, float] = {}
         for family in text_string_to_metric_families(answer.text):
             for sample in family.samples:
@@ -121,7 +122,8 @@ class ClickHouse(ServiceClient):
     def newest(self, address: str, column: str) -> datetime | None:
         """The largest time in a column, with its zone (UTC); None for a table without rows."""
         (row,) = self.rows(
-            f"SELECT count() AS row_count, toUnixTimestamp64Micro(max({_name(column)})) AS newest_us FROM {_name(address)}")
+            f"SELECT count() AS row_count, toUnixTimestamp64Micro(max({_name(column)})) AS newest_us FROM {_name(address)}"
+        )
         return EPOCH + timedelta(microseconds=row["newest_us"]) if row["row_count"] else None
 
     def row_count(self, address: str) -> int:
@@ -135,7 +137,7 @@ class ClickHouse(ServiceClient):
         """Let `table` hold the rows of a snapshot: ClickHouse reads the lake's files into a table beside it, which then
         takes its place in one step.
 
-        Nothing is read when the table already holds this snapshot. Raises `ServingRejected`, and leaves the table as it
+        Nothing is read when the table already holds this snapshot. Raises `ServingRejectedError`, and leaves the table as it
         was, when what was read is not what the lake says (`expected`, asked only when rows were read).
         """
         making = f"{table.address}{LOADING}"
@@ -145,31 +147,41 @@ class ClickHouse(ServiceClient):
             before = _state(client, table.address)
             told = None if before is None else origin_of(before.comment)
             if told == origin and before is not None:
-                return Served(snapshot_id=snapshot.snapshot_id, row_count=before.row_count or 0, is_changed=False,
-                              previous_snapshot_id=snapshot.snapshot_id)
+                return Served(
+                    snapshot_id=snapshot.snapshot_id,
+                    row_count=before.row_count or 0,
+                    is_changed=False,
+                    previous_snapshot_id=snapshot.snapshot_id,
+                )
             client.command(f"DROP TABLE IF EXISTS {making} SYNC")
             client.command(statement)
             # A null where the contract has none is an error, not a zero.
             client.command(
                 f"INSERT INTO {making} ({columns}) SELECT {columns} FROM {self._rows_of(snapshot)} "
-                "SETTINGS insert_null_as_default = 0")
+                "SETTINGS insert_null_as_default = 0"
+            )
             found = _sums(client, table, making)
             self._take_place(client, table, making, expected().differences(found), is_there=before is not None)
-        return Served(snapshot_id=snapshot.snapshot_id, row_count=found.row_count, is_changed=True,
-                      previous_snapshot_id=_snapshot_of(told))
+        return Served(
+            snapshot_id=snapshot.snapshot_id, row_count=found.row_count, is_changed=True, previous_snapshot_id=_snapshot_of(told)
+        )
 
     def point_at_snapshot(self, table: Table, snapshot: PublishedSnapshot, row_count: int) -> Served:
         """Let `table` read a snapshot's files where they lie; nothing is copied.
 
         A table's columns are fixed when it is made, so it is made anew beside the old one and takes its place in one
-        step. Raises `ServingRejected`, and leaves the table as it was, when rows or columns are not those of the lake.
+        step. Raises `ServingRejectedError`, and leaves the table as it was, when rows or columns are not those of the lake.
         """
         making = f"{table.address}{LOADING}"
         with self._client("admin") as client:
             before = _state(client, table.address)
             if before is not None and snapshot.metadata_path in before.definition:
-                return Served(snapshot_id=snapshot.snapshot_id, row_count=row_count, is_changed=False,
-                              previous_snapshot_id=snapshot.snapshot_id)
+                return Served(
+                    snapshot_id=snapshot.snapshot_id,
+                    row_count=row_count,
+                    is_changed=False,
+                    previous_snapshot_id=snapshot.snapshot_id,
+                )
             client.command(f"DROP TABLE IF EXISTS {making} SYNC")
             engine = engine_over(snapshot.location, snapshot.metadata_path, self.s3_endpoint)
             client.command(f"CREATE TABLE {making} {engine}")
@@ -201,14 +213,21 @@ class ClickHouse(ServiceClient):
             return [dict(zip(answer.column_names, row, strict=True)) for row in answer.result_rows]
 
     def _take_place(
-        self, client: "Client", table: Table, making: str, differences: Sequence[str], *, is_there: bool,
+        self,
+        client: "Client",
+        table: Table,
+        making: str,
+        differences: Sequence[str],
+        *,
+        is_there: bool,
     ) -> None:
         """Let `making` become the table that readers see; or drop it, when it differs from what it should be."""
         if differences:
             client.command(f"DROP TABLE {making} SYNC")
-            raise ServingRejected(
+            raise ServingRejectedError(
                 f"{table.address} was not replaced: what ClickHouse read differs from the lake: {'; '.join(differences)}. "
-                "Readers see what they saw. Run `finlake check` for the lake's table, then this step again")
+                "Readers see what they saw. Run `finlake check` for the lake's table, then this step again"
+            )
         if is_there:
             client.command(f"EXCHANGE TABLES {making} AND {table.address}")
             client.command(f"DROP TABLE {making}")
@@ -226,15 +245,16 @@ class ClickHouse(ServiceClient):
         answer_timeout_s = LOAD_TIMEOUT_S if user == "admin" else QUESTION_TIMEOUT_S
         try:
             client = open_client(
-                self.url, user, password_file, connect_timeout_s=CONNECT_TIMEOUT_S, answer_timeout_s=answer_timeout_s)
+                self.url, user, password_file, connect_timeout_s=CONNECT_TIMEOUT_S, answer_timeout_s=answer_timeout_s
+            )
         except (OSError, ClickHouseError) as error:
-            raise ServiceUnavailable(SERVICE, self.url, error) from error
+            raise ServiceUnavailableError(SERVICE, self.url, error) from error
         try:
             yield client
         except OperationalError as error:
-            raise ServiceUnavailable(SERVICE, self.url, error) from error
+            raise ServiceUnavailableError(SERVICE, self.url, error) from error
         except ClickHouseError as error:
-            raise ClickHouseRefused(str(error)) from error
+            raise ClickHouseRefusedError(str(error)) from error
         finally:
             client.close()
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from finlake_clients.connect.rest import ConnectError, ConnectorUnknown, ConnectUnavailable, KafkaConnect
+from finlake_clients.connect.rest import ConnectError, ConnectorUnknownError, ConnectUnavailableError, KafkaConnect
 from finlake_clients.service_client import ServiceClient
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 
 SERVICE = "kafka_connect"
 CONNECTORS = Path(str(files("finlake_clients.connect"))) / "connectors"
@@ -55,7 +55,7 @@ class ChangeCapture(ServiceClient):
         return Path(self.config_file).stem
 
     def look(self) -> ConnectorHealth | None:
-        """How the connector is; None when there is none. Raises `ServiceUnavailable`."""
+        """How the connector is; None when there is none. Raises `ServiceUnavailableError`."""
         certificate_file = Path(self.certificate_file) if self.certificate_file else None
         connect, name = KafkaConnect(self.connect_url, certificate_file, patience_s=PATIENCE_S), self.connector_name
         wanted = connector_settings(Path(self.config_file), avro=self.writes_avro)
@@ -65,14 +65,18 @@ class ChangeCapture(ServiceClient):
             failure = connect.explain(status)
             differing = [key for key in connect.drift(name, wanted) if key not in placed]
             objections = connect.exactly_once_objections(name) if status.is_running else ()
-        except ConnectorUnknown:
+        except ConnectorUnknownError:
             return None
-        except ConnectUnavailable as error:
-            raise ServiceUnavailable(SERVICE, self.connect_url, error) from error
+        except ConnectUnavailableError as error:
+            raise ServiceUnavailableError(SERVICE, self.connect_url, error) from error
         except ConnectError as error:
-            raise ServiceUnavailable(SERVICE, self.connect_url, f"it refuses: {error}") from error
+            raise ServiceUnavailableError(SERVICE, self.connect_url, f"it refuses: {error}") from error
         traces = [trace for trace in (status.trace, *(task.trace for task in status.tasks)) if trace]
         return ConnectorHealth(
-            state=status.state, task_states=tuple(task.state for task in status.tasks),
-            trace=traces[0] if traces else "", stands_before=failure.record if failure else "",
-            differing_settings=tuple(differing), objections=objections)
+            state=status.state,
+            task_states=tuple(task.state for task in status.tasks),
+            trace=traces[0] if traces else "",
+            stands_before=failure.record if failure else "",
+            differing_settings=tuple(differing),
+            objections=objections,
+        )

@@ -35,23 +35,23 @@ class ConnectError(Exception):
     """Kafka Connect did not do what was asked."""
 
 
-class ConnectUnavailable(ConnectError):
+class ConnectUnavailableError(ConnectError):
     """The worker does not answer, or stays busy with a rebalance, however often it was asked."""
 
 
-class ConnectorUnknown(ConnectError):
+class ConnectorUnknownError(ConnectError):
     """The worker has no connector of this name."""
 
 
-class ConnectRefused(ConnectError):
+class ConnectRefusedError(ConnectError):
     """The worker answers that the request is wrong; asking again cannot help."""
 
 
-class ConnectorFailed(ConnectError):
+class ConnectorFailedError(ConnectError):
     """A connector or one of its tasks has failed; the message holds the first line of its trace."""
 
 
-class ConnectorNotReady(ConnectError):
+class ConnectorNotReadyError(ConnectError):
     """A connector did not come to the wanted state in time."""
 
 
@@ -95,7 +95,8 @@ class ConnectorStatus:
             topic, why = told.partition("-value ")[0], told.rpartition("Causes: ")[2]
             return (
                 f"the schema registry refuses the new columns of {topic} ({why}); undo the change of the table, or take it: "
-                "docs/incompatible-columns.md")
+                "docs/incompatible-columns.md"
+            )
         return f"{lines[0]}; because of {causes[-1]}"
 
 
@@ -116,8 +117,8 @@ class ConnectorFailure:
 class KafkaConnect:
     """The REST interface of a Connect cluster at `url`.
 
-    Every verb raises ConnectUnavailable when the worker does not answer for `patience_s` seconds or is busy with a
-    rebalance for as long, and ConnectRefused when it refuses; those about one connector raise ConnectorUnknown.
+    Every verb raises ConnectUnavailableError when the worker does not answer for `patience_s` seconds or is busy with a
+    rebalance for as long, and ConnectRefusedError when it refuses; those about one connector raise ConnectorUnknownError.
     """
 
     url: str
@@ -143,7 +144,7 @@ class KafkaConnect:
         """
         try:
             changed = self.drift(name, config)
-        except ConnectorUnknown:
+        except ConnectorUnknownError:
             changed = tuple(sorted(config))
         if changed:
             self._ask("PUT", f"{_path(name)}/config", dict(config))
@@ -153,17 +154,13 @@ class KafkaConnect:
         """The settings that differ from `wanted`, sorted: changed, missing, or not wanted."""
         present = self.config(name)
         # The worker adds the name.
-        return tuple(sorted(
-            key for key in (present.keys() | wanted.keys()) - {"name"} if present.get(key) != wanted.get(key)
-        ))
+        return tuple(sorted(key for key in (present.keys() | wanted.keys()) - {"name"} if present.get(key) != wanted.get(key)))
 
     def status(self, name: str) -> ConnectorStatus:
         """The state of a connector and of each task."""
         answer = self._ask("GET", f"{_path(name)}/status")
         connector = answer["connector"]
-        tasks = (
-            TaskStatus(task["id"], task["state"], task["worker_id"], task.get("trace")) for task in answer["tasks"]
-        )
+        tasks = (TaskStatus(task["id"], task["state"], task["worker_id"], task.get("trace")) for task in answer["tasks"])
         return ConnectorStatus(name, connector["state"], connector.get("trace"), tuple(tasks))
 
     def explain(self, status: ConnectorStatus) -> ConnectorFailure | None:
@@ -189,8 +186,8 @@ class KafkaConnect:
     def wait_until_running(self, name: str, timeout_s: float = 60, *, failed_for_s: float = 0) -> ConnectorStatus:
         """Wait until the connector and its tasks run.
 
-        Raises ConnectorFailed when it has stood failed for `failed_for_s`, in which somebody may start it again, and
-        ConnectorNotReady after `timeout_s`.
+        Raises ConnectorFailedError when it has stood failed for `failed_for_s`, in which somebody may start it again, and
+        ConnectorNotReadyError after `timeout_s`.
         """
         import time
 
@@ -202,7 +199,7 @@ class KafkaConnect:
             nonlocal failed_since_s
             try:
                 status = self.status(name)
-            except ConnectorUnknown:
+            except ConnectorUnknownError:
                 # A worker knows a new connector's configuration before its state.
                 status = ConnectorStatus(name, "UNASSIGNED", None, ())
             if not status.failure:
@@ -210,34 +207,36 @@ class KafkaConnect:
                 return status
             failed_since_s = failed_since_s or time.monotonic()
             if time.monotonic() - failed_since_s >= failed_for_s:
-                raise ConnectorFailed(
+                raise ConnectorFailedError(
                     f"connector {name} failed: {status.failure}; mend the cause, then restart it or run `finlake up`"
                 )
             return status
 
         settled = Retrying(
             retry=retry_if_result(lambda status: not status.is_running),
-            stop=stop_after_delay(timeout_s), wait=wait_fixed(0.2),
+            stop=stop_after_delay(timeout_s),
+            wait=wait_fixed(0.2),
         )
         try:
             return settled(look)
         except RetryError as error:
             status = cast(ConnectorStatus, error.last_attempt.result())
             tasks = ", ".join(task.state for task in status.tasks) or "none"
-            raise ConnectorNotReady(
+            raise ConnectorNotReadyError(
                 f"connector {name} is {status.state} (tasks: {tasks}) after {timeout_s:.0f} s; see the worker's log"
             ) from error
 
     def wait_until_steady(self, name: str, for_s: float) -> None:
         """See that a running connector still runs after `for_s` seconds: one that has failed is RUNNING while it starts, and
-        fails again when it meets its cause. Raises ConnectorFailed."""
+        fails again when it meets its cause. Raises ConnectorFailedError."""
         from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
         def runs() -> bool:
             failure = self.explain(self.status(name))
             if failure is not None:
-                raise ConnectorFailed(
-                    f"connector {name} fails again: {failure}; capture_keeper goes on trying, mend the cause meanwhile")
+                raise ConnectorFailedError(
+                    f"connector {name} fails again: {failure}; capture_keeper goes on trying, mend the cause meanwhile"
+                )
             return True
 
         try:
@@ -289,25 +288,29 @@ class KafkaConnect:
                 )
             except httpx.TransportError as error:
                 if _is_about_certificates(error):
-                    raise ConnectRefused(
+                    raise ConnectRefusedError(
                         f"Kafka Connect at {self.url} and this client do not know each other's certificates ({error}); "
                         "see that FINLAKE_CONNECT_CERTIFICATE_FILE names the worker's"
                     ) from error
-                raise ConnectUnavailable(
-                    f"Kafka Connect at {self.url} does not answer ({error or type(error).__name__}); "
-                    "see that its worker runs"
+                raise ConnectUnavailableError(
+                    f"Kafka Connect at {self.url} does not answer ({error or type(error).__name__}); see that its worker runs"
                 ) from error
             return _content(response, path)
 
         attempts = Retrying(
-            retry=retry_if_exception_type(ConnectUnavailable), stop=stop_after_delay(self.patience_s),
-            wait=wait_random_exponential(multiplier=0.2, max=3), reraise=True,
+            retry=retry_if_exception_type(ConnectUnavailableError),
+            stop=stop_after_delay(self.patience_s),
+            wait=wait_random_exponential(multiplier=0.2, max=3),
+            reraise=True,
         )
         return attempts(ask)
 
 
 def tls_context(certificate_file: Path) -> "ssl.SSLContext":
-    """How to speak to a worker that asks for a certificate and shows one. Raises ConnectRefused when the file cannot be used."""
+    """How to speak to a worker that asks for a certificate and shows one.
+
+    Raises ConnectRefusedError when the file cannot be used.
+    """
     import ssl
 
     try:
@@ -315,7 +318,7 @@ def tls_context(certificate_file: Path) -> "ssl.SSLContext":
         context.load_cert_chain(certificate_file)
     except OSError as error:
         # ssl's own errors are among these.
-        raise ConnectRefused(
+        raise ConnectRefusedError(
             f"the certificate for Kafka Connect in {certificate_file} cannot be read ({type(error).__name__}); "
             "see that FINLAKE_CONNECT_CERTIFICATE_FILE names a PEM file with key and certificate"
         ) from error
@@ -344,10 +347,10 @@ def _content(response: "httpx.Response", path: str) -> Any:
         message = " ".join(str(response.json()["message"]).split())
     except (ValueError, KeyError, TypeError):
         # The web server of a worker that has not started its interface yet.
-        raise ConnectUnavailable(f"Kafka Connect is starting ({response.status_code} for {path}); try again") from None
+        raise ConnectUnavailableError(f"Kafka Connect is starting ({response.status_code} for {path}); try again") from None
     # 409: a rebalance is under way.
     if response.status_code in {409, 503} or any(text in message for text in _PASSING_ERRORS):
-        raise ConnectUnavailable(f"Kafka Connect is busy ({message}); try again when its rebalance is over")
+        raise ConnectUnavailableError(f"Kafka Connect is busy ({message}); try again when its rebalance is over")
     if response.status_code == 404 and path.startswith("/connectors/"):
-        raise ConnectorUnknown(f"Kafka Connect does not know {path} ({message}); register the connector")
-    raise ConnectRefused(f"Kafka Connect refuses {path} with {response.status_code}: {message}")
+        raise ConnectorUnknownError(f"Kafka Connect does not know {path} ({message}); register the connector")
+    raise ConnectRefusedError(f"Kafka Connect refuses {path} with {response.status_code}: {message}")

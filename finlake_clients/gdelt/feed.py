@@ -24,7 +24,7 @@ from pydantic import Field
 
 from finlake_clients import bounded_http, bounded_zip
 from finlake_clients.service_client import ServiceClient
-from finlake_clients.source_errors import AccessDenied, CorruptFile, NotData, SourceUnavailable, TooLargeError
+from finlake_clients.source_errors import AccessDeniedError, CorruptFileError, NotDataError, SourceUnavailableError, TooLargeError
 
 if TYPE_CHECKING:
     import httpx
@@ -137,7 +137,7 @@ def _note(listed: dict[datetime, MasterEntry], label: datetime, entry: MasterEnt
     others = tuple(md5 for md5 in known if md5 != entry.md5)
     if others and not listed[label].other_md5s:
         _log.warning("the master list gives %s more than once with different MD5s; a file with either is taken", entry.url)
-    listed[label] = entry._replace(other_md5s=others[-(_MOST_MD5S - 1):])
+    listed[label] = entry._replace(other_md5s=others[-(_MOST_MD5S - 1) :])
 
 
 def _label(stamp: str) -> datetime | None:
@@ -172,7 +172,7 @@ def offset_before(wanted: datetime, size: int, label_at: Callable[[int], datetim
 def unzip_slot(body: bytes, label: datetime, max_raw_bytes: int) -> bytes:
     """The raw CSV in a slot's zip.
 
-    Raises CorruptFile for a body that is not a zip with exactly the one member of the slot, is damaged, or unpacks to
+    Raises CorruptFileError for a body that is not a zip with exactly the one member of the slot, is damaged, or unpacks to
     more than `max_raw_bytes`.
     """
     name = slot_path(label)
@@ -183,12 +183,12 @@ def unzip_slot(body: bytes, label: datetime, max_raw_bytes: int) -> bytes:
             members = archive.infolist()
             if [member.filename for member in members] != [member_name]:
                 found = ", ".join(bounded_zip.shown(member.filename) for member in members[:3])
-                raise CorruptFile(name, f"it holds {found or 'nothing'} instead of {member_name}", next_step)
+                raise CorruptFileError(name, f"it holds {found or 'nothing'} instead of {member_name}", next_step)
             return bounded_zip.member_bytes(archive, members[0], name, max_bytes=max_raw_bytes, next_step=next_step)
     except TooLargeError as error:
-        raise CorruptFile(name, error.reason, next_step) from error
+        raise CorruptFileError(name, error.reason, next_step) from error
     except bounded_zip.BROKEN as error:
-        raise CorruptFile(name, f"it is no sound zip ({error})", next_step) from error
+        raise CorruptFileError(name, f"it is no sound zip ({error})", next_step) from error
 
 
 class _SlotNotThereError(Exception):
@@ -233,16 +233,16 @@ def _absent_message(listed: MasterEntry | None, tried: int) -> str:
 def _require_success(response: "httpx.Response") -> None:
     url, status = str(response.request.url), response.status_code
     if status >= 500 or status in (408, 429):
-        raise SourceUnavailable(url, f"the server failed with HTTP {status}", "Run again later; fetched slots are kept")
+        raise SourceUnavailableError(url, f"the server failed with HTTP {status}", "Run again later; fetched slots are kept")
     if status in (401, 403):
-        raise AccessDenied(url, f"the server answers HTTP {status}", "Check the base URL and the proxy, if any")
+        raise AccessDeniedError(url, f"the server answers HTTP {status}", "Check the base URL and the proxy, if any")
     if status not in (200, 206):
-        raise NotData(url, f"the server answers HTTP {status}", "Check the base URL")
+        raise NotDataError(url, f"the server answers HTTP {status}", "Check the base URL")
 
 
 @contextmanager
 def _answer(client: "httpx.Client", url: str, byte_range: str | None = None) -> "Iterator[httpx.Response]":
-    """The response to a GET, not yet read; transport faults become SourceUnavailable, bad redirects NotData."""
+    """The response to a GET, not yet read; transport faults become SourceUnavailableError, bad redirects NotDataError."""
     import httpx
 
     headers = {"range": f"bytes={byte_range}"} if byte_range else {}
@@ -250,10 +250,12 @@ def _answer(client: "httpx.Client", url: str, byte_range: str | None = None) -> 
         with client.stream("GET", url, headers=headers) as response:
             yield response
     except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as error:
-        raise NotData(url, f"it leads to an address that is not followed ({error})", "Check the base URL") from error
+        raise NotDataError(url, f"it leads to an address that is not followed ({error})", "Check the base URL") from error
     except httpx.RequestError as error:
-        raise SourceUnavailable(
-            url, f"the transfer failed ({type(error).__name__}: {error})", "Check the network and the base URL",
+        raise SourceUnavailableError(
+            url,
+            f"the transfer failed ({type(error).__name__}: {error})",
+            "Check the network and the base URL",
         ) from error
 
 
@@ -264,8 +266,10 @@ def _searchable_size(client: "httpx.Client", url: str) -> int:
     try:
         response = client.head(url)
     except httpx.RequestError as error:
-        raise SourceUnavailable(
-            url, f"the server is not reached ({type(error).__name__}: {error})", "Check the network and the base URL",
+        raise SourceUnavailableError(
+            url,
+            f"the server is not reached ({type(error).__name__}: {error})",
+            "Check the network and the base URL",
         ) from error
     if response.status_code != 200 or response.headers.get("accept-ranges") != "bytes":
         return 0
@@ -277,16 +281,14 @@ def _probe(client: "httpx.Client", url: str, offset: int) -> datetime | None:
     with _answer(client, url, f"{offset}-{offset + _PROBE_BYTES - 1}") as response:
         _require_success(response)
         if response.status_code != 206:
-            raise NotData(url, "it offers ranges but gives the whole list", "Set whole_list_bytes above its size")
+            raise NotDataError(url, "it offers ranges but gives the whole list", "Set whole_list_bytes above its size")
         piece = bounded_http.body(response, url, max_bytes=_PROBE_BYTES)
     lines = piece.decode("ascii", errors="replace").split("\n")[1:]
     labels = sorted(label for label in map(line_label, lines) if label is not None)
     return labels[(len(labels) - 1) // 2] if labels else None
 
 
-def _read_list(
-    client: "httpx.Client", url: str, start: int, first: datetime, last: datetime
-) -> dict[datetime, MasterEntry]:
+def _read_list(client: "httpx.Client", url: str, start: int, first: datetime, last: datetime) -> dict[datetime, MasterEntry]:
     """The listed slots from `first` to `last`, reading from byte `start` until many labels in a row are well past `last`."""
     listed: dict[datetime, MasterEntry] = {}
     is_list, later = False, 0
@@ -305,7 +307,7 @@ def _read_list(
                 for each in _parsed([line]).items():
                     _note(listed, *each)
     if not is_list:
-        raise NotData(url, "it holds no line of the form '<size> <md5> <url>'", "Check the base URL")
+        raise NotDataError(url, "it holds no line of the form '<size> <md5> <url>'", "Check the base URL")
     return listed
 
 
@@ -322,15 +324,17 @@ class GdeltFeed(ServiceClient):
     max_zip_bytes: int = Field(default=64 * 1024 * 1024, description="A larger body is not downloaded to its end.")
     max_raw_bytes: int = Field(default=128 * 1024 * 1024, description="A zip that unpacks to more is corrupt.")
     whole_list_bytes: int = Field(
-        default=4 * 1024 * 1024, ge=0, description="A master list above this size is searched by ranges.",
+        default=4 * 1024 * 1024,
+        ge=0,
+        description="A master list above this size is searched by ranges.",
     )
 
     def fetch_day(self, day: date, skip: Collection[datetime] = ()) -> Iterator[GdeltSlot]:
         """The slots of a calendar day in America/New_York, in label order, each with its status.
 
         `skip` holds labels (UTC) that are not wanted again, so a broken run goes on where it stopped. At most
-        `concurrency` slots are in memory. Raises SourceUnavailable when the source is not reached or fails after all
-        tries, AccessDenied or NotData when it answers with neither a file nor "not there"; slots given before count.
+        `concurrency` slots are in memory. Raises SourceUnavailableError when the source is not reached or fails after all
+        tries, AccessDeniedError or NotDataError when it answers with neither a file nor "not there"; slots given before count.
         """
         wanted = [label for label in expected_slots(day) if label not in set(skip)]
         if not wanted:
@@ -338,9 +342,7 @@ class GdeltFeed(ServiceClient):
         with self._client() as client:
             pace = _Pace(self.delay_seconds)
             listed = self._listed(client, pace, wanted[0], wanted[-1])
-            yield from self._in_order(
-                wanted, lambda label: self._slot(client, pace, label, listed.get(label))
-            )
+            yield from self._in_order(wanted, lambda label: self._slot(client, pace, label, listed.get(label)))
 
     def listed_slots(self, day: date) -> dict[datetime, MasterEntry]:
         """What the master list says of a day's slots; raises as `fetch_day` does for the list."""
@@ -355,7 +357,8 @@ class GdeltFeed(ServiceClient):
         return httpx.Client(
             timeout=httpx.Timeout(self.read_timeout_seconds, connect=self.connect_timeout_seconds),
             limits=httpx.Limits(max_connections=self.concurrency),
-            follow_redirects=True, max_redirects=5,
+            follow_redirects=True,
+            max_redirects=5,
             # Offsets and sizes are of the file itself.
             headers=bounded_http.UNPACKED,
         )
@@ -368,17 +371,17 @@ class GdeltFeed(ServiceClient):
         from tenacity import wait_exponential_jitter as wait
 
         return Retrying(
-            retry=retry_if_exception_type(worth_retrying), stop=stop_after_attempt(self.attempts), reraise=True,
+            retry=retry_if_exception_type(worth_retrying),
+            stop=stop_after_attempt(self.attempts),
+            reraise=True,
             wait=wait(multiplier=self.backoff_seconds, max=60, jitter=self.backoff_seconds),
             before_sleep=before_sleep_log(_log, logging.INFO),
         )
 
-    def _listed(
-        self, client: "httpx.Client", pace: _Pace, first: datetime, last: datetime
-    ) -> dict[datetime, MasterEntry]:
+    def _listed(self, client: "httpx.Client", pace: _Pace, first: datetime, last: datetime) -> dict[datetime, MasterEntry]:
         """The listed slots from `first` to `last`; of a long list only the part around them is transferred."""
         url = self._url(_LIST_PATH)
-        retrying = self._retrying(SourceUnavailable)
+        retrying = self._retrying(SourceUnavailableError)
         size = retrying(_searchable_size, client, url)
         start = 0
         if size > self.whole_list_bytes:
@@ -390,9 +393,7 @@ class GdeltFeed(ServiceClient):
             start = offset_before(first, size, label_at)
         return retrying(_read_list, client, url, start, first, last)
 
-    def _in_order(
-        self, labels: Iterable[datetime], fetch: Callable[[datetime], GdeltSlot]
-    ) -> Iterator[GdeltSlot]:
+    def _in_order(self, labels: Iterable[datetime], fetch: Callable[[datetime], GdeltSlot]) -> Iterator[GdeltSlot]:
         """Fetch in threads, give in order, never more than `concurrency` ahead of the reader."""
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="gdelt")
         pending: deque[Future[GdeltSlot]] = deque()
@@ -409,7 +410,7 @@ class GdeltFeed(ServiceClient):
     def _slot(self, client: "httpx.Client", pace: _Pace, label: datetime, listed: MasterEntry | None) -> GdeltSlot:
         url = self._url(slot_path(label))
         # List and server agree on a slot that is in neither; only a listed one can come back.
-        retrying = self._retrying(SourceUnavailable, _SlotDamagedError, *((_SlotNotThereError,) if listed else ()))
+        retrying = self._retrying(SourceUnavailableError, _SlotDamagedError, *((_SlotNotThereError,) if listed else ()))
         tried = 0
 
         def attempt() -> tuple[bytes, bytes]:
@@ -430,9 +431,7 @@ class GdeltFeed(ServiceClient):
             return GdeltSlot(label, "empty", _md5(body), len(body), b"", url, tried, message)
         return GdeltSlot(label, "loaded", _md5(body), len(body), content, url, tried)
 
-    def _slot_once(
-        self, client: "httpx.Client", pace: _Pace, label: datetime, listed: MasterEntry | None
-    ) -> tuple[bytes, bytes]:
+    def _slot_once(self, client: "httpx.Client", pace: _Pace, label: datetime, listed: MasterEntry | None) -> tuple[bytes, bytes]:
         """The zip and its raw CSV; raises _SlotNotThereError, _SlotDamagedError or a SourceError."""
         pace.wait()
         body = self._body(client, label)
@@ -445,7 +444,7 @@ class GdeltFeed(ServiceClient):
             )
         try:
             return body, unzip_slot(body, label, self.max_raw_bytes)
-        except CorruptFile as error:
+        except CorruptFileError as error:
             raise _SlotDamagedError(error.reason, body) from error
 
     def _body(self, client: "httpx.Client", label: datetime) -> bytes:

@@ -9,10 +9,13 @@ MECHANISM = "SCRAM-SHA-256"
 
 
 def client_settings(kafka: Kafka) -> dict[str, str | int | float | bool]:
-    """The settings of librdkafka that say where to connect and as whom. Raises `SecretUnreadable`."""
+    """The settings of librdkafka that say where to connect and as whom. Raises `SecretUnreadableError`."""
     if kafka.password_file is None:
         return {"bootstrap.servers": kafka.bootstrap}
     return {
-        "bootstrap.servers": kafka.bootstrap, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": MECHANISM,
-        "sasl.username": USER, "sasl.password": secret_of("kafka", kafka.password_file),
+        "bootstrap.servers": kafka.bootstrap,
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": MECHANISM,
+        "sasl.username": USER,
+        "sasl.password": secret_of("kafka", kafka.password_file),
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from finlake_clients.secret_files import secret_of
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_settings.groups import Kafka
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ UNKNOWN = 404
 Compatibility = Literal["NONE", "BACKWARD", "FORWARD", "FULL"]
 
 
-class RegistryUnavailable(ServiceUnavailable):
+class RegistryUnavailableError(ServiceUnavailableError):
     """The registry does not answer, or not in its protocol."""
 
 
-class RegistryRefused(ServiceUnavailable):
+class RegistryRefusedError(ServiceUnavailableError):
     """The registry does not let us in, or refuses what it is asked."""
 
     passes = False
@@ -42,7 +42,7 @@ class RegistryRefused(ServiceUnavailable):
 class SchemaRegistry:
     """A registry at `url`; the token is read for each request. None: it asks for none.
 
-    Every verb raises `RegistryUnavailable`, `RegistryRefused` and `SecretUnreadable`.
+    Every verb raises `RegistryUnavailableError`, `RegistryRefusedError` and `SecretUnreadableError`.
     """
 
     url: str
@@ -56,7 +56,7 @@ class SchemaRegistry:
             return None
         text = answer.get("schema") if isinstance(answer, dict) else None
         if not isinstance(text, str):
-            raise RegistryUnavailable(SERVICE, self.url, f"its answer holds no schema {number}")
+            raise RegistryUnavailableError(SERVICE, self.url, f"its answer holds no schema {number}")
         return text
 
     def versions(self, subject: str) -> list[int]:
@@ -64,7 +64,7 @@ class SchemaRegistry:
         return list(self._ask("GET", f"/subjects/{subject}/versions", known_to_lack=True) or ())
 
     def schema(self, subject: str, version: int) -> tuple[int, str]:
-        """Number and text of a version of a subject's schema. Raises `RegistryRefused` for one that is not there."""
+        """Number and text of a version of a subject's schema. Raises `RegistryRefusedError` for one that is not there."""
         answer = self._ask("GET", f"/subjects/{subject}/versions/{version}")
         return int(answer["id"]), str(answer["schema"])
 
@@ -81,20 +81,26 @@ class SchemaRegistry:
             headers["authorization"] = f"Bearer {secret_of(SERVICE, self.token_file)}"
         try:
             # Not by the environment's proxies: they would be told the token.
-            with httpx.Client(timeout=self.patience_s, trust_env=False) as client, client.stream(
-                method, f"{self.url}{PROTOCOL}{path}", json=body, headers=headers,
-            ) as response:
+            with (
+                httpx.Client(timeout=self.patience_s, trust_env=False) as client,
+                client.stream(
+                    method,
+                    f"{self.url}{PROTOCOL}{path}",
+                    json=body,
+                    headers=headers,
+                ) as response,
+            ):
                 content = self._content(response)
         except httpx.HTTPError as error:
-            raise RegistryUnavailable(SERVICE, self.url, str(error) or type(error).__name__) from error
+            raise RegistryUnavailableError(SERVICE, self.url, str(error) or type(error).__name__) from error
         # What is no registry at all answers 404 too, but not in its protocol.
         if response.status_code == UNKNOWN and known_to_lack and isinstance(content, dict):
             return None
         said = content.get("message", "") if isinstance(content, dict) else ""
         if response.is_server_error:
-            raise RegistryUnavailable(SERVICE, self.url, f"it answers {response.status_code} to {path}: {said}")
+            raise RegistryUnavailableError(SERVICE, self.url, f"it answers {response.status_code} to {path}: {said}")
         if not response.is_success:
-            raise RegistryRefused(SERVICE, self.url, f"it refuses {path} with {response.status_code}: {said}")
+            raise RegistryRefusedError(SERVICE, self.url, f"it refuses {path} with {response.status_code}: {said}")
         return content
 
     def _content(self, response: "httpx.Response") -> Any:
@@ -102,11 +108,11 @@ class SchemaRegistry:
         for part in response.iter_raw():
             taken += part
             if len(taken) > MAX_ANSWER_BYTES:
-                raise RegistryUnavailable(SERVICE, self.url, f"its answer has more than {MAX_ANSWER_BYTES:,} bytes")
+                raise RegistryUnavailableError(SERVICE, self.url, f"its answer has more than {MAX_ANSWER_BYTES:,} bytes")
         try:
             return msgspec.json.decode(bytes(taken))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise RegistryUnavailable(SERVICE, self.url, f"its answer {response.status_code} is no JSON") from error
+            raise RegistryUnavailableError(SERVICE, self.url, f"its answer {response.status_code} is no JSON") from error
 
 
 def registry_of(kafka: Kafka, patience_s: float = 5.0) -> SchemaRegistry | None:

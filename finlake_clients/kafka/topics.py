@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from finlake_clients.kafka.access import client_settings
 from finlake_clients.kafka.schema_registry import schemas_of
 from finlake_clients.service_client import ServiceClient
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_settings.groups import Kafka
 
 if TYPE_CHECKING:
@@ -27,17 +27,17 @@ BATCH_RECORDS = 5_000
 FETCHED_AHEAD_KB = 32 * 1024
 
 
-class BrokerUnreachable(ServiceUnavailable):
+class BrokerUnreachableError(ServiceUnavailableError):
     """The broker does not answer, or gives nothing for longer than is normal."""
 
 
-class UnknownTopic(ServiceUnavailable):
+class UnknownTopicError(ServiceUnavailableError):
     """The broker knows no such topic; those of the stream are made when it is started."""
 
     passes = False
 
 
-class RangeUnreadable(Exception):
+class RangeUnreadableError(Exception):
     """A range that cannot be read as a whole: the range, the reason, the next step."""
 
     def __init__(self, range_name: str, reason: str, next_step: str) -> None:
@@ -48,11 +48,11 @@ class RangeUnreadable(Exception):
         return f"{self.range_name}: {self.reason}; {self.next_step}"
 
 
-class RangeEatenByRetention(RangeUnreadable):
+class RangeEatenByRetentionError(RangeUnreadableError):
     """The beginning of a range is gone: Kafka has deleted it, by age or by size."""
 
 
-class RangeBeyondEnd(RangeUnreadable):
+class RangeBeyondEndError(RangeUnreadableError):
     """A range reaches beyond what is committed to the topic."""
 
 
@@ -89,24 +89,29 @@ class KafkaTopics(ServiceClient):
     def of(cls, kafka: Kafka, *, patience_s: float = 20.0) -> Self:
         """The topics of a broker; nothing is opened."""
         return cls(
-            bootstrap=kafka.bootstrap, password_file=str(kafka.password_file) if kafka.password_file else None,
+            bootstrap=kafka.bootstrap,
+            password_file=str(kafka.password_file) if kafka.password_file else None,
             registry_url=kafka.registry_url,
-            registry_token_file=str(kafka.registry_token_file) if kafka.registry_token_file else None, patience_s=patience_s)
+            registry_token_file=str(kafka.registry_token_file) if kafka.registry_token_file else None,
+            patience_s=patience_s,
+        )
 
     @property
     def access(self) -> Kafka:
         """How its clients connect."""
         return Kafka(
-            bootstrap=self.bootstrap, password_file=Path(self.password_file) if self.password_file else None,
+            bootstrap=self.bootstrap,
+            password_file=Path(self.password_file) if self.password_file else None,
             registry_url=self.registry_url,
-            registry_token_file=Path(self.registry_token_file) if self.registry_token_file else None)
+            registry_token_file=Path(self.registry_token_file) if self.registry_token_file else None,
+        )
 
     def schema_of(self, number: int) -> str | None:
         """The text of a schema by which records are written, None for a number that no registry knows."""
         return schemas_of(self.access)(number)
 
     def watermarks(self, topic: str) -> dict[int, Watermarks]:
-        """What each partition holds now. Raises `UnknownTopic`, `BrokerUnreachable`."""
+        """What each partition holds now. Raises `UnknownTopicError`, `BrokerUnreachableError`."""
         from confluent_kafka import TopicPartition
 
         with self._consumer(topic) as consumer:
@@ -147,14 +152,16 @@ class KafkaTopics(ServiceClient):
     def group_lag(self, group: str, topic: str) -> dict[int, int]:
         """Offsets that a group has still to read in each partition, of those that are left."""
         committed = self.committed(group, topic)
-        return {partition: marks.end - max(committed.get(partition) or 0, marks.first)
-                for partition, marks in self.watermarks(topic).items()}
+        return {
+            partition: marks.end - max(committed.get(partition) or 0, marks.first)
+            for partition, marks in self.watermarks(topic).items()
+        }
 
     def read(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[KafkaRecord]]:
         """The committed records from `first` up to `end`, in order, in batches; holes between offsets are no fault.
 
-        Raises `RangeEatenByRetention` when the first of them are gone, `RangeBeyondEnd`, and `BrokerUnreachable` also
-        when nothing comes for `patience_s`.
+        Raises `RangeEatenByRetentionError` when the first of them are gone, `RangeBeyondEndError`, and
+        `BrokerUnreachableError` also when nothing comes for `patience_s`.
         """
         from confluent_kafka import TopicPartition
 
@@ -163,11 +170,11 @@ class KafkaTopics(ServiceClient):
         name = f"{topic}:{partition}@{first}-{end}"
         marks = self.watermarks(topic).get(partition)
         if marks is None:
-            raise UnknownTopic(SERVICE, self.bootstrap, f"{topic} has no partition {partition}")
+            raise UnknownTopicError(SERVICE, self.bootstrap, f"{topic} has no partition {partition}")
         if first < marks.first:
             raise self._eaten(name, marks.first)
         if end > marks.end:
-            raise RangeBeyondEnd(name, f"its last committed offset is {marks.end - 1}", "ask again when more is committed")
+            raise RangeBeyondEndError(name, f"its last committed offset is {marks.end - 1}", "ask again when more is committed")
         with self._consumer(topic) as consumer:
             consumer.assign([TopicPartition(topic, partition, first)])
             batch: list[KafkaRecord] = []
@@ -206,7 +213,7 @@ class KafkaTopics(ServiceClient):
 
         found = consumer.list_topics(topic, timeout=self.patience_s).topics[topic]
         if found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise UnknownTopic(SERVICE, self.bootstrap, f"there is no topic {topic}")
+            raise UnknownTopicError(SERVICE, self.bootstrap, f"there is no topic {topic}")
         if found.error is not None:
             raise self._unreachable(topic, found.error.str())
         return sorted(found.partitions)
@@ -216,14 +223,21 @@ class KafkaTopics(ServiceClient):
         """A consumer for one question; its errors become those of this module."""
         from confluent_kafka import Consumer, KafkaException
 
-        consumer = Consumer({
-            **client_settings(self.access), "group.id": group, "isolation.level": "read_committed",
-            "enable.auto.commit": False, "enable.auto.offset.store": False, "enable.partition.eof": True,
-            # An offset that is gone is an error, not a reason to begin elsewhere.
-            "auto.offset.reset": "error", "queued.max.messages.kbytes": FETCHED_AHEAD_KB,
-            # What is wrong is told by exceptions, not on the standard error.
-            "log_level": 0,
-        })
+        consumer = Consumer(
+            {
+                **client_settings(self.access),
+                "group.id": group,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                # An offset that is gone is an error, not a reason to begin elsewhere.
+                "auto.offset.reset": "error",
+                "queued.max.messages.kbytes": FETCHED_AHEAD_KB,
+                # What is wrong is told by exceptions, not on the standard error.
+                "log_level": 0,
+            }
+        )
         try:
             yield consumer
         except KafkaException as error:
@@ -231,13 +245,15 @@ class KafkaTopics(ServiceClient):
         finally:
             consumer.close()
 
-    def _eaten(self, name: str, first: int) -> RangeEatenByRetention:
-        return RangeEatenByRetention(
-            name, f"Kafka has deleted everything before offset {first}",
-            f"go on from {first}; rows that Postgres still has come back when the connector takes a new snapshot")
+    def _eaten(self, name: str, first: int) -> RangeEatenByRetentionError:
+        return RangeEatenByRetentionError(
+            name,
+            f"Kafka has deleted everything before offset {first}",
+            f"go on from {first}; rows that Postgres still has come back when the connector takes a new snapshot",
+        )
 
-    def _unreachable(self, thing: str, reason: str) -> BrokerUnreachable:
-        return BrokerUnreachable(SERVICE, self.bootstrap, f"{thing}: {reason}")
+    def _unreachable(self, thing: str, reason: str) -> BrokerUnreachableError:
+        return BrokerUnreachableError(SERVICE, self.bootstrap, f"{thing}: {reason}")
 
 
 def _record(message: "Message", offset: int) -> KafkaRecord:

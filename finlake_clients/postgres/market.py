@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from finlake_clients.secret_files import secret_of
 from finlake_clients.service_client import ServiceClient
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 from spark.contracts.stream_rows import VENDOR_COMPLAINS
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class VendorComplaints:
 class Market(ServiceClient):
     """The database of trades and quotes. `uri` names neither user nor password; the password is read from its file.
 
-    Every verb raises `ServiceUnavailable` when Postgres does not answer or refuses us.
+    Every verb raises `ServiceUnavailableError` when Postgres does not answer or refuses us.
     """
 
     uri: str
@@ -74,7 +74,8 @@ class Market(ServiceClient):
             rows = connection.execute(
                 "SELECT slot_name, active, coalesce(wal_status, 'lost'), "
                 "coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint, safe_wal_size "
-                "FROM pg_replication_slots WHERE slot_type = 'logical' AND database = current_database() ORDER BY slot_name")
+                "FROM pg_replication_slots WHERE slot_type = 'logical' AND database = current_database() ORDER BY slot_name"
+            )
             return [
                 SlotHealth(name=name, is_active=active, wal_status=status, retained_wal_bytes=retained, safe_wal_bytes=safe)
                 for name, active, status, retained, safe in rows
@@ -84,7 +85,8 @@ class Market(ServiceClient):
         """The tables whose changes are published; empty when there is no publication."""
         with self._connection() as connection:
             rows = connection.execute(
-                "SELECT tablename FROM pg_publication_tables WHERE pubname = %s AND schemaname = %s", [PUBLICATION, SCHEMA])
+                "SELECT tablename FROM pg_publication_tables WHERE pubname = %s AND schemaname = %s", [PUBLICATION, SCHEMA]
+            )
             return frozenset(row[0] for row in rows)
 
     def newest_received(self, relation: str) -> datetime | None:
@@ -102,8 +104,7 @@ class Market(ServiceClient):
 
         query = sql.SQL("SELECT min(received_ts) FROM {} WHERE %(moment)s::timestamptz IS NULL OR received_ts > %(moment)s")
         with self._connection() as connection:
-            row = connection.execute(
-                query.format(sql.Identifier(SCHEMA, relation)), {"moment": moment}).fetchone()
+            row = connection.execute(query.format(sql.Identifier(SCHEMA, relation)), {"moment": moment}).fetchone()
             return None if row is None else row[0]
 
     def estimated_rows(self, relation: str) -> int:
@@ -112,7 +113,8 @@ class Market(ServiceClient):
             row = connection.execute(
                 "SELECT coalesce(sum(n_live_tup), 0)::bigint FROM pg_stat_user_tables "
                 "WHERE relid IN (SELECT relid FROM pg_partition_tree(%s::regclass) UNION SELECT %s::regclass)",
-                [f"{SCHEMA}.{relation}", f"{SCHEMA}.{relation}"]).fetchone()
+                [f"{SCHEMA}.{relation}", f"{SCHEMA}.{relation}"],
+            ).fetchone()
             return 0 if row is None else row[0]
 
     def feed_gaps(self, since: datetime) -> FeedGaps:
@@ -121,7 +123,8 @@ class Market(ServiceClient):
             rows = connection.execute(
                 "SELECT gap_start_ts, gap_end_ts, reason FROM ods.feed_gaps "
                 "WHERE gap_end_ts >= %s AND gap_start_ts IS NOT NULL ORDER BY gap_end_ts",
-                [since]).fetchall()
+                [since],
+            ).fetchall()
         lengths = [(end - start).total_seconds() for start, end, _ in rows]
         newest = "" if not rows else f"until {rows[-1][1]:%Y-%m-%d %H:%M:%S%z}: {rows[-1][2]}"
         return FeedGaps(count=len(rows), total_s=sum(lengths), newest=newest)
@@ -131,7 +134,8 @@ class Market(ServiceClient):
         with self._connection() as connection:
             row = connection.execute(
                 "SELECT count(*) FROM ods.rejected_messages WHERE received_ts >= %s AND NOT starts_with(reason, %s)",
-                [since, VENDOR_COMPLAINS]).fetchone()
+                [since, VENDOR_COMPLAINS],
+            ).fetchone()
             return 0 if row is None else row[0]
 
     def vendor_complaints(self, since: datetime) -> VendorComplaints:
@@ -139,7 +143,9 @@ class Market(ServiceClient):
         with self._connection() as connection:
             rows = connection.execute(
                 "SELECT reason FROM ods.rejected_messages WHERE received_ts >= %s AND starts_with(reason, %s) "
-                "ORDER BY received_ts DESC, message_seq DESC LIMIT 1000", [since, VENDOR_COMPLAINS]).fetchall()
+                "ORDER BY received_ts DESC, message_seq DESC LIMIT 1000",
+                [since, VENDOR_COMPLAINS],
+            ).fetchall()
         return VendorComplaints(count=len(rows), newest=rows[0][0].removeprefix(VENDOR_COMPLAINS) if rows else "")
 
     @contextmanager
@@ -151,9 +157,13 @@ class Market(ServiceClient):
         password = secret_of(SERVICE, Path(self.password_file))
         try:
             with psycopg.connect(
-                self.uri, user=ROLE, password=password, connect_timeout=CONNECT_TIMEOUT_S, application_name="finlake health",
+                self.uri,
+                user=ROLE,
+                password=password,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                application_name="finlake health",
                 options=f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000} -c default_transaction_read_only=on",
             ) as connection:
                 yield connection
         except (OSError, psycopg.Error) as error:
-            raise ServiceUnavailable(SERVICE, where, error) from error
+            raise ServiceUnavailableError(SERVICE, where, error) from error

@@ -6,7 +6,7 @@ from datetime import date
 
 from finlake_clients import bounded_zip
 from finlake_clients.bounded_zip import shown
-from finlake_clients.source_errors import NotData, SourceError, TooLargeError
+from finlake_clients.source_errors import NotDataError, SourceError, TooLargeError
 from finlake_clients.stooq import byte_budget
 from finlake_clients.stooq.byte_budget import ByteBudget
 from finlake_clients.stooq.content import prices_of
@@ -20,7 +20,11 @@ _AGAIN = "Download the archive again"
 
 
 def archived_files(
-    archive: zipfile.ZipFile, name: str, obtained: Obtained, vendor_codes: Mapping[str, str], budget: ByteBudget,
+    archive: zipfile.ZipFile,
+    name: str,
+    obtained: Obtained,
+    vendor_codes: Mapping[str, str],
+    budget: ByteBudget,
 ) -> StooqBatch:
     """The universe's members of an archive, of the bulk form or CSVs; members of other tickers are not read.
 
@@ -63,15 +67,17 @@ def archived_files(
 
 def _require_readable(info: zipfile.ZipInfo, name: str) -> None:
     if (fault := bounded_zip.unread_packing(info)) is not None:
-        raise NotData(name, fault, "Unpack the archive and drop the files that are in it")
+        raise NotDataError(name, fault, "Unpack the archive and drop the files that are in it")
     bounded_zip.require_bounded(info, name, max_bytes=MAX_FILE_BYTES, next_step=_AGAIN)
 
 
 def _require_within_archive(unpacked_bytes: int, name: str) -> None:
     if unpacked_bytes > byte_budget.MAX_BATCH_BYTES:
         raise TooLargeError(
-            name, "the members of the archive for tickers of the universe are together larger than the bound "
-            f"of {byte_budget.MAX_BATCH_BYTES:,} bytes", "Drop an archive with one member for each ticker",
+            name,
+            "the members of the archive for tickers of the universe are together larger than the bound "
+            f"of {byte_budget.MAX_BATCH_BYTES:,} bytes",
+            "Drop an archive with one member for each ticker",
         )
 
 

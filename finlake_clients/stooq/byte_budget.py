@@ -18,7 +18,9 @@ class ByteBudget:
         """Count a file's bytes; raises TooLargeError when it needs more than is left."""
         if byte_count > self.left:
             raise TooLargeError(
-                name, "the files of the drop location that concern the universe are together larger than what is read at "
-                f"once, {MAX_BATCH_BYTES:,} bytes", "Move away files that are ingested, and run again",
+                name,
+                "the files of the drop location that concern the universe are together larger than what is read at "
+                f"once, {MAX_BATCH_BYTES:,} bytes",
+                "Move away files that are ingested, and run again",
             )
         self.left -= byte_count

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from finlake_clients import bounded_http
-from finlake_clients.secret_files import SecretUnreadable, secret_of
+from finlake_clients.secret_files import SecretUnreadableError, secret_of
 from finlake_clients.source_errors import (
-    AccessDenied,
-    ApiKeyNeeded,
-    CorruptFile,
-    LimitReached,
-    NotData,
-    SourceUnavailable,
+    AccessDeniedError,
+    ApiKeyNeededError,
+    CorruptFileError,
+    LimitReachedError,
+    NotDataError,
+    SourceUnavailableError,
 )
 from finlake_clients.stooq.content import LINE_ENDS, classify
 from finlake_clients.stooq.prices_file import StooqFile, prices_file
@@ -50,8 +50,8 @@ class Downloader:
     def download(self, ticker: str, vendor_code: str, start: date | None, end: date | None) -> StooqFile:
         """One ticker's CSV from `start` to `end`, both inclusive; None leaves that side open.
 
-        Raises SourceRefused when Stooq refuses the run (limit, key, browser check, denied), NoData, NotData or
-        CorruptFile for this ticker, SourceUnavailable when the server fails or is not reached after all tries.
+        Raises SourceRefusedError when Stooq refuses the run (limit, key, browser check, denied), NoDataError, NotDataError or
+        CorruptFileError for this ticker, SourceUnavailableError when the server fails or is not reached after all tries.
         """
         url = keyless_url(self.base_url, vendor_code, start, end)
         key = self._apikey()
@@ -59,7 +59,7 @@ class Downloader:
         # A refusal may quote the request; the key must not reach the message by that way.
         classify(content.replace(key.encode(), b"***") if key else content, url)
         if not content.endswith(LINE_ENDS):
-            raise CorruptFile(url, "the last line has no end, so the answer was cut off", "Run again")
+            raise CorruptFileError(url, "the last line has no end, so the answer was cut off", "Run again")
         return prices_file(ticker, content, "http", url, (fetched_ts, "response"))
 
     def _apikey(self) -> str:
@@ -67,9 +67,10 @@ class Downloader:
             return ""
         try:
             return secret_of("Stooq", Path(self.apikey_file))
-        except SecretUnreadable as error:
-            raise ApiKeyNeeded(
-                self.apikey_file, f"the API key file cannot be read ({error.reason})",
+        except SecretUnreadableError as error:
+            raise ApiKeyNeededError(
+                self.apikey_file,
+                f"the API key file cannot be read ({error.reason})",
                 "Put the key into it, or unset FINLAKE_STOOQ_APIKEY_FILE",
             ) from error
 
@@ -80,7 +81,8 @@ class Downloader:
 
         logging.getLogger("httpx").addFilter(_REDACTION)
         retrying = Retrying(
-            retry=retry_if_exception_type(SourceUnavailable), stop=stop_after_attempt(self.attempts),
+            retry=retry_if_exception_type(SourceUnavailableError),
+            stop=stop_after_attempt(self.attempts),
             wait=wait_exponential_jitter(multiplier=self.backoff_seconds, max=60, jitter=self.backoff_seconds),
             reraise=True,
         )
@@ -114,18 +116,20 @@ def _get_once(client: "httpx.Client", url: str, key: str) -> tuple[bytes, dateti
             return bounded_http.body(response, url, max_bytes=MAX_FILE_BYTES), datetime.now(UTC)
     except httpx.RequestError as error:
         # The request within the error holds the key: only its type goes on.
-        raise SourceUnavailable(
-            url, f"the server is not reached ({type(error).__name__})", "Check the network and the base URL; run again",
+        raise SourceUnavailableError(
+            url,
+            f"the server is not reached ({type(error).__name__})",
+            "Check the network and the base URL; run again",
         ) from None
 
 
 def _require_success(response: "httpx.Response", url: str) -> None:
     status = response.status_code
     if status >= 500:
-        raise SourceUnavailable(url, f"the server failed with HTTP {status}", "Run again later")
+        raise SourceUnavailableError(url, f"the server failed with HTTP {status}", "Run again later")
     if status == 429:
-        raise LimitReached(url, "the server answers HTTP 429, too many requests", "Run again tomorrow, or drop files")
+        raise LimitReachedError(url, "the server answers HTTP 429, too many requests", "Run again tomorrow, or drop files")
     if status in (401, 403):
-        raise AccessDenied(url, f"the server answers HTTP {status}", "Download in a browser and drop the files")
+        raise AccessDeniedError(url, f"the server answers HTTP {status}", "Download in a browser and drop the files")
     if status != 200:
-        raise NotData(url, f"the server answers HTTP {status}", "Check the base URL")
+        raise NotDataError(url, f"the server answers HTTP {status}", "Check the base URL")

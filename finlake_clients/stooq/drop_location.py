@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
 from finlake_clients.bounded_zip import shown
-from finlake_clients.secret_files import SecretUnreadable, secret_of
-from finlake_clients.source_errors import HalfWrittenFile, NotData, SourceError, SourceUnavailable, TooLargeError
+from finlake_clients.secret_files import SecretUnreadableError, secret_of
+from finlake_clients.source_errors import HalfWrittenFileError, NotDataError, SourceError, SourceUnavailableError, TooLargeError
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
@@ -48,13 +48,14 @@ class DropLocation:
     def entries(self) -> list[DropEntry]:
         """The files by name, sub-folders, links and hidden files left out; reads no file.
 
-        Raises SourceUnavailable when the location cannot be listed, TooLargeError when it has more files than are looked at.
+        Raises SourceUnavailableError when the location cannot be listed, TooLargeError when it has more files than are looked at.
         """
         from pyarrow.fs import FileType
 
         links = self._links()
         entries = [
-            DropEntry(raw_name.decode(), info.size, _mtime(info.mtime_ns)) for raw_name, info in self._listed()
+            DropEntry(raw_name.decode(), info.size, _mtime(info.mtime_ns))
+            for raw_name, info in self._listed()
             if info.type == FileType.File and raw_name not in links and _is_text(raw_name)
         ]
         return sorted(entries, key=lambda entry: entry.name)
@@ -70,12 +71,15 @@ class DropLocation:
                 continue
             name = _escaped(raw_name)
             if not _is_text(raw_name):
-                problems.append(NotData(shown(name), "its name is not UTF-8", "Rename it to <stooq code>_d.csv"))
+                problems.append(NotDataError(shown(name), "its name is not UTF-8", "Rename it to <stooq code>_d.csv"))
             elif info.type == FileType.Directory:
-                problems.append(NotData(
-                    shown(name), "it is a folder, and folders are not looked into",
-                    "Drop the zip itself or the files that are in the folder; move away what is not meant to be read",
-                ))
+                problems.append(
+                    NotDataError(
+                        shown(name),
+                        "it is a folder, and folders are not looked into",
+                        "Drop the zip itself or the files that are in the folder; move away what is not meant to be read",
+                    )
+                )
             elif info.type != FileType.File:
                 problems.append(_no_regular_file(name))
         return problems
@@ -84,8 +88,8 @@ class DropLocation:
     def opened(self, entry: DropEntry) -> Iterator[IO[bytes]]:
         """The file of an entry, to be read.
 
-        Raises HalfWrittenFile when it is another file after the reading, SourceUnavailable when it cannot be read, NotData
-        when a link or something else that is no regular file has taken its place since the listing.
+        Raises HalfWrittenFileError when it is another file after the reading, SourceUnavailableError when it cannot be
+        read, NotDataError when a link or something else that is no regular file has taken its place since the listing.
         """
         from pyarrow.fs import FileType, LocalFileSystem
 
@@ -96,14 +100,16 @@ class DropLocation:
             with _open_here(path, entry.name) if is_local else filesystem.open_input_file(path) as stream:
                 yield cast(IO[bytes], stream)
         except FileNotFoundError as error:
-            raise HalfWrittenFile(entry.name, "it went away while it was read", "Look again") from error
+            raise HalfWrittenFileError(entry.name, "it went away while it was read", "Look again") from error
         except OSError as error:
-            raise SourceUnavailable(
-                entry.name, f"it cannot be read ({error})", "Check that the drop location is there and may be read",
+            raise SourceUnavailableError(
+                entry.name,
+                f"it cannot be read ({error})",
+                "Check that the drop location is there and may be read",
             ) from error
         info = filesystem.get_file_info(path)
         if info.type != FileType.File or (info.size, _mtime(info.mtime_ns)) != (entry.size, entry.mtime):
-            raise HalfWrittenFile(entry.name, "it changed while it was read", "Wait until it is complete")
+            raise HalfWrittenFileError(entry.name, "it changed while it was read", "Wait until it is complete")
 
     def _listed(self) -> "list[tuple[bytes, FileInfo]]":
         """What is there and not hidden, by name; raises as `entries` does."""
@@ -142,8 +148,9 @@ class DropLocation:
             raise self._unlistable(error) from error
 
     def _unlistable(self, error: OSError) -> SourceError:
-        return SourceUnavailable(
-            self.location, f"the drop location cannot be listed ({type(error).__name__})",
+        return SourceUnavailableError(
+            self.location,
+            f"the drop location cannot be listed ({type(error).__name__})",
             "Make the folder or bucket, or set FINLAKE_STOOQ_DROP to the one that is used",
         )
 
@@ -182,22 +189,24 @@ def _open_here(path: str, name: str) -> IO[bytes]:
 
 
 def _link(name: str) -> SourceError:
-    return NotData(
-        shown(name), "it is a link, and links are not followed",
+    return NotDataError(
+        shown(name),
+        "it is a link, and links are not followed",
         "Copy the file itself into the drop location, and remove the link",
     )
 
 
 def _no_regular_file(name: str) -> SourceError:
-    return NotData(shown(name), "it is no regular file", "Drop the file itself")
+    return NotDataError(shown(name), "it is no regular file", "Drop the file itself")
 
 
 def _key(file: str) -> str:
     try:
         return secret_of("the object store", Path(file))
-    except SecretUnreadable as error:
-        raise SourceUnavailable(
-            file, f"the key of the object store cannot be read ({error.reason})",
+    except SecretUnreadableError as error:
+        raise SourceUnavailableError(
+            file,
+            f"the key of the object store cannot be read ({error.reason})",
             "Put the key into it, or set FINLAKE_S3_ACCESS_KEY_FILE and FINLAKE_S3_SECRET_KEY_FILE to the files that hold them",
         ) from error
 
@@ -205,7 +214,8 @@ def _key(file: str) -> str:
 def _require_few(count: int, location: str) -> None:
     if count > MAX_DROPPED_FILES:
         raise TooLargeError(
-            location, f"the drop location holds more than {MAX_DROPPED_FILES:,} files",
+            location,
+            f"the drop location holds more than {MAX_DROPPED_FILES:,} files",
             "Move away files that are ingested or do not belong there, and run again",
         )
 

@@ -6,7 +6,7 @@ from typing import IO
 
 from finlake_clients import bounded_zip
 from finlake_clients.bounded_zip import shown
-from finlake_clients.source_errors import CorruptFile, HalfWrittenFile, SourceError, TooLargeError, UnknownTicker
+from finlake_clients.source_errors import CorruptFileError, HalfWrittenFileError, SourceError, TooLargeError, UnknownTickerError
 from finlake_clients.stooq.archive import archived_files
 from finlake_clients.stooq.byte_budget import ByteBudget
 from finlake_clients.stooq.content import LINE_ENDS, prices_of
@@ -43,13 +43,17 @@ def read_dropped(location: DropLocation, vendor_codes: Mapping[str, str]) -> Sto
 
 
 def _loose_file(
-    location: DropLocation, entry: DropEntry, vendor_codes: Mapping[str, str], budget: ByteBudget,
+    location: DropLocation,
+    entry: DropEntry,
+    vendor_codes: Mapping[str, str],
+    budget: ByteBudget,
 ) -> StooqFile:
     name, code = shown(entry.name), vendor_code_of(entry.name)
     ticker = {known.lower(): symbol for known, symbol in vendor_codes.items()}.get(code or "")
     if code is None or ticker is None:
-        raise UnknownTicker(
-            name, "it is named after no ticker of the universe",
+        raise UnknownTickerError(
+            name,
+            "it is named after no ticker of the universe",
             "Name it <stooq code>_d.csv (aapl_us_d.csv), or add the ticker to the universe file",
         )
     if (fault := too_large(entry.size)) is not None:
@@ -59,20 +63,24 @@ def _loose_file(
     kind = kind_of(entry.name)
     prices_of(content, code, name, kind)
     if not content.endswith(LINE_ENDS):
-        raise HalfWrittenFile(
-            name, "its last line has no end", "Wait for the rest, or end the last line if it is complete",
+        raise HalfWrittenFileError(
+            name,
+            "its last line has no end",
+            "Wait for the rest, or end the last line if it is complete",
         )
     budget.take(len(content), name)
     return prices_file(ticker, content, kind, name, _obtained(entry.mtime))
 
 
 def _archive(
-    location: DropLocation, entry: DropEntry, vendor_codes: Mapping[str, str], budget: ByteBudget,
+    location: DropLocation,
+    entry: DropEntry,
+    vendor_codes: Mapping[str, str],
+    budget: ByteBudget,
 ) -> StooqBatch:
     name = shown(entry.name)
     if entry.size > MAX_ARCHIVE_BYTES:
-        raise TooLargeError(
-            name, f"it has {entry.size:,} bytes, above the bound of {MAX_ARCHIVE_BYTES:,}", "Download it again")
+        raise TooLargeError(name, f"it has {entry.size:,} bytes, above the bound of {MAX_ARCHIVE_BYTES:,}", "Download it again")
     with location.opened(entry) as stream:
         try:
             archive = bounded_zip.open_archive(stream, name)
@@ -87,17 +95,21 @@ def _no_archive(stream: IO[bytes], name: str) -> SourceError:
     stream.seek(0)
     head = stream.read(_PEEKED_BYTES)
     if head[:2] in (b"PK", b"P", b""):
-        return HalfWrittenFile(
-            name, "the end of the archive is not there", "Wait for the rest; if its size no longer changes, download it again")
+        return HalfWrittenFileError(
+            name, "the end of the archive is not there", "Wait for the rest; if its size no longer changes, download it again"
+        )
     try:
         form = open_file(head).layout.form
     except UnreadableFileError as fault:
         # A page or another text is told as no archive: how a CSV would have to look says nothing about it.
-        reason, next_step = (fault.reason, fault.next_step) if fault.code == "not_text" else (
-            "it is no zip archive", "Download it again in a browser")
-        return CorruptFile(name, reason, next_step)
+        reason, next_step = (
+            (fault.reason, fault.next_step)
+            if fault.code == "not_text"
+            else ("it is no zip archive", "Download it again in a browser")
+        )
+        return CorruptFileError(name, reason, next_step)
     right_name = "<stooq code>_d.csv" if form == "csv" else "<stooq code>.txt"
-    return CorruptFile(name, "it holds rows of prices and is named as a zip archive", f"Name it {right_name}")
+    return CorruptFileError(name, "it holds rows of prices and is named as a zip archive", f"Name it {right_name}")
 
 
 def _obtained(mtime: datetime) -> Obtained:

@@ -35,17 +35,22 @@ class StooqPrices(ServiceClient):
         """The universe's prices in the drop location, and what was not usable; see `read_dropped`."""
         return read_dropped(self._drop(), vendor_codes)
 
-    def download(
-        self, ticker: str, vendor_code: str, start: date | None = None, end: date | None = None
-    ) -> StooqFile:
+    def download(self, ticker: str, vendor_code: str, start: date | None = None, end: date | None = None) -> StooqFile:
         """One ticker's CSV over HTTP, from `start` to `end`, both inclusive; raises as `Downloader.download`."""
         return Downloader(
-            base_url=self.base_url, apikey_file=self.apikey_file, connect_timeout_seconds=self.connect_timeout_seconds,
-            read_timeout_seconds=self.read_timeout_seconds, attempts=self.attempts, backoff_seconds=self.backoff_seconds,
+            base_url=self.base_url,
+            apikey_file=self.apikey_file,
+            connect_timeout_seconds=self.connect_timeout_seconds,
+            read_timeout_seconds=self.read_timeout_seconds,
+            attempts=self.attempts,
+            backoff_seconds=self.backoff_seconds,
         ).download(ticker, vendor_code, start, end)
 
     def _drop(self) -> DropLocation:
         return DropLocation(
-            location=self.drop_location, s3_endpoint=self.s3_endpoint, s3_region=self.s3_region,
-            s3_access_key_file=self.s3_access_key_file, s3_secret_key_file=self.s3_secret_key_file,
+            location=self.drop_location,
+            s3_endpoint=self.s3_endpoint,
+            s3_region=self.s3_region,
+            s3_access_key_file=self.s3_access_key_file,
+            s3_secret_key_file=self.s3_secret_key_file,
         )

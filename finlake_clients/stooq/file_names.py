@@ -3,7 +3,7 @@
 import re
 
 from finlake_clients.bounded_zip import shown
-from finlake_clients.source_errors import HalfWrittenFile, NotData
+from finlake_clients.source_errors import HalfWrittenFileError, NotDataError
 from finlake_clients.stooq.prices_file import SourceKind
 
 PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz")
@@ -31,13 +31,15 @@ def is_archive(file_name: str) -> bool:
 
 
 def require_read(file_name: str) -> None:
-    """Raise HalfWrittenFile for a name that a writer gives while it writes, NotData for an ending that is not read."""
+    """Raise HalfWrittenFileError for a name that a writer gives while it writes, NotDataError for an ending that is not read."""
     lowered, name = file_name.lower(), shown(file_name)
     if lowered.endswith(_PARTIAL_SUFFIXES):
-        raise HalfWrittenFile(name, "its name says that it is still being written", "Wait, or remove it")
+        raise HalfWrittenFileError(name, "its name says that it is still being written", "Wait, or remove it")
     if not lowered.endswith(_DATA_SUFFIXES):
-        raise NotData(
-            name, f"its ending is none of {', '.join(_DATA_SUFFIXES)}, so it was not read",
-            "Unpack it and drop what is in it" if lowered.endswith(PACKED_SUFFIXES)
+        raise NotDataError(
+            name,
+            f"its ending is none of {', '.join(_DATA_SUFFIXES)}, so it was not read",
+            "Unpack it and drop what is in it"
+            if lowered.endswith(PACKED_SUFFIXES)
             else "Drop the CSV as it was downloaded, named <stooq code>_d.csv, and move this file away",
         )

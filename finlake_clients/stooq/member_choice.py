@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
-from finlake_clients.source_errors import NotData, SourceError
+from finlake_clients.source_errors import NotDataError, SourceError
 from finlake_clients.stooq.prices_file import StooqFile
 from spark.contracts.stooq_files import open_file
 
@@ -43,10 +43,11 @@ def one_of_each(members: list[Member]) -> tuple[list[StooqFile], list[SourceErro
         else:
             names = sorted(member.file.source_name for member in best)
             problems += [
-                NotData(
+                NotDataError(
                     member.file.source_name,
                     f"the archive has {len(contents)} members for {member.file.ticker} that differ and end on {newest}: "
-                    f"{', '.join(names[:_SHOWN_NAMES])}", "Drop the right one alone",
+                    f"{', '.join(names[:_SHOWN_NAMES])}",
+                    "Drop the right one alone",
                 )
                 for member in contents.values()
             ]
@@ -54,7 +55,7 @@ def one_of_each(members: list[Member]) -> tuple[list[StooqFile], list[SourceErro
 
 
 def _older(member: Member, chosen: Member) -> SourceError:
-    return NotData(
+    return NotDataError(
         member.file.source_name,
         f"it ends on {member.last_date}, before {chosen.file.source_name}, which was taken for {member.file.ticker}",
         "Nothing need be done if that is the right one; else drop the right one alone",

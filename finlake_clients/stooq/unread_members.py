@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from finlake_clients import bounded_zip
 from finlake_clients.bounded_zip import shown
-from finlake_clients.source_errors import NotData, SourceError, UnknownTicker
+from finlake_clients.source_errors import NotDataError, SourceError, UnknownTickerError
 from finlake_clients.stooq.file_names import PACKED_SUFFIXES, vendor_code_of
 from spark.contracts.stooq_files import UnreadableFileError, open_file
 
@@ -29,8 +29,9 @@ def passed_over(archive: zipfile.ZipFile, name: str, vendor_codes: Collection[st
     if not found:
         return None
     more = f" and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
-    return NotData(
-        name, f"members that are no .csv or .txt were not read: {', '.join(found[:_SHOWN])}{more}",
+    return NotDataError(
+        name,
+        f"members that are no .csv or .txt were not read: {', '.join(found[:_SHOWN])}{more}",
         "Unpack them and drop the CSVs that are in them; nothing need be done if they hold no prices",
     )
 
@@ -42,13 +43,15 @@ def nothing_wanted(archive: zipfile.ZipFile, name: str) -> SourceError:
         codes = _codes_in(archive, info)
         if len(codes) > 1:
             some = ", ".join(shown(code) for code in sorted(codes)[:_SHOWN])
-            return NotData(
-                f"{name}!{shown(info.filename)}", f"it holds rows of several tickers ({some}), which is another layout",
+            return NotDataError(
+                f"{name}!{shown(info.filename)}",
+                f"it holds rows of several tickers ({some}), which is another layout",
                 "Drop an archive with one member for each ticker, as d_us_txt.zip of Stooq is",
             )
     some = ", ".join(shown(info.filename) for info in archive.infolist()[:_SHOWN])
-    return UnknownTicker(
-        name, f"it holds no ticker of the universe; its first members are {some or 'none'}",
+    return UnknownTickerError(
+        name,
+        f"it holds no ticker of the universe; its first members are {some or 'none'}",
         "Drop the archive of US daily prices, d_us_txt.zip, or a zip of <stooq code>_d.csv files",
     )
 

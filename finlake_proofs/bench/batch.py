@@ -37,7 +37,7 @@ WARM_UP_PAIRS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class BatchSizes:
     """How much is measured. Pairs come on top of those that warm up both sides."""
 
     long_years: int
@@ -50,13 +50,29 @@ class Sizes:
     gkg_pairs: int
 
 
-FULL = Sizes(long_years=20, short_years=2, increment_tickers=50, increment_pairs=9, indicator_years=5,
-             indicator_tickers=500, indicator_pairs=5, gkg_pairs=31)
-QUICK = Sizes(long_years=4, short_years=1, increment_tickers=5, increment_pairs=2, indicator_years=1,
-              indicator_tickers=20, indicator_pairs=1, gkg_pairs=5)
+FULL = BatchSizes(
+    long_years=20,
+    short_years=2,
+    increment_tickers=50,
+    increment_pairs=9,
+    indicator_years=5,
+    indicator_tickers=500,
+    indicator_pairs=5,
+    gkg_pairs=31,
+)
+QUICK = BatchSizes(
+    long_years=4,
+    short_years=1,
+    increment_tickers=5,
+    increment_pairs=2,
+    indicator_years=1,
+    indicator_tickers=20,
+    indicator_pairs=1,
+    gkg_pairs=5,
+)
 
 
-def compare_all(sizes: Sizes, jars: Path, report: Report, engines: Sequence[Engine]) -> list[Comparison]:
+def compare_all(sizes: BatchSizes, jars: Path, report: Report, engines: Sequence[Engine]) -> list[Comparison]:
     """All three comparisons, of those with a lake one for each engine; the lakes they need come and go."""
     return [
         gkg_parsing.compare(sizes.gkg_pairs, GKG_TARGET),
@@ -65,12 +81,13 @@ def compare_all(sizes: Sizes, jars: Path, report: Report, engines: Sequence[Engi
     ]
 
 
-def compare_increments(sizes: Sizes, jars: Path, report: Report, engine: Engine) -> Comparison:
+def compare_increments(sizes: BatchSizes, jars: Path, report: Report, engine: Engine) -> Comparison:
     """One session after the other, added to a lake with a long history and to one with a short history."""
     walk_start = _years_back(sizes.long_years)
     histories = {
-        years: History(walk_start=walk_start, first_date=_years_back(years), last_date=LAST_DATE,
-                       ticker_count=sizes.increment_tickers)
+        years: History(
+            walk_start=walk_start, first_date=_years_back(years), last_date=LAST_DATE, ticker_count=sizes.increment_tickers
+        )
         for years in (sizes.long_years, sizes.short_years)
     }
     taken: dict[int, list[dict[str, float]]] = {years: [] for years in histories}
@@ -90,17 +107,22 @@ def compare_increments(sizes: Sizes, jars: Path, report: Report, engine: Engine)
     long, short = taken[sizes.long_years], taken[sizes.short_years]
     return Comparison(
         name=f"increment: one session of {sizes.increment_tickers} tickers, bronze to gold",
-        measured=f"lake of {sizes.long_years} years", baseline=f"lake of {sizes.short_years} years",
+        measured=f"lake of {sizes.long_years} years",
+        baseline=f"lake of {sizes.short_years} years",
         measured_s=tuple(sum(spent.values()) for spent in long),
-        baseline_s=tuple(sum(spent.values()) for spent in short), target_ratio=INCREMENT_TARGETS[engine],
-        engine=engine, parts=tuple(f"{engine}, {part}" for part in step_ratios(long, short)))
+        baseline_s=tuple(sum(spent.values()) for spent in short),
+        target_ratio=INCREMENT_TARGETS[engine],
+        engine=engine,
+        parts=tuple(f"{engine}, {part}" for part in step_ratios(long, short)),
+    )
 
 
-def compare_indicators(sizes: Sizes, jars: Path, report: Report, engine: Engine) -> Comparison:
+def compare_indicators(sizes: BatchSizes, jars: Path, report: Report, engine: Engine) -> Comparison:
     """gold.indicators of a whole history, by the job and by a plain script, each into an empty table."""
     window = Window(start=_years_back(sizes.indicator_years), end=LAST_DATE)
-    history = History(walk_start=window.start, first_date=window.start, last_date=window.end,
-                      ticker_count=sizes.indicator_tickers)
+    history = History(
+        walk_start=window.start, first_date=window.start, last_date=window.end, ticker_count=sizes.indicator_tickers
+    )
     pairs = []
     with ExitStack() as opened:
         process, variables = _open(opened, jars, report, engine)
@@ -116,11 +138,17 @@ def compare_indicators(sizes: Sizes, jars: Path, report: Report, engine: Engine)
         memory_mb = process.call(peak_memory_mb), script.call(peak_memory_mb)
     return Comparison(
         name=f"gold.indicators: {sizes.indicator_tickers} tickers × {sizes.indicator_years} years, {row_count} rows",
-        measured="job: write, audit, publish", baseline="polars and pyiceberg alone", engine=engine,
-        parts=(f"{engine}, gold.indicators: at most {memory_mb[0]:,.0f} MB in the process of the job, {memory_mb[1]:,.0f} MB in "
-               "that of the script",),
-        measured_s=tuple(left for left, _ in pairs), baseline_s=tuple(right for _, right in pairs),
-        target_ratio=INDICATORS_TARGETS[engine])
+        measured="job: write, audit, publish",
+        baseline="polars and pyiceberg alone",
+        engine=engine,
+        parts=(
+            f"{engine}, gold.indicators: at most {memory_mb[0]:,.0f} MB in the process of the job, {memory_mb[1]:,.0f} MB in "
+            "that of the script",
+        ),
+        measured_s=tuple(left for left, _ in pairs),
+        baseline_s=tuple(right for _, right in pairs),
+        target_ratio=INDICATORS_TARGETS[engine],
+    )
 
 
 def step_ratios(measured: Sequence[Mapping[str, float]], baseline: Sequence[Mapping[str, float]]) -> tuple[str, ...]:

@@ -36,7 +36,9 @@ PARTS = ("clickhouse_sink", "kafka_connect")
 # What a process may take altogether: the sink's own setting; the heap and what a JVM needs beside it; the engine's limit
 # for statements and what it needs beside it.
 MEMORY_CAP_MB: Mapping[str, int] = {
-    "clickhouse_sink": sink_memory.DEFAULT_MEMORY_MB, "kafka_connect": CONNECT_HEAP_MB + 400, "kafka": BROKER_HEAP_MB + 400,
+    "clickhouse_sink": sink_memory.DEFAULT_MEMORY_MB,
+    "kafka_connect": CONNECT_HEAP_MB + 400,
+    "kafka": BROKER_HEAP_MB + 400,
     "clickhouse": clickhouse_memory.DEFAULT_MEMORY_MB + 600,
 }
 LOOK_S = 0.5
@@ -136,8 +138,9 @@ def _miss(part: str, stack: LocalStack, writer: Worker, absence: Absence, report
     began = time.monotonic()
     stack.up(services=(part,))
     arrived_count, peak_mb = _watch(stack, load.connection_id, written.row_count)
-    caught_up = CatchUp(part=part, row_count=written.row_count, arrived_count=arrived_count,
-                        seconds=time.monotonic() - began, peak_mb=peak_mb)
+    caught_up = CatchUp(
+        part=part, row_count=written.row_count, arrived_count=arrived_count, seconds=time.monotonic() - began, peak_mb=peak_mb
+    )
     report(f"{part} is back: {arrived_count} rows arrived in {caught_up.seconds:.0f} s")
     return caught_up
 

@@ -60,9 +60,11 @@ def _cell(found: Comparison | None) -> str:
     if found is None:
         return ""
     color = "green" if found.is_met else "red"
-    return (f"[{color}]{found.ratio:.2f}[/{color}] (≤ {found.target_ratio:g}, {len(found.measured_s)} pairs)\n"
-            f"{seconds(median(found.measured_s))} [dim]{found.measured}[/dim]\n"
-            f"{seconds(median(found.baseline_s))} [dim]{found.baseline}[/dim]")
+    return (
+        f"[{color}]{found.ratio:.2f}[/{color}] (≤ {found.target_ratio:g}, {len(found.measured_s)} pairs)\n"
+        f"{seconds(median(found.measured_s))} [dim]{found.measured}[/dim]\n"
+        f"{seconds(median(found.baseline_s))} [dim]{found.baseline}[/dim]"
+    )
 
 
 def seconds(value: float) -> str:

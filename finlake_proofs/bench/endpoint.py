@@ -59,7 +59,7 @@ class Waits:
 
 
 @dataclass(frozen=True)
-class Pair:
+class WaitsPair:
     """Without a flood, and right after it with one: a machine that others use too is seldom the same for long."""
 
     usual: Waits
@@ -89,8 +89,19 @@ def _endpoint() -> Iterator[tuple[int, dict[str, str]]]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port: int = free.getsockname()[1]
-        process = subprocess.Popen([sys.executable, "-m", "finlake_services.clickhouse_local", "--home", str(home / "clickhouse"),
-                                    "--port", str(port), "--users", str(users)])
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "finlake_services.clickhouse_local",
+                "--home",
+                str(home / "clickhouse"),
+                "--port",
+                str(port),
+                "--users",
+                str(users),
+            ]
+        )
         try:
             _await(port)
             yield port, passwords
@@ -124,8 +135,10 @@ def _flood(port: int, password: str, name: str, over: Event) -> None:
 
         path, headers, statement = "/", "Content-Encoding: gzip\r\n", gzip.compress(b" " * (4 << 20))
     method = "GET" if not statement else "POST"
-    request = (f"{method} {path} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n{login}{headers}"
-               f"Content-Length: {len(statement)}\r\n\r\n").encode() + statement
+    request = (
+        f"{method} {path} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n{login}{headers}"
+        f"Content-Length: {len(statement)}\r\n\r\n"
+    ).encode() + statement
     if not path:
         request = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
@@ -181,7 +194,7 @@ def _measure(port: int, password: str, flood: str, seconds: float) -> Waits:
     return Waits(flood, len(waits), quantile(waits, 0.5), quantile(waits, 0.99))
 
 
-def measure(seconds: float, floods: Iterable[str], report: Callable[[str], None]) -> tuple[Pair, ...]:
+def measure(seconds: float, floods: Iterable[str], report: Callable[[str], None]) -> tuple[WaitsPair, ...]:
     """Measure for `seconds` without and for as long with each of the `floods`."""
     with _endpoint() as (port, passwords):
         _measure(port, passwords["waiting"], "warm-up", WARM_UP_S)
@@ -191,7 +204,7 @@ def measure(seconds: float, floods: Iterable[str], report: Callable[[str], None]
             usual = _measure(port, passwords["waiting"], "none", seconds)
             with _flooding(port, passwords["flooding"], name):
                 _measure(port, passwords["waiting"], name, WARM_UP_S)
-                pairs.append(Pair(usual, _measure(port, passwords["waiting"], name, seconds)))
+                pairs.append(WaitsPair(usual, _measure(port, passwords["waiting"], name, seconds)))
         return tuple(pairs)
 
 

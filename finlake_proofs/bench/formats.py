@@ -15,7 +15,7 @@ from deploy.local.connectors import local_places, wanted_connectors
 from deploy.local.stack import LocalStack
 from finlake_clients.connect.rest import KafkaConnect
 from finlake_clients.kafka.topics import KafkaTopics
-from finlake_proofs.bench.speed import CONNECTOR, SERVICES, Bench, LoadResult, Sizes
+from finlake_proofs.bench.speed import CONNECTOR, SERVICES, Bench, LoadResult, SpeedSizes
 from finlake_proofs.bench.temporary_lake import temporary_stack, worker
 from finlake_settings.declaration import StreamFormat
 from spark.contracts.streams import TRADES
@@ -48,7 +48,7 @@ class FormatLoad:
         return self.load.cores[service] * self.load.written.seconds * 1e6 / self.load.written.row_count
 
 
-def measure(sizes: Sizes, jars: Path, report: Report, *, rounds: int) -> tuple[FormatLoad, ...]:
+def measure(sizes: SpeedSizes, jars: Path, report: Report, *, rounds: int) -> tuple[FormatLoad, ...]:
     """Loads in each format, in turn; raises ConnectError when the connector does not run in one of them."""
     with ExitStack() as opened:
         stack = opened.enter_context(temporary_stack(jars, SERVICES, report, {"FINLAKE_STREAM_FORMAT": "avro"}))
@@ -56,18 +56,16 @@ def measure(sizes: Sizes, jars: Path, report: Report, *, rounds: int) -> tuple[F
         return tuple(_loaded(stack, bench, sizes, each) for _ in range(rounds) for each in FORMATS)
 
 
-def _loaded(stack: LocalStack, bench: Bench, sizes: Sizes, wanted: StreamFormat) -> FormatLoad:
+def _loaded(stack: LocalStack, bench: Bench, sizes: SpeedSizes, wanted: StreamFormat) -> FormatLoad:
     place = stack.place
     connect = KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], place.layout.connect_certificate)
-    connect.register(
-        CONNECTOR, wanted_connectors(local_places(place.layout, place.ports), avro=wanted == "avro")[CONNECTOR])
+    connect.register(CONNECTOR, wanted_connectors(local_places(place.layout, place.ports), avro=wanted == "avro")[CONNECTOR])
     connect.wait_until_running(CONNECTOR)
     bench.load(f"warm-up of {wanted}", sizes.rows_per_s, min(WARM_UP_S, sizes.seconds))
     before = _log_bytes(stack)
     load = bench.load(wanted, sizes.rows_per_s, sizes.seconds)
     grown = _log_bytes(stack) - before
-    return FormatLoad(
-        format=wanted, load=load, record_bytes=_record_bytes(stack), log_bytes=grown / load.written.row_count)
+    return FormatLoad(format=wanted, load=load, record_bytes=_record_bytes(stack), log_bytes=grown / load.written.row_count)
 
 
 def _log_bytes(stack: LocalStack) -> int:
@@ -81,7 +79,9 @@ def _record_bytes(stack: LocalStack) -> float:
     first = max(marks.first, marks.end - LOOKED_AT_RECORDS)
     return fmean(
         len(record.key or b"") + len(record.value or b"")
-        for batch in topics.read(TRADES.topic, partition, first, marks.end) for record in batch)
+        for batch in topics.read(TRADES.topic, partition, first, marks.end)
+        for record in batch
+    )
 
 
 def results_table(loads: Sequence[FormatLoad], rows_per_s: int) -> "Table":
@@ -89,13 +89,26 @@ def results_table(loads: Sequence[FormatLoad], rows_per_s: int) -> "Table":
     from rich.table import Table
 
     table = Table(title=f"a trade as JSON and as Avro, {rows_per_s} rows/s asked")
-    for heading in ("format", "rows/s", "key and value, B", "log, B", "Connect, µs/row", "sink, µs/row", "broker, µs/row",
-                    "p50, ms", "p99, ms"):
+    for heading in (
+        "format",
+        "rows/s",
+        "key and value, B",
+        "log, B",
+        "Connect, µs/row",
+        "sink, µs/row",
+        "broker, µs/row",
+        "p50, ms",
+        "p99, ms",
+    ):
         table.add_column(heading, justify="left" if heading == "format" else "right")
     for each in loads:
         waits = (each.load.p50_ms, each.load.p99_ms)
         table.add_row(
-            each.format, f"{each.load.written.rows_per_s:.0f}", f"{each.record_bytes:.0f}", f"{each.log_bytes:.0f}",
+            each.format,
+            f"{each.load.written.rows_per_s:.0f}",
+            f"{each.record_bytes:.0f}",
+            f"{each.log_bytes:.0f}",
             *(f"{each.row_us(service):.0f}" for service in ("kafka_connect", "clickhouse_sink", "kafka")),
-            *("not seen" if wait is None else f"{wait:.0f}" for wait in waits))
+            *("not seen" if wait is None else f"{wait:.0f}" for wait in waits),
+        )
     return table

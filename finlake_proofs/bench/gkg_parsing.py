@@ -31,9 +31,13 @@ def compare(pair_count: int, target_ratio: float, slot: Path = SLOT) -> Comparis
     parsed()
     pairs = [(_taken(parsed), _taken(lambda: unzipped(zipped))) for _ in range(pair_count)]
     return Comparison(
-        name=f"GKG: a real slot of {len(content) / 1e6:.1f} MB", measured="parse and filter", baseline="unzip",
-        measured_s=tuple(left for left, _ in pairs), baseline_s=tuple(right for _, right in pairs),
-        target_ratio=target_ratio)
+        name=f"GKG: a real slot of {len(content) / 1e6:.1f} MB",
+        measured="parse and filter",
+        baseline="unzip",
+        measured_s=tuple(left for left, _ in pairs),
+        baseline_s=tuple(right for _, right in pairs),
+        target_ratio=target_ratio,
+    )
 
 
 def unzipped(zipped: bytes) -> bytes:

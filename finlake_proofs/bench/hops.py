@@ -71,9 +71,15 @@ def measured_hops(client: "Client", condition: str, parameters: dict[str, object
     query = f"SELECT count(), {told} FROM {STOCK_REALTIME.address} WHERE {condition}"
     count, *answers = client.query(query, parameters=parameters).result_rows[0]
     pairs = zip(SPANS, zip(answers[::2], answers[1::2], strict=True), strict=True)
-    return Hops(row_count=count, hops=() if not count else tuple(
-        Hop(start=start, end=end, p50_ms=p50, p99_ms=p99, max_ms=longest, negative_count=negative)
-        for (start, end), ((p50, p99, longest), negative) in pairs))
+    return Hops(
+        row_count=count,
+        hops=()
+        if not count
+        else tuple(
+            Hop(start=start, end=end, p50_ms=p50, p99_ms=p99, max_ms=longest, negative_count=negative)
+            for (start, end), ((p50, p99, longest), negative) in pairs
+        ),
+    )
 
 
 def hops_table(hops: Hops, title: str) -> "Table":
@@ -84,8 +90,11 @@ def hops_table(hops: Hops, title: str) -> "Table":
     for heading in ("hop", "p50 ms", "p99 ms", "max ms"):
         view.add_column(heading, justify="left" if heading == "hop" else "right")
     for hop in hops.hops:
-        view.add_row(hop.name, *(f"{value:.1f}" for value in (hop.p50_ms, hop.p99_ms, hop.max_ms)),
-                     style="bold" if hop.name == "total" else None)
+        view.add_row(
+            hop.name,
+            *(f"{value:.1f}" for value in (hop.p50_ms, hop.p99_ms, hop.max_ms)),
+            style="bold" if hop.name == "total" else None,
+        )
     return view
 
 

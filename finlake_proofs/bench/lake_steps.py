@@ -15,7 +15,7 @@ from finlake_assets.sources import last_closed
 from finlake_clients.calendar import TradingCalendar
 from finlake_clients.lake_client import LakeClient
 from finlake_clients.stooq.prices_file import StooqFile
-from finlake_proofs.bench.made_up_prices import random_walk, stooq_file, universe_of
+from finlake_proofs.bench.synthetic_prices import random_walk, stooq_file, universe_of
 from finlake_settings.processes import LakeSettings
 from finlake_settings.reading import settings_from
 from spark.contracts import bronze, gold, lake, silver
@@ -30,8 +30,7 @@ from spark.contracts.report import Provenance, Window
 
 PROVENANCE = Provenance(run_id="bench", partition="bench", code_version="bench")
 PRICE_JOBS = (bronze.STOOQ_PRICES.address, silver.PRICE_RESTATEMENTS.address, silver.PRICES_DAILY.address)
-ALL_JOBS = (*PRICE_JOBS, gold.INDICATORS.address, gold.STOCK_ANALYTICS.address, gold.ML_FEATURES.address,
-            gold.ML_LABELS.address)
+ALL_JOBS = (*PRICE_JOBS, gold.INDICATORS.address, gold.STOCK_ANALYTICS.address, gold.ML_FEATURES.address, gold.ML_LABELS.address)
 SCRIPT_NAMESPACE = "bench"
 SCRIPT_TABLE = f"{SCRIPT_NAMESPACE}.indicators"
 
@@ -56,8 +55,10 @@ class History:
         """One file per ticker with the bars of a range."""
         sessions = TradingCalendar().sessions(self.walk_start, last_date)
         wanted = pl.col("Date").is_between(first_date, last_date)
-        return [stooq_file(ticker, random_walk(ticker.symbol, sessions).filter(wanted))
-                for ticker in universe_of(self.ticker_count).tickers]
+        return [
+            stooq_file(ticker, random_walk(ticker.symbol, sessions).filter(wanted))
+            for ticker in universe_of(self.ticker_count).tickers
+        ]
 
 
 def build(environment: Mapping[str, str], history: History, jobs: Sequence[str]) -> dict[str, float]:
@@ -68,7 +69,10 @@ def build(environment: Mapping[str, str], history: History, jobs: Sequence[str])
 
 
 def add_session(
-    environment: Mapping[str, str], history: History, session: date, overlap_sessions: int,
+    environment: Mapping[str, str],
+    history: History,
+    session: date,
+    overlap_sessions: int,
 ) -> dict[str, float]:
     """Bring the session's downloads, which overlap what is known, through all jobs; seconds by job."""
     first_date = TradingCalendar().before(session, overlap_sessions)[0]
@@ -125,7 +129,8 @@ def require_equal_indicators(environment: Mapping[str, str]) -> int:
     )
     if by_job.is_empty() or not by_job.equals(by_script):
         raise NothingMeasuredError(
-            f"job and script gave different indicators ({by_job.height} and {by_script.height} rows); mend one of them")
+            f"job and script gave different indicators ({by_job.height} and {by_script.height} rows); mend one of them"
+        )
     return by_job.height
 
 
@@ -134,14 +139,17 @@ def lake_jobs(environment: Mapping[str, str]) -> LakeClient:
     return LakeClient.of(settings_from(LakeSettings, environment))
 
 
-def _run_all(environment: Mapping[str, str], addresses: Sequence[str], window: Window, files: list[StooqFile],
-             history: History) -> dict[str, float]:
+def _run_all(
+    environment: Mapping[str, str], addresses: Sequence[str], window: Window, files: list[StooqFile], history: History
+) -> dict[str, float]:
     """Seconds by job; raises `NothingMeasuredError` when one of them left a ticker out."""
     jobs, calendar = lake_jobs(environment), TradingCalendar()
     inputs: dict[str, JobInputs] = {
-        each.table.address: each for each in (
-            StooqPricesInputs(files=files, problems=[], universe=universe_of(history.ticker_count),
-                              last_closed=last_closed(files, calendar)),
+        each.table.address: each
+        for each in (
+            StooqPricesInputs(
+                files=files, problems=[], universe=universe_of(history.ticker_count), last_closed=last_closed(files, calendar)
+            ),
             PriceRestatementsInputs(sessions=calendar.sessions(calendar.first_date, calendar.last_session)),
             PricesDailyInputs(sessions=calendar.sessions(window.start, window.end)),
         )
@@ -154,7 +162,8 @@ def _run_all(environment: Mapping[str, str], addresses: Sequence[str], window: W
         table = report.table(address)
         if not table.is_changed or table.row_count < history.ticker_count:
             raise NothingMeasuredError(
-                f"{address} wrote {table.row_count} rows for {history.ticker_count} tickers; its time means nothing")
+                f"{address} wrote {table.row_count} rows for {history.ticker_count} tickers; its time means nothing"
+            )
     return taken
 
 

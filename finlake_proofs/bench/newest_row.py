@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from finlake_clients.clickhouse.connection import reader
-from finlake_proofs.bench.made_up_trades import symbol_of
+from finlake_proofs.bench.synthetic_trades import symbol_of
 from finlake_services.trade_feed.clock import wall_us
 from finlake_settings.processes import Settings
 from finlake_settings.reading import settings_from

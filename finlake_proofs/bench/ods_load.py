@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from finlake_proofs.bench.made_up_trades import TradeMaker
+from finlake_proofs.bench.synthetic_trades import SyntheticTrades
 from finlake_services.trade_feed.clock import wall_us
 from finlake_services.trade_feed.ods_writer import OdsAccess, OdsWriter
 from finlake_settings.groups import FeedMarket
@@ -67,7 +67,7 @@ async def _write(market: FeedMarket, load: Load, moments: AsyncIterator[int]) ->
     """One message at each of `moments`, the time of reception in Unix microseconds."""
     writer = OdsWriter(OdsAccess(market.uri, "feed", market.feed_password_file))
     writing = asyncio.create_task(writer.run())
-    maker = TradeMaker(load.connection_id, seed=load.rows_per_s)
+    maker = SyntheticTrades(load.connection_id, seed=load.rows_per_s)
     began, cpu_began = time.perf_counter(), time.process_time()
     async for received_us in moments:
         await writer.put(maker.message(load.message_rows, received_us))
@@ -75,8 +75,11 @@ async def _write(market: FeedMarket, load: Load, moments: AsyncIterator[int]) ->
     writer.close()
     await writing
     return Written(
-        row_count=load.message_count * load.message_rows, seconds=time.perf_counter() - began, backlog_rows=backlog_rows,
-        cpu_s=time.process_time() - cpu_began)
+        row_count=load.message_count * load.message_rows,
+        seconds=time.perf_counter() - began,
+        backlog_rows=backlog_rows,
+        cpu_s=time.process_time() - cpu_began,
+    )
 
 
 async def _as_time_passes(load: Load) -> AsyncIterator[int]:

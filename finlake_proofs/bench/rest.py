@@ -37,8 +37,10 @@ class RestReport:
     @property
     def verdict(self) -> str:
         """One line for people."""
-        return (f"{self.total_cores:.2f} of a core and {sum(self.memory_mib.values()) / 1024:.1f} GiB over {self.seconds:.0f} s "
-                f"at rest; {CORES_LIMIT} of a core are allowed")
+        return (
+            f"{self.total_cores:.2f} of a core and {sum(self.memory_mib.values()) / 1024:.1f} GiB over {self.seconds:.0f} s "
+            f"at rest; {CORES_LIMIT} of a core are allowed"
+        )
 
 
 def measure(stack: LocalStack, seconds: float) -> RestReport:

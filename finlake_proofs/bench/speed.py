@@ -21,9 +21,9 @@ from finlake_clients.clickhouse.connection import admin, reader
 from finlake_clients.connect.rest import KafkaConnect
 from finlake_proofs.bench import processor_time
 from finlake_proofs.bench.hops import Hops, measured_hops
-from finlake_proofs.bench.made_up_trades import SYMBOL_COUNT, symbol_of
 from finlake_proofs.bench.newest_row import RowsNeverSeenError, Sight, quantile, waits_ms, watch
 from finlake_proofs.bench.ods_load import Load, Written, write_trades
+from finlake_proofs.bench.synthetic_trades import SYMBOL_COUNT, symbol_of
 from finlake_proofs.bench.temporary_lake import Worker, temporary_stack, worker
 from finlake_settings.processes import Settings
 from finlake_settings.reading import settings_from
@@ -37,8 +37,14 @@ Report = Callable[[str], None]
 SERVICES = ("clickhouse_sink", "kafka_connect")
 CONNECTOR = "finlake-ods"
 # What finlake_clients/connect/connectors sets for the sake of latency; the rest decides what is captured and how safely.
-TUNED = ("poll.interval.ms", "extended.headers.enabled", "producer.override.linger.ms", "producer.override.batch.size",
-         "producer.override.compression.type", "consumer.override.fetch.max.wait.ms")
+TUNED = (
+    "poll.interval.ms",
+    "extended.headers.enabled",
+    "producer.override.linger.ms",
+    "producer.override.batch.size",
+    "producer.override.compression.type",
+    "consumer.override.fetch.max.wait.ms",
+)
 P50_TARGET_MS, P99_TARGET_MS = 300.0, 1000.0
 WARM_UP_S = 30.0
 QUIET_S = 5.0
@@ -51,7 +57,7 @@ FILL_ROWS = 500_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class SpeedSizes:
     """How much is measured."""
 
     rows_per_s: int = 5000
@@ -137,11 +143,13 @@ class SpeedResult:
             return ""
         name, cores = failed.busiest
         what = "near one core" if cores >= NEAR_ONE_CORE else "with the two cores shared by all"
-        return (f"at {failed.asked_rows_per_s} rows/s the hop {failed.slowest_hop} waits longest; {name} takes most, "
-                f"{cores:.2f} cores, {what}")
+        return (
+            f"at {failed.asked_rows_per_s} rows/s the hop {failed.slowest_hop} waits longest; {name} takes most, "
+            f"{cores:.2f} cores, {what}"
+        )
 
 
-def measure(sizes: Sizes, jars: Path, report: Report, *, finds_limit: bool) -> SpeedResult:
+def measure(sizes: SpeedSizes, jars: Path, report: Report, *, finds_limit: bool) -> SpeedResult:
     """Everything in one temporary stack; with `finds_limit` also rising rates until one is not sustained."""
     load_before, *_ = psutil.getloadavg()
     with ExitStack() as opened:
@@ -154,21 +162,23 @@ def measure(sizes: Sizes, jars: Path, report: Report, *, finds_limit: bool) -> S
             bench.load("warm-up", sizes.rows_per_s, min(WARM_UP_S, sizes.seconds))
             defaults = bench.load("Debezium's defaults", sizes.rows_per_s, sizes.seconds)
         candles = read_candles(stack.environment(), sizes, report)
-    return SpeedResult(tuned=tuned, defaults=defaults, steps=steps, candles=candles,
-                       machine_load=(load_before, psutil.getloadavg()[0]))
+    return SpeedResult(
+        tuned=tuned, defaults=defaults, steps=steps, candles=candles, machine_load=(load_before, psutil.getloadavg()[0])
+    )
 
 
 class Bench:
     """Loads on one stack, each with a writer and a reader in processes of their own."""
 
-    def __init__(self, stack: LocalStack, writer: Worker, watcher: Worker, sizes: Sizes, report: Report) -> None:
+    def __init__(self, stack: LocalStack, writer: Worker, watcher: Worker, sizes: SpeedSizes, report: Report) -> None:
         self._stack, self._writer, self._watcher, self._sizes, self._report = stack, writer, watcher, sizes, report
 
     def load(self, name: str, rows_per_s: int, seconds: float) -> LoadResult:
         """One load from its first row to the last that was seen."""
         environment = self._stack.environment()
-        load = Load(connection_id=f"bench-{time.time_ns()}", rows_per_s=rows_per_s, seconds=seconds,
-                    message_rows=self._sizes.message_rows)
+        load = Load(
+            connection_id=f"bench-{time.time_ns()}", rows_per_s=rows_per_s, seconds=seconds, message_rows=self._sizes.message_rows
+        )
         before = processor_time.read(self._stack)
         watching = self._watcher.start(watch, environment, load.connection_id, seconds, QUIET_S)
         written = self._writer.call(write_trades, environment, load)
@@ -177,15 +187,22 @@ class Bench:
         with admin(settings_from(Settings, environment).clickhouse) as client:
             rows = client.query(
                 f"SELECT kafka_offset, toUnixTimestamp64Micro(committed_ts) FROM {STOCK_REALTIME.address} "
-                "WHERE connection_id = {id:String}", parameters={"id": load.connection_id}).result_rows
+                "WHERE connection_id = {id:String}",
+                parameters={"id": load.connection_id},
+            ).result_rows
             hops = measured_hops(client, "connection_id = {id:String}", {"id": load.connection_id})
         waits = _waits(sights.sights, rows, written)
         result = LoadResult(
-            name=name, asked_rows_per_s=rows_per_s, written=written, hops=hops,
-            p50_ms=quantile(waits, 0.5) if waits else None, p99_ms=quantile(waits, 0.99) if waits else None,
+            name=name,
+            asked_rows_per_s=rows_per_s,
+            written=written,
+            hops=hops,
+            p50_ms=quantile(waits, 0.5) if waits else None,
+            p99_ms=quantile(waits, 0.99) if waits else None,
             max_ms=max(waits) if waits else None,
             cores={**cores, "writer": written.cpu_s / written.seconds, "reader": sights.cpu_s / written.seconds},
-            polls_per_s=sights.query_count / written.seconds)
+            polls_per_s=sights.query_count / written.seconds,
+        )
         self._report(one_line(result))
         return result
 
@@ -202,13 +219,18 @@ class Bench:
 def one_line(result: LoadResult) -> str:
     """A load in one line."""
     name, cores = result.busiest
-    seen = "rows were not seen in time" if result.p99_ms is None else (
-        f"commit to query p50 {result.p50_ms:.0f} ms, p99 {result.p99_ms:.0f} ms, longest {result.max_ms:.0f} ms")
-    return (f"{result.name}, {result.asked_rows_per_s} rows/s asked, {result.written.rows_per_s:.0f} committed: {seen}; "
-            f"{name} {cores:.2f} cores")
+    seen = (
+        "rows were not seen in time"
+        if result.p99_ms is None
+        else (f"commit to query p50 {result.p50_ms:.0f} ms, p99 {result.p99_ms:.0f} ms, longest {result.max_ms:.0f} ms")
+    )
+    return (
+        f"{result.name}, {result.asked_rows_per_s} rows/s asked, {result.written.rows_per_s:.0f} committed: {seen}; "
+        f"{name} {cores:.2f} cores"
+    )
 
 
-def read_candles(environment: Mapping[str, str], sizes: Sizes, report: Report) -> CandleReads:
+def read_candles(environment: Mapping[str, str], sizes: SpeedSizes, report: Report) -> CandleReads:
     """Fill the table with ticks of a day, and read some hours of random symbols' candles."""
     stream = settings_from(Settings, environment)
     end_ts = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -218,22 +240,32 @@ def read_candles(environment: Mapping[str, str], sizes: Sizes, report: Report) -
         tick_count = int(client.query(f"SELECT count() FROM {STOCK_REALTIME.address}").result_rows[0][0])
     report(f"{tick_count} ticks in {STOCK_REALTIME.address}")
     chosen = random.Random(0)
-    query = (f"SELECT * FROM {CANDLES_1M.address} WHERE symbol = {{symbol:String}} "
-             "AND minute_ts >= {from:DateTime64(6, 'UTC')} AND minute_ts < {to:DateTime64(6, 'UTC')} ORDER BY minute_ts")
+    query = (
+        f"SELECT * FROM {CANDLES_1M.address} WHERE symbol = {{symbol:String}} "
+        "AND minute_ts >= {from:DateTime64(6, 'UTC')} AND minute_ts < {to:DateTime64(6, 'UTC')} ORDER BY minute_ts"
+    )
     taken_ms, row_count = [], 0
     with reader(stream.clickhouse) as client:
         # The first reads open files and connections.
         for number in range(-20, sizes.candle_reads):
             begin_ts = start_ts + timedelta(minutes=chosen.randrange((24 - CANDLE_HOURS) * 60))
-            told = {"symbol": symbol_of(chosen.randrange(SYMBOL_COUNT)), "from": f"{begin_ts:%Y-%m-%d %H:%M:%S}",
-                    "to": f"{begin_ts + timedelta(hours=CANDLE_HOURS):%Y-%m-%d %H:%M:%S}"}
+            told = {
+                "symbol": symbol_of(chosen.randrange(SYMBOL_COUNT)),
+                "from": f"{begin_ts:%Y-%m-%d %H:%M:%S}",
+                "to": f"{begin_ts + timedelta(hours=CANDLE_HOURS):%Y-%m-%d %H:%M:%S}",
+            }
             began = time.perf_counter()
             rows = client.query(query, parameters=told).result_rows
             if number >= 0:
                 taken_ms.append((time.perf_counter() - began) * 1000)
                 row_count = max(row_count, len(rows))
-    return CandleReads(tick_count=tick_count, read_count=len(taken_ms), row_count=row_count,
-                       p50_ms=quantile(taken_ms, 0.5), p99_ms=quantile(taken_ms, 0.99))
+    return CandleReads(
+        tick_count=tick_count,
+        read_count=len(taken_ms),
+        row_count=row_count,
+        p50_ms=quantile(taken_ms, 0.5),
+        p99_ms=quantile(taken_ms, 0.99),
+    )
 
 
 def _waits(sights: Sequence[Sight], rows: Sequence[Sequence[int]], written: Written) -> list[float]:
@@ -268,12 +300,25 @@ def _fill(client: "Client", tick_count: int, start_ts: datetime) -> None:
     moment = f"fromUnixTimestamp64Micro({start_us} + toInt64(number) * {step_us}, 'UTC')"
     made: dict[str, str] = {
         "symbol": f"concat('T', leftPad(toString(cityHash64(number) % {SYMBOL_COUNT}), 4, '0'))",
-        "trade_ts": moment, "price_usd": "round(100 + 10 * sin(number / 50000) + (cityHash64(number, 1) % 1000) / 1000, 4)",
-        "volume_shares": "1 + cityHash64(number, 2) % 500", "conditions": "['1']", "flaw": "''", "received_ts": moment,
-        "connection_id": "'candles'", "message_seq": "number", "trade_index": "0", "lsn": "0", "committed_ts": moment,
-        "captured_ts": moment, "appended_ts": moment, "consumed_ts": moment, "kafka_partition": "-1", "kafka_offset": "number",
+        "trade_ts": moment,
+        "price_usd": "round(100 + 10 * sin(number / 50000) + (cityHash64(number, 1) % 1000) / 1000, 4)",
+        "volume_shares": "1 + cityHash64(number, 2) % 500",
+        "conditions": "['1']",
+        "flaw": "''",
+        "received_ts": moment,
+        "connection_id": "'candles'",
+        "message_seq": "number",
+        "trade_index": "0",
+        "lsn": "0",
+        "committed_ts": moment,
+        "captured_ts": moment,
+        "appended_ts": moment,
+        "consumed_ts": moment,
+        "kafka_partition": "-1",
+        "kafka_offset": "number",
     }
     for first in range(0, tick_count, FILL_ROWS):
         client.command(
             f"INSERT INTO {STOCK_REALTIME.address} ({', '.join(made)}) SELECT {', '.join(made.values())} "
-            f"FROM numbers({first}, {min(FILL_ROWS, tick_count - first)})")
+            f"FROM numbers({first}, {min(FILL_ROWS, tick_count - first)})"
+        )

@@ -20,8 +20,14 @@ def loads_table(result: SpeedResult, core_count: int) -> "Table":
         view.add_column(heading, justify="left" if heading in ("load", "sustained") else "right")
     for each in _loads(result):
         color = "green" if each.is_sustained else "red"
-        view.add_row(each.name, f"{each.asked_rows_per_s}", _ms(each.p50_ms), _ms(each.p99_ms), _ms(each.max_ms),
-                     f"[{color}]{'yes' if each.is_sustained else 'no'}[/{color}]")
+        view.add_row(
+            each.name,
+            f"{each.asked_rows_per_s}",
+            _ms(each.p50_ms),
+            _ms(each.p99_ms),
+            _ms(each.max_ms),
+            f"[{color}]{'yes' if each.is_sustained else 'no'}[/{color}]",
+        )
     view.add_section()
     view.add_row("target", f"{result.tuned.asked_rows_per_s}", f"≤ {P50_TARGET_MS:g}", f"≤ {P99_TARGET_MS:g}", "", "")
     return view
@@ -41,10 +47,14 @@ def cores_table(result: SpeedResult) -> "Table":
 def remarks(result: SpeedResult) -> Iterator[str]:
     """What the tables do not say."""
     candles = result.candles
-    yield (f"{CANDLE_HOURS} h of one symbol's candles among {candles.tick_count} ticks: p50 {candles.p50_ms:.1f} ms, "
-           f"p99 {candles.p99_ms:.1f} ms over {candles.read_count} reads of {candles.row_count} rows")
-    yield (f"the reader asked {result.tuned.polls_per_s:.0f} times a second; each latency is up to the answer in which a row "
-           "was first seen, so it is an upper bound")
+    yield (
+        f"{CANDLE_HOURS} h of one symbol's candles among {candles.tick_count} ticks: p50 {candles.p50_ms:.1f} ms, "
+        f"p99 {candles.p99_ms:.1f} ms over {candles.read_count} reads of {candles.row_count} rows"
+    )
+    yield (
+        f"the reader asked {result.tuned.polls_per_s:.0f} times a second; each latency is up to the answer in which a row "
+        "was first seen, so it is an upper bound"
+    )
     before, after = result.machine_load
     yield f"load average of the machine: {before:.1f} before, {after:.1f} after"
     if result.sustained is not None and result.steps:
@@ -58,7 +68,8 @@ def markdown(result: SpeedResult) -> str:
     lines = ["| load | rows/s | p50 ms | p99 ms | longest ms | sustained |", "|---|---|---|---|---|---|"]
     lines += [
         f"| {each.name} | {each.asked_rows_per_s} | {_ms(each.p50_ms)} | {_ms(each.p99_ms)} | {_ms(each.max_ms)} "
-        f"| {'yes' if each.is_sustained else 'no'} |" for each in _loads(result)
+        f"| {'yes' if each.is_sustained else 'no'} |"
+        for each in _loads(result)
     ]
     lines += ["", "| hop | p50 ms | p99 ms | with Debezium's defaults p50 | p99 |", "|---|---|---|---|---|"]
     lines += [

@@ -62,7 +62,10 @@ def temporary_lake(jars: Path, report: Callable[[str], None], engine: Engine) ->
 
 @contextmanager
 def temporary_stack(
-    jars: Path, services: Collection[str] | None, report: Callable[[str], None], variables: Mapping[str, str] | None = None,
+    jars: Path,
+    services: Collection[str] | None,
+    report: Callable[[str], None],
+    variables: Mapping[str, str] | None = None,
     around: Callable[[Layout], AbstractContextManager[None]] = lambda _: nullcontext(),
 ) -> Iterator[LocalStack]:
     """A new, empty stack with these services (None: all); stopped and removed at the end, whatever happens.
@@ -119,6 +122,7 @@ def undisturbed() -> Iterator[None]:
 @contextmanager
 def ended_like_ctrl_c() -> Iterator[None]:
     """Being terminated, or losing the terminal, cleans up as Ctrl-C does."""
+
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 

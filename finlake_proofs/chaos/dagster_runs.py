@@ -95,11 +95,18 @@ class ArchiveRuns:
 
     def _launch(self) -> str:
         """Ask for a run, again while Dagster notices only by asking that Postgres has closed its connections."""
-        asking = Retrying(retry=retry_if_exception_type(DagsterRequestError), wait=wait_fixed(2),
-                          stop=stop_after_delay(ACCEPTED_WITHIN_S), reraise=True)
+        asking = Retrying(
+            retry=retry_if_exception_type(DagsterRequestError),
+            wait=wait_fixed(2),
+            stop=stop_after_delay(ACCEPTED_WITHIN_S),
+            reraise=True,
+        )
         return asking(
-            self._client.launch, STREAM_ARCHIVE, first_key=self._first_date.isoformat(),
-            last_key=datetime.now(UTC).date().isoformat())
+            self._client.launch,
+            STREAM_ARCHIVE,
+            first_key=self._first_date.isoformat(),
+            last_key=datetime.now(UTC).date().isoformat(),
+        )
 
     def _process_of(self, run_id: str) -> int | None:
         try:
@@ -119,8 +126,9 @@ class ArchiveRuns:
         return run.get("status", ""), [event.get("message", "") for event in logs.get("events", [])]
 
     def _until(self, look: Callable[[], int | None], within_s: float, otherwise: str) -> int:
-        waiting = Retrying(retry=retry_if_result(lambda found: found is None), wait=wait_fixed(0.2),
-                           stop=stop_after_delay(within_s))
+        waiting = Retrying(
+            retry=retry_if_result(lambda found: found is None), wait=wait_fixed(0.2), stop=stop_after_delay(within_s)
+        )
         try:
             found: int | None = waiting(look)
         except RetryError as error:

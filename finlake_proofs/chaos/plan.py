@@ -127,15 +127,16 @@ def _together(faults: list[Fault], size: int, chosen: Random) -> list[Fault]:
     """The faults with `size` neighbours, single kills so far, made one."""
     single = single_targets()
     places = [
-        place for place in range(len(faults) - size + 1)
-        if all(len(fault.targets) == 1 and fault.targets[0] not in single for fault in faults[place:place + size])
-        and len({fault.targets[0] for fault in faults[place:place + size]}) == size
+        place
+        for place in range(len(faults) - size + 1)
+        if all(len(fault.targets) == 1 and fault.targets[0] not in single for fault in faults[place : place + size])
+        and len({fault.targets[0] for fault in faults[place : place + size]}) == size
     ]
     if not places:
         return faults
     place = chosen.choice(places)
-    victims = tuple(fault.targets[0] for fault in faults[place:place + size])
-    return [*faults[:place], replace(faults[place], targets=victims), *faults[place + size:]]
+    victims = tuple(fault.targets[0] for fault in faults[place : place + size])
+    return [*faults[:place], replace(faults[place], targets=victims), *faults[place + size :]]
 
 
 def _during_up(faults: list[Fault], chosen: Random) -> list[Fault]:
@@ -144,7 +145,7 @@ def _during_up(faults: list[Fault], chosen: Random) -> list[Fault]:
     if not places:
         return faults
     place = chosen.choice(places)
-    return [*faults[:place], replace(faults[place], kind="kill_during_up"), *faults[place + 1:]]
+    return [*faults[:place], replace(faults[place], kind="kill_during_up"), *faults[place + 1 :]]
 
 
 def _freezes(count: int, targets: Sequence[Target], mix: Mix, chosen: Random) -> list[Fault]:
@@ -163,8 +164,10 @@ def _full_disks(count: int, mix: Mix, chosen: Random) -> list[Fault]:
     disks: list[Disk] = []
     while mix.disks and len(disks) < count // KILLS_PER_DISK:
         disks += chosen.sample(mix.disks, len(mix.disks))
-    return [Fault("full_disk", 0, disk=disk, lasts_s=chosen.uniform(SHORTEST_FULL_S, LONGEST_FULL_S))
-            for disk in disks[:count // KILLS_PER_DISK]]
+    return [
+        Fault("full_disk", 0, disk=disk, lasts_s=chosen.uniform(SHORTEST_FULL_S, LONGEST_FULL_S))
+        for disk in disks[: count // KILLS_PER_DISK]
+    ]
 
 
 def _among(faults: list[Fault], more: Sequence[Fault], pause_s: Callable[[], float], chosen: Random) -> list[Fault]:

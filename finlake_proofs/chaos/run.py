@@ -39,7 +39,7 @@ from finlake_proofs.chaos.plan import (
     stream_targets,
 )
 from finlake_proofs.chaos.traffic import INTERRUPTED, write_until, written_rows
-from finlake_proofs.chaos.victims import Executioner, NotBackError, Victim
+from finlake_proofs.chaos.victims import NotBackError, ProcessKiller, Victim
 from finlake_reconciliation.reconcile import Reconciliation
 from finlake_reconciliation.report import ReconcileReport
 from finlake_settings.processes import Settings
@@ -135,9 +135,11 @@ class ChaosReport:
             own += f"; {self.interrupted_rows} ROWS OF KILLED TRANSACTIONS ARE THERE"
         kinds = Counter(fault.kind for fault in self.faults)
         groups = sum(len(fault.targets) > 1 for fault in self.faults)
-        return (f"{self.kills.total()} kills ({groups} of several at once, {kinds['kill_during_up']} during `finlake up`), "
-                f"{kinds['freeze'] + kinds['freeze_all']} freezes, {kinds['full_disk']} full disks; "
-                f"{self.comparison.verdict}{own}")
+        return (
+            f"{self.kills.total()} kills ({groups} of several at once, {kinds['kill_during_up']} during `finlake up`), "
+            f"{kinds['freeze'] + kinds['freeze_all']} freezes, {kinds['full_disk']} full disks; "
+            f"{self.comparison.verdict}{own}"
+        )
 
 
 def show_plan(options: Options, report: Report) -> None:
@@ -147,7 +149,7 @@ def show_plan(options: Options, report: Report) -> None:
         report(f"{number:4} {fault.words}")
 
 
-def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
+def run_chaos(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
     """Kill, let recover, drain, archive and compare, on a stack whose `options.services` are up.
 
     Raises `NotBackError` when a process does not come back, `NotDrainedError` when rows do not flow again, and
@@ -162,27 +164,35 @@ def wreak(stack: LocalStack, options: Options, report: Report) -> ChaosReport:
     with worker() as writer, _flag(stack.layout.home / "run" / f"{connection_id}.stop") as stop:
         writing = writer.start(write_until, environment, connection_id, options.rows_per_s, stop)
         time.sleep(TRAFFIC_BEFORE_S)
-        recoveries = _carry_out(plan, Executioner(stack, runs, options.services, options.seed), report)
+        recoveries = _carry_out(plan, ProcessKiller(stack, runs, options.services, options.seed), report)
         _await_connector(KafkaConnect(settings.connect.url, settings.connect.certificate_file))
         stop.touch()
         acknowledged = writing.result(timeout=WRITER_BACK_S)
     report(f"{acknowledged} rows were acknowledged by Postgres beside those of the feed")
     reconciliation = Reconciliation.of(settings)
     if not reconciliation.drain(wait_s=DRAINED_WITHIN_S):
-        raise NotDrainedError(f"Kafka does not show all of Postgres's rows after {DRAINED_WITHIN_S:g} s; "
-                              f"see `{stack.layout.logs_command('kafka_connect')}`")
+        raise NotDrainedError(
+            f"Kafka does not show all of Postgres's rows after {DRAINED_WITHIN_S:g} s; "
+            f"see `{stack.layout.logs_command('kafka_connect')}`"
+        )
     if runs is None:
         # Nothing has asked Spark before: it needed not be waited for, nor survive.
         stack.up(services=(*stream_services(avro=options.avro), *archiving_targets()), report=report)
         archive_all(environment, settings.kafka)
     else:
-        Retrying(retry=retry_if_exception_type(ArchiveRunError), stop=stop_after_attempt(3), wait=wait_fixed(5),
-                 reraise=True)(runs.archive_all)
+        Retrying(retry=retry_if_exception_type(ArchiveRunError), stop=stop_after_attempt(3), wait=wait_fixed(5), reraise=True)(
+            runs.archive_all
+        )
     report("archived; comparing every row of Postgres, Kafka, ClickHouse and Iceberg, which takes minutes")
     comparison = reconciliation.run(lake_jobs(environment), wait_s=DRAINED_WITHIN_S)
     return ChaosReport(
-        faults=plan, recoveries_s=recoveries, acknowledged_rows=acknowledged, found_rows=written_rows(environment, connection_id),
-        interrupted_rows=written_rows(environment, INTERRUPTED), comparison=comparison)
+        faults=plan,
+        recoveries_s=recoveries,
+        acknowledged_rows=acknowledged,
+        found_rows=written_rows(environment, connection_id),
+        interrupted_rows=written_rows(environment, INTERRUPTED),
+        comparison=comparison,
+    )
 
 
 def _await_connector(connect: KafkaConnect) -> None:
@@ -190,6 +200,7 @@ def _await_connector(connect: KafkaConnect) -> None:
 
     Raises `NotBackError`.
     """
+
     def runs() -> bool:
         try:
             return connect.status(CONNECTOR).is_running
@@ -200,11 +211,13 @@ def _await_connector(connect: KafkaConnect) -> None:
     try:
         waiting(runs)
     except RetryError as error:
-        raise NotBackError(f"the connector {CONNECTOR} does not run after {CONNECTOR_BACK_S:g} s: "
-                           f"{connect.status(CONNECTOR).failure or 'it has no failed task'}") from error
+        raise NotBackError(
+            f"the connector {CONNECTOR} does not run after {CONNECTOR_BACK_S:g} s: "
+            f"{connect.status(CONNECTOR).failure or 'it has no failed task'}"
+        ) from error
 
 
-def _carry_out(plan: Sequence[Fault], executioner: Executioner, report: Report) -> list[tuple[str, float]]:
+def _carry_out(plan: Sequence[Fault], executioner: ProcessKiller, report: Report) -> list[tuple[str, float]]:
     """Let happen what is planned; each victim is watched until it is back while the next ones die."""
     began = time.monotonic()
     watched: list[tuple[str, Future[float]]] = []

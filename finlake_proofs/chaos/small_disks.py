@@ -23,7 +23,10 @@ LEFT_BYTES = 64 * 1024
 def folder_of(disk: Disk, layout: Layout) -> Path:
     """The folder of a stack that lies on this disk."""
     folders: dict[Disk, Path] = {
-        "postgres": layout.postgres, "kafka": layout.kafka, "clickhouse": layout.clickhouse, "spark": layout.spark,
+        "postgres": layout.postgres,
+        "kafka": layout.kafka,
+        "clickhouse": layout.clickhouse,
+        "spark": layout.spark,
         "warehouse": layout.warehouse,
     }
     return folders[disk]
@@ -61,8 +64,9 @@ def full(folder: Path) -> Iterator[None]:
         _run("mount", "-o", f"remount,size={SIZE_MB}m", str(folder))
 
 
-@retry(retry=retry_if_exception_type(subprocess.CalledProcessError), stop=stop_after_attempt(20), wait=wait_fixed(0.1),
-       reraise=True)
+@retry(
+    retry=retry_if_exception_type(subprocess.CalledProcessError), stop=stop_after_attempt(20), wait=wait_fixed(0.1), reraise=True
+)
 def _shrink(folder: Path) -> None:
     """Leave next to no room; again when more was written between the look and the deed, which is then refused."""
     _run("mount", "-o", f"remount,size={_used_bytes(folder) + LEFT_BYTES}", str(folder))

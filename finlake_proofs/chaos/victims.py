@@ -52,7 +52,7 @@ class Victim:
         return time.monotonic() - self.began_at_s
 
 
-class Executioner:
+class ProcessKiller:
     """Lets faults befall the processes of one stack, found by their ids. `services` are those that `finlake up` wants."""
 
     def __init__(self, stack: LocalStack, runs: ArchiveRuns | None, services: Collection[str] | None, seed: int) -> None:
@@ -96,8 +96,10 @@ class Executioner:
             with suppress(ProcessLookupError):
                 os.kill(process_id, signal.SIGKILL)
         now = time.monotonic()
-        return [Victim(target, killed, now, partial(self._answers_again, target, killed))
-                for target, killed in zip(targets, process_ids, strict=True)]
+        return [
+            Victim(target, killed, now, partial(self._answers_again, target, killed))
+            for target, killed in zip(targets, process_ids, strict=True)
+        ]
 
     def _kill_during_up(self, targets: Sequence[Target]) -> list[Victim]:
         """`finlake up` is asked for all that runs; meanwhile they die. It must end well by itself."""
@@ -151,8 +153,14 @@ class Executioner:
         run_id = self._runs.begin_one() if self._runs is not None and service == "spark_connect" else None
         with full(folder):
             time.sleep(lasts_s)
-        return [Victim(f"disk of {disk}", None, time.monotonic(),
-                       lambda: self._answers(service) and (run_id is None or self._run_has_ended(run_id)))]
+        return [
+            Victim(
+                f"disk of {disk}",
+                None,
+                time.monotonic(),
+                lambda: self._answers(service) and (run_id is None or self._run_has_ended(run_id)),
+            )
+        ]
 
     def _run_has_ended(self, run_id: str) -> bool:
         return self._runs is None or self._runs.has_ended(run_id)
@@ -163,8 +171,9 @@ class Executioner:
     def _program(self, service: str) -> Program:
         program = self._supervisor.program(service)
         if program.state == "FATAL":
-            raise NotBackError(f"the supervisor has given up {service}: {program.detail}; see "
-                               f"`{self._stack.layout.logs_command(service)}`")
+            raise NotBackError(
+                f"the supervisor has given up {service}: {program.detail}; see `{self._stack.layout.logs_command(service)}`"
+            )
         return program
 
     def _answers_again(self, service: str, killed: int) -> bool:

@@ -21,7 +21,11 @@ class ColumnsNotAcceptedError(Exception):
 
 
 def accept(
-    registry: SchemaRegistry, table: CapturedTable, report: Callable[[str], None], *, within_s: float = ACCEPTED_WITHIN_S,
+    registry: SchemaRegistry,
+    table: CapturedTable,
+    report: Callable[[str], None],
+    *,
+    within_s: float = ACCEPTED_WITHIN_S,
 ) -> int:
     """Take whatever columns the connector brings next, then ask for compatible ones again; returns the schema's new version.
 
@@ -32,13 +36,15 @@ def accept(
     registry.require("NONE")
     report(f"waiting until the connector brings the columns of {table.market_table}; its keeper starts it within a minute")
     arrived = Retrying(
-        retry=retry_if_result(lambda versions: versions == before), stop=stop_after_delay(within_s), wait=wait_fixed(1))
+        retry=retry_if_result(lambda versions: versions == before), stop=stop_after_delay(within_s), wait=wait_fixed(1)
+    )
     try:
         versions = arrived(registry.versions, table.subject)
     except RetryError as error:
         raise ColumnsNotAcceptedError(
             f"no new columns of {table.market_table} came within {within_s:.0f} s; see in `finlake status` whether its connector "
-            "stands at them, and whether its keeper runs") from error
+            "stands at them, and whether its keeper runs"
+        ) from error
     finally:
         registry.require(COMPATIBILITY)
     return versions[-1]

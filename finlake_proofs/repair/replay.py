@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from finlake_clients.kafka.topics import KafkaRecord, KafkaTopics, RangeUnreadable
+from finlake_clients.kafka.topics import KafkaRecord, KafkaTopics, RangeUnreadableError
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, Arrived, Shape, build
-from finlake_services.clickhouse_sink.clickhouse import ClickHouse
+from finlake_services.clickhouse_sink.clickhouse import SinkConnection
 from finlake_services.clickhouse_sink.dead_letters import origin_of
-from finlake_services.clickhouse_sink.exactly_once import Place
+from finlake_services.clickhouse_sink.exactly_once import Partition
 from finlake_services.clickhouse_sink.records import LogRecord, PoisonError
 from finlake_settings.groups import SinkClickHouse
 from spark.contracts.streams import DEAD_LETTERS_TOPIC, SINK_GROUP
@@ -30,10 +30,10 @@ class ReplayError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
+class OffsetRangeOfPartition:
     """From offset `first` up to `end`, which is not part of it, of a partition."""
 
-    place: Place
+    place: Partition
     first: int
     end: int
 
@@ -56,12 +56,16 @@ class Replayed:
 
     def __add__(self, other: "Replayed") -> "Replayed":
         return Replayed(
-            read=self.read + other.read, already_there=self.already_there + other.already_there,
-            added=self.added + other.added, not_rows=self.not_rows + other.not_rows,
-            unreadable=self.unreadable + other.unreadable, unreachable=self.unreachable + other.unreachable)
+            read=self.read + other.read,
+            already_there=self.already_there + other.already_there,
+            added=self.added + other.added,
+            not_rows=self.not_rows + other.not_rows,
+            unreadable=self.unreadable + other.unreadable,
+            unreachable=self.unreachable + other.unreachable,
+        )
 
 
-def spans(topics: KafkaTopics, topic: str, start: str, end: str) -> list[Span]:
+def spans(topics: KafkaTopics, topic: str, start: str, end: str) -> list[OffsetRangeOfPartition]:
     """The range of each partition, as far as the topic holds it; `start` and `end` are offsets or ISO times (UTC).
 
     Raises `ReplayError` for a topic without rows, for a bound that is neither, and for an empty range.
@@ -71,7 +75,9 @@ def spans(topics: KafkaTopics, topic: str, start: str, end: str) -> list[Span]:
     extents = topics.watermarks(topic)
     firsts, ends = (_offsets(topics, topic, bound, extents) for bound in (start, end))
     found = [
-        Span(place=Place(topic, number), first=max(firsts[number], extent.first), end=min(ends[number], extent.end))
+        OffsetRangeOfPartition(
+            place=Partition(topic, number), first=max(firsts[number], extent.first), end=min(ends[number], extent.end)
+        )
         for number, extent in sorted(extents.items())
     ]
     ranges = [span for span in found if span.first < span.end]
@@ -81,9 +87,9 @@ def spans(topics: KafkaTopics, topic: str, start: str, end: str) -> list[Span]:
     return ranges
 
 
-def replay(server: SinkClickHouse, topics: KafkaTopics, ranges: Sequence[Span]) -> Replayed:
+def replay(server: SinkClickHouse, topics: KafkaTopics, ranges: Sequence[OffsetRangeOfPartition]) -> Replayed:
     """Put into ClickHouse what it lacks of these ranges. Raises `ReplayError` where the sink has not come so far."""
-    clickhouse = ClickHouse(server.url, server.sink_password_file)
+    clickhouse = SinkConnection(server.url, server.sink_password_file)
     values = AvroValues(topics.schema_of)
     total = Replayed()
     for span in ranges:
@@ -97,7 +103,10 @@ def replay(server: SinkClickHouse, topics: KafkaTopics, ranges: Sequence[Span]) 
 
 
 def insert_missing(
-    clickhouse: ClickHouse, place: Place, records: Sequence[LogRecord], values: AvroValues = JSON_ALONE,
+    clickhouse: SinkConnection,
+    place: Partition,
+    records: Sequence[LogRecord],
+    values: AvroValues = JSON_ALONE,
 ) -> Replayed:
     """Insert the rows of some records of one partition that ClickHouse does not hold under any offset."""
     shape = SHAPES[place.topic]
@@ -117,8 +126,12 @@ def insert_missing(
         digest = hashlib.sha256(offsets.encode()).hexdigest()[:16]
         clickhouse.insert(shape.table, block.rows, f"replay:{place}:{digest}:{time.time_ns()}")
     return Replayed(
-        read=len(records), added=len(lacking), already_there=len(arrived) - len(lacking), unreadable=unreadable,
-        not_rows=len(records) - len(arrived) - unreadable)
+        read=len(records),
+        added=len(lacking),
+        already_there=len(arrived) - len(lacking),
+        unreadable=unreadable,
+        not_rows=len(records) - len(arrived) - unreadable,
+    )
 
 
 def _rows(shape: Shape, records: Sequence[LogRecord], values: AvroValues) -> tuple[list[Arrived], int]:
@@ -136,9 +149,9 @@ def _rows(shape: Shape, records: Sequence[LogRecord], values: AvroValues) -> tup
     return arrived, unreadable
 
 
-def _dead_letters(topics: KafkaTopics, clickhouse: ClickHouse, span: Span, values: AvroValues) -> Replayed:
+def _dead_letters(topics: KafkaTopics, clickhouse: SinkConnection, span: OffsetRangeOfPartition, values: AvroValues) -> Replayed:
     """Try the records again that dead letters stand for, each once however often it was sent."""
-    originals: dict[Place, dict[int, LogRecord]] = {}
+    originals: dict[Partition, dict[int, LogRecord]] = {}
     unreachable = unreadable = 0
     for letters in topics.read(DEAD_LETTERS_TOPIC, span.place.partition, span.first, span.end):
         for letter in letters:
@@ -163,24 +176,25 @@ def _dead_letters(topics: KafkaTopics, clickhouse: ClickHouse, span: Span, value
     return total
 
 
-def _original(topics: KafkaTopics, place: Place, offset: int, letter: KafkaRecord) -> LogRecord | None:
+def _original(topics: KafkaTopics, place: Partition, offset: int, letter: KafkaRecord) -> LogRecord | None:
     """The record itself, else what its dead letter holds of it when that is the whole; None when neither is there."""
     try:
         for records in topics.read(place.topic, place.partition, offset, offset + 1):
             return _log_record(records[0])
-    except RangeUnreadable:
+    except RangeUnreadableError:
         digests = [value.decode() for name, value in letter.headers if name == "sha256" and value is not None]
         if digests == [hashlib.sha256(letter.value or b"").hexdigest()]:
             return _log_record(letter)._replace(offset=offset)
     return None
 
 
-def _require_passed(topics: KafkaTopics, span: Span) -> None:
+def _require_passed(topics: KafkaTopics, span: OffsetRangeOfPartition) -> None:
     reached = topics.committed(SINK_GROUP, span.place.topic)[span.place.partition] or 0
     if reached < span.end:
         raise ReplayError(
             f"the sink has come to offset {reached} of {span.place} and is about to insert the rest itself; replay up to "
-            f"{reached}, or wait until it has passed {span.end - 1}")
+            f"{reached}, or wait until it has passed {span.end - 1}"
+        )
 
 
 def _offsets(topics: KafkaTopics, topic: str, bound: str, partitions: Iterable[int]) -> Mapping[int, int]:
@@ -199,4 +213,4 @@ def _log_record(record: KafkaRecord) -> LogRecord:
 
 def _parts(records: Sequence[LogRecord]) -> Iterator[Sequence[LogRecord]]:
     for begin in range(0, len(records), BLOCK_RECORDS):
-        yield records[begin:begin + BLOCK_RECORDS]
+        yield records[begin : begin + BLOCK_RECORDS]

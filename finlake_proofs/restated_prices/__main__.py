@@ -90,8 +90,7 @@ def document() -> str:
     """docs/restatements.md."""
     outcomes = {kind.name: outcome(kind) for kind in KINDS}
     shown = [verdict for verdict in VERDICTS if any(each.verdicts[verdict] for each in outcomes.values())]
-    rows = ["| pairs of | " + " | ".join(shown) + " | wrong value published |",
-            "|---|" + "---:|" * (len(shown) + 1)]
+    rows = ["| pairs of | " + " | ".join(shown) + " | wrong value published |", "|---|" + "---:|" * (len(shown) + 1)]
     for name, found in outcomes.items():
         counts = " | ".join(str(found.verdicts[verdict] or "") for verdict in shown)
         rows.append(f"| {name} | {counts} | {found.wrong or ''} |")
@@ -99,8 +98,15 @@ def document() -> str:
     for kind in SEQUENCES:
         counts = " | ".join(str(count or "") for count in healed(kind))
         sequences.append(f"| {kind.name} | {counts} |")
-    return "\n".join([_HEAD.format(pairs=PAIRS, kinds=len(KINDS), total=PAIRS * len(KINDS)), *rows,
-                      _SEQUENCES_HEAD.format(sequences=PAIRS), *sequences, ""])
+    return "\n".join(
+        [
+            _HEAD.format(pairs=PAIRS, kinds=len(KINDS), total=PAIRS * len(KINDS)),
+            *rows,
+            _SEQUENCES_HEAD.format(sequences=PAIRS),
+            *sequences,
+            "",
+        ]
+    )
 
 
 def main(arguments: list[str]) -> int:

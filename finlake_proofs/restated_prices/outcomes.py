@@ -49,8 +49,8 @@ def healed(kind: Kind, sequences: int = PAIRS) -> list[int]:
         ends = [known_count + new_count * part // 4 for part in (2, 3, 4)]
         # Events lie in the last quarter only where the kind has them: what is before it is printed as it was.
         before = pl.concat([made.older, made.quoted[known_count:]])
-        faulty = before[:ends[0]] if kind.change is None else kind.change(before[:ends[0]], known_count, random)
-        files = [made.older, faulty, before[:ends[1]], made.newer]
+        faulty = before[: ends[0]] if kind.change is None else kind.change(before[: ends[0]], known_count, random)
+        files = [made.older, faulty, before[: ends[1]], made.newer]
         known = NOTHING
         for number, bars in enumerate(files):
             download = _download(bars, "abcd"[number], number)
@@ -65,7 +65,8 @@ def healed(kind: Kind, sequences: int = PAIRS) -> list[int]:
 def _differs(shown: pl.DataFrame, right: pl.DataFrame) -> bool:
     both = shown.join(right, on="session_date", suffix="_right")
     lowest, highest = factor_intervals(
-        both.select(f"{name}_right" for name in PRICES).to_numpy(), both.select(PRICES).to_numpy(), 10.0)
+        both.select(f"{name}_right" for name in PRICES).to_numpy(), both.select(PRICES).to_numpy(), 10.0
+    )
     return bool(np.any((lowest > 1) | (highest < 1)))
 
 
@@ -74,7 +75,8 @@ def _is_wrong(before: Known, after: Known, made: Pair) -> bool:
     if after.bars is before.bars:
         return False
     both = after.bars.join(made.truth, on="session_date", suffix="_true").filter(
-        pl.col("session_date") <= made.older["session_date"][-1])
+        pl.col("session_date") <= made.older["session_date"][-1]
+    )
     shown, true = both.select(PRICES).to_numpy(), both.select(f"{name}_true" for name in PRICES).to_numpy()
     lowest, highest = factor_intervals(true, shown, 10.0)
     in_dispute = both["session_date"].is_in(list(after.disputed)).to_numpy()
@@ -82,6 +84,11 @@ def _is_wrong(before: Known, after: Known, made: Pair) -> bool:
 
 
 def _download(bars: pl.DataFrame, name: str, days: int) -> Download:
-    return Download(ticker="SYN", file_sha256=name * 64, source_name=f"{name}_us_d.csv",
-                    fetched_ts=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=days),
-                    span=(bars["session_date"][0], bars["session_date"][-1]), bars=bars)
+    return Download(
+        ticker="SYN",
+        file_sha256=name * 64,
+        source_name=f"{name}_us_d.csv",
+        fetched_ts=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=days),
+        span=(bars["session_date"][0], bars["session_date"][-1]),
+        bars=bars,
+    )

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from finlake_proofs.restated_prices.vendor import Vendor, adjusted, as_traded
+from finlake_proofs.restated_prices.vendor import PrintingVendor, adjusted, as_traded
 from spark.contracts.bronze import BAR_COLUMNS
 
 QUARTER = 63
@@ -34,7 +34,7 @@ class Kind:
     neighbours: tuple[float | None, ...] = ()
     change: Fault | None = None
     is_sequence: bool = False
-    vendors: tuple[Vendor, ...] = (Vendor(), Vendor(scales_volume=False), Vendor(digits="four"))
+    vendors: tuple[PrintingVendor, ...] = (PrintingVendor(), PrintingVendor(scales_volume=False), PrintingVendor(digits="four"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +69,9 @@ def pair(kind: Kind, seed: int) -> Pair:
     unapplied = [(known_count - 5 - QUARTER * number, 1 - float(random.uniform(0.001, 0.012))) for number in range(late)]
     if kind.neighbours:
         first = int(random.integers(30, known_count - len(kind.neighbours) - 3))
-        unapplied += [(first + number, factor or 1 - float(random.uniform(0.002, 0.012)))
-                      for number, factor in enumerate(kind.neighbours)]
+        unapplied += [
+            (first + number, factor or 1 - float(random.uniform(0.002, 0.012))) for number, factor in enumerate(kind.neighbours)
+        ]
     splits = (*kind.others, *(factor for factor in kind.neighbours if factor is not None))
     level = float(np.exp(random.uniform(*np.log(kind.level))))
     bars = as_traded(random, known_count + gap, level, splits, [*unapplied, *events], vendor)
@@ -78,10 +79,8 @@ def pair(kind: Kind, seed: int) -> Pair:
     truth = newer = _frame(adjusted(bars, [*unapplied, *events], vendor, splits))
     if kind.change is not None:
         newer = kind.change(newer, known_count, random)
-    return Pair(older=older, newer=newer, truth=truth if kind.is_fault else newer, quoted=_frame(bars),
-                is_fault=kind.is_fault)
+    return Pair(older=older, newer=newer, truth=truth if kind.is_fault else newer, quoted=_frame(bars), is_fault=kind.is_fault)
 
 
 def _frame(bars: np.ndarray) -> pl.DataFrame:
-    return pl.DataFrame({"session_date": dates(len(bars)), **{
-        name: bars[:, number] for number, name in enumerate(BAR_COLUMNS)}})
+    return pl.DataFrame({"session_date": dates(len(bars)), **{name: bars[:, number] for number, name in enumerate(BAR_COLUMNS)}})

@@ -13,7 +13,7 @@ Event = tuple[int, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vendor:
+class PrintingVendor:
     """How a vendor prints: digits of prices, and whether dividends scale volume (splits always do)."""
 
     digits: str = "six"
@@ -25,8 +25,14 @@ class Vendor:
         return np.array([float(form.format(price)) for price in prices.ravel()]).reshape(prices.shape)
 
 
-def as_traded(random: np.random.Generator, count: int, level: float, splits: Sequence[float], events: Sequence[Event],
-               vendor: Vendor) -> np.ndarray:
+def as_traded(
+    random: np.random.Generator,
+    count: int,
+    level: float,
+    splits: Sequence[float],
+    events: Sequence[Event],
+    vendor: PrintingVendor,
+) -> np.ndarray:
     """Bars (n × 5) as quoted on their days: a split of the future has not touched them."""
     close = level * np.exp(np.cumsum(random.normal(0, 0.015, count)))
     close *= level / close[len(close) // 2]
@@ -44,7 +50,7 @@ def as_traded(random: np.random.Generator, count: int, level: float, splits: Seq
     return np.column_stack([quoted, volume])
 
 
-def adjusted(bars: np.ndarray, events: Sequence[Event], vendor: Vendor, splits: Sequence[float]) -> np.ndarray:
+def adjusted(bars: np.ndarray, events: Sequence[Event], vendor: PrintingVendor, splits: Sequence[float]) -> np.ndarray:
     """The bars after the vendor applied each event, in the order of ex-dates, to what it had printed."""
     printed = bars.copy()
     for position, factor in sorted(events):

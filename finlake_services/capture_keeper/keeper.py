@@ -10,8 +10,8 @@ from finlake_clients.connect.rest import (
     ConnectError,
     ConnectorFailure,
     ConnectorStatus,
-    ConnectorUnknown,
-    ConnectUnavailable,
+    ConnectorUnknownError,
+    ConnectUnavailableError,
 )
 from finlake_services.capture_keeper.metrics import KeeperMetrics
 
@@ -65,9 +65,9 @@ class Keeper:
         try:
             self._look()
             self._is_away = False
-        except ConnectorUnknown:
+        except ConnectorUnknownError:
             self.metrics.is_running.set(0)
-        except ConnectUnavailable as error:
+        except ConnectUnavailableError as error:
             # The worker itself is its supervisor's; told once.
             self.metrics.is_running.set(0)
             if not self._is_away:
@@ -99,8 +99,14 @@ class Keeper:
         if now_s - self._restarted_at_s < wait_s(self.restarts):
             return
         self.restarts += 1
-        _log.error("change capture failed and is started again", connector=self.name, reason=reason, record=record,
-                   restarts=self.restarts, next_wait_s=wait_s(self.restarts))
+        _log.error(
+            "change capture failed and is started again",
+            connector=self.name,
+            reason=reason,
+            record=record,
+            restarts=self.restarts,
+            next_wait_s=wait_s(self.restarts),
+        )
         restart(self.name)
         self.metrics.restarts.inc()
         self._restarted_at_s, self._taskless_since_s = self.now_s(), None

@@ -27,13 +27,19 @@ QUICKLY_ENCODED_BYTES: Final = 1 << 14
 """What is compressed in no time; more is left to a worker."""
 
 _CONTENT_TYPES: Final = {
-    "JSON": "application/json; charset=UTF-8", "JSONCompact": "application/json; charset=UTF-8",
-    "JSONEachRow": "application/x-ndjson; charset=UTF-8", "CSV": "text/csv; charset=UTF-8; header=absent",
+    "JSON": "application/json; charset=UTF-8",
+    "JSONCompact": "application/json; charset=UTF-8",
+    "JSONEachRow": "application/x-ndjson; charset=UTF-8",
+    "CSV": "text/csv; charset=UTF-8; header=absent",
     "CSVWithNames": "text/csv; charset=UTF-8; header=present",
-    "TabSeparated": "text/tab-separated-values; charset=UTF-8", "TSV": "text/tab-separated-values; charset=UTF-8",
-    "Native": "application/octet-stream", "RowBinary": "application/octet-stream",
-    "RowBinaryWithNamesAndTypes": "application/octet-stream", "Arrow": "application/vnd.apache.arrow.file",
-    "ArrowStream": "application/vnd.apache.arrow.stream", "Parquet": "application/vnd.apache.parquet",
+    "TabSeparated": "text/tab-separated-values; charset=UTF-8",
+    "TSV": "text/tab-separated-values; charset=UTF-8",
+    "Native": "application/octet-stream",
+    "RowBinary": "application/octet-stream",
+    "RowBinaryWithNamesAndTypes": "application/octet-stream",
+    "Arrow": "application/vnd.apache.arrow.file",
+    "ArrowStream": "application/vnd.apache.arrow.stream",
+    "Parquet": "application/vnd.apache.parquet",
 }
 
 
@@ -42,7 +48,7 @@ def content_type(output_format: str) -> bytes:
     return _CONTENT_TYPES.get(output_format, "text/plain; charset=UTF-8").encode()
 
 
-class AnswerCut(ConnectionAbortedError):
+class AnswerCutError(ConnectionAbortedError):
     """The answer had begun when its statement failed; the connection is closed without the answer's end, as a server does."""
 
 
@@ -50,7 +56,14 @@ class Answering:
     """One answer on its way out: whole with its length, or in parts."""
 
     def __init__(
-        self, scope: Scope, send: Send, receive: Receive, common_headers: Headers, workers: Executor, turns: Turns, user: str,
+        self,
+        scope: Scope,
+        send: Send,
+        receive: Receive,
+        common_headers: Headers,
+        workers: Executor,
+        turns: Turns,
+        user: str,
     ) -> None:
         self._scope = scope
         self._workers = workers
@@ -76,8 +89,13 @@ class Answering:
                 body = await self._encoded(lambda part: whole.encode(part) + whole.finish(), body)
                 headers = [*headers, (b"content-encoding", self.encoding.encode())]
             self.started = True
-            await self._send({"type": "http.response.start", "status": 200,
-                              "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+            await self._send(
+                {
+                    "type": "http.response.start",
+                    "status": 200,
+                    "headers": [*headers, (b"content-length", str(len(body)).encode())],
+                }
+            )
             await self._body(b"" if self._head_only else body, more=False)
 
     async def start(self, headers: Headers) -> None:
@@ -115,12 +133,12 @@ class Answering:
         await self._body(self._encoder.encode(framed) + self._encoder.finish(), more=True)
 
     async def _body(self, body: bytes, *, more: bool) -> None:
-        """Send bytes piece by piece. Raises `AnswerCut`, with its connection closed, when the client does not take them."""
+        """Send bytes piece by piece. Raises `AnswerCutError`, with its connection closed, when the client does not take them."""
         start = 0
         try:
             while len(body) - start > PIECE_BYTES:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await self._send({"type": "http.response.body", "body": body[start:start + PIECE_BYTES], "more_body": True})
+                    await self._send({"type": "http.response.body", "body": body[start : start + PIECE_BYTES], "more_body": True})
                 start += PIECE_BYTES
                 # Nothing waits while a client reads as fast as it is written to.
                 await asyncio.sleep(0)
@@ -130,13 +148,14 @@ class Answering:
             if connection := user_connection_of(self._scope):
                 # Its close would wait for the client to read.
                 connection.transport.abort()
-            raise AnswerCut(f"the client took nothing of its answer for {SEND_TIMEOUT_S} s") from error
+            raise AnswerCutError(f"the client took nothing of its answer for {SEND_TIMEOUT_S} s") from error
 
 
 async def reply(send: Send, status: int, body: bytes, headers: Headers) -> None:
     """Send a short answer."""
-    await send({"type": "http.response.start", "status": status,
-                "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
+    )
     await send({"type": "http.response.body", "body": body})
 
 

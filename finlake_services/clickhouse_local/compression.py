@@ -49,22 +49,22 @@ def decode_body(body: bytes, encoding: str, limit: int) -> bytes:
             return _unzstd(body, limit)
         if encoding == "lz4":
             return _unpack_members(body, limit, _OneLz4, _MOST_PIECE_BYTES)
-    except _Longer as error:
+    except _LongerError as error:
         raise _too_large(limit) from error
     except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError, ValueError) as error:
         raise _bad_encoding(encoding, error) from error
     raise ClickHouseError(89, "UNKNOWN_COMPRESSION_METHOD", f"Unknown Content-Encoding {encoding!r}; use lz4, zstd or gzip")
 
 
-class _Longer(ValueError):
+class _LongerError(ValueError):
     """What is packed is longer than it may be."""
 
 
 def _unpack_members(body: bytes, limit: int, open_member: Callable[[], Any], most_piece_bytes: int) -> bytes:
     """All members of a body one behind the other, as ClickHouse reads them.
 
-    `open_member` makes a decoder like `zlib`'s for the next one. Raises `_Longer` beyond `limit` bytes, EOFError for a member
-    that is cut off, ValueError for too many, and whatever the decoder does for what is no member.
+    `open_member` makes a decoder like `zlib`'s for the next one. Raises `_LongerError` beyond `limit` bytes, EOFError for
+    a member that is cut off, ValueError for too many, and whatever the decoder does for what is no member.
     """
     unpacked, view, position, members = io.BytesIO(), memoryview(body), 0, 0
     while position < len(body):
@@ -73,12 +73,12 @@ def _unpack_members(body: bytes, limit: int, open_member: Callable[[], Any], mos
             raise ValueError(f"it has more than {MOST_MEMBERS} members; send it in one")
         member, piece_bytes = open_member(), min(_FIRST_PIECE_BYTES, most_piece_bytes)
         while not member.eof:
-            piece = view[position:position + piece_bytes]
+            piece = view[position : position + piece_bytes]
             if not piece:
                 raise EOFError("it is cut off")
             unpacked.write(member.decompress(piece, limit - unpacked.tell() + 1))
             if unpacked.tell() > limit:
-                raise _Longer(f"it is longer than {limit} bytes")
+                raise _LongerError(f"it is longer than {limit} bytes")
             position += len(piece)
             piece_bytes = min(2 * piece_bytes, most_piece_bytes)
         position -= len(member.unused_data)
@@ -167,7 +167,7 @@ class CheckedBlocks:
 
     def encode(self, part: bytes) -> bytes:
         """The part as one or more whole blocks."""
-        return b"".join(self._block(part[start:start + _BLOCK_BYTES]) for start in range(0, len(part), _BLOCK_BYTES))
+        return b"".join(self._block(part[start : start + _BLOCK_BYTES]) for start in range(0, len(part), _BLOCK_BYTES))
 
     def _block(self, raw: bytes) -> bytes:
         if self._method == "ZSTD":
@@ -218,7 +218,10 @@ class _Lz4:
 
 
 _ENCODERS: Final[dict[str, Callable[[], Encoder]]] = {
-    "lz4": _Lz4, "zstd": _Zstd, "gzip": lambda: _Deflate(16 + zlib.MAX_WBITS), "deflate": lambda: _Deflate(zlib.MAX_WBITS),
+    "lz4": _Lz4,
+    "zstd": _Zstd,
+    "gzip": lambda: _Deflate(16 + zlib.MAX_WBITS),
+    "deflate": lambda: _Deflate(zlib.MAX_WBITS),
 }
 
 
@@ -263,7 +266,7 @@ def decode_checked_blocks(body: bytes, limit: int) -> bytes:
             raise _too_large(limit)
         if _checksum(body[start:end]) != body[position:start]:
             raise ClickHouseError(40, "CHECKSUM_DOESNT_MATCH", "Checksum doesn't match: corrupted data")
-        parts.append(_unpack(method, body[start + _HEADER.size:end], raw_bytes))
+        parts.append(_unpack(method, body[start + _HEADER.size : end], raw_bytes))
         position = end
     return b"".join(parts)
 

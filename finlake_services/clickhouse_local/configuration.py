@@ -73,11 +73,14 @@ def write_configuration(folder: Path, users: Iterable[User], memory_bytes: int) 
     """
     roles = {ENGINE_ROLE: _grants_of("admin", ())} | {role_of(user): _grants_of(user.rights, user.databases) for user in users}
     users_path = folder / "engine_users.xml"
-    users_path.write_text(_USERS.format(
-        roles="\n".join(_role(name, grants) for name, grants in roles.items()),
-        memberships="".join(f"<query>GRANT {name}</query>" for name in roles),
-    ))
+    users_path.write_text(
+        _USERS.format(
+            roles="\n".join(_role(name, grants) for name, grants in roles.items()),
+            memberships="".join(f"<query>GRANT {name}</query>" for name in roles),
+        )
+    )
     server_path = folder / "engine_server.xml"
-    server_path.write_text(_SERVER.format(users=escape(str(users_path)), memory_bytes=memory_bytes,
-                                          least_free_bytes=LEAST_FREE_BYTES))
+    server_path.write_text(
+        _SERVER.format(users=escape(str(users_path)), memory_bytes=memory_bytes, least_free_bytes=LEAST_FREE_BYTES)
+    )
     return server_path

@@ -26,8 +26,11 @@ class UsersHttp(BoundedHttp):
         if len(own) >= MOST_CONNECTIONS_OF_A_USER:
             idle = [each for each in own if each.is_idle]
             if not idle:
-                raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES",
-                                      f"User {user} has {len(own)} connections in use, the most is {MOST_CONNECTIONS_OF_A_USER}")
+                raise ClickHouseError(
+                    202,
+                    "TOO_MANY_SIMULTANEOUS_QUERIES",
+                    f"User {user} has {len(own)} connections in use, the most is {MOST_CONNECTIONS_OF_A_USER}",
+                )
             min(idle, key=lambda each: each.opened_at).transport.close()
         self.user, self.is_known = user, True
 

@@ -58,7 +58,7 @@ class TakenBack:
     unreadable: int
 
 
-class Held:
+class BlocksInParts:
     """The blocks in the parts of one table."""
 
     def __init__(self, parts: Iterable[Blocks]) -> None:
@@ -85,7 +85,7 @@ class Lines:
     unreadable: list[bytes]
 
 
-def judged(text: bytes, held: Held) -> Lines:
+def judged(text: bytes, held: BlocksInParts) -> Lines:
     """The lines of a log's text, each kind in its order."""
     lines = Lines([], [], [])
     for line in _CUT_AFTER_NEWLINE.findall(text):
@@ -145,7 +145,7 @@ def _judged_logs(data: Path) -> Iterator[tuple[Path, Lines]]:
     for table in _tables(data):
         # A running engine may drop a log, or a table, while it is looked at.
         with suppress(FileNotFoundError):
-            held = Held(blocks for entry in os.scandir(table) if entry.is_dir() and (blocks := Blocks.of(entry.name)))
+            held = BlocksInParts(blocks for entry in os.scandir(table) if entry.is_dir() and (blocks := Blocks.of(entry.name)))
             for log in _logs(table):
                 yield log, judged(log.read_bytes(), held)
 

@@ -33,7 +33,7 @@ SETTINGS_OF_ONE_STATEMENT = frozenset({"insert_deduplication_token", "log_commen
 log = structlog.get_logger()
 
 
-class FolderInUse(RuntimeError):
+class FolderInUseError(RuntimeError):
     """Another process has the engine's folder open."""
 
 
@@ -143,10 +143,10 @@ class EngineConnection:
         report = self._raw.classify_query(sql)
         return report["statement_count"], report["query_class"].name
 
-    def stream(self, sql: str, output_format: str, params: Mapping[str, str]) -> "Stream":
+    def stream(self, sql: str, output_format: str, params: Mapping[str, str]) -> "AnswerStream":
         """Start a statement whose output is fetched block by block."""
         try:
-            return Stream(self._raw, self._raw.send_query(sql, output_format, params=dict(params)))
+            return AnswerStream(self._raw, self._raw.send_query(sql, output_format, params=dict(params)))
         except _RAISED as error:
             raise _engine_error(error) from None
 
@@ -160,9 +160,8 @@ class EngineConnection:
         try:
             rest = memoryview(data)
             while rest:
-                rest = rest[os.write(file, rest):]
-            written = self._raw.query(
-                f"{sql} FROM INFILE '/proc/self/fd/{file}' FORMAT {input_format}", "Null", params={})
+                rest = rest[os.write(file, rest) :]
+            written = self._raw.query(f"{sql} FROM INFILE '/proc/self/fd/{file}' FORMAT {input_format}", "Null", params={})
         except _RAISED as error:
             self._after_failed_insert()
             raise _engine_error(error) from None
@@ -175,7 +174,7 @@ class EngineConnection:
         self._raw.close()
 
 
-class Stream:
+class AnswerStream:
     """The output of a running statement; `rows_read` and `bytes_read` grow with it."""
 
     def __init__(self, raw: _RawConnection, handle: object) -> None:
@@ -278,8 +277,11 @@ class Engine:
 
     def _write_logs_through(self) -> None:
         if refused := self._logs.extend():
-            log.warning("insert tokens are not synced as they are written: a loss of power may double an insert's rows",
-                        reason="the file system knows no FS_SYNC_FL", logs=[str(path) for path in refused])
+            log.warning(
+                "insert tokens are not synced as they are written: a loss of power may double an insert's rows",
+                reason="the file system knows no FS_SYNC_FL",
+                logs=[str(path) for path in refused],
+            )
 
     def _end_if_a_token_has_no_rows(self) -> None:
         """End the process if it remembers the token of rows that it could not put in place, as on a disk with errors.
@@ -294,8 +296,10 @@ class Engine:
             time.sleep(PART_FOLLOWS_LINE_S / 20)
             lines &= lines_without_part(data)
         if lines:
-            log.critical("the engine ends: it remembers insert tokens without having their rows; its next start takes them back",
-                         logs=sorted({str(path) for path, _ in lines}))
+            log.critical(
+                "the engine ends: it remembers insert tokens without having their rows; its next start takes them back",
+                logs=sorted({str(path) for path, _ in lines}),
+            )
             os._exit(os.EX_IOERR)
 
     def connection(self, user: User | None, database: str, settings: Mapping[str, str]) -> EngineConnection:
@@ -390,14 +394,18 @@ def _lock(home: Path) -> TextIO:
         fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock_file.close()
-        raise FolderInUse(f"{home} is open in another process; stop that one, or name another --home") from None
+        raise FolderInUseError(f"{home} is open in another process; stop that one, or name another --home") from None
     return lock_file
 
 
 def _take_back_tokens(home: Path) -> None:
     for taken in take_back(home / "data", scratch=home):
-        log.warning("insert tokens whose rows are not there were taken back; a repeated insert brings the rows",
-                    path=str(taken.log), without_part=taken.without_part, unreadable=taken.unreadable)
+        log.warning(
+            "insert tokens whose rows are not there were taken back; a repeated insert brings the rows",
+            path=str(taken.log),
+            without_part=taken.without_part,
+            unreadable=taken.unreadable,
+        )
 
 
 def _silence_signal_handlers() -> None:

@@ -5,8 +5,39 @@ import re
 _CODE = re.compile(r"Code: (\d+)\. ")
 
 _STATUS_OF_CODE = {
-    **dict.fromkeys((36, 38, 41, 42, 43, 44, 53, 62, 69, 70, 72, 6, 26, 27, 33, 117, 307, 321, 323, 396, 427, 441, 456, 457, 40,
-                     89, 371, 373), 400),
+    **dict.fromkeys(
+        (
+            36,
+            38,
+            41,
+            42,
+            43,
+            44,
+            53,
+            62,
+            69,
+            70,
+            72,
+            6,
+            26,
+            27,
+            33,
+            117,
+            307,
+            321,
+            323,
+            396,
+            427,
+            441,
+            456,
+            457,
+            40,
+            89,
+            371,
+            373,
+        ),
+        400,
+    ),
     **dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 195, 336, 372, 511), 404),
     **dict.fromkeys((192, 193, 497, 516), 403),
     **dict.fromkeys((159, 160), 408),
@@ -37,7 +68,7 @@ class EngineError(ClickHouseError):
     def __init__(self, text: str) -> None:
         found = _CODE.search(text)
         if found:
-            Exception.__init__(self, text[found.start():])
+            Exception.__init__(self, text[found.start() :])
             self.code = int(found.group(1))
         else:
             # The library's own words.

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from finlake_services.clickhouse_local.engine import Engine, EngineConnection, Result, Stream, quote_text
+from finlake_services.clickhouse_local.engine import AnswerStream, Engine, EngineConnection, Result, quote_text
 from finlake_services.clickhouse_local.errors import ClickHouseError, EngineError, access_denied, not_in_readonly
 from finlake_services.clickhouse_local.judgement import Judge, concealed, killed_query_id, used_database
 from finlake_services.clickhouse_local.native_blocks import check_types_of_rows, is_plain_type, with_revision
@@ -20,10 +20,24 @@ from finlake_services.clickhouse_local.users import User
 LONGEST_TEXT_BYTES: Final = 1 << 18
 """A statement's text, without the rows of an INSERT: what the engine's parser takes at most (`max_query_size`)."""
 
-_STREAMED_FORMATS: Final = frozenset({
-    "Native", "TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "CSV", "RowBinary", "JSONEachRow", "JSONLines", "NDJSON",
-    "JSONCompactEachRow", "LineAsString", "RawBLOB", "Values",
-})
+_STREAMED_FORMATS: Final = frozenset(
+    {
+        "Native",
+        "TabSeparated",
+        "TSV",
+        "TabSeparatedRaw",
+        "TSVRaw",
+        "CSV",
+        "RowBinary",
+        "JSONEachRow",
+        "JSONLines",
+        "NDJSON",
+        "JSONCompactEachRow",
+        "LineAsString",
+        "RawBLOB",
+        "Values",
+    }
+)
 """Formats whose blocks can follow each other; of any other the engine gives the whole answer at once."""
 
 _SHORT_ANSWER_BYTES: Final = 1 << 20
@@ -61,13 +75,18 @@ class Registry:
         with self._lock:
             own = sum(running.user == request.user.name for running in self._running.values())
             if own >= request.user.limits.concurrent and not request.is_kill:
-                raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", f"Too many simultaneous queries for user "
-                                      f"{request.user.name}. Current: {own}, maximum: {request.user.limits.concurrent}")
+                raise ClickHouseError(
+                    202,
+                    "TOO_MANY_SIMULTANEOUS_QUERIES",
+                    f"Too many simultaneous queries for user "
+                    f"{request.user.name}. Current: {own}, maximum: {request.user.limits.concurrent}",
+                )
             # An id of somebody else's statement is free: a refusal would tell of it.
             key = request.user.name, request.query_id
             if key in self._running:
-                raise ClickHouseError(216, "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
-                                      f"Query with id = {request.query_id} is already running")
+                raise ClickHouseError(
+                    216, "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING", f"Query with id = {request.query_id} is already running"
+                )
             # The engine gives its own ids; a comment of ours before the text finds a statement again.
             running = Running(request.user.name, request.query_id, f"/* finlake {next(self._numbers)} */")
             self._running[key] = running
@@ -136,7 +155,7 @@ class Execution:
         self._session: Session | None = None
         self._database = request.database
         self._keep = True
-        self._stream: Stream | None = None
+        self._stream: AnswerStream | None = None
         self._ready: deque[bytes] = deque()
         self._abandoned = False
         self.closed = False
@@ -230,10 +249,14 @@ class Execution:
         *database, table = (node.name for node in tree.nodes if node.depth == 1 and node.kind == "Identifier")
         types = self._endpoint.engine.ask(
             f"SELECT DISTINCT type FROM system.columns WHERE table = {quote_text(table)} "
-            f"AND database = {quote_text(database[0] if database else self._database)}").decode()
+            f"AND database = {quote_text(database[0] if database else self._database)}"
+        ).decode()
         if other := next((each for each in types.splitlines() if not is_plain_type(each)), None):
-            raise access_denied(user, f"INSERT into {table}, which has a column of type {other[:100]}; only values of plain "
-                                      "types can be inserted, states of aggregate functions by a view")
+            raise access_denied(
+                user,
+                f"INSERT into {table}, which has a column of type {other[:100]}; only values of plain "
+                "types can be inserted, states of aggregate functions by a view",
+            )
 
     def _take_connection(self, tree: SyntaxTree) -> None:
         request, engine = self._request, self._endpoint.engine
@@ -266,18 +289,26 @@ class Execution:
         self._connection = self._endpoint.engine.connection(user, self._database, self._request.settings)
         no_row = "('', '', '', '')"
         columns = "kill_status String, query_id String, user String, query String"
-        self._finish(self._connection.query(
-            f"SELECT * FROM values({quote_text(columns)}, {rows or no_row}) WHERE {int(bool(killed))}", self.output_format))
+        self._finish(
+            self._connection.query(
+                f"SELECT * FROM values({quote_text(columns)}, {rows or no_row}) WHERE {int(bool(killed))}", self.output_format
+            )
+        )
 
     def _show_processes(self, sql: str) -> None:
         """The user's own statements; the engine, which knows one user, would show everybody's."""
         self.output_format = checked_format(self._request.user, tail_format(sql) or self.output_format)
-        rows = ", ".join(f"({quote_text(each.user)}, {quote_text(each.query_id)}, {time.monotonic() - each.started})"
-                         for each in self._endpoint.registry.of_user(self._request.user.name))
+        rows = ", ".join(
+            f"({quote_text(each.user)}, {quote_text(each.query_id)}, {time.monotonic() - each.started})"
+            for each in self._endpoint.registry.of_user(self._request.user.name)
+        )
         self._connection = self._endpoint.engine.connection(self._request.user, self._database, self._request.settings)
-        self._finish(self._connection.query(
-            f"SELECT * FROM values('user String, query_id String, elapsed Float64', {rows}) ORDER BY elapsed DESC",
-            self.output_format))
+        self._finish(
+            self._connection.query(
+                f"SELECT * FROM values('user String, query_id String, elapsed Float64', {rows}) ORDER BY elapsed DESC",
+                self.output_format,
+            )
+        )
 
     def _use(self, tree: SyntaxTree) -> None:
         database = used_database(tree.nodes)

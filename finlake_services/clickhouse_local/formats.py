@@ -8,21 +8,82 @@ from typing import Final
 
 from finlake_services.clickhouse_local.errors import ClickHouseError
 
-_TABBED: Final = tuple(f"{name}{suffix}" for name in ("TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "Raw", "CSV",
-                                                      "CustomSeparated", "JSONCompactEachRow", "JSONCompactStringsEachRow")
-                       for suffix in ("", "WithNames", "WithNamesAndTypes"))
-_PRETTY: Final = tuple(f"Pretty{shape}{escapes}{block}" for shape in ("", "Compact", "Space") for escapes in ("", "NoEscapes")
-                       for block in ("", "MonoBlock"))
-_NAMES: Final = {name.lower(): name for name in (
-    *_TABBED, *_PRETTY, "Arrow", "ArrowStream", "Avro", "BSONEachRow", "HiveText", "JSON", "JSONColumns",
-    "JSONColumnsWithMetadata", "JSONCompact", "JSONCompactColumns", "JSONCompactEachRowWithProgress", "JSONCompactStrings",
-    "JSONCompactStringsEachRowWithProgress", "JSONEachRow", "JSONEachRowWithProgress", "JSONL", "JSONLines",
-    "JSONObjectEachRow", "JSONStrings", "JSONStringsEachRow", "JSONStringsEachRowWithProgress", "LineAsString",
-    "LineAsStringWithNames", "LineAsStringWithNamesAndTypes", "Markdown", "MD", "MsgPack", "Native", "NDJSON", "Npy", "Null",
-    "ORC", "Parquet", "PrettyJSONEachRow", "PrettyJSONLines", "PrettyNDJSON", "Prometheus", "RawBLOB", "RowBinary",
-    "RowBinaryWithDefaults", "RowBinaryWithNames", "RowBinaryWithNamesAndTypes", "RowBinaryWithNamesAndTypesAndDefaults",
-    "SQLInsert", "TSKV", "Values", "Vertical", "XML",
-)}
+_TABBED: Final = tuple(
+    f"{name}{suffix}"
+    for name in (
+        "TabSeparated",
+        "TSV",
+        "TabSeparatedRaw",
+        "TSVRaw",
+        "Raw",
+        "CSV",
+        "CustomSeparated",
+        "JSONCompactEachRow",
+        "JSONCompactStringsEachRow",
+    )
+    for suffix in ("", "WithNames", "WithNamesAndTypes")
+)
+_PRETTY: Final = tuple(
+    f"Pretty{shape}{escapes}{block}"
+    for shape in ("", "Compact", "Space")
+    for escapes in ("", "NoEscapes")
+    for block in ("", "MonoBlock")
+)
+_NAMES: Final = {
+    name.lower(): name
+    for name in (
+        *_TABBED,
+        *_PRETTY,
+        "Arrow",
+        "ArrowStream",
+        "Avro",
+        "BSONEachRow",
+        "HiveText",
+        "JSON",
+        "JSONColumns",
+        "JSONColumnsWithMetadata",
+        "JSONCompact",
+        "JSONCompactColumns",
+        "JSONCompactEachRowWithProgress",
+        "JSONCompactStrings",
+        "JSONCompactStringsEachRowWithProgress",
+        "JSONEachRow",
+        "JSONEachRowWithProgress",
+        "JSONL",
+        "JSONLines",
+        "JSONObjectEachRow",
+        "JSONStrings",
+        "JSONStringsEachRow",
+        "JSONStringsEachRowWithProgress",
+        "LineAsString",
+        "LineAsStringWithNames",
+        "LineAsStringWithNamesAndTypes",
+        "Markdown",
+        "MD",
+        "MsgPack",
+        "Native",
+        "NDJSON",
+        "Npy",
+        "Null",
+        "ORC",
+        "Parquet",
+        "PrettyJSONEachRow",
+        "PrettyJSONLines",
+        "PrettyNDJSON",
+        "Prometheus",
+        "RawBLOB",
+        "RowBinary",
+        "RowBinaryWithDefaults",
+        "RowBinaryWithNames",
+        "RowBinaryWithNamesAndTypes",
+        "RowBinaryWithNamesAndTypesAndDefaults",
+        "SQLInsert",
+        "TSKV",
+        "Values",
+        "Vertical",
+        "XML",
+    )
+}
 
 
 def is_allowed(named: str) -> bool:
@@ -38,5 +99,9 @@ def canonical(named: str) -> str:
 def check_format(named: str) -> None:
     """Raise `ClickHouseError` (73) for a format that is not allowed to a reader or writer."""
     if not is_allowed(named):
-        raise ClickHouseError(73, "UNKNOWN_FORMAT", f"Unknown format {named[:64]!r}, or one that needs files of the server; "
-                                                    "take one made of rows alone, such as JSON, CSV, Native or Parquet")
+        raise ClickHouseError(
+            73,
+            "UNKNOWN_FORMAT",
+            f"Unknown format {named[:64]!r}, or one that needs files of the server; "
+            "take one made of rows alone, such as JSON, CSV, Native or Parquet",
+        )

@@ -25,11 +25,22 @@ from finlake_services.clickhouse_local.syntax_tree import Node, SyntaxTree
 from finlake_services.clickhouse_local.users import User
 
 _FIRST_WORDS: Final = {
-    "SELECT": {"SelectWithUnionQuery"}, "WITH": {"SelectWithUnionQuery"}, "FROM": {"SelectWithUnionQuery"},
+    "SELECT": {"SelectWithUnionQuery"},
+    "WITH": {"SelectWithUnionQuery"},
+    "FROM": {"SelectWithUnionQuery"},
     "(": {"SelectWithUnionQuery"},
-    "SHOW": {"ShowTables", "ShowColumns", "ShowFunctions", "ShowIndexes", "ShowCreateTableQuery", "ShowCreateViewQuery",
-             "ShowCreateDatabaseQuery", "ShowProcesslistQuery"},
-    "DESCRIBE": {"DescribeQuery"}, "DESC": {"DescribeQuery"},
+    "SHOW": {
+        "ShowTables",
+        "ShowColumns",
+        "ShowFunctions",
+        "ShowIndexes",
+        "ShowCreateTableQuery",
+        "ShowCreateViewQuery",
+        "ShowCreateDatabaseQuery",
+        "ShowProcesslistQuery",
+    },
+    "DESCRIBE": {"DescribeQuery"},
+    "DESC": {"DescribeQuery"},
     "EXISTS": {"ExistsTableQuery", "ExistsDatabaseQuery", "ExistsViewQuery"},
     "EXPLAIN": {"Explain"},
     "USE": {"UseQuery"},
@@ -44,53 +55,183 @@ _CLASSES: Final = {"InsertQuery": ("MUTATING",), "UseQuery": ("CONTROL",), "Kill
 _WITHOUT_LITERAL: Final = frozenset(root for roots in _FIRST_WORDS.values() for root in roots if root != "KillQueryQuery")
 """Statements of which a literal is a part only as the name of a file."""
 
-_PARTS: Final = frozenset({
-    "ArrayJoin", "Asterisk", "Collation", "ColumnsExceptTransformer", "ColumnsListMatcher", "ColumnsRegexpMatcher",
-    "ColumnsReplaceTransformer", "ColumnsReplaceTransformer::Replacement", "ColumnsTransformerList", "ExpressionList",
-    "Function", "Identifier", "Literal", "OrderByElement", "QualifiedAsterisk",
-    "QualifiedColumnsListMatcher", "QualifiedColumnsRegexpMatcher", "SampleRatio", "SelectIntersectExceptQuery", "SelectQuery",
-    "SelectWithUnionQuery", "Subquery", "TableExpression", "TableIdentifier", "TableJoin", "TablesInSelectQuery",
-    "TablesInSelectQueryElement", "WindowDefinition", "WindowListElement", "WithElement",
-})
+_PARTS: Final = frozenset(
+    {
+        "ArrayJoin",
+        "Asterisk",
+        "Collation",
+        "ColumnsExceptTransformer",
+        "ColumnsListMatcher",
+        "ColumnsRegexpMatcher",
+        "ColumnsReplaceTransformer",
+        "ColumnsReplaceTransformer::Replacement",
+        "ColumnsTransformerList",
+        "ExpressionList",
+        "Function",
+        "Identifier",
+        "Literal",
+        "OrderByElement",
+        "QualifiedAsterisk",
+        "QualifiedColumnsListMatcher",
+        "QualifiedColumnsRegexpMatcher",
+        "SampleRatio",
+        "SelectIntersectExceptQuery",
+        "SelectQuery",
+        "SelectWithUnionQuery",
+        "Subquery",
+        "TableExpression",
+        "TableIdentifier",
+        "TableJoin",
+        "TablesInSelectQuery",
+        "TablesInSelectQueryElement",
+        "WindowDefinition",
+        "WindowListElement",
+        "WithElement",
+    }
+)
 
 _CATEGORIES: Final = (
-    "Arithmetic", "Arrays", "Bit", "Bitmap", "Comparison", "Conditional", "Dates and Times", "Distance", "Encoding", "Financial",
-    "Geo", "Geo Polygon", "Hash", "IP Address", "JSON", "Logical", "Map", "Mathematical", "Null", "NumericIndexedVector",
-    "Random Number", "Rounding", "String", "String Replacement", "String Search", "String Splitting", "Time Window", "Tuple",
-    "Type Conversion", "URL", "UUID",
+    "Arithmetic",
+    "Arrays",
+    "Bit",
+    "Bitmap",
+    "Comparison",
+    "Conditional",
+    "Dates and Times",
+    "Distance",
+    "Encoding",
+    "Financial",
+    "Geo",
+    "Geo Polygon",
+    "Hash",
+    "IP Address",
+    "JSON",
+    "Logical",
+    "Map",
+    "Mathematical",
+    "Null",
+    "NumericIndexedVector",
+    "Random Number",
+    "Rounding",
+    "String",
+    "String Replacement",
+    "String Search",
+    "String Splitting",
+    "Time Window",
+    "Tuple",
+    "Type Conversion",
+    "URL",
+    "UUID",
 )
 """Categories of system.functions whose members compute from their arguments alone."""
 
-_UNCATEGORISED: Final = frozenset({
-    # What the parser itself writes into a tree.
-    "_CAST", "lambda", "nested", "exists", "untuple", "grouping", "columns", "caseWithExpression", "arrayJoin",
-    # Of the category Other: what is computed, and what a client asks about the server it speaks to.
-    "bar", "blockNumber", "byteSize", "connectionId", "countDigits", "currentDatabase", "currentSchemas",
-    "currentRoles", "currentUser", "enabledRoles",
-    "defaultValueOfArgumentType", "defaultValueOfTypeName", "displayName", "errorCodeToName", "finalizeAggregation",
-    "formatReadableDecimalSize", "formatReadableQuantity", "formatReadableSize", "formatReadableTimeDelta", "getSetting",
-    "getSizeOfEnumType", "getSubcolumn", "hasColumnInTable", "hostName", "identity", "ignore", "indexHint",
-    "initializeAggregation", "isConstant", "materialize", "neighbor", "parseReadableSize", "parseReadableSizeOrNull",
-    "parseReadableSizeOrZero", "parseTimeDelta", "pgGetUserById", "pgTableIsVisible", "queryID", "revision",
-    "rowNumberInAllBlocks", "rowNumberInBlock", "runningAccumulate", "runningDifference",
-    "runningDifferenceStartingWithFirstValue", "throwIf", "toColumnTypeName", "toTypeName", "transform", "uptime",
-    "variantElement", "variantType", "version", "visibleWidth",
-})
+_UNCATEGORISED: Final = frozenset(
+    {
+        # What the parser itself writes into a tree.
+        "_CAST",
+        "lambda",
+        "nested",
+        "exists",
+        "untuple",
+        "grouping",
+        "columns",
+        "caseWithExpression",
+        "arrayJoin",
+        # Of the category Other: what is computed, and what a client asks about the server it speaks to.
+        "bar",
+        "blockNumber",
+        "byteSize",
+        "connectionId",
+        "countDigits",
+        "currentDatabase",
+        "currentSchemas",
+        "currentRoles",
+        "currentUser",
+        "enabledRoles",
+        "defaultValueOfArgumentType",
+        "defaultValueOfTypeName",
+        "displayName",
+        "errorCodeToName",
+        "finalizeAggregation",
+        "formatReadableDecimalSize",
+        "formatReadableQuantity",
+        "formatReadableSize",
+        "formatReadableTimeDelta",
+        "getSetting",
+        "getSizeOfEnumType",
+        "getSubcolumn",
+        "hasColumnInTable",
+        "hostName",
+        "identity",
+        "ignore",
+        "indexHint",
+        "initializeAggregation",
+        "isConstant",
+        "materialize",
+        "neighbor",
+        "parseReadableSize",
+        "parseReadableSizeOrNull",
+        "parseReadableSizeOrZero",
+        "parseTimeDelta",
+        "pgGetUserById",
+        "pgTableIsVisible",
+        "queryID",
+        "revision",
+        "rowNumberInAllBlocks",
+        "rowNumberInBlock",
+        "runningAccumulate",
+        "runningDifference",
+        "runningDifferenceStartingWithFirstValue",
+        "throwIf",
+        "toColumnTypeName",
+        "toTypeName",
+        "transform",
+        "uptime",
+        "variantElement",
+        "variantType",
+        "version",
+        "visibleWidth",
+    }
+)
 
-_TABLE_FUNCTIONS: Final = frozenset({
-    "generateSeries", "generate_series", "numbers", "numbers_mt", "values", "view", "zeros", "zeros_mt",
-})
+_TABLE_FUNCTIONS: Final = frozenset(
+    {
+        "generateSeries",
+        "generate_series",
+        "numbers",
+        "numbers_mt",
+        "values",
+        "view",
+        "zeros",
+        "zeros_mt",
+    }
+)
 """None takes the structure of its columns as a text (but `values`, see _check_rows): such a text is an expression that the tree
 does not show, because a column of it may be `ALIAS file('…')`."""
 
-_TYPE_TAKERS: Final = frozenset({
-    "_cast", "cast", "accuratecast", "accuratecastornull", "accuratecastordefault", "reinterpret", "jsonextract",
-    "jsonextractcaseinsensitive", "jsonextractkeysandvalues", "jsonextractkeysandvaluescaseinsensitive",
-    "defaultvalueoftypename",
-})
+_TYPE_TAKERS: Final = frozenset(
+    {
+        "_cast",
+        "cast",
+        "accuratecast",
+        "accuratecastornull",
+        "accuratecastordefault",
+        "reinterpret",
+        "jsonextract",
+        "jsonextractcaseinsensitive",
+        "jsonextractkeysandvalues",
+        "jsonextractkeysandvaluescaseinsensitive",
+        "defaultvalueoftypename",
+    }
+)
 """Functions of which an argument names a type, in lower case."""
-_TYPE_ARGUMENT: Final = {"defaultvalueoftypename": 0, "jsonextract": -1, "jsonextractcaseinsensitive": -1,
-                         "jsonextractkeysandvalues": -1, "jsonextractkeysandvaluescaseinsensitive": -1}
+_TYPE_ARGUMENT: Final = {
+    "defaultvalueoftypename": 0,
+    "jsonextract": -1,
+    "jsonextractcaseinsensitive": -1,
+    "jsonextractkeysandvalues": -1,
+    "jsonextractkeysandvaluescaseinsensitive": -1,
+}
 """Which of their arguments that is, where it is not the second."""
 _ROW_FORMATTERS: Final = frozenset({"formatrow", "formatrownonewline"})
 """Functions of which the first argument names a format, in lower case."""
@@ -110,27 +251,65 @@ _ROW: Final = re.compile(r"(?:Tuple|Array|U?Int\d+|Float64|Bool)_.*", re.DOTALL)
 """A literal that is no text."""
 _ROWS: Final = (("Function", "tuple"), ("Function", "array"))
 
-_SYSTEM_TABLES: Final = frozenset({
-    "aggregate_function_combinators", "build_options", "codecs", "collations", "columns", "constraints",
-    "contributors", "data_skipping_indices", "data_type_families", "database_engines", "databases", "events", "formats",
-    "functions", "keywords", "licenses", "merges", "metrics", "numbers", "numbers_mt", "one", "parts", "parts_columns",
-    "projections", "replicas", "settings", "table_engines", "table_functions", "tables", "time_zones", "view_refreshes",
-    "zeros", "zeros_mt",
-})
+_SYSTEM_TABLES: Final = frozenset(
+    {
+        "aggregate_function_combinators",
+        "build_options",
+        "codecs",
+        "collations",
+        "columns",
+        "constraints",
+        "contributors",
+        "data_skipping_indices",
+        "data_type_families",
+        "database_engines",
+        "databases",
+        "events",
+        "formats",
+        "functions",
+        "keywords",
+        "licenses",
+        "merges",
+        "metrics",
+        "numbers",
+        "numbers_mt",
+        "one",
+        "parts",
+        "parts_columns",
+        "projections",
+        "replicas",
+        "settings",
+        "table_engines",
+        "table_functions",
+        "tables",
+        "time_zones",
+        "view_refreshes",
+        "zeros",
+        "zeros_mt",
+    }
+)
 """System tables without other users' statements and without secrets; the engine shows only rows about granted tables."""
 
-_COSTLY: Final = frozenset({
-    "arrayLevenshteinDistance", "arrayLevenshteinDistanceWeighted", "arraySimilarity", "damerauLevenshteinDistance",
-    "editDistance", "editDistanceUTF8",
-})
+_COSTLY: Final = frozenset(
+    {
+        "arrayLevenshteinDistance",
+        "arrayLevenshteinDistanceWeighted",
+        "arraySimilarity",
+        "damerauLevenshteinDistance",
+        "editDistance",
+        "editDistanceUTF8",
+    }
+)
 """Time with the product of their arguments' lengths: one call takes half a minute, in which the engine looks at no limit."""
 
 _REASONS: Final = {
-    **dict.fromkeys((*_COSTLY, "levenshteinDistance", "levenshteinDistanceUTF8"),
-                    "edit distances are not allowed: one of two long texts takes minutes in which no limit of time holds; "
-                    "ngramDistance and jaroWinklerSimilarity are"),
+    **dict.fromkeys(
+        (*_COSTLY, "levenshteinDistance", "levenshteinDistanceUTF8"),
+        "edit distances are not allowed: one of two long texts takes minutes in which no limit of time holds; "
+        "ngramDistance and jaroWinklerSimilarity are",
+    ),
     "getServerSetting": "getServerSetting is not allowed: the server's configuration is for its administrator; settings of "
-                        "statements are in system.settings",
+    "statements are in system.settings",
     "defaultRoles": "defaultRoles is not allowed: it would name all users; currentRoles() tells your own",
 }
 
@@ -140,8 +319,10 @@ _KILL_USAGE: Final = "KILL QUERY takes WHERE query_id = '…' and nothing else"
 _KNOWN_DATABASES: Final = ("system", "information_schema", "default")
 """Databases of which everybody knows, in lower case."""
 _TELLING_CODES: Final = (47, 60, 81, 497)
-_NAMED_DATABASE: Final = re.compile(r"(?:the grant [A-Z ]+(?:\([^)]*\))? ON |table expression identifier [`']|Database |Table )`?"
-                                    r"(?P<database>[^`'.]+?)`?(?:\.| does not exist)")
+_NAMED_DATABASE: Final = re.compile(
+    r"(?:the grant [A-Z ]+(?:\([^)]*\))? ON |table expression identifier [`']|Database |Table )`?"
+    r"(?P<database>[^`'.]+?)`?(?:\.| does not exist)"
+)
 """What the engine's refusals are about. A name in an IN may be a table's or a column's: the engine finds out."""
 
 
@@ -158,31 +339,47 @@ class Judge:
     """The rules, with the functions of the engine that is running."""
 
     def __init__(self, engine: Engine) -> None:
-        functions = [_Function(*row.split("\t")) for row in engine.ask(
-            "SELECT name, alias_to, categories, case_insensitive, is_aggregate, higher_order "
-            "FROM system.functions").decode().splitlines()]
+        functions = [
+            _Function(*row.split("\t"))
+            for row in engine.ask(
+                "SELECT name, alias_to, categories, case_insensitive, is_aggregate, higher_order FROM system.functions"
+            )
+            .decode()
+            .splitlines()
+        ]
         scalar = [function for function in functions if function.is_aggregate == "0"]
         direct = {function.name for function in scalar if function.categories in _CATEGORIES} | _UNCATEGORISED
-        self._functions = _TABLE_FUNCTIONS | _UNCATEGORISED | _spellings(
-            function for function in scalar if (function.name in direct or function.alias_to in direct)
-            and not _COSTLY.intersection((function.name, function.alias_to)))
-        self._aggregates = _spellings(function for function in functions if function.is_aggregate == "1"
-                                      and function.name.lower() not in _NOT_AGGREGATES)
-        self._refused_formats = _LIBRARY_FORMATS | {name.lower() for name in engine.ask(
-            "SELECT name FROM system.formats").decode().split() if not is_allowed(name)}
+        self._functions = (
+            _TABLE_FUNCTIONS
+            | _UNCATEGORISED
+            | _spellings(
+                function
+                for function in scalar
+                if (function.name in direct or function.alias_to in direct)
+                and not _COSTLY.intersection((function.name, function.alias_to))
+            )
+        )
+        self._aggregates = _spellings(
+            function for function in functions if function.is_aggregate == "1" and function.name.lower() not in _NOT_AGGREGATES
+        )
+        self._refused_formats = _LIBRARY_FORMATS | {
+            name.lower() for name in engine.ask("SELECT name FROM system.formats").decode().split() if not is_allowed(name)
+        }
         self._combinators = tuple(engine.ask("SELECT name FROM system.aggregate_function_combinators").decode().split())
         self._scalar = frozenset(function.name.lower() for function in scalar)
         takers = {function.name for function in functions if function.higher_order == "1"}
         self._function_takers = frozenset(
-            function.name.lower() for function in functions if function.name in takers or function.alias_to in takers)
+            function.name.lower() for function in functions if function.name in takers or function.alias_to in takers
+        )
 
     def check(self, user: User, first_word: str, tree: SyntaxTree, sql: str) -> None:
         """Raise `ClickHouseError` (497 or 164) unless every part of the statement is allowed to the user."""
         if user.rights == "admin":
             return
         if tree.may_be_forged:
-            raise access_denied(user.name, "a name, or a parameter beside one that is a name, may not hold control characters "
-                                           "or escapes of them")
+            raise access_denied(
+                user.name, "a name, or a parameter beside one that is a name, may not hold control characters or escapes of them"
+            )
         if tree.root not in _FIRST_WORDS.get(first_word, ()):
             raise _refused_statement(user, first_word, tree)
         if tree.root == "InsertQuery" and user.rights == "reader":
@@ -190,17 +387,24 @@ class Judge:
         if tree.root == "InsertQuery" and tree.nodes[1:] and tree.nodes[1].kind == "Function":
             raise access_denied(user.name, "INSERT INTO FUNCTION reaches files and other machines; insert into a table")
         if tree.query_class not in _CLASSES.get(tree.root, ("READ_ONLY",)):
-            raise access_denied(user.name, "INTO OUTFILE would write a file of this machine" if has_word(sql, "OUTFILE")
-                                else f"the engine takes this {first_word} for one that changes something")
+            raise access_denied(
+                user.name,
+                "INTO OUTFILE would write a file of this machine"
+                if has_word(sql, "OUTFILE")
+                else f"the engine takes this {first_word} for one that changes something",
+            )
         if tree.root.startswith("Show") and not is_plain_show(sql):
-            raise access_denied(user.name, "SHOW takes FROM, LIKE and FORMAT, with plain names and a pattern without a "
-                                           "backslash; for conditions read system.tables, system.columns or system.functions")
+            raise access_denied(
+                user.name,
+                "SHOW takes FROM, LIKE and FORMAT, with plain names and a pattern without a "
+                "backslash; for conditions read system.tables, system.columns or system.functions",
+            )
         if tree.root.startswith("Show") and (database := shown_database(sql)):
             _check_database(user, database)
         self._check_formats(tree, sql)
         # The first part of an EXPLAIN may be its options, which are no settings.
         has_options = tree.root == "Explain" and len(tree.nodes) > 1 and tree.nodes[1].kind == "Set"
-        nodes = tree.nodes[2 if has_options else 1:]
+        nodes = tree.nodes[2 if has_options else 1 :]
         self._check_settings(user, tree, sum(node.kind == "Set" for node in nodes))
         takes_functions = any(node.kind == "Function" and node.name.lower() in self._function_takers for node in nodes)
         for at, node in enumerate(nodes):
@@ -229,8 +433,9 @@ class Judge:
             if function in _ROW_FORMATTERS:
                 check_format(named)
             elif not self._is_aggregate(named.partition("(")[0].strip()):
-                raise access_denied(user.name, f"{function} takes the name of an aggregate function, written out, as its first "
-                                               "argument")
+                raise access_denied(
+                    user.name, f"{function} takes the name of an aggregate function, written out, as its first argument"
+                )
 
     def _check_settings(self, user: User, tree: SyntaxTree, clauses: int) -> None:
         """Raise unless each of the text's settings, every time that it is set, is one that the user may send by URL."""
@@ -257,16 +462,23 @@ class Judge:
             if node.kind == "TableIdentifier" and table:
                 _check_database(user, database)
         # A column may be called as a function is; but a higher-order function takes another by its bare name.
-        if takes_functions and node.kind == "Identifier" and node.name.lower() in self._scalar and (
-                not self._may_call(node.name) or node.name.lower() in _NAME_TAKERS):
+        if (
+            takes_functions
+            and node.kind == "Identifier"
+            and node.name.lower() in self._scalar
+            and (not self._may_call(node.name) or node.name.lower() in _NAME_TAKERS)
+        ):
             raise access_denied(user.name, f"function {node.name} is not allowed")
 
     def _may_call(self, name: str) -> bool:
         return name in self._functions or name.lower() in self._functions or self._is_aggregate(name)
 
     def _is_aggregate(self, name: str) -> bool:
-        return (name in self._aggregates or name.lower() in self._aggregates
-                or any(name.endswith(suffix) and self._is_aggregate(name.removesuffix(suffix)) for suffix in self._combinators))
+        return (
+            name in self._aggregates
+            or name.lower() in self._aggregates
+            or any(name.endswith(suffix) and self._is_aggregate(name.removesuffix(suffix)) for suffix in self._combinators)
+        )
 
 
 def _check_database(user: User, database: str) -> None:
@@ -293,7 +505,7 @@ def _arguments(nodes: Sequence[Node], at: int) -> list[Node]:
     """The nodes of a function's arguments, without what is below them."""
     arguments: list[Node] = []
     depth = nodes[at].depth
-    for node in nodes[at + 1:]:
+    for node in nodes[at + 1 :]:
         if node.depth <= depth or (node.depth == depth + 1 and arguments):
             break
         if node.depth == depth + 2:
@@ -306,8 +518,10 @@ def _check_rows(user: User, arguments: Iterable[Node]) -> None:
     for node in arguments:
         is_row = _ROW.fullmatch(node.name) if node.kind == "Literal" else (node.kind, node.name) in _ROWS
         if not is_row:
-            raise access_denied(user.name, "values takes no structure of columns and no row but a tuple: "
-                                           "values((1, 'x'), (2, 'y')) names them c1, c2")
+            raise access_denied(
+                user.name,
+                "values takes no structure of columns and no row but a tuple: values((1, 'x'), (2, 'y')) names them c1, c2",
+            )
 
 
 def _check_type(user: User, function: str, arguments: Sequence[Node]) -> None:
@@ -336,8 +550,9 @@ def _refused_statement(user: User, first_word: str, tree: SyntaxTree) -> ClickHo
 def _spellings(functions: Iterable[_Function]) -> frozenset[str]:
     """Names of functions; of a case-insensitive one also that in lower case."""
     known = list(functions)
-    return (frozenset(function.name for function in known)
-            | frozenset(function.name.lower() for function in known if function.case_insensitive == "1"))
+    return frozenset(function.name for function in known) | frozenset(
+        function.name.lower() for function in known if function.case_insensitive == "1"
+    )
 
 
 def killed_query_id(tree: SyntaxTree) -> str:

@@ -42,8 +42,9 @@ MOST_TYPE_BYTES = 1 << 20
 _INDEX_WIDTHS = 4
 _DICTIONARY_FLAGS: Final = (0x200, 0x600)
 """Beside the index's width: the dictionary stands here, and (0x400) is a new one. Nothing else is in Native."""
-_OTHER_VALUES: Final = frozenset({"String", "FixedString", "Decimal", "Point", "Ring", "LineString", "MultiLineString", "Polygon",
-                                  "MultiPolygon"})
+_OTHER_VALUES: Final = frozenset(
+    {"String", "FixedString", "Decimal", "Point", "Ring", "LineString", "MultiLineString", "Polygon", "MultiPolygon"}
+)
 _CANONICAL: Final = re.compile(r"(?:[A-Za-z0-9_(), =]|-(?!-)|'(?:[^'\\]|\\.)*'|`[^`\\]*`)*", re.DOTALL)
 """Signs of a type as the engine itself writes it: no comments, no names in other quotes or in escapes."""
 _PLAIN_ARGUMENT: Final = re.compile(r"0|[1-9][0-9]{0,8}|'(?:[^'\\]|\\.)*'(?: = -?[0-9]{1,6})?", re.DOTALL)
@@ -54,8 +55,12 @@ def is_plain_type(column_type: str) -> bool:
 
     Not of AggregateFunction, Dynamic, Variant, JSON or whatever else may hold one: their values bring types along, or memory.
     """
-    return (len(column_type) <= LONGEST_TYPE and column_type.count("(") <= DEEPEST_TYPE
-            and _CANONICAL.fullmatch(column_type) is not None and _is_plain(column_type))
+    return (
+        len(column_type) <= LONGEST_TYPE
+        and column_type.count("(") <= DEEPEST_TYPE
+        and _CANONICAL.fullmatch(column_type) is not None
+        and _is_plain(column_type)
+    )
 
 
 def _is_plain(column_type: str) -> bool:
@@ -76,8 +81,11 @@ def check_types_of_rows(input_format: str, rows: bytes) -> None:
 
     Each header is found where the engine will read it; bytes that it might read otherwise are refused.
     """
-    read = {"native": _types_of_blocks, "rowbinarywithnamesandtypes": _types_of_row_binary,
-            "rowbinarywithnamesandtypesanddefaults": _types_of_row_binary}.get(input_format.lower())
+    read = {
+        "native": _types_of_blocks,
+        "rowbinarywithnamesandtypes": _types_of_row_binary,
+        "rowbinarywithnamesandtypesanddefaults": _types_of_row_binary,
+    }.get(input_format.lower())
     if read is None:
         return
     size = 0
@@ -91,8 +99,12 @@ def check_types_of_rows(input_format: str, rows: bytes) -> None:
 
 
 def _refused_rows(what: str) -> ClickHouseError:
-    return ClickHouseError(497, "ACCESS_DENIED", f"Not enough privileges: INSERT of {what}; only values of plain types, named as "
-                                                 "system.columns names them, can be inserted")
+    return ClickHouseError(
+        497,
+        "ACCESS_DENIED",
+        f"Not enough privileges: INSERT of {what}; only values of plain types, named as "
+        "system.columns names them, can be inserted",
+    )
 
 
 def _types_of_blocks(cursor: "_Cursor") -> Iterator[str]:
@@ -145,7 +157,7 @@ class _Cursor:
     def text(self) -> str:
         length = self.varint()
         self.skip(length)
-        return self.data[self.position - length:self.position].decode(errors="replace")
+        return self.data[self.position - length : self.position].decode(errors="replace")
 
     def uint64(self) -> int:
         self.skip(8)
@@ -172,8 +184,11 @@ def with_revision(blocks: bytes, revision: int) -> bytes:
     try:
         return b"".join(_framed(blocks))
     except (IndexError, ValueError, struct.error) as error:
-        raise ClickHouseError(48, "NOT_IMPLEMENTED", "Native with these settings for a client that names its protocol "
-                                                     f"version ({error}); ask for another format") from error
+        raise ClickHouseError(
+            48,
+            "NOT_IMPLEMENTED",
+            f"Native with these settings for a client that names its protocol version ({error}); ask for another format",
+        ) from error
 
 
 def _framed(blocks: bytes) -> Iterator[bytes]:
@@ -182,20 +197,20 @@ def _framed(blocks: bytes) -> Iterator[bytes]:
         yield _BLOCK_INFO
         start = cursor.position
         columns, rows = cursor.varint(), cursor.varint()
-        yield blocks[start:cursor.position]
+        yield blocks[start : cursor.position]
         for _ in range(columns):
             start = cursor.position
             cursor.text()
             column_type = cursor.text()
             if column_type.count("(") > DEEPEST_TYPE:
                 raise ValueError(f"a type with more than {DEEPEST_TYPE} brackets")
-            yield blocks[start:cursor.position]
+            yield blocks[start : cursor.position]
             yield _DEFAULT_SERIALIZATION
             start = cursor.position
             if rows:
                 _skip_prefix(cursor, column_type)
                 _skip_values(cursor, column_type, rows)
-            yield blocks[start:cursor.position]
+            yield blocks[start : cursor.position]
 
 
 def _split_type(column_type: str) -> tuple[str, list[str]]:
@@ -230,7 +245,7 @@ _QUOTED_NAME: Final = re.compile(r"`(?:[^`\\]|\\.|``)*` ", re.DOTALL)
 def _element_type(argument: str) -> str:
     """The type in an element of a tuple, which may have a name before it."""
     if quoted := _QUOTED_NAME.match(argument):
-        return argument[quoted.end():]
+        return argument[quoted.end() :]
     head, space, rest = argument.partition(" ")
     return rest if space and "(" not in head else argument
 
@@ -304,6 +319,10 @@ def _width(column_type: str, name: str, arguments: list[str]) -> int:
     if name == "Tuple":
         return 1
     if name not in _WIDTHS:
-        raise ClickHouseError(48, "NOT_IMPLEMENTED", f"Type {column_type} in Native for a client that names its protocol "
-                                                     "version; cast it to String, or ask for another format")
+        raise ClickHouseError(
+            48,
+            "NOT_IMPLEMENTED",
+            f"Type {column_type} in Native for a client that names its protocol "
+            "version; cast it to String, or ask for another format",
+        )
     return _WIDTHS[name]

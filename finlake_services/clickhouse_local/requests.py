@@ -56,8 +56,9 @@ class Request:
 
 def is_plain_kill(headers: Mapping[str, str], query: Mapping[str, str], body: bytes) -> bool:
     """Whether a request, as it came, is a short KILL or will be refused; one that is packed or a form is no such."""
-    is_packed = (headers.get("content-encoding") or query.get("decompress") == "1"
-                 or headers.get("content-type", "").startswith(_FORM))
+    is_packed = (
+        headers.get("content-encoding") or query.get("decompress") == "1" or headers.get("content-type", "").startswith(_FORM)
+    )
     # A longer body is not even put together: rows of an INSERT would be copied within the event loop.
     return not is_packed and len(body) <= LONGEST_KILL_BYTES and _is_kill(_text(query, body))
 
@@ -70,7 +71,7 @@ def _text(query: Mapping[str, str], body: bytes) -> bytes:
     sql = query.get("query", "").encode()
     text = sql + b"\n" + body if sql and body else sql or body
     space = _WIDE_SPACE.match(text, 0, LONGEST_HEAD_BYTES)
-    return text[space.end():] if space else text
+    return text[space.end() :] if space else text
 
 
 def authenticated(users: Mapping[str, User], headers: Mapping[str, str], query: Mapping[str, str]) -> User:
@@ -85,8 +86,11 @@ def authenticated(users: Mapping[str, User], headers: Mapping[str, str], query: 
             name, password = "default", ""
     user = authenticate(users, name, password)
     if user is None:
-        raise ClickHouseError(516, "AUTHENTICATION_FAILED",
-                              f"{name}: Authentication failed: password is incorrect, or there is no user with such name")
+        raise ClickHouseError(
+            516,
+            "AUTHENTICATION_FAILED",
+            f"{name}: Authentication failed: password is incorrect, or there is no user with such name",
+        )
     return user
 
 
@@ -101,7 +105,11 @@ def query_parameters(query_string: bytes) -> dict[str, str]:
 
 
 def read_request(
-    user: User, method: str, headers: Mapping[str, str], query: Mapping[str, str], body: bytes,
+    user: User,
+    method: str,
+    headers: Mapping[str, str],
+    query: Mapping[str, str],
+    body: bytes,
 ) -> Request:
     """The statement that an authenticated request asks for. Raises `ClickHouseError` naming what cannot be used."""
     try:
@@ -112,7 +120,11 @@ def read_request(
 
 
 def _read_request(
-    user: User, method: str, headers: Mapping[str, str], query: Mapping[str, str], body: bytes,
+    user: User,
+    method: str,
+    headers: Mapping[str, str],
+    query: Mapping[str, str],
+    body: bytes,
 ) -> Request:
     limit = user.limits.body_bytes
     body = decode_body(body, headers.get("content-encoding", "").strip().lower(), limit)
@@ -127,7 +139,10 @@ def _read_request(
     if not text[:LONGEST_HEAD_BYTES].strip():
         raise ClickHouseError(62, "SYNTAX_ERROR", "Syntax error: Empty query")
     return Request(
-        user=user, query_id=_query_id(query), text=text, database=_database(user, headers, query),
+        user=user,
+        query_id=_query_id(query),
+        text=text,
+        database=_database(user, headers, query),
         settings=engine_settings(user, query),
         parameters={name.removeprefix("param_"): value for name, value in query.items() if name.startswith("param_")},
         default_format=_default_format(user, headers, query),
@@ -155,8 +170,11 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
             break
         _check_part_head(head)
         if _parameter(head, "filename", "content-disposition"):
-            raise ClickHouseError(48, "NOT_IMPLEMENTED", "External tables in a request are not supported; write their rows as "
-                                                         "values((1, 'x'), (2, 'y')) in the statement")
+            raise ClickHouseError(
+                48,
+                "NOT_IMPLEMENTED",
+                "External tables in a request are not supported; write their rows as values((1, 'x'), (2, 'y')) in the statement",
+            )
         if name := _parameter(head, "name", "content-disposition"):
             fields[name] = payload.removesuffix(b"\r\n").decode()
     return fields
@@ -164,14 +182,21 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
 
 def _check_part_head(head: bytes) -> None:
     if len(head) > MOST_PART_HEADER_BYTES or head.count(b";") > MOST_HEADER_PARAMETERS or b"=?" in head:
-        raise ClickHouseError(36, "BAD_ARGUMENTS", f"A form and each of its parts may have headers of {MOST_PART_HEADER_BYTES} "
-                                                   f"bytes with {MOST_HEADER_PARAMETERS} parameters, and no encoded words")
+        raise ClickHouseError(
+            36,
+            "BAD_ARGUMENTS",
+            f"A form and each of its parts may have headers of {MOST_PART_HEADER_BYTES} "
+            f"bytes with {MOST_HEADER_PARAMETERS} parameters, and no encoded words",
+        )
 
 
 def _parameter(head: bytes, name: str, header: str = "content-type") -> str:
     """A parameter of a MIME header in `head`, "" when it has none."""
-    found = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head.lstrip(b"\r\n") + b"\r\n\r\n").get_param(
-        name, header=header)
+    found = (
+        email.parser.BytesParser(policy=email.policy.HTTP)
+        .parsebytes(head.lstrip(b"\r\n") + b"\r\n\r\n")
+        .get_param(name, header=header)
+    )
     return found if isinstance(found, str) else ""
 
 

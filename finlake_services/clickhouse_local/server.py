@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 
 from finlake_services.clickhouse_local.answers import (
-    AnswerCut,
+    AnswerCutError,
     Answering,
     Headers,
     Receive,
@@ -28,7 +28,7 @@ from finlake_services.clickhouse_local.engine import Engine
 from finlake_services.clickhouse_local.errors import ClickHouseError, unexpected
 from finlake_services.clickhouse_local.execution import Endpoint, Execution, Registry
 from finlake_services.clickhouse_local.judgement import Judge
-from finlake_services.clickhouse_local.metrics import Metrics
+from finlake_services.clickhouse_local.metrics import EndpointMetrics
 from finlake_services.clickhouse_local.requests import (
     Request,
     authenticated,
@@ -69,7 +69,7 @@ class ClickHouseHttp:
         self._engine = engine
         self._users = users
         self._endpoint = Endpoint(engine, Parser(engine), Judge(engine), Sessions(), Registry(engine))
-        self._metrics = Metrics(self._endpoint)
+        self._metrics = EndpointMetrics(self._endpoint)
         self._turns = Turns()
         most = sum(user.limits.concurrent + 3 * BEGINNING_AT_ONCE for user in users.values())
         self._workers = ThreadPoolExecutor(most + SPARE_THREADS, "statement")
@@ -159,7 +159,7 @@ class ClickHouseHttp:
         except Exception as error:
             self._log.error("clickhouse endpoint met an error", kind=type(error).__name__, where=_where(error))
             if answering is not None and answering.started:
-                raise AnswerCut(type(error).__name__) from error
+                raise AnswerCutError(type(error).__name__) from error
             await self._refuse(send, unexpected(error), common)
         finally:
             body_held.release()
@@ -173,8 +173,12 @@ class ClickHouseHttp:
     async def _refuse(self, send: Send, error: ClickHouseError, common: Headers) -> None:
         self._metrics.errors.labels(str(error.code)).inc()
         code = str(error.code).encode()
-        await reply(send, error.http_status, f"{error}\n".encode(errors="replace"), [
-            (b"content-type", b"text/plain; charset=UTF-8"), (b"x-clickhouse-exception-code", code), *common])
+        await reply(
+            send,
+            error.http_status,
+            f"{error}\n".encode(errors="replace"),
+            [(b"content-type", b"text/plain; charset=UTF-8"), (b"x-clickhouse-exception-code", code), *common],
+        )
 
     async def _read(self, user: User, method: str, headers: dict[str, str], query: dict[str, str], body: bytes) -> Request:
         """The request out of its parts; what takes time is done beside the event loop, in which everybody waits."""
@@ -182,11 +186,14 @@ class ClickHouseHttp:
             return read_request(user, method, headers, query, body)
         async with self._turns.unpacking(user.name):
             return await asyncio.get_running_loop().run_in_executor(
-                self._workers, read_request, user, method, headers, query, body)
+                self._workers, read_request, user, method, headers, query, body
+            )
 
     def _common_headers(self) -> Headers:
-        return [(b"x-clickhouse-server-display-name", DISPLAY_NAME.encode()),
-                (b"x-clickhouse-timezone", self._engine.timezone.encode())]
+        return [
+            (b"x-clickhouse-server-display-name", DISPLAY_NAME.encode()),
+            (b"x-clickhouse-timezone", self._engine.timezone.encode()),
+        ]
 
     async def _known_user(self, scope: Scope, headers: dict[str, str], query: dict[str, str]) -> User:
         try:
@@ -246,7 +253,7 @@ class ClickHouseHttp:
                 return
             self._metrics.errors.labels(str(error.code)).inc()
             await answering.exception(str(error))
-            raise AnswerCut(str(error)) from error
+            raise AnswerCutError(str(error)) from error
         finally:
             leaving.cancel()
 
@@ -285,8 +292,15 @@ async def _first_of(*futures: "asyncio.Future[Any]") -> None:
 
 def _summary(execution: Execution) -> bytes:
     result = execution.result
-    return json.dumps({
-        "read_rows": str(result.rows_read), "read_bytes": str(result.bytes_read), "written_rows": str(result.rows_written),
-        "written_bytes": str(result.bytes_written), "total_rows_to_read": "0", "result_rows": str(result.rows_written),
-        "result_bytes": str(result.bytes_written), "elapsed_ns": str(execution.elapsed_ns),
-    }).encode()
+    return json.dumps(
+        {
+            "read_rows": str(result.rows_read),
+            "read_bytes": str(result.bytes_read),
+            "written_rows": str(result.rows_written),
+            "written_bytes": str(result.bytes_written),
+            "total_rows_to_read": "0",
+            "result_rows": str(result.rows_written),
+            "result_bytes": str(result.bytes_written),
+            "elapsed_ns": str(execution.elapsed_ns),
+        }
+    ).encode()

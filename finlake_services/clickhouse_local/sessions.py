@@ -99,8 +99,11 @@ class Sessions:
                     raise ClickHouseError(372, "SESSION_NOT_FOUND", f"Session {request.session_id} not found")
                 own = sum(name == request.user.name for name, _ in self._sessions)
                 if own >= MOST_SESSIONS_OF_A_USER:
-                    raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES",
-                                          f"User {request.user.name} has {own} sessions already; they end after their timeout")
+                    raise ClickHouseError(
+                        202,
+                        "TOO_MANY_SIMULTANEOUS_QUERIES",
+                        f"User {request.user.name} has {own} sessions already; they end after their timeout",
+                    )
                 session = self._sessions[key] = Session()
             session.expires_at = time.monotonic() + request.session_timeout_s
             return session
@@ -110,8 +113,11 @@ class Sessions:
         with self._lock:
             held = sum(name == user.name and session.connection is not None for (name, _), session in self._sessions.items())
         if held >= MOST_CONNECTIONS_OF_SESSIONS:
-            raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", f"{held} sessions of user {user.name} keep settings or "
-                                                                        "temporary tables already; they end after their timeout")
+            raise ClickHouseError(
+                202,
+                "TOO_MANY_SIMULTANEOUS_QUERIES",
+                f"{held} sessions of user {user.name} keep settings or temporary tables already; they end after their timeout",
+            )
 
     def expire(self) -> None:
         """Close the sessions whose time is over."""

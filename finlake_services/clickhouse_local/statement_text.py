@@ -25,7 +25,9 @@ _PLAIN_SHOW = re.compile(
     rf"|(?:EXTENDED )?(?:FULL )?(?:COLUMNS|FIELDS){_SHOWN_FROM}{_SHOWN_FROM}?{_LIKE}"
     rf"|(?:EXTENDED )?(?:INDEX|INDEXES|INDICES|KEYS){_SHOWN_FROM}{_SHOWN_FROM}?"
     rf"|DICTIONARIES{_SHOWN_FROM}?{_LIKE}|CREATE (?:(?:TABLE|VIEW|DATABASE) )?{_NAME}(?: \. {_NAME})?|PROCESSLIST)"
-    r"(?: FORMAT [A-Z0-9_]+)?(?: ;)?", re.IGNORECASE | re.ASCII)
+    r"(?: FORMAT [A-Z0-9_]+)?(?: ;)?",
+    re.IGNORECASE | re.ASCII,
+)
 """Whole SHOW statements, a space between their tokens. Of WHERE and LIMIT, and what these hold, the engine's tree is silent."""
 _INSERT_FORMAT = re.compile(rb"\s*([A-Za-z0-9_]+)[ \t\f]*;?[ \t\f]*\r?\n?")
 _TAIL_FORMAT = re.compile(rb"FORMAT ([A-Za-z0-9_]+)(?: SETTINGS [^']*+)?(?: ;)*", re.IGNORECASE)
@@ -65,7 +67,7 @@ def _elements(sql: str) -> Iterator[tuple[str, str]]:
                 position = found.start() + 1
                 continue
             position = end + len(text)
-            text = sql[found.start():position]
+            text = sql[found.start() : position]
         if kind is not None:
             yield kind, text
 
@@ -134,8 +136,11 @@ def check_size(sql: str) -> None:
         else:
             here.operand += 1
         if here.operand + here.total > MOST_ELEMENTS:
-            raise ClickHouseError(168, "TOO_BIG_AST", f"The statement has more than {MOST_ELEMENTS} elements (each BETWEEN "
-                                                      "takes what stands before it twice)")
+            raise ClickHouseError(
+                168,
+                "TOO_BIG_AST",
+                f"The statement has more than {MOST_ELEMENTS} elements (each BETWEEN takes what stands before it twice)",
+            )
 
 
 @dataclass(frozen=True)
@@ -158,8 +163,11 @@ def split_statement(text: bytes) -> StatementText:
     position, depth, words, previous = 0, 0, 0, b""
     while position < len(text):
         if position > LONGEST_HEAD_BYTES:
-            raise ClickHouseError(62, "SYNTAX_ERROR", f"Syntax error: no statement, or no rows of an INSERT, begin within "
-                                                      f"the first {LONGEST_HEAD_BYTES} bytes")
+            raise ClickHouseError(
+                62,
+                "SYNTAX_ERROR",
+                f"Syntax error: no statement, or no rows of an INSERT, begin within the first {LONGEST_HEAD_BYTES} bytes",
+            )
         found = _TOKEN.match(text, position)
         if found is None:
             break
@@ -176,7 +184,7 @@ def split_statement(text: bytes) -> StatementText:
             if word == b"VALUES":
                 return StatementText(text[:start], "Values", text[position:])
             if word == b"FORMAT" and (named := _INSERT_FORMAT.match(text, position)):
-                return StatementText(text[:start], named.group(1).decode(), text[named.end():])
+                return StatementText(text[:start], named.group(1).decode(), text[named.end() :])
             if word in (b"SELECT", b"WITH", b"WATCH", b"INFILE"):
                 return StatementText(text)
         previous = word
@@ -213,7 +221,7 @@ def shown_database(sql: str) -> str:
     words = list(_tokens(sql))
     names = [at + 1 for at, word in enumerate(words[:-1]) if word.upper() in (b"FROM", b"IN")]
     of_databases = any(word.upper() in (b"TABLES", b"DICTIONARIES") for word in words[1:3])
-    is_qualified = bool(names) and words[names[-1] + 1:names[-1] + 2] == [b"."]
+    is_qualified = bool(names) and words[names[-1] + 1 : names[-1] + 2] == [b"."]
     return words[names[-1]].strip(b'`"').decode() if names and (of_databases or is_qualified or len(names) > 1) else ""
 
 

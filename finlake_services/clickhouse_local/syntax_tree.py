@@ -18,7 +18,7 @@ _SETTINGS = {"max_ast_depth": "300", "max_parser_backtracks": "50000", **NO_STAT
 twenty `COLUMNS('a') APPLY` one behind the other keep a parser busy for ten seconds that may turn back a million times."""
 
 _BAD_ARGUMENTS = 36
-_NAME_QUOTE = re.compile("[`\"\u201c]")
+_NAME_QUOTE = re.compile('[`"\u201c]')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_OR_ESCAPE = re.compile(r"[\x00-\x1f\x7f\\]")
 _END_OF_NAME = re.compile(r" \((?:alias |children \d)")
@@ -69,7 +69,7 @@ def parse_nodes(explained: str) -> tuple[Node, ...]:
         kind, _, rest = text.partition(" ")
         end = _END_OF_NAME.search(" " + rest)
         depth = len(line) - len(text)
-        nodes.append(Node(depth, kind, rest[:max(end.start() - 1, 0)] if end else rest, "".join(above[:depth][-1:])))
+        nodes.append(Node(depth, kind, rest[: max(end.start() - 1, 0)] if end else rest, "".join(above[:depth][-1:])))
         above[depth:] = [kind]
     return tuple(nodes)
 

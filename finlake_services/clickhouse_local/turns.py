@@ -95,8 +95,12 @@ class Turns:
         """Count `size` bytes of an answer until they are sent. Raises `ClickHouseError` (241) for too many beside others."""
         held = self._unread_bytes[user]
         if held and (held + size > MOST_UNREAD_BYTES or sum(self._unread_bytes.values()) + size > MOST_UNREAD_BYTES_OF_ALL):
-            raise ClickHouseError(241, "MEMORY_LIMIT_EXCEEDED", f"Answers for user {user} that are not read yet are together "
-                                                                f"longer than {MOST_UNREAD_BYTES} bytes; read those first")
+            raise ClickHouseError(
+                241,
+                "MEMORY_LIMIT_EXCEEDED",
+                f"Answers for user {user} that are not read yet are together "
+                f"longer than {MOST_UNREAD_BYTES} bytes; read those first",
+            )
         self._unread_bytes[user] += size
         try:
             yield
@@ -106,6 +110,9 @@ class Turns:
     def hold_body(self, user: str, size: int, most: int) -> None:
         """Count `size` bytes of a body (negative: they are gone). Raises `ClickHouseError` (241) beyond `most` for all."""
         if size > 0 and self._body_bytes[user] + size > most:
-            raise ClickHouseError(241, "MEMORY_LIMIT_EXCEEDED", f"The bodies of user {user}'s requests are together longer than "
-                                                                f"{most} bytes; send them one after the other")
+            raise ClickHouseError(
+                241,
+                "MEMORY_LIMIT_EXCEEDED",
+                f"The bodies of user {user}'s requests are together longer than {most} bytes; send them one after the other",
+            )
         self._body_bytes[user] += size

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
-from finlake_clients.secret_files import SecretUnreadable, secret_of
+from finlake_clients.secret_files import SecretUnreadableError, secret_of
 
 Rights = Literal["admin", "writer", "reader"]
 
@@ -40,10 +40,24 @@ class Limits:
 def limits_of(rights: Rights, server_memory_bytes: int) -> Limits:
     """Limits by rights: readers cannot take the memory or the threads that inserts need."""
     if rights == "reader":
-        return Limits(execution_s=30, result_rows=10_000_000, result_bytes=512 << 20, memory_bytes=server_memory_bytes // 3,
-                      body_bytes=4 << 20, concurrent=12, threads=max(1, PROCESSORS // 4), block_rows=16_384)
-    return Limits(execution_s=0 if rights == "admin" else 120, result_rows=0, result_bytes=0,
-                  memory_bytes=server_memory_bytes * 3 // 4, body_bytes=512 << 20, concurrent=12)
+        return Limits(
+            execution_s=30,
+            result_rows=10_000_000,
+            result_bytes=512 << 20,
+            memory_bytes=server_memory_bytes // 3,
+            body_bytes=4 << 20,
+            concurrent=12,
+            threads=max(1, PROCESSORS // 4),
+            block_rows=16_384,
+        )
+    return Limits(
+        execution_s=0 if rights == "admin" else 120,
+        result_rows=0,
+        result_bytes=0,
+        memory_bytes=server_memory_bytes * 3 // 4,
+        body_bytes=512 << 20,
+        concurrent=12,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +105,15 @@ def _user(path: Path, name: str, entry: object, server_memory_bytes: int) -> Use
     password_file = path.parent / entry["password_file"]
     try:
         password = secret_of("clickhouse", password_file)
-    except SecretUnreadable as error:
+    except SecretUnreadableError as error:
         raise refuse(f"cannot read {password_file} ({error.reason}); generate the password first") from error
-    return User(name=name, rights=rights, databases=tuple(databases), limits=limits_of(rights, server_memory_bytes),
-                password_sha256=sha256(password.encode()).digest())
+    return User(
+        name=name,
+        rights=rights,
+        databases=tuple(databases),
+        limits=limits_of(rights, server_memory_bytes),
+        password_sha256=sha256(password.encode()).digest(),
+    )
 
 
 _NOBODY_SHA256 = bytes(32)

@@ -7,12 +7,12 @@ from typing import Annotated
 import structlog
 import typer
 
-from finlake_services.clickhouse_sink.clickhouse import ClickHouse
+from finlake_services.clickhouse_sink.clickhouse import SinkConnection
+from finlake_services.clickhouse_sink.consumer_session import Broker
 from finlake_services.clickhouse_sink.dead_letters import DeadLetters
 from finlake_services.clickhouse_sink.exactly_once import CorruptPlanError, TopicReplacedError
-from finlake_services.clickhouse_sink.membership import Broker
 from finlake_services.clickhouse_sink.memory import DEFAULT_MEMORY_MB
-from finlake_services.clickhouse_sink.metrics import Metrics
+from finlake_services.clickhouse_sink.metrics import SinkMetrics
 from finlake_services.clickhouse_sink.sink import Sink
 from finlake_services.metrics_server import MetricsServer
 from finlake_services.runtime import log_as_json, own_settings, stop_of_threads
@@ -22,10 +22,14 @@ from finlake_settings.processes import SinkSettings
 def main(
     metrics_port: Annotated[int, typer.Option(min=1, max=65535, help="Loopback port of /metrics and /health.")],
     memory_mb: Annotated[int, typer.Option(min=64, help="About how much memory to use; an eighth holds fetched records.")] = (
-        DEFAULT_MEMORY_MB),
-    instance: Annotated[str | None, typer.Option(
-        help="Name of this member, unique in the group: a process restarted under it takes over at once.",
-    )] = None,
+        DEFAULT_MEMORY_MB
+    ),
+    instance: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of this member, unique in the group: a process restarted under it takes over at once.",
+        ),
+    ] = None,
 ) -> None:
     """Insert trades and quotes from Kafka into ClickHouse, each exactly once, until stopped by SIGINT or SIGTERM."""
     log_as_json()
@@ -35,11 +39,13 @@ def main(
     settings = own_settings(SinkSettings)
     kafka, server = settings.kafka, settings.clickhouse
     stop = stop_of_threads()
-    metrics = Metrics()
+    metrics = SinkMetrics()
     sink = Sink(
         Broker(kafka=kafka, instance=instance, queue_kbytes=memory_mb * 1024 // 8),
-        ClickHouse(server.url, server.sink_password_file),
-        DeadLetters(kafka), metrics, stop,
+        SinkConnection(server.url, server.sink_password_file),
+        DeadLetters(kafka),
+        metrics,
+        stop,
     )
     with closing(MetricsServer(metrics_port, metrics.registry, lambda: sink.health().answer)):
         log.info("sink start", kafka=kafka.bootstrap, clickhouse=server.url, metrics_port=metrics_port)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from finlake_services.clickhouse_sink.exactly_once import Place
+from finlake_services.clickhouse_sink.exactly_once import Partition
 from finlake_services.clickhouse_sink.records import Change, Decoder, LogRecord, PoisonError, QuoteChange, Row, TradeChange
 from spark.contracts import streams
 from spark.contracts.clickhouse import FILLED_BY_CLICKHOUSE
@@ -13,8 +13,12 @@ from spark.contracts.table import Table
 from spark.transforms.avro_values import JSON_ALONE, AvroValues
 
 _ARROW_TYPES = {
-    "string": pa.string(), "int": pa.int32(), "long": pa.int64(), "double": pa.float64(),
-    "timestamp": pa.timestamp("us", "UTC"), "list<string>": pa.list_(pa.string()),
+    "string": pa.string(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "double": pa.float64(),
+    "timestamp": pa.timestamp("us", "UTC"),
+    "list<string>": pa.list_(pa.string()),
 }
 _READ_AGAIN = "r"
 
@@ -36,7 +40,7 @@ QUOTES = Shape(streams.QUOTES.topic, streams.QUOTES.realtime, Decoder(QuoteChang
 class DeadLetter:
     """A record that cannot become a row."""
 
-    place: Place
+    place: Partition
     offset: int
     value: bytes
     reason: str
@@ -65,8 +69,11 @@ class Block:
 
 
 def build(
-    shape: Shape, place: Place, records: Sequence[LogRecord],
-    held: Callable[[Sequence[Arrived]], Collection[tuple[str | int, ...]]], values: AvroValues = JSON_ALONE,
+    shape: Shape,
+    place: Partition,
+    records: Sequence[LogRecord],
+    held: Callable[[Sequence[Arrived]], Collection[tuple[str | int, ...]]],
+    values: AvroValues = JSON_ALONE,
 ) -> Block:
     """The block of `records`. `held` says which identities ClickHouse has from before the block's first record, and `values`
     reads those that are Avro; what either raises passes through.
@@ -89,13 +96,16 @@ def build(
         arrived.append(Arrived(record.offset, record.appended_ms, record.consumed_us, change, change.after))
     fresh = _without_read_again(arrived, held)
     return Block(
-        rows=_columns(shape.table, place.partition, fresh) if fresh else None, dead_letters=tuple(dead),
-        read_again=len(arrived) - len(fresh), not_applied=not_applied,
+        rows=_columns(shape.table, place.partition, fresh) if fresh else None,
+        dead_letters=tuple(dead),
+        read_again=len(arrived) - len(fresh),
+        not_applied=not_applied,
     )
 
 
 def _without_read_again(
-    arrived: list[Arrived], held: Callable[[Sequence[Arrived]], Collection[tuple[str | int, ...]]],
+    arrived: list[Arrived],
+    held: Callable[[Sequence[Arrived]], Collection[tuple[str | int, ...]]],
 ) -> list[Arrived]:
     """`arrived` without rows read again whose identity came before, in an earlier block or earlier in this one."""
     read_again = [each for each in arrived if each.change.op == _READ_AGAIN]

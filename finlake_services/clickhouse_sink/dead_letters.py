@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from finlake_clients.kafka.access import client_settings
 from finlake_services.clickhouse_sink.blocks import DeadLetter
-from finlake_services.clickhouse_sink.exactly_once import Place
+from finlake_services.clickhouse_sink.exactly_once import Partition
 from finlake_settings.groups import Kafka
 from spark.contracts.stream_rows import MAX_LETTER_BYTES, MAX_RECORD_BYTES
 from spark.contracts.streams import DEAD_LETTERS_TOPIC
@@ -36,11 +36,16 @@ class DeadLetters:
     def send(self, letters: Sequence[DeadLetter]) -> None:
         """Send and wait until Kafka has all of them. Raises DeadLettersUnavailableError."""
         if self._producer is None:
-            self._producer = Producer({
-                **client_settings(self._kafka), "enable.idempotence": True, "linger.ms": 0,
-                "compression.type": "lz4", "message.max.bytes": MAX_RECORD_BYTES,
-                "message.timeout.ms": int(self._timeout_s * 1000),
-            })
+            self._producer = Producer(
+                {
+                    **client_settings(self._kafka),
+                    "enable.idempotence": True,
+                    "linger.ms": 0,
+                    "compression.type": "lz4",
+                    "message.max.bytes": MAX_RECORD_BYTES,
+                    "message.timeout.ms": int(self._timeout_s * 1000),
+                }
+            )
         failures: list[str] = []
 
         def delivered(error: KafkaError | None, _: Message) -> None:
@@ -50,8 +55,11 @@ class DeadLetters:
         try:
             for letter in letters:
                 self._producer.produce(
-                    DEAD_LETTERS_TOPIC, key=_key(letter.place, letter.offset), value=letter.value[:MAX_LETTER_BYTES],
-                    headers=headers_of(letter), on_delivery=delivered,
+                    DEAD_LETTERS_TOPIC,
+                    key=_key(letter.place, letter.offset),
+                    value=letter.value[:MAX_LETTER_BYTES],
+                    headers=headers_of(letter),
+                    on_delivery=delivered,
                 )
             waiting = self._producer.flush(self._timeout_s * 1.5)
         except (KafkaException, BufferError) as error:
@@ -65,21 +73,25 @@ class DeadLetters:
             )
 
 
-def origin_of(key: bytes | None) -> tuple[Place, int] | None:
+def origin_of(key: bytes | None) -> tuple[Partition, int] | None:
     """Partition and offset of the record that a dead letter stands for, by its key; None for a key that no sink has written."""
     told = _KEY.fullmatch(key or b"")
     if told is None or int(told["offset"]) > _LAST_OFFSET:
         return None
-    return Place(told["topic"].decode(), int(told["partition"])), int(told["offset"])
+    return Partition(told["topic"].decode(), int(told["partition"])), int(told["offset"])
 
 
-def _key(place: Place, offset: int) -> str:
+def _key(place: Partition, offset: int) -> str:
     return f"{place}:{offset}"
 
 
 def headers_of(letter: DeadLetter) -> list[tuple[str, str | bytes | None]]:
     """Where the record came from, why it is dead, and the digest of its whole value."""
     return [
-        ("topic", letter.place.topic), ("partition", str(letter.place.partition)), ("offset", str(letter.offset)),
-        ("reason", letter.reason), ("detail", letter.detail[:1000]), ("sha256", hashlib.sha256(letter.value).hexdigest()),
+        ("topic", letter.place.topic),
+        ("partition", str(letter.place.partition)),
+        ("offset", str(letter.offset)),
+        ("reason", letter.reason),
+        ("detail", letter.detail[:1000]),
+        ("sha256", hashlib.sha256(letter.value).hexdigest()),
     ]

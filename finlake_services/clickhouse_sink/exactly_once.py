@@ -53,7 +53,7 @@ class CommitRefusedError(Exception):
 Prepared = TypeVar("Prepared")
 
 
-class Place(NamedTuple):
+class Partition(NamedTuple):
     """One partition of a topic."""
 
     topic: str
@@ -64,7 +64,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class InFlightBlock:
     """A block in flight: offsets of its first and last record. Its text is the commit's metadata."""
 
     first: int
@@ -74,14 +74,14 @@ class Plan:
         return f"{self.first}-{self.last}"
 
     @staticmethod
-    def read(metadata: str) -> "Plan | None":
+    def read(metadata: str) -> "InFlightBlock | None":
         """The plan in a commit's metadata, None when there is none; raises CorruptPlanError for anything else."""
         if not metadata:
             return None
         match = re.fullmatch(r"(\d+)-(\d+)", metadata)
         if match is None or int(match[1]) > int(match[2]):
             raise CorruptPlanError(f"the committed metadata {metadata!r} is no plan; something else commits for this group")
-        return Plan(int(match[1]), int(match[2]))
+        return InFlightBlock(int(match[1]), int(match[2]))
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Resumption:
     """Where a partition is taken up: the offset to read from, the plan to replay, and what is missing before it."""
 
     start: int
-    plan: Plan | None = None
+    plan: InFlightBlock | None = None
     gap: Gap | None = None
 
 
@@ -111,7 +111,7 @@ def resumption(committed: int | None, metadata: str, low: int, high: int) -> Res
         return Resumption(low)
     if committed > high:
         raise TopicReplacedError(f"the group has committed offset {committed} but the log ends at {high}")
-    plan = Plan.read(metadata)
+    plan = InFlightBlock.read(metadata)
     if plan is not None and plan.first != committed:
         raise CorruptPlanError(f"the committed offset {committed} is not the begin of the committed plan {plan}")
     if committed >= low:
@@ -122,20 +122,20 @@ def resumption(committed: int | None, metadata: str, low: int, high: int) -> Res
 class Effects(Protocol[Prepared]):
     """What one partition does to the world outside."""
 
-    def prepare(self, place: Place, records: Sequence[LogRecord]) -> Prepared:
+    def prepare(self, place: Partition, records: Sequence[LogRecord]) -> Prepared:
         """Judge and convert a block; the same records give the same rows whenever they are prepared."""
 
-    def commit(self, place: Place, offset: int, metadata: str) -> None:
+    def commit(self, place: Partition, offset: int, metadata: str) -> None:
         """Commit and wait for the answer; raises CommitRefusedError."""
 
-    def insert(self, place: Place, token: str, prepared: Prepared, confirm: Callable[[], None]) -> None:
+    def insert(self, place: Partition, token: str, prepared: Prepared, confirm: Callable[[], None]) -> None:
         """Insert under `token`, as often as it takes; calls `confirm` before every attempt but a prompt first one."""
 
 
 class PartitionStream(Generic[Prepared]):
     """One partition between the log and ClickHouse. After any exception it is void: resume from what is committed."""
 
-    def __init__(self, place: Place, resumed: Resumption, effects: Effects[Prepared], max_rows: int) -> None:
+    def __init__(self, place: Partition, resumed: Resumption, effects: Effects[Prepared], max_rows: int) -> None:
         self.place = place
         # Offsets below `next_offset` were taken, those below `_done` are in ClickHouse.
         self.next_offset = self._done = resumed.start
@@ -147,7 +147,7 @@ class PartitionStream(Generic[Prepared]):
         self._settled: int | None = None
 
     @property
-    def in_flight(self) -> Plan | None:
+    def in_flight(self) -> InFlightBlock | None:
         """The plan that is committed and not known to be inserted."""
         return self._in_flight
 
@@ -164,7 +164,7 @@ class PartitionStream(Generic[Prepared]):
             waiting = self._replay(self._in_flight, waiting)
         for begin in range(0, len(waiting), self._max_rows):
             block = waiting[begin : begin + self._max_rows]
-            plan = Plan(block[0].offset, block[-1].offset)
+            plan = InFlightBlock(block[0].offset, block[-1].offset)
             prepared = self._effects.prepare(self.place, block)
             self._announce(plan)
             self._insert(plan, prepared)
@@ -184,7 +184,7 @@ class PartitionStream(Generic[Prepared]):
         self._effects.commit(self.place, self._done, "")
         self._settled = self._done
 
-    def _replay(self, plan: Plan, records: list[LogRecord]) -> list[LogRecord]:
+    def _replay(self, plan: InFlightBlock, records: list[LogRecord]) -> list[LogRecord]:
         """Hold what belongs to the plan, insert it when it is complete; returns what comes after it."""
         self._replayed += [record for record in records if record.offset <= plan.last]
         if records[-1].offset < plan.last:
@@ -194,13 +194,15 @@ class PartitionStream(Generic[Prepared]):
         self._replayed = []
         return [record for record in records if record.offset > plan.last]
 
-    def _announce(self, plan: Plan) -> None:
+    def _announce(self, plan: InFlightBlock) -> None:
         self._effects.commit(self.place, plan.first, str(plan))
         self._in_flight, self._settled = plan, None
 
-    def _insert(self, plan: Plan, prepared: Prepared) -> None:
+    def _insert(self, plan: InFlightBlock, prepared: Prepared) -> None:
         self._effects.insert(
-            self.place, f"{self.place}:{plan}", prepared,
+            self.place,
+            f"{self.place}:{plan}",
+            prepared,
             lambda: self._effects.commit(self.place, plan.first, str(plan)),
         )
         self._in_flight, self._done = None, plan.last + 1

@@ -39,7 +39,7 @@ class PoisonError(Exception):
         self.reason = reason
 
 
-class Trade(msgspec.Struct, gc=False):
+class TradeValues(msgspec.Struct, gc=False):
     """`after` of a change in ods.finnhub_trades."""
 
     received_ts: Instant
@@ -70,8 +70,12 @@ class Trade(msgspec.Struct, gc=False):
     def objection(self) -> Objection | None:
         """Why the contract refuses it."""
         return objection_to_trade(
-            connection_id=self.connection_id, symbol=self.symbol, price_usd=self.price_usd, volume_shares=self.volume_shares,
-            trade_ts=self.trade_ts, conditions=self.conditions or (),
+            connection_id=self.connection_id,
+            symbol=self.symbol,
+            price_usd=self.price_usd,
+            volume_shares=self.volume_shares,
+            trade_ts=self.trade_ts,
+            conditions=self.conditions or (),
         )
 
 
@@ -104,13 +108,22 @@ class Quote(msgspec.Struct, gc=False):
     def objection(self) -> Objection | None:
         """Why the contract refuses it."""
         return objection_to_quote(
-            poller_id=self.poller_id, symbol=self.symbol, quote_ts=self.quote_ts,
-            numbers=(self.price_usd, self.high_usd, self.low_usd, self.open_usd, self.previous_close_usd, self.change_usd,
-                     self.change_pct),
+            poller_id=self.poller_id,
+            symbol=self.symbol,
+            quote_ts=self.quote_ts,
+            numbers=(
+                self.price_usd,
+                self.high_usd,
+                self.low_usd,
+                self.open_usd,
+                self.previous_close_usd,
+                self.change_usd,
+                self.change_pct,
+            ),
         )
 
 
-class Source(msgspec.Struct, gc=False):
+class ChangeSource(msgspec.Struct, gc=False):
     """Where in Postgres's log a change is, and when it was committed."""
 
     lsn: Int64
@@ -121,21 +134,21 @@ class TradeChange(msgspec.Struct, gc=False):
     """Debezium's envelope: `op` is c (created), r (read again by a snapshot), u (updated), d (deleted) or t (truncated)."""
 
     op: str
-    source: Source
+    source: ChangeSource
     ts_us: EpochMicroseconds
-    after: Trade | None = None
+    after: TradeValues | None = None
 
 
 class QuoteChange(msgspec.Struct, gc=False):
     """The same envelope around a quote."""
 
     op: str
-    source: Source
+    source: ChangeSource
     ts_us: EpochMicroseconds
     after: Quote | None = None
 
 
-Row: TypeAlias = Trade | Quote
+Row: TypeAlias = TradeValues | Quote
 Change: TypeAlias = TradeChange | QuoteChange
 
 
@@ -149,7 +162,7 @@ class Decoder:
         """The change when it brings a row, None for an update, delete, truncation or tombstone; `values` reads what is Avro.
 
         Raises PoisonError: too_large, not_json, unknown_schema, unreadable_schema, broken_avro, wrong_shape, unknown_op, no_row,
-        or the reason of the contract's objection; and ServiceUnavailable when the schema registry cannot be asked.
+        or the reason of the contract's objection; and ServiceUnavailableError when the schema registry cannot be asked.
         """
         if value is None:
             return None

@@ -7,11 +7,11 @@ import structlog
 from confluent_kafka import KafkaException
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, sleep_using_event, wait_fixed
 
-from finlake_services.clickhouse_sink.clickhouse import ClickHouse
+from finlake_services.clickhouse_sink.clickhouse import SinkConnection
+from finlake_services.clickhouse_sink.consumer_session import Broker, ConsumerSession, MembershipLostError, StoppingError
 from finlake_services.clickhouse_sink.dead_letters import DeadLetters
 from finlake_services.clickhouse_sink.exactly_once import CommitRefusedError
-from finlake_services.clickhouse_sink.membership import Broker, Membership, MembershipLostError, StoppingError
-from finlake_services.clickhouse_sink.metrics import Health, Metrics
+from finlake_services.clickhouse_sink.metrics import Health, SinkMetrics
 
 _REJOIN_AFTER_S = 0.5
 # A turn takes as long as its slowest block; without one for this long the loop hangs.
@@ -22,28 +22,32 @@ log = structlog.get_logger()
 class Sink:
     """Records of both topics into ClickHouse until `stop` is set."""
 
-    def __init__(self, broker: Broker, clickhouse: ClickHouse, dead_letters: DeadLetters, metrics: Metrics, stop: Event) -> None:
+    def __init__(
+        self, broker: Broker, clickhouse: SinkConnection, dead_letters: DeadLetters, metrics: SinkMetrics, stop: Event
+    ) -> None:
         self._broker, self._clickhouse, self._dead_letters = broker, clickhouse, dead_letters
         self._metrics, self._stop = metrics, stop
-        self._membership: Membership | None = None
+        self._session: ConsumerSession | None = None
         self._turned_at = time.monotonic()
 
     def run(self) -> None:
         """Return after `stop` is set and the group is left. Raises TopicReplacedError and CorruptPlanError."""
         Retrying(
             retry=retry_if_exception_type((CommitRefusedError, MembershipLostError, KafkaException)),
-            wait=wait_fixed(_REJOIN_AFTER_S), sleep=sleep_using_event(self._stop), before_sleep=self._note_rejoin,
+            wait=wait_fixed(_REJOIN_AFTER_S),
+            sleep=sleep_using_event(self._stop),
+            before_sleep=self._note_rejoin,
         )(self._stay)
 
     def health(self) -> Health:
         """Whether records flow, or what keeps them from it."""
-        membership = self._membership
-        if membership is None:
+        session = self._session
+        if session is None:
             return Health("starting", "the group")
-        if membership.is_kafka_away:
+        if session.is_kafka_away:
             return Health("waiting", "Kafka")
-        if membership.waiting_for:
-            return Health("waiting", membership.waiting_for)
+        if session.waiting_for:
+            return Health("waiting", session.waiting_for)
         if time.monotonic() - self._turned_at > _LONGEST_TURN_S:
             return Health("waiting", "a turn that does not end")
         return Health("ok")
@@ -52,17 +56,21 @@ class Sink:
         """Be in the group until told to stop, or until an exception ends the stay."""
         if self._stop.is_set():
             return
-        self._membership = membership = Membership(
-            self._broker, self._clickhouse, self._dead_letters, self._metrics, self._stop,
+        self._session = session = ConsumerSession(
+            self._broker,
+            self._clickhouse,
+            self._dead_letters,
+            self._metrics,
+            self._stop,
         )
         try:
             while not self._stop.is_set():
-                membership.turn()
+                session.turn()
                 self._turned_at = time.monotonic()
         except StoppingError:
             log.info("stopped while waiting; the block in flight stays planned")
         finally:
-            membership.leave()
+            session.leave()
 
     def _note_rejoin(self, state: RetryCallState) -> None:
         self._metrics.rejoins.inc()

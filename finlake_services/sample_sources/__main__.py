@@ -18,7 +18,8 @@ def main(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = LOOPBACK,
     finnhub_token_file: Annotated[
-        Path | None, typer.Option(help="File with the only Finnhub token to accept. Default: any token.", dir_okay=False),
+        Path | None,
+        typer.Option(help="File with the only Finnhub token to accept. Default: any token.", dir_okay=False),
     ] = None,
 ) -> None:
     """Answer as Stooq, GDELT and Finnhub until stopped by SIGINT or SIGTERM."""

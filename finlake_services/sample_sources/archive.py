@@ -123,9 +123,7 @@ def _lines(label: datetime, base_url: str, gkg: Listed | None) -> list[str]:
 def master_list(base_url: str, faults: Faults) -> bytes:
     """The whole list, ascending, `<size> <md5> <url>` a line; `base_url` has no trailing slash."""
     return "".join(
-        line
-        for label in labels()
-        for line in _lines(label, base_url, _listed_under(label, faults.peek("gdelt", stamp(label))))
+        line for label in labels() for line in _lines(label, base_url, _listed_under(label, faults.peek("gdelt", stamp(label))))
     ).encode("ascii")
 
 

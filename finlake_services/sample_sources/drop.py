@@ -49,8 +49,11 @@ def _member(name: str) -> zipfile.ZipInfo:
 
 
 def write_drop(
-    folder: Path, tickers: Sequence[str] = prices.TICKERS, end: date | None = None,
-    restatement: str | None = None, bulk: bool = False,
+    folder: Path,
+    tickers: Sequence[str] = prices.TICKERS,
+    end: date | None = None,
+    restatement: str | None = None,
+    bulk: bool = False,
 ) -> list[Path]:
     """Write one CSV per ticker, or one bulk archive, into `folder`; each file appears complete or not at all.
 

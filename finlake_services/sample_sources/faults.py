@@ -11,16 +11,46 @@ from typing import Literal, get_args
 
 Source = Literal["stooq", "gdelt", "finnhub"]
 StooqFaultKind = Literal[
-    "no_data", "limit", "limit_pl", "apikey", "challenge", "denied", "empty", "unknown_page", "echo", "cut", "http_503",
-    "pl", "bom", "split", "dividend", "uneven", "broken",
+    "no_data",
+    "limit",
+    "limit_pl",
+    "apikey",
+    "challenge",
+    "denied",
+    "empty",
+    "unknown_page",
+    "echo",
+    "cut",
+    "http_503",
+    "pl",
+    "bom",
+    "split",
+    "dividend",
+    "uneven",
+    "broken",
 ]
 GdeltFaultKind = Literal[
-    "absent", "unlisted", "missing", "empty", "lying_size", "wrong_md5", "truncated", "corrupt_zip", "two_members",
-    "bomb", "http_503", "http_403", "redirect", "redirect_ftp", "unknown_page",
+    "absent",
+    "unlisted",
+    "missing",
+    "empty",
+    "lying_size",
+    "wrong_md5",
+    "truncated",
+    "corrupt_zip",
+    "two_members",
+    "bomb",
+    "http_503",
+    "http_403",
+    "redirect",
+    "redirect_ftp",
+    "unknown_page",
 ]
 FinnhubFaultKind = Literal["limit", "invalid_key", "no_access", "http_503", "unknown_page", "cut", "unknown_symbol"]
 KINDS: dict[Source, tuple[str, ...]] = {
-    "stooq": get_args(StooqFaultKind), "gdelt": get_args(GdeltFaultKind), "finnhub": get_args(FinnhubFaultKind),
+    "stooq": get_args(StooqFaultKind),
+    "gdelt": get_args(GdeltFaultKind),
+    "finnhub": get_args(FinnhubFaultKind),
 }
 
 
@@ -29,7 +59,7 @@ class UnknownFaultError(ValueError):
 
 
 @dataclass(frozen=True)
-class Fault:
+class VendorFault:
     """A fault and the number of requests it still spoils; None means until it is cleared."""
 
     kind: str
@@ -41,9 +71,9 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._faults: dict[tuple[str, str], Fault] = {}
+        self._faults: dict[tuple[str, str], VendorFault] = {}
 
-    def set(self, source: str, target: str, fault: Fault) -> None:
+    def set(self, source: str, target: str, fault: VendorFault) -> None:
         """Put a fault in force; raises UnknownFaultError for a source or kind that does not exist."""
         known = {str(name): kinds for name, kinds in KINDS.items()}.get(source)
         if known is None:
@@ -75,7 +105,7 @@ class Faults:
                 if fault.times <= 1:
                     del self._faults[key]
                 else:
-                    self._faults[key] = Fault(fault.kind, fault.times - 1)
+                    self._faults[key] = VendorFault(fault.kind, fault.times - 1)
             return fault.kind
 
     def listing(self) -> dict[str, dict[str, str]]:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from finlake_services.sample_sources.faults import Faults
-from finlake_services.sample_sources.finnhub_trades import COIN_SYMBOLS, TradeMaker
+from finlake_services.sample_sources.finnhub_trades import COIN_SYMBOLS, SampleTradeMaker
 
 CALLS_PER_MINUTE = 60
 _MINUTE_S = 60
@@ -55,7 +55,9 @@ def is_accepted(given: str | None, wanted: str | None) -> bool:
     return wanted is None or hmac.compare_digest(given.encode(), wanted.encode())
 
 
-def rest_router(faults: Faults, maker: TradeMaker, symbols: tuple[str, ...], token: str | None, window: CallWindow) -> APIRouter:
+def rest_router(
+    faults: Faults, maker: SampleTradeMaker, symbols: tuple[str, ...], token: str | None, window: CallWindow
+) -> APIRouter:
     """The paths under `/finnhub/api/v1`."""
     router = APIRouter(prefix="/finnhub/api/v1")
 
@@ -90,7 +92,8 @@ def rest_router(faults: Faults, maker: TradeMaker, symbols: tuple[str, ...], tok
 
 def _limit_answer() -> Response:
     headers = {
-        "x-ratelimit-limit": str(CALLS_PER_MINUTE), "x-ratelimit-remaining": "0",
+        "x-ratelimit-limit": str(CALLS_PER_MINUTE),
+        "x-ratelimit-remaining": "0",
         "x-ratelimit-reset": str(int(time.time()) + _MINUTE_S),
     }
     return Response(_LIMIT_TEXT, status_code=429, media_type="text/plain", headers=headers)
@@ -109,18 +112,26 @@ def _damage(fault: str | None) -> Response | None:
     return None
 
 
-def _quote(maker: TradeMaker, symbol: str) -> dict[str, float | int]:
+def _quote(maker: SampleTradeMaker, symbol: str) -> dict[str, float | int]:
     walk = maker.walk(symbol)
     change = walk.price - walk.previous_close
     return {
-        "c": walk.price, "d": round(change, 4), "dp": round(100 * change / walk.previous_close, 4), "h": walk.high,
-        "l": walk.low, "o": walk.open, "pc": walk.previous_close, "t": int(time.time()),
+        "c": walk.price,
+        "d": round(change, 4),
+        "dp": round(100 * change / walk.previous_close, 4),
+        "h": walk.high,
+        "l": walk.low,
+        "o": walk.open,
+        "pc": walk.previous_close,
+        "t": int(time.time()),
     }
 
 
 def _listing(symbol: str) -> dict[str, str]:
     is_coin = symbol in COIN_SYMBOLS
     return {
-        "symbol": symbol, "description": symbol.split(":")[-1], "displaySymbol": symbol.split(":")[-1],
+        "symbol": symbol,
+        "description": symbol.split(":")[-1],
+        "displaySymbol": symbol.split(":")[-1],
         "type": "Crypto" if is_coin else "Common Stock",
     }

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from finlake_services.sample_sources.faults import Faults
 from finlake_services.sample_sources.finnhub import CallWindow, is_accepted
-from finlake_services.sample_sources.finnhub_trades import TradeMaker
+from finlake_services.sample_sources.finnhub_trades import SampleTradeMaker
 
 MOST_SYMBOLS = 50
 # Enough to see candles move; each commit costs every service downstream some milliseconds.
@@ -113,8 +113,12 @@ class _Connection:
 
     def report(self) -> ConnectionReport:
         return ConnectionReport(
-            number=self.number, is_open=self.is_open, is_idle=not self.ordered and self.burst_left == 0,
-            symbols=list(self.symbols), trades_sent=self.trades_sent, messages_sent=self.messages_sent,
+            number=self.number,
+            is_open=self.is_open,
+            is_idle=not self.ordered and self.burst_left == 0,
+            symbols=list(self.symbols),
+            trades_sent=self.trades_sent,
+            messages_sent=self.messages_sent,
             pings_sent=self.pings_sent,
         )
 
@@ -122,7 +126,7 @@ class _Connection:
 class SampleStream:
     """All connections of the websocket, and the orders they are under. Lives in one event loop."""
 
-    def __init__(self, maker: TradeMaker, symbols: tuple[str, ...], token: str | None, faults: Faults) -> None:
+    def __init__(self, maker: SampleTradeMaker, symbols: tuple[str, ...], token: str | None, faults: Faults) -> None:
         self._maker, self._known, self._token, self._faults = maker, frozenset(symbols), token, faults
         self._by_token: dict[str, _Connection] = {}
         self._connections: list[_Connection] = []
@@ -141,8 +145,11 @@ class SampleStream:
     def report(self) -> StreamReport:
         """The orders in force and what was sent."""
         return StreamReport(
-            trades_per_s=self.trades_per_s, is_paused=self.is_paused, is_silent=self.is_silent,
-            ping_interval_s=self.ping_interval_s, connections=[connection.report() for connection in self._connections],
+            trades_per_s=self.trades_per_s,
+            is_paused=self.is_paused,
+            is_silent=self.is_silent,
+            ping_interval_s=self.ping_interval_s,
+            connections=[connection.report() for connection in self._connections],
         )
 
     def obey(self, orders: Orders) -> StreamReport:

@@ -23,7 +23,7 @@ _OPEN, _CLOSE = time(9, 30), time(16, 0)
 _ODD_LOT_BELOW = 100
 
 
-class Trade(msgspec.Struct, frozen=True):
+class SampleTrade(msgspec.Struct, frozen=True):
     """One trade as Finnhub writes it: condition codes, price in USD, symbol, Unix milliseconds, volume."""
 
     c: list[str] | None
@@ -36,7 +36,7 @@ class Trade(msgspec.Struct, frozen=True):
 class TradeMessage(msgspec.Struct, frozen=True):
     """A websocket message with trades, fields in Finnhub's order."""
 
-    data: list[Trade]
+    data: list[SampleTrade]
     type: str = "trade"
 
 
@@ -67,7 +67,7 @@ def is_extended_hours(moment: datetime) -> bool:
 
 
 @dataclass
-class TradeMaker:
+class SampleTradeMaker:
     """Makes messages; the same seed and calls give the same symbols, prices, volumes and sizes, whatever the time is."""
 
     seed: int = 1
@@ -82,7 +82,7 @@ class TradeMaker:
 
     def message(self, symbols: Sequence[str], count: int, now_ms: int) -> TradeMessage:
         """`count` trades of `symbols`, no more than a third of a second before `now_ms`."""
-        trades: list[Trade] = []
+        trades: list[SampleTrade] = []
         codes = ["24"] if is_extended_hours(datetime.fromtimestamp(now_ms / 1000, UTC)) else []
         moment = now_ms - self._random.randint(0, 300)
         while len(trades) < count:
@@ -101,7 +101,7 @@ class TradeMaker:
             self.walks[symbol] = Walk(start, start, start, start, start)
         return self.walks[symbol]
 
-    def _trade(self, symbol: str, moment_ms: int, session_codes: list[str]) -> Trade:
+    def _trade(self, symbol: str, moment_ms: int, session_codes: list[str]) -> SampleTrade:
         dice = self._random
         walk = self.walk(symbol)
         # Drawn back to where it began: a walk that runs for days stays a believable price.
@@ -110,7 +110,7 @@ class TradeMaker:
         walk.price = round(max(walk.price * (1 + drift + dice.gauss(0, 0.0001)), 0.01), digits)
         walk.high, walk.low = max(walk.high, walk.price), min(walk.low, walk.price)
         if symbol in COIN_SYMBOLS:
-            return Trade(None, walk.price, symbol, moment_ms, round(dice.uniform(0.00001, 0.25), 5))
+            return SampleTrade(None, walk.price, symbol, moment_ms, round(dice.uniform(0.00001, 0.25), 5))
         volume = dice.randint(1, 99) if dice.random() < 0.6 else 100 * dice.randint(1, 8) + dice.choice((0, 0, 0, 42))
         codes = ["1", *(["8"] if dice.random() < 0.3 else []), *session_codes, *(["12"] if volume < _ODD_LOT_BELOW else [])]
-        return Trade(codes, walk.price, symbol, moment_ms, volume)
+        return SampleTrade(codes, walk.price, symbol, moment_ms, volume)

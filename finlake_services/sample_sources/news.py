@@ -24,8 +24,22 @@ STAMP_FORMAT = "%Y%m%d%H%M%S"
 _NEW_YORK = ZoneInfo("America/New_York")
 _SYNDICATION_SLOTS = 6
 _OUTLETS = (
-    "herald", "tribune", "courier", "gazette", "ledger", "observer", "wire", "marketdesk", "techbrief", "dailypost",
-    "chronicle", "register", "bulletin", "standard", "argus", "examiner",
+    "herald",
+    "tribune",
+    "courier",
+    "gazette",
+    "ledger",
+    "observer",
+    "wire",
+    "marketdesk",
+    "techbrief",
+    "dailypost",
+    "chronicle",
+    "register",
+    "bulletin",
+    "standard",
+    "argus",
+    "examiner",
 )
 _SHARE_BUTTONS = (("facebook", "Facebook"), ("twitter", "Twitter"), ("instagram", "Instagram"), ("google", "Google"))
 
@@ -124,8 +138,7 @@ def is_in_window(label: datetime) -> bool:
 def slot_rows(label: datetime) -> bytes:
     """The raw CSV of one slot: 28 to 60 rows, fewer at night and at weekends, newline after every row."""
     rng = Random(f"rows {label:{STAMP_FORMAT}}")
-    recent = [_stories(label - SLOT * age) for age in range(1, _SYNDICATION_SLOTS + 1)
-              if is_in_window(label - SLOT * age)]
+    recent = [_stories(label - SLOT * age) for age in range(1, _SYNDICATION_SLOTS + 1) if is_in_window(label - SLOT * age)]
     printed = [(story, rng.choice(_OUTLETS)) for story in _stories(label)]
     for stories in recent:
         printed += [(story, rng.choice(_OUTLETS)) for story in rng.sample(stories, k=rng.randint(1, 3))]
@@ -141,9 +154,7 @@ def _stories(label: datetime) -> tuple[_Story, ...]:
     is_busy = local.weekday() < 5 and 7 <= local.hour < 20
     count = rng.randint(34, 42) if is_busy else rng.randint(22, 30)
     company_share = 0.45 if local.weekday() < 5 else 0.25
-    return tuple(
-        _company_story(rng, local.date()) if rng.random() < company_share else _other_story(rng) for _ in range(count)
-    )
+    return tuple(_company_story(rng, local.date()) if rng.random() < company_share else _other_story(rng) for _ in range(count))
 
 
 def _mood(company: _Company, day: date) -> float:
@@ -194,16 +205,28 @@ def _other_story(rng: Random) -> _Story:
 
 
 def _story(
-    rng: Random, title: str, bias: float, themes: tuple[str, ...], organizations: Sequence[tuple[str, str, int]],
-    people: Sequence[tuple[str, int]], names: Sequence[tuple[str, int]],
+    rng: Random,
+    title: str,
+    bias: float,
+    themes: tuple[str, ...],
+    organizations: Sequence[tuple[str, str, int]],
+    people: Sequence[tuple[str, int]],
+    names: Sequence[tuple[str, int]],
 ) -> _Story:
     word_count = rng.randint(120, 1100)
     positive_share = max(0.0, rng.gauss(2.4 + 1.6 * bias, 0.8)) / 100
     negative_share = max(0.0, rng.gauss(2.8 - 1.6 * bias, 0.8)) / 100
     return _Story(
-        title=title, word_count=word_count, positive_words=round(word_count * positive_share),
-        negative_words=round(word_count * negative_share), themes=themes, organizations=tuple(organizations),
-        people=tuple(people), names=tuple(names), place=rng.randrange(len(_PLACES)), slug=f"{rng.getrandbits(40):010x}",
+        title=title,
+        word_count=word_count,
+        positive_words=round(word_count * positive_share),
+        negative_words=round(word_count * negative_share),
+        themes=themes,
+        organizations=tuple(organizations),
+        people=tuple(people),
+        names=tuple(names),
+        place=rng.randrange(len(_PLACES)),
+        slug=f"{rng.getrandbits(40):010x}",
     )
 
 
@@ -229,24 +252,40 @@ def _row(label: datetime, stamp: str, serial: int, story: _Story, outlet: str, r
     tone = (positive - negative, positive, negative, positive + negative, 18 + 8 * rng.random(), 2 * rng.random())
     place, enhanced_place = _PLACES[story.place]
     author = "Ren\xe9 Sample" if rng.random() < 0.002 else "A. Sample"
-    extras = (f"<PAGE_AUTHORS>{author}</PAGE_AUTHORS>"
-              + (f"<PAGE_PRECISEPUBTIMESTAMP>{_page_time(label, rng)}</PAGE_PRECISEPUBTIMESTAMP>"
-                 if rng.random() < 0.55 else "")
-              + f"<PAGE_TITLE>{TITLE_MARK} {story.title}</PAGE_TITLE>")
+    extras = (
+        f"<PAGE_AUTHORS>{author}</PAGE_AUTHORS>"
+        + (f"<PAGE_PRECISEPUBTIMESTAMP>{_page_time(label, rng)}</PAGE_PRECISEPUBTIMESTAMP>" if rng.random() < 0.55 else "")
+        + f"<PAGE_TITLE>{TITLE_MARK} {story.title}</PAGE_TITLE>"
+    )
     quote = f"310|{len(story.title)}|said|{html.unescape(story.title)}" if rng.random() < 0.2 else ""
     fields = (
-        f"{stamp}-{serial}", stamp, "1", host, url, "", "",
+        f"{stamp}-{serial}",
+        stamp,
+        "1",
+        host,
+        url,
+        "",
+        "",
         "".join(f"{theme};" for theme in story.themes),
         "".join(f"{theme},{90 + 110 * index};" for index, theme in enumerate(story.themes)),
-        place, f"{enhanced_place}#{rng.randint(10, 99)}",
-        ";".join(name.lower() for name, _ in story.people), _joined(story.people),
+        place,
+        f"{enhanced_place}#{rng.randint(10, 99)}",
+        ";".join(name.lower() for name, _ in story.people),
+        _joined(story.people),
         ";".join(v1 for v1, _, _ in story.organizations),
         _joined([(v2, offset) for _, v2, offset in story.organizations]),
         ",".join((*map(_number, tone), str(story.word_count))),
         f"1#0#0#2018#{rng.randint(50, 500)};",
         f"wc:{story.word_count},c12.1:{rng.randint(5, 60)},c14.1:{rng.randint(5, 60)}",
-        f"https://{host}/images/{story.slug}.jpg", "", "", "", quote, _joined(story.names),
-        f"{rng.randint(2, 90)},people in the room,{rng.randint(100, 900)};", "", extras,
+        f"https://{host}/images/{story.slug}.jpg",
+        "",
+        "",
+        "",
+        quote,
+        _joined(story.names),
+        f"{rng.randint(2, 90)},people in the room,{rng.randint(100, 900)};",
+        "",
+        extras,
     )
     # The accent of that author stays Latin-1: the one byte that is not UTF-8 in an otherwise clean file.
     return ("\t".join(fields) + "\n").encode("utf-8").replace("Ren\xe9".encode(), "Ren\xe9".encode("latin-1"))

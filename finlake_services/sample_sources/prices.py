@@ -40,8 +40,14 @@ class Bar:
 
     def scaled(self, factor: float) -> "Bar":
         """The same bar after a restatement by `factor`: prices times it, volume divided by it."""
-        return replace(self, open=self.open * factor, high=self.high * factor, low=self.low * factor,
-                       close=self.close * factor, volume=self.volume / factor)
+        return replace(
+            self,
+            open=self.open * factor,
+            high=self.high * factor,
+            low=self.low * factor,
+            close=self.close * factor,
+            volume=self.volume / factor,
+        )
 
 
 def stooq_code(ticker: str) -> str:
@@ -62,8 +68,11 @@ def _wiki_history(file_name: str) -> tuple[Bar, ...]:
     rows = csv.DictReader(io.StringIO(gzip.decompress(packed).decode("ascii")))
     bars = [
         Bar(
-            session_date=date.fromisoformat(row["Date"]), open=float(row["Adj. Open"]), high=float(row["Adj. High"]),
-            low=float(row["Adj. Low"]), close=float(row["Adj. Close"]),
+            session_date=date.fromisoformat(row["Date"]),
+            open=float(row["Adj. Open"]),
+            high=float(row["Adj. High"]),
+            low=float(row["Adj. Low"]),
+            close=float(row["Adj. Close"]),
             # WIKI scales volume for splits only; Stooq scales it by the whole factor.
             volume=float(row["Volume"]) * float(row["Close"]) / float(row["Adj. Close"]),
         )
@@ -79,8 +88,12 @@ def _bokeh_histories() -> dict[str, tuple[Bar, ...]]:
     for row in csv.DictReader(io.StringIO(gzip.decompress(packed).decode("ascii"))):
         if row["Ticker"] in histories:
             raw = Bar(
-                session_date=date.fromisoformat(row["Date"]), open=float(row["Open"]), high=float(row["High"]),
-                low=float(row["Low"]), close=float(row["Close"]), volume=float(row["Volume"]),
+                session_date=date.fromisoformat(row["Date"]),
+                open=float(row["Open"]),
+                high=float(row["High"]),
+                low=float(row["Low"]),
+                close=float(row["Close"]),
+                volume=float(row["Volume"]),
             )
             histories[row["Ticker"]].append(raw.scaled(float(row["Adj Close"]) / float(row["Close"])))
     return {ticker: tuple(sorted(bars, key=lambda bar: bar.session_date)) for ticker, bars in histories.items()}
@@ -104,8 +117,7 @@ def restated(bars: Sequence[Bar], kind: str) -> tuple[Bar, ...]:
     boundaries = {"dividend": (10,), "uneven": (10, 73, 136, 199)}[kind]
     count = len(bars)
     return tuple(
-        bar.scaled(DIVIDEND_FACTOR ** sum(index < count - boundary for boundary in boundaries))
-        for index, bar in enumerate(bars)
+        bar.scaled(DIVIDEND_FACTOR ** sum(index < count - boundary for boundary in boundaries)) for index, bar in enumerate(bars)
     )
 
 
@@ -123,8 +135,16 @@ def csv_body(bars: Iterable[Bar], header: str = CSV_HEADER) -> bytes:
     """A download: header, one line a session, CRLF after every line."""
     lines = [header]
     lines += [
-        ",".join((bar.session_date.isoformat(), price_text(bar.open), price_text(bar.high), price_text(bar.low),
-                  price_text(bar.close), volume_text(bar.volume)))
+        ",".join(
+            (
+                bar.session_date.isoformat(),
+                price_text(bar.open),
+                price_text(bar.high),
+                price_text(bar.low),
+                price_text(bar.close),
+                volume_text(bar.volume),
+            )
+        )
         for bar in bars
     ]
     return "".join(f"{line}\r\n" for line in lines).encode("ascii")
@@ -135,8 +155,20 @@ def bulk_body(ticker: str, bars: Iterable[Bar]) -> bytes:
     name = stooq_code(ticker).upper()
     lines = [BULK_HEADER]
     lines += [
-        ",".join((name, "D", bar.session_date.strftime("%Y%m%d"), "000000", price_text(bar.open), price_text(bar.high),
-                  price_text(bar.low), price_text(bar.close), volume_text(bar.volume), "0"))
+        ",".join(
+            (
+                name,
+                "D",
+                bar.session_date.strftime("%Y%m%d"),
+                "000000",
+                price_text(bar.open),
+                price_text(bar.high),
+                price_text(bar.low),
+                price_text(bar.close),
+                volume_text(bar.volume),
+                "0",
+            )
+        )
         for bar in bars
     ]
     return "".join(f"{line}\r\n" for line in lines).encode("ascii")

@@ -12,10 +12,10 @@ from pydantic import BaseModel, Field
 from starlette.middleware.base import RequestResponseEndpoint
 
 from finlake_services.sample_sources import archive, news, prices
-from finlake_services.sample_sources.faults import KINDS, Fault, Faults, UnknownFaultError
+from finlake_services.sample_sources.faults import KINDS, Faults, UnknownFaultError, VendorFault
 from finlake_services.sample_sources.finnhub import TOKEN_HEADER, CallWindow, is_accepted, rest_router
 from finlake_services.sample_sources.finnhub_stream import SampleStream, stream_router
-from finlake_services.sample_sources.finnhub_trades import COIN_SYMBOLS, TradeMaker
+from finlake_services.sample_sources.finnhub_trades import COIN_SYMBOLS, SampleTradeMaker
 
 _CHALLENGE_PAGE = (
     "<!DOCTYPE html><html><head><title>Stooq</title></head><body><noscript>This site requires JavaScript to verify "
@@ -96,7 +96,7 @@ def _add_fault_paths(app: FastAPI, faults: Faults) -> None:
         try:
             for source, targets in orders.items():
                 for target, order in targets.items():
-                    fault = Fault(order) if isinstance(order, str) else Fault(order.kind, order.times)
+                    fault = VendorFault(order) if isinstance(order, str) else VendorFault(order.kind, order.times)
                     faults.set(source, target, fault)
         except UnknownFaultError as error:
             raise HTTPException(422, str(error)) from error
@@ -111,7 +111,11 @@ def _add_fault_paths(app: FastAPI, faults: Faults) -> None:
 def _add_stooq_paths(app: FastAPI, faults: Faults) -> None:
     @app.get("/q/d/l/")
     def stooq_daily(
-        s: str, i: str = "d", d1: str | None = None, d2: str | None = None, apikey: str | None = None,
+        s: str,
+        i: str = "d",
+        d1: str | None = None,
+        d2: str | None = None,
+        apikey: str | None = None,
         fault: Annotated[str | None, Query(alias="_fault")] = None,
     ) -> Response:
         """Daily prices of one code, `d1` and `d2` as YYYYMMDD, both inclusive; `_fault` spoils this one answer."""
@@ -182,7 +186,7 @@ def _add_gdelt_paths(app: FastAPI, faults: Faults) -> None:
 
 
 def _add_finnhub_paths(app: FastAPI, faults: Faults, token: str | None, symbols: tuple[str, ...]) -> None:
-    maker, window = TradeMaker(), CallWindow()
+    maker, window = SampleTradeMaker(), CallWindow()
     app.include_router(rest_router(faults, maker, symbols, token, window))
     app.include_router(stream_router(SampleStream(maker, symbols, token, faults), window))
 
@@ -207,7 +211,7 @@ def _http_damage(fault: str | None) -> Response | None:
     if fault == "http_503":
         return Response("Service Unavailable", status_code=503, media_type="text/plain")
     if fault == "http_403":
-        return Response("<Error><Code>AccessDenied</Code></Error>", status_code=403, media_type="application/xml")
+        return Response("<Error><Code>AccessDeniedError</Code></Error>", status_code=403, media_type="application/xml")
     if fault == "unknown_page":
         return Response("<html><body>Please sign in to this network</body></html>", media_type="text/html")
     return None

@@ -10,7 +10,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from finlake_clients.secret_files import SecretUnreadable
+from finlake_clients.secret_files import SecretUnreadableError
 from finlake_clients.universe_file import UniverseFile
 from finlake_services.metrics_server import MetricsServer
 from finlake_services.runtime import log_as_json, own_settings, stop_of_tasks
@@ -18,8 +18,8 @@ from finlake_services.trade_feed.finnhub_token import TokenFile, log_without
 from finlake_services.trade_feed.metrics import FeedMetrics
 from finlake_services.trade_feed.ods_writer import DEFAULT_BATCH_ROWS, DEFAULT_BUFFER_ROWS, OdsAccess, OdsError
 from finlake_services.trade_feed.quote_poller import DEFAULT_INTERVAL_S
-from finlake_services.trade_feed.service import DEFAULT_DRAIN_LIMIT_S, FeedConfig, RowsNotWritten, run_feed
-from finlake_services.trade_feed.trade_stream import DEFAULT_REFUSED_WAIT_S, DEFAULT_SILENCE_LIMIT_S, StreamLimits
+from finlake_services.trade_feed.service import DEFAULT_DRAIN_LIMIT_S, FeedConfig, RowsNotWrittenError, run_feed
+from finlake_services.trade_feed.trade_stream import DEFAULT_REFUSED_WAIT_S, DEFAULT_SILENCE_LIMIT_S, ConnectionLimits
 from finlake_settings.local_stack import LOOPBACK
 from finlake_settings.processes import FeedSettings
 from finlake_settings.reading import SettingsError
@@ -31,20 +31,25 @@ def main(
     metrics_host: Annotated[str, typer.Option(help="Address of Prometheus metrics.")] = LOOPBACK,
     look_up: Annotated[bool, typer.Option(help="Skip symbols that Finnhub does not list.")] = True,
     quote_interval_s: Annotated[
-        float, typer.Option(min=0, help="Seconds between quotes of a symbol; 0: none."),
+        float,
+        typer.Option(min=0, help="Seconds between quotes of a symbol; 0: none."),
     ] = DEFAULT_INTERVAL_S,
     silence_limit_s: Annotated[
-        float, typer.Option(min=0.1, help="Seconds without a message or ping after which a connection counts as dead."),
+        float,
+        typer.Option(min=0.1, help="Seconds without a message or ping after which a connection counts as dead."),
     ] = DEFAULT_SILENCE_LIMIT_S,
     refused_wait_s: Annotated[
-        float, typer.Option(min=0.1, help="Seconds before a refused token is tried again."),
+        float,
+        typer.Option(min=0.1, help="Seconds before a refused token is tried again."),
     ] = DEFAULT_REFUSED_WAIT_S,
     batch_rows: Annotated[int, typer.Option(min=1, max=10_000, help="Most rows in one transaction.")] = DEFAULT_BATCH_ROWS,
     buffer_rows: Annotated[
-        int, typer.Option(min=1, help="Rows held while Postgres is away; then reading stops."),
+        int,
+        typer.Option(min=1, help="Rows held while Postgres is away; then reading stops."),
     ] = DEFAULT_BUFFER_ROWS,
     drain_limit_s: Annotated[
-        float, typer.Option(min=0.1, help="Seconds that the last rows may take when the feed is stopped."),
+        float,
+        typer.Option(min=0.1, help="Seconds that the last rows may take when the feed is stopped."),
     ] = DEFAULT_DRAIN_LIMIT_S,
 ) -> None:
     """Store Finnhub's trades and quotes in Postgres until stopped by SIGINT or SIGTERM."""
@@ -54,17 +59,23 @@ def main(
         token = _token_of(settings)
         log_without(token)
         config = FeedConfig(
-            websocket_url=settings.finnhub.ws_url, rest_url=settings.finnhub.url, token=token,
+            websocket_url=settings.finnhub.ws_url,
+            rest_url=settings.finnhub.url,
+            token=token,
             ods=OdsAccess(settings.market.uri, "feed", settings.market.feed_password_file),
-            symbols=symbols_of(settings.universe, settings.finnhub.symbols), looks_up_symbols=look_up,
-            quote_interval_s=quote_interval_s, batch_rows=batch_rows, buffer_rows=buffer_rows,
-            limits=StreamLimits(silence_limit_s, refused_wait_s), drain_limit_s=drain_limit_s,
+            symbols=symbols_of(settings.universe, settings.finnhub.symbols),
+            looks_up_symbols=look_up,
+            quote_interval_s=quote_interval_s,
+            batch_rows=batch_rows,
+            buffer_rows=buffer_rows,
+            limits=ConnectionLimits(silence_limit_s, refused_wait_s),
+            drain_limit_s=drain_limit_s,
         )
         metrics = FeedMetrics()
         with closing(MetricsServer(metrics_port, metrics.registry, host=metrics_host)):
             structlog.get_logger().info("trade feed start", symbols=list(config.symbols), metrics_port=metrics_port)
             asyncio.run(_until_stopped(config, metrics))
-    except (SettingsError, UniverseError, SecretUnreadable, OdsError, RowsNotWritten) as error:
+    except (SettingsError, UniverseError, SecretUnreadableError, OdsError, RowsNotWrittenError) as error:
         structlog.get_logger().error("trade feed ends", reason=str(error))
         sys.exit(1)
 

@@ -14,7 +14,7 @@ import httpx
 import msgspec
 
 from finlake_clients import bounded_http
-from finlake_clients.source_errors import AccessDenied, LimitReached, NotData, SourceUnavailable
+from finlake_clients.source_errors import AccessDeniedError, LimitReachedError, NotDataError, SourceUnavailableError
 from finlake_services.trade_feed.clock import wall_us
 from finlake_services.trade_feed.finnhub_token import TokenFile
 from finlake_services.trade_feed.messages import storable
@@ -65,8 +65,7 @@ class FinnhubRest:
 
     def __init__(self, url: str, token: TokenFile, budget: CallBudget) -> None:
         self._url, self._token, self._budget = url.rstrip("/"), token, budget
-        self._client = httpx.AsyncClient(
-            timeout=_TIMEOUT_S, trust_env=not is_loopback(url), headers=bounded_http.UNPACKED)
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=not is_loopback(url), headers=bounded_http.UNPACKED)
         self._turn = asyncio.Lock()
 
     async def close(self) -> None:
@@ -76,19 +75,21 @@ class FinnhubRest:
     async def quote(self, symbol: str) -> VendorQuote | None:
         """The latest quote, None for a symbol that Finnhub does not know (it answers zeros).
 
-        Waits for its turn in the budget. Raises ApiKeyNeeded, AccessDenied, LimitReached, NotData, TooLargeError or
-        SourceUnavailable.
+        Waits for its turn in the budget. Raises ApiKeyNeededError, AccessDeniedError, LimitReachedError, NotDataError,
+        TooLargeError or SourceUnavailableError.
         """
         quote = await self._get("quote", {"symbol": symbol}, VendorQuote)
         if quote.t == 0:
             return None
         stamp = in_unit(int(quote.t), _QUOTE_UNIT, wall_us())
         objection = objection_to_quote(
-            poller_id=_ANY_POLLER, symbol=symbol, quote_ts=moment(stamp, _QUOTE_UNIT),
+            poller_id=_ANY_POLLER,
+            symbol=symbol,
+            quote_ts=moment(stamp, _QUOTE_UNIT),
             numbers=(quote.c, quote.h, quote.l, quote.o, quote.pc, quote.d, quote.dp),
         )
         if objection is not None:
-            raise NotData(f"Finnhub's quote of {symbol}", objection.detail, _NOT_STORED)
+            raise NotDataError(f"Finnhub's quote of {symbol}", objection.detail, _NOT_STORED)
         return msgspec.structs.replace(quote, t=stamp)
 
     async def lists(self, symbol: str) -> bool:
@@ -104,19 +105,23 @@ class FinnhubRest:
             self._budget.spend(time.monotonic())
             try:
                 async with self._client.stream(
-                    "GET", f"{self._url}/{path}", params=query, headers={"X-Finnhub-Token": self._token.read()},
+                    "GET",
+                    f"{self._url}/{path}",
+                    params=query,
+                    headers={"X-Finnhub-Token": self._token.read()},
                 ) as answer:
                     self._raise_for_status(thing, answer)
                     body = await bounded_http.body_async(
-                        answer, thing, max_bytes=_LARGEST_ANSWER_BYTES, max_seconds=_ANSWER_WITHIN_S)
+                        answer, thing, max_bytes=_LARGEST_ANSWER_BYTES, max_seconds=_ANSWER_WITHIN_S
+                    )
             except httpx.HTTPError as error:
                 reason = str(error) or type(error).__name__
-                raise SourceUnavailable(thing, f"no answer ({reason})", "Asked again later") from error
+                raise SourceUnavailableError(thing, f"no answer ({reason})", "Asked again later") from error
         try:
             return msgspec.json.decode(body, type=content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             start = storable(body[:80].decode("utf-8", "replace"), 80)
-            raise NotData(thing, f"not the expected JSON ({error}): {start!r}", _NOT_STORED) from error
+            raise NotDataError(thing, f"not the expected JSON ({error}): {start!r}", _NOT_STORED) from error
 
     def _raise_for_status(self, thing: str, answer: httpx.Response) -> None:
         match answer.status_code:
@@ -125,9 +130,9 @@ class FinnhubRest:
             case 401:
                 raise self._token.refused()
             case 403:
-                raise AccessDenied(thing, "the plan of this token does not include it", "Leave it out, or change the plan")
+                raise AccessDeniedError(thing, "the plan of this token does not include it", "Leave it out, or change the plan")
             case 429:
                 wait_s = limit_wait_s(answer.headers, datetime.now(UTC))
                 self._budget.block(time.monotonic(), wait_s)
-                raise LimitReached(thing, "the limit of calls is reached", f"No call is made for {wait_s:.0f} s")
-        raise SourceUnavailable(thing, f"HTTP {answer.status_code}", "Asked again later")
+                raise LimitReachedError(thing, "the limit of calls is reached", f"No call is made for {wait_s:.0f} s")
+        raise SourceUnavailableError(thing, f"HTTP {answer.status_code}", "Asked again later")

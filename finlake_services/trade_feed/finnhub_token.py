@@ -10,8 +10,8 @@ from urllib.parse import quote, quote_plus
 
 from structlog.typing import EventDict, WrappedLogger
 
-from finlake_clients.secret_files import SecretUnreadable, secret_of
-from finlake_clients.source_errors import ApiKeyNeeded
+from finlake_clients.secret_files import SecretUnreadableError, secret_of
+from finlake_clients.source_errors import ApiKeyNeededError
 from finlake_services.runtime import log_as_json
 
 
@@ -23,18 +23,18 @@ class TokenFile:
     _read_forms: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def read(self) -> str:
-        """The token. Raises ApiKeyNeeded when the file is missing, unreadable or empty."""
+        """The token. Raises ApiKeyNeededError when the file is missing, unreadable or empty."""
         try:
             token = secret_of("Finnhub", self.path)
-        except SecretUnreadable as error:
+        except SecretUnreadableError as error:
             reason = f"the token file {self.path} cannot be read ({error.reason})"
-            raise ApiKeyNeeded("Finnhub", reason, self._next_step) from None
+            raise ApiKeyNeededError("Finnhub", reason, self._next_step) from None
         self._read_forms.update((token, quote(token, safe=""), quote_plus(token)))
         return token
 
-    def refused(self) -> ApiKeyNeeded:
+    def refused(self) -> ApiKeyNeededError:
         """The error to raise when the vendor turned the token down."""
-        return ApiKeyNeeded("Finnhub", f"the token in {self.path} is refused (Invalid API key)", self._next_step)
+        return ApiKeyNeededError("Finnhub", f"the token in {self.path} is refused (Invalid API key)", self._next_step)
 
     @property
     def _next_step(self) -> str:

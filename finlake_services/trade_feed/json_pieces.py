@@ -26,7 +26,7 @@ def cut(text: bytes, brackets: bytes) -> list[bytes] | None:
             if depth == 0 and token.end() < len(text):
                 return None
         elif sign == b"," and depth == 1:
-            parts.append(text[start:token.start()].strip())
+            parts.append(text[start : token.start()].strip())
             start = token.end()
     if depth:
         return None
@@ -39,7 +39,7 @@ def by_key(parts: Iterable[bytes]) -> dict[bytes, bytes]:
     found = {}
     for part in parts:
         key = _TOKEN.match(part)
-        rest = part[key.end():].lstrip() if key else b""
+        rest = part[key.end() :].lstrip() if key else b""
         if key and rest[:1] == b":":
             found[key[0]] = rest[1:].strip()
     return found

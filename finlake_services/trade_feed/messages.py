@@ -200,8 +200,12 @@ def _judged(trade: VendorTrade | str, received_us: int, connection_id: str) -> V
         stamp = int(stamp)
     stamp = in_unit(stamp, MESSAGE_UNIT, received_us)
     objection = objection_to_trade(
-        connection_id=connection_id, symbol=trade.s, price_usd=trade.p, volume_shares=trade.v,
-        trade_ts=moment(stamp, MESSAGE_UNIT), conditions=_codes(trade),
+        connection_id=connection_id,
+        symbol=trade.s,
+        price_usd=trade.p,
+        volume_shares=trade.v,
+        trade_ts=moment(stamp, MESSAGE_UNIT),
+        conditions=_codes(trade),
     )
     if objection is not None:
         return objection.detail
@@ -209,13 +213,17 @@ def _judged(trade: VendorTrade | str, received_us: int, connection_id: str) -> V
 
 
 def _trades(
-    judged: Sequence[VendorTrade | str], texts: Sequence[bytes], told: Sequence[VendorTrade | str],
+    judged: Sequence[VendorTrade | str],
+    texts: Sequence[bytes],
+    told: Sequence[VendorTrade | str],
 ) -> Trades:
     return Trades(
         [(index, each) for index, each in enumerate(judged) if isinstance(each, VendorTrade)],
         [Refused(index, each, texts[index]) for index, each in enumerate(judged) if isinstance(each, str)],
-        sum(isinstance(now, VendorTrade) and isinstance(then, VendorTrade) and now.t != then.t
-            for now, then in zip(judged, told, strict=True)),
+        sum(
+            isinstance(now, VendorTrade) and isinstance(then, VendorTrade) and now.t != then.t
+            for now, then in zip(judged, told, strict=True)
+        ),
     )
 
 
@@ -239,7 +247,14 @@ def trade_rows(trades: list[tuple[int, VendorTrade]], received_us: int, connecti
     """Rows of a message's storable trades, in its order."""
     return [
         TradeRow(
-            received_us, connection_id, message_seq, index, trade.s, trade.p, trade.v, int(trade.t),
+            received_us,
+            connection_id,
+            message_seq,
+            index,
+            trade.s,
+            trade.p,
+            trade.v,
+            int(trade.t),
             None if trade.c is None else _codes(trade),
         )
         for index, trade in trades

@@ -34,7 +34,10 @@ _DAY = timedelta(days=1)
 
 # In this order within a transaction: a connection's gap is never committed after its trades.
 _TABLES: Mapping[type[Row], OdsTable] = {
-    GapRow: FEED_GAPS, TradeRow: FINNHUB_TRADES, QuoteRow: FINNHUB_QUOTES, RejectedRow: REJECTED_MESSAGES,
+    GapRow: FEED_GAPS,
+    TradeRow: FINNHUB_TRADES,
+    QuoteRow: FINNHUB_QUOTES,
+    RejectedRow: REJECTED_MESSAGES,
 }
 # Whatever proves that the feed was alive; a gap's end is the first message of a connection.
 _NEWEST: LiteralString = """
@@ -50,9 +53,11 @@ def insert_statement(table: OdsTable) -> bytes:
     names = ", ".join(column.name for column in table.columns)
     told = ", ".join(f"{column.told_as} {'bigint' if column.told_in else column.type}" for column in table.columns)
     values = ", ".join(
-        column.name if column.told_in is None
+        column.name
+        if column.told_in is None
         else f"'epoch'::timestamptz + {column.told_as} * interval '1 {INTERVALS[column.told_in]}'"
-        for column in table.columns)
+        for column in table.columns
+    )
     return (
         f"INSERT INTO {table.address} ({names}) SELECT {values} "
         f"FROM json_to_recordset(%s::json) AS r ({told}) ON CONFLICT DO NOTHING"
@@ -66,7 +71,7 @@ class OdsError(Exception):
     """Postgres refuses what the feed wants to do, and asking again would not help."""
 
 
-class _RowRefused(Exception):
+class _RowRefusedError(Exception):
     """Postgres refuses some row of a batch for what the row says."""
 
     def __init__(self, cause: psycopg.Error) -> None:
@@ -85,12 +90,20 @@ class OdsAccess:
     async def connect(self) -> psycopg.AsyncConnection:
         """A connection in autocommit mode that notices a dead server within seconds.
 
-        Raises psycopg.OperationalError and `SecretUnreadable`.
+        Raises psycopg.OperationalError and `SecretUnreadableError`.
         """
         return await psycopg.AsyncConnection.connect(
-            self.uri, user=self.user, password=secret_of("postgres", self.password_file), autocommit=True,
-            application_name="trade_feed", connect_timeout=5, tcp_user_timeout=10_000, keepalives_idle=5,
-            keepalives_interval=2, keepalives_count=3, options="-c statement_timeout=30s",
+            self.uri,
+            user=self.user,
+            password=secret_of("postgres", self.password_file),
+            autocommit=True,
+            application_name="trade_feed",
+            connect_timeout=5,
+            tcp_user_timeout=10_000,
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+            options="-c statement_timeout=30s",
         )
 
 
@@ -151,15 +164,20 @@ class OdsWriter:
 
     def _attempts(self) -> AsyncRetrying:
         return AsyncRetrying(
-            retry=retry_if_exception_type(psycopg.OperationalError), wait=wait_random_exponential(multiplier=0.2, max=5),
-            before_sleep=self._note_failure, reraise=True,
+            retry=retry_if_exception_type(psycopg.OperationalError),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            before_sleep=self._note_failure,
+            reraise=True,
         )
 
     def _note_failure(self, state: RetryCallState) -> None:
         self._metrics.postgres_errors.inc()
         reason = _first_line(state.outcome.exception()) if state.outcome else ""
         _log.warning(
-            "postgres does not answer, trying again", reason=reason, attempt=state.attempt_number, buffered_rows=self.depth,
+            "postgres does not answer, trying again",
+            reason=reason,
+            attempt=state.attempt_number,
+            buffered_rows=self.depth,
         )
 
     async def _write_all(self, batch: Sequence[Row]) -> None:
@@ -168,7 +186,7 @@ class OdsWriter:
             async for attempt in self._attempts():
                 with attempt:
                     await self._write(batch)
-        except _RowRefused as refused:
+        except _RowRefusedError as refused:
             if len(batch) > 1:
                 middle = len(batch) // 2
                 await self._write_all(batch[:middle])
@@ -193,7 +211,7 @@ class OdsWriter:
             await self._disconnect()
             raise
         except (psycopg.DataError, psycopg.IntegrityError) as error:
-            raise _RowRefused(error) from error
+            raise _RowRefusedError(error) from error
         except psycopg.Error as error:
             raise _refusal(error) from error
         self._metrics.insert_seconds.observe(perf_counter() - started)
@@ -232,7 +250,7 @@ class OdsWriter:
             await connection.close()
 
 
-def _rejection_of(row: TradeRow, refused: _RowRefused) -> RejectedRow:
+def _rejection_of(row: TradeRow, refused: _RowRefusedError) -> RejectedRow:
     """The rejection in place of a trade. Its number is negative: the message may have a rejection of its own."""
     number = -(row.message_seq * 1_000_000 + row.trade_index)
     text = storable(msgspec.json.encode(row).decode(), RAW_TEXT_LIMIT)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import structlog
 
-from finlake_clients.source_errors import AccessDenied, ApiKeyNeeded, LimitReached, SourceError
+from finlake_clients.source_errors import AccessDeniedError, ApiKeyNeededError, LimitReachedError, SourceError
 from finlake_services.trade_feed.clock import ReceiveClock
 from finlake_services.trade_feed.finnhub_rest import FinnhubRest, VendorQuote
 from finlake_services.trade_feed.metrics import FeedMetrics
@@ -22,8 +22,15 @@ class QuotePoller:
     """Asks for every symbol's quote each `interval_s` seconds, or slower where the budget of calls is smaller."""
 
     def __init__(
-        self, rest: FinnhubRest, symbols: Sequence[str], put: Callable[[Sequence[Row]], Awaitable[None]],
-        clock: ReceiveClock, metrics: FeedMetrics, *, interval_s: float, refused_wait_s: float,
+        self,
+        rest: FinnhubRest,
+        symbols: Sequence[str],
+        put: Callable[[Sequence[Row]], Awaitable[None]],
+        clock: ReceiveClock,
+        metrics: FeedMetrics,
+        *,
+        interval_s: float,
+        refused_wait_s: float,
     ) -> None:
         self._rest, self._symbols, self._put = rest, list(symbols), put
         self._clock, self._metrics = clock, metrics
@@ -41,12 +48,12 @@ class QuotePoller:
     async def _poll(self, symbol: str) -> None:
         try:
             quote = await self._rest.quote(symbol)
-        except LimitReached as error:
+        except LimitReachedError as error:
             self._note("rate_limited", error)
-        except ApiKeyNeeded as error:
+        except ApiKeyNeededError as error:
             self._note("refused", error)
             await asyncio.sleep(self._refused_wait_s)
-        except AccessDenied as error:
+        except AccessDeniedError as error:
             self._symbols.remove(symbol)
             self._note("refused", error)
         except SourceError as error:
@@ -71,6 +78,16 @@ class QuotePoller:
 def quote_row(quote: VendorQuote, symbol: str, received_us: int, poller_id: str, poll_seq: int) -> QuoteRow:
     """The row of an answer."""
     return QuoteRow(
-        received_us, poller_id, poll_seq, symbol, price_usd=quote.c, change_usd=quote.d, change_pct=quote.dp,
-        high_usd=quote.h, low_usd=quote.l, open_usd=quote.o, previous_close_usd=quote.pc, quote_s=int(quote.t),
+        received_us,
+        poller_id,
+        poll_seq,
+        symbol,
+        price_usd=quote.c,
+        change_usd=quote.d,
+        change_pct=quote.dp,
+        high_usd=quote.h,
+        low_usd=quote.l,
+        open_usd=quote.o,
+        previous_close_usd=quote.pc,
+        quote_s=int(quote.t),
     )

@@ -15,7 +15,7 @@ from finlake_services.trade_feed.metrics import FeedMetrics
 from finlake_services.trade_feed.ods_writer import DEFAULT_BATCH_ROWS, DEFAULT_BUFFER_ROWS, OdsAccess, OdsWriter
 from finlake_services.trade_feed.pacing import CallBudget
 from finlake_services.trade_feed.quote_poller import DEFAULT_INTERVAL_S, QuotePoller
-from finlake_services.trade_feed.trade_stream import StreamLimits, TradeStream
+from finlake_services.trade_feed.trade_stream import ConnectionLimits, TradeStream
 
 DEFAULT_DRAIN_LIMIT_S = 15.0
 """Of the 20 s that a stopping process gets, what the last rows may take."""
@@ -23,7 +23,7 @@ DEFAULT_DRAIN_LIMIT_S = 15.0
 _log = structlog.get_logger()
 
 
-class RowsNotWritten(Exception):
+class RowsNotWrittenError(Exception):
     """The feed had to stop before Postgres took its last rows; the next start records the gap."""
 
 
@@ -40,14 +40,14 @@ class FeedConfig:
     quote_interval_s: float = DEFAULT_INTERVAL_S
     batch_rows: int = DEFAULT_BATCH_ROWS
     buffer_rows: int = DEFAULT_BUFFER_ROWS
-    limits: StreamLimits = field(default_factory=StreamLimits)
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     drain_limit_s: float = DEFAULT_DRAIN_LIMIT_S
 
 
 async def run_feed(config: FeedConfig, metrics: FeedMetrics, stop: asyncio.Event) -> None:
     """Feed until `stop` is set, then write what was received.
 
-    Raises OdsError when Postgres refuses the rows for good, RowsNotWritten when it took too long to take the last ones.
+    Raises OdsError when Postgres refuses the rows for good, RowsNotWrittenError when it took too long to take the last ones.
     """
     writer = OdsWriter(config.ods, metrics, batch_rows=config.batch_rows, buffer_rows=config.buffer_rows)
     rest = FinnhubRest(config.rest_url, config.token, CallBudget())
@@ -74,14 +74,26 @@ async def _read(config: FeedConfig, metrics: FeedMetrics, writer: OdsWriter, res
     symbols = await listed_symbols(rest, config.symbols) if config.looks_up_symbols else tuple(config.symbols)
     clock = ReceiveClock()
     stream = TradeStream(
-        config.websocket_url, config.token, symbols, writer.put, GapLedger(newest_us), clock, metrics, config.limits,
+        config.websocket_url,
+        config.token,
+        symbols,
+        writer.put,
+        GapLedger(newest_us),
+        clock,
+        metrics,
+        config.limits,
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(stream.run())
         if config.quote_interval_s:
             poller = QuotePoller(
-                rest, symbols, writer.put, clock, metrics,
-                interval_s=config.quote_interval_s, refused_wait_s=config.limits.refused_wait_s,
+                rest,
+                symbols,
+                writer.put,
+                clock,
+                metrics,
+                interval_s=config.quote_interval_s,
+                refused_wait_s=config.limits.refused_wait_s,
             )
             tasks.create_task(poller.run())
 
@@ -92,7 +104,7 @@ async def _drain(writer: OdsWriter, writing: asyncio.Task[None], limit_s: float)
         async with asyncio.timeout(limit_s):
             await writing
     except TimeoutError:
-        raise RowsNotWritten(
+        raise RowsNotWrittenError(
             f"{writer.depth} rows were received and not written within {limit_s:g} s, because Postgres does not "
             "answer; they are lost, and the next start records the gap",
         ) from None
@@ -112,6 +124,7 @@ async def listed_symbols(rest: FinnhubRest, symbols: Sequence[str]) -> tuple[str
             listed.append(symbol)
             _log.info("symbol found", symbol=symbol)
         else:
-            _log.error("failed - symbol not found", symbol=symbol,
-                       next_step="correct it in universe.toml or in FINLAKE_FINNHUB_SYMBOLS")
+            _log.error(
+                "failed - symbol not found", symbol=symbol, next_step="correct it in universe.toml or in FINLAKE_FINNHUB_SYMBOLS"
+            )
     return tuple(listed)

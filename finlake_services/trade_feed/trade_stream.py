@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.frames import CloseCode
 
-from finlake_clients.source_errors import ApiKeyNeeded
+from finlake_clients.source_errors import ApiKeyNeededError
 from finlake_services.trade_feed.clock import ReceiveClock
 from finlake_services.trade_feed.finnhub_rest import is_loopback
 from finlake_services.trade_feed.finnhub_token import TokenFile
@@ -49,12 +49,12 @@ _INVALID_KEY = "invalid api key"
 _log = structlog.get_logger()
 
 
-class TokenRefused(Exception):
+class TokenRefusedError(Exception):
     """The vendor turned the token down, at the handshake or by message."""
 
 
 @dataclass(frozen=True)
-class StreamLimits:
+class ConnectionLimits:
     """Seconds without any message after which a connection counts as dead, and before a refused token is tried again."""
 
     silence_s: float = DEFAULT_SILENCE_LIMIT_S
@@ -62,7 +62,7 @@ class StreamLimits:
 
 
 @dataclass
-class _Connection:
+class _OpenConnection:
     id: str
     message_seq: int = 0
     is_in_other_units: bool = False
@@ -73,8 +73,15 @@ class TradeStream:
     """One websocket connection at a time, for ever. Every message of it becomes rows for `put`."""
 
     def __init__(
-        self, url: str, token: TokenFile, symbols: Sequence[str], put: Callable[[Sequence[Row]], Awaitable[None]],
-        ledger: GapLedger, clock: ReceiveClock, metrics: FeedMetrics, limits: StreamLimits,
+        self,
+        url: str,
+        token: TokenFile,
+        symbols: Sequence[str],
+        put: Callable[[Sequence[Row]], Awaitable[None]],
+        ledger: GapLedger,
+        clock: ReceiveClock,
+        metrics: FeedMetrics,
+        limits: ConnectionLimits,
     ) -> None:
         self._url, self._token, self._symbols = url, token, symbols
         self._put, self._ledger, self._clock = put, ledger, clock
@@ -85,7 +92,7 @@ class TradeStream:
         """Never returns; each connection's end, its gap and the wait before the next one are told in the log."""
         failures = 0
         while True:
-            connection = _Connection(uuid4().hex)
+            connection = _OpenConnection(uuid4().hex)
             failures += 1
             try:
                 wait_s = await self._live(connection, failures)
@@ -95,12 +102,12 @@ class TradeStream:
                 failures = 0
             await asyncio.sleep(wait_s)
 
-    async def _live(self, connection: _Connection, failures: int) -> float:
+    async def _live(self, connection: _OpenConnection, failures: int) -> float:
         """One connection from its handshake to its end; returns the seconds to wait before the next."""
         wait_s = reconnect_wait_s(failures)
         try:
             socket = await self._connect()
-        except (TokenRefused, ApiKeyNeeded) as error:
+        except (TokenRefusedError, ApiKeyNeededError) as error:
             return self._note_refused(error)
         except InvalidStatus as error:
             if error.response.status_code == 429:
@@ -113,13 +120,17 @@ class TradeStream:
         async with socket:
             try:
                 reason, detail = await self._receive(socket, connection)
-            except TokenRefused as error:
+            except TokenRefusedError as error:
                 reason, detail, wait_s = "refused", str(error), self._note_refused(error)
         self._ledger.ended(connection.last_message_us, reason)
         self._metrics.disconnects.labels(reason).inc()
         _log.warning(
-            "the connection has ended", reason=reason, detail=detail, connection_id=connection.id,
-            messages=connection.message_seq, next_try_in_s=round(wait_s, 1),
+            "the connection has ended",
+            reason=reason,
+            detail=detail,
+            connection_id=connection.id,
+            messages=connection.message_seq,
+            next_try_in_s=round(wait_s, 1),
         )
         return wait_s
 
@@ -128,17 +139,22 @@ class TradeStream:
         url = f"{self._url}?{urlencode({'token': self._token.read()})}"
         try:
             return await connect(
-                url, compression=None, open_timeout=10, close_timeout=2, max_size=LARGEST_MESSAGE_BYTES,
+                url,
+                compression=None,
+                open_timeout=10,
+                close_timeout=2,
+                max_size=LARGEST_MESSAGE_BYTES,
                 # Pongs wait behind unread trades when the buffer is full; a dead peer is the watchdog's to find.
-                ping_interval=None, proxy=None if is_loopback(self._url) else True,
+                ping_interval=None,
+                proxy=None if is_loopback(self._url) else True,
             )
         except InvalidStatus as error:
             if error.response.status_code in (401, 403):
-                raise TokenRefused(f"HTTP {error.response.status_code}") from None
+                raise TokenRefusedError(f"HTTP {error.response.status_code}") from None
             raise
 
-    async def _receive(self, socket: ClientConnection, connection: _Connection) -> tuple[GapReason, str]:
-        """Subscribe and read until the end; returns why it ended. Raises TokenRefused."""
+    async def _receive(self, socket: ClientConnection, connection: _OpenConnection) -> tuple[GapReason, str]:
+        """Subscribe and read until the end; returns why it ended. Raises TokenRefusedError."""
         try:
             # What came before an end during this is still there to be read, and so is how the connection ended.
             with suppress(ConnectionClosed):
@@ -156,12 +172,12 @@ class TradeStream:
             frame = error.rcvd
             return ("closed", f"{frame.code} {frame.reason}".strip()) if frame else ("lost", "without a close frame")
 
-    async def _subscribe(self, socket: ClientConnection, connection: _Connection) -> None:
+    async def _subscribe(self, socket: ClientConnection, connection: _OpenConnection) -> None:
         for symbol in self._symbols:
             await socket.send(msgspec.json.encode({"type": "subscribe", "symbol": symbol}).decode())
         _log.info("subscribed", connection_id=connection.id, symbols=len(self._symbols))
 
-    async def _note_too_large(self, connection: _Connection) -> tuple[GapReason, str]:
+    async def _note_too_large(self, connection: _OpenConnection) -> tuple[GapReason, str]:
         """A message that is not read to its end, so that its text is not known, ends the connection and is told."""
         received_us = self._clock.now_us()
         connection.message_seq += 1
@@ -173,7 +189,7 @@ class TradeStream:
         await self._put(rows)
         return "lost", f"a message was {why}"
 
-    async def _take(self, raw: bytes, connection: _Connection) -> None:
+    async def _take(self, raw: bytes, connection: _OpenConnection) -> None:
         received_us = self._clock.now_us()
         connection.message_seq += 1
         message = parse(raw, received_us, connection.id)
@@ -205,14 +221,17 @@ class TradeStream:
         if rejection is not None:
             self._metrics.messages_rejected.inc()
             _log.warning(
-                "a message was rejected", reason=rejection, connection_id=connection.id, message_seq=connection.message_seq,
+                "a message was rejected",
+                reason=rejection,
+                connection_id=connection.id,
+                message_seq=connection.message_seq,
             )
             rows.append(RejectedRow(received_us, connection.id, connection.message_seq, rejection, raw_text(raw, refused)))
         self._note_life(received_us, connection, rows)
         if rows:
             await self._put(rows)
 
-    def _note_life(self, received_us: int, connection: _Connection, rows: list[Row]) -> None:
+    def _note_life(self, received_us: int, connection: _OpenConnection, rows: list[Row]) -> None:
         connection.last_message_us = received_us
         self._metrics.is_connected.set(1)
         self._metrics.last_message_age.set_function(lambda: (self._clock.read_us() - received_us) / 1e6)
@@ -221,25 +240,33 @@ class TradeStream:
             # Ahead of the connection's rows: a gap must not be forgotten once rows behind it are stored.
             rows.insert(0, gap)
             self._metrics.gaps.labels(gap.reason).inc()
-            _log.info("a gap has ended", reason=gap.reason, connection_id=gap.connection_id,
-                      gap_s=None if gap.gap_start_us is None else (gap.gap_end_us - gap.gap_start_us) / 1e6)
+            _log.info(
+                "a gap has ended",
+                reason=gap.reason,
+                connection_id=gap.connection_id,
+                gap_s=None if gap.gap_start_us is None else (gap.gap_end_us - gap.gap_start_us) / 1e6,
+            )
 
-    def _note_other_units(self, message: Trades, connection: _Connection) -> None:
+    def _note_other_units(self, message: Trades, connection: _OpenConnection) -> None:
         self._metrics.trades_in_other_units.inc(message.converted)
         if message.converted and not connection.is_in_other_units:
             connection.is_in_other_units = True
-            _log.warning("times of trades come in another unit than milliseconds; they are converted",
-                         connection_id=connection.id, message_seq=connection.message_seq, trades=message.converted)
+            _log.warning(
+                "times of trades come in another unit than milliseconds; they are converted",
+                connection_id=connection.id,
+                message_seq=connection.message_seq,
+                trades=message.converted,
+            )
 
     def _note_vendor_error(self, words: str) -> None:
         self._metrics.vendor_errors.inc()
         if _INVALID_KEY in words.lower():
-            raise TokenRefused(words)
+            raise TokenRefusedError(words)
         _log.error("finnhub complains", message=words, symbols=len(self._symbols))
 
     def _note_refused(self, error: Exception) -> float:
         self._metrics.connect_failures.inc()
-        told = error if isinstance(error, ApiKeyNeeded) else self._token.refused()
+        told = error if isinstance(error, ApiKeyNeededError) else self._token.refused()
         _log.error("finnhub refuses the token", reason=str(told), next_try_in_s=self._limits.refused_wait_s)
         return self._limits.refused_wait_s
 

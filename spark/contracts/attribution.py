@@ -17,32 +17,39 @@ class Vendor:
 
 
 STOOQ = Vendor(
-    name="Stooq", url="https://stooq.com/",
+    name="Stooq",
+    url="https://stooq.com/",
     terms="Stooq's own terms apply to whoever downloads the files; finlake contains no data of Stooq and grants no "
-          "right to pass it on. The samples are Quandl WIKI prices, public domain.",
+    "right to pass it on. The samples are Quandl WIKI prices, public domain.",
     citation="Daily prices: Stooq, https://stooq.com/.",
 )
 
 GDELT = Vendor(
-    name="The GDELT Project", url="https://www.gdeltproject.org/",
+    name="The GDELT Project",
+    url="https://www.gdeltproject.org/",
     terms="Unlimited use and redistribution, on condition that the GDELT Project is cited with a link to its site.",
     citation="News: the GDELT Project, https://www.gdeltproject.org/.",
 )
 
 FINNHUB = Vendor(
-    name="Finnhub", url="https://finnhub.io/",
+    name="Finnhub",
+    url="https://finnhub.io/",
     terms="Finnhub's own terms apply to whoever's token the feed uses; finlake grants no right to pass its data on. The "
-          "samples are generated in the form of Finnhub's messages.",
+    "samples are generated in the form of Finnhub's messages.",
     citation="Live trades and quotes: Finnhub, https://finnhub.io/.",
 )
 
 VENDORS: tuple[Vendor, ...] = (STOOQ, GDELT, FINNHUB)
 
 _VENDOR_OF: dict[str, Vendor] = {
-    "bronze.stooq_prices": STOOQ, "bronze.stooq_downloads": STOOQ,
-    "bronze.gdelt_gkg": GDELT, "bronze.gdelt_slots": GDELT,
-    "bronze.finnhub_trades_cdc": FINNHUB, "bronze.finnhub_quotes_cdc": FINNHUB,
-    "speed.stock_realtime": FINNHUB, "speed.quotes_realtime": FINNHUB,
+    "bronze.stooq_prices": STOOQ,
+    "bronze.stooq_downloads": STOOQ,
+    "bronze.gdelt_gkg": GDELT,
+    "bronze.gdelt_slots": GDELT,
+    "bronze.finnhub_trades_cdc": FINNHUB,
+    "bronze.finnhub_quotes_cdc": FINNHUB,
+    "speed.stock_realtime": FINNHUB,
+    "speed.quotes_realtime": FINNHUB,
 }
 
 

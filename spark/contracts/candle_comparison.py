@@ -57,17 +57,23 @@ def _both_sides(positions: Mapping[int, int], first: date, last: date) -> str:
 
 def _unarchived(positions: Mapping[int, int]) -> str:
     """Minutes with a trade that the archive does not have yet."""
-    return (f"SELECT symbol, {window_start(60)} FROM {STOCK_REALTIME.address} "
-            f"WHERE flaw = '' AND NOT ({_is_archived(positions)}) GROUP BY 1, 2")
+    return (
+        f"SELECT symbol, {window_start(60)} FROM {STOCK_REALTIME.address} "
+        f"WHERE flaw = '' AND NOT ({_is_archived(positions)}) GROUP BY 1, 2"
+    )
 
 
 def _final_before(positions: Mapping[int, int]) -> str:
     """The end of the minutes that gold.candles_1m takes for final at these positions."""
-    last = (f"SELECT argMax(received_ts, kafka_offset) AS last_ts FROM {STOCK_REALTIME.address} "
-            f"WHERE {_is_archived(positions)} GROUP BY kafka_partition")
+    last = (
+        f"SELECT argMax(received_ts, kafka_offset) AS last_ts FROM {STOCK_REALTIME.address} "
+        f"WHERE {_is_archived(positions)} GROUP BY kafka_partition"
+    )
     return f"SELECT toStartOfMinute(min(last_ts) - toIntervalSecond({FINAL_AFTER_S})) FROM ({last})"
 
 
 def _is_archived(positions: Mapping[int, int]) -> str:
-    return " OR ".join(
-        f"(kafka_partition = {partition} AND kafka_offset < {end})" for partition, end in sorted(positions.items())) or "false"
+    return (
+        " OR ".join(f"(kafka_partition = {partition} AND kafka_offset < {end})" for partition, end in sorted(positions.items()))
+        or "false"
+    )

@@ -50,8 +50,14 @@ SINK_GAPS = "speed.sink_gaps"
 _REPLICA = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'"
 _EXACT_BELOW = 2**53
 _TYPES = {
-    "string": "String", "boolean": "Bool", "int": "Int32", "long": "Int64", "double": "Float64", "date": "Date32",
-    "timestamp": "DateTime64(6, 'UTC')", "list<string>": "Array(LowCardinality(String))",
+    "string": "String",
+    "boolean": "Bool",
+    "int": "Int32",
+    "long": "Int64",
+    "double": "Float64",
+    "date": "Date32",
+    "timestamp": "DateTime64(6, 'UTC')",
+    "list<string>": "Array(LowCardinality(String))",
 }
 _FEW_VALUES = frozenset({"symbol", "ticker", "flaw", "connection_id", "poller_id"})
 
@@ -137,20 +143,28 @@ def window_start(seconds: int, trade_ts: str = "trade_ts") -> str:
 def statements() -> tuple[Statement, ...]:
     """Everything that the speed layer is in ClickHouse, in the order of creation."""
     return (
-        *(Statement(name=name, kind="database", template=f"CREATE DATABASE IF NOT EXISTS {name}${{on_cluster}}")
-          for name in DATABASES),
+        *(
+            Statement(name=name, kind="database", template=f"CREATE DATABASE IF NOT EXISTS {name}${{on_cluster}}")
+            for name in DATABASES
+        ),
         *_stored_rows(STOCK_REALTIME),
         *_stored_rows(QUOTES_REALTIME),
         *_sink_gaps(),
         *_aggregate(
-            _CANDLES_NAME, _CANDLE_STATES, summary="What candles_1m is merged from.",
-            starts=_CANDLE_STARTS, kept_days=CANDLE_KEPT_DAYS,
+            _CANDLES_NAME,
+            _CANDLE_STATES,
+            summary="What candles_1m is merged from.",
+            starts=_CANDLE_STARTS,
+            kept_days=CANDLE_KEPT_DAYS,
         ),
         _view(CANDLES_1M, _CANDLES),
         # One table for both widths: each table that a block is added to costs as much as the block's rows themselves.
         *_aggregate(
-            _WINDOWS_NAME, _WINDOW_STATES, summary="What windows_30s and price_volume_15s are merged from.",
-            starts=_WINDOW_STARTS, kept_days=WINDOW_KEPT_DAYS,
+            _WINDOWS_NAME,
+            _WINDOW_STATES,
+            summary="What windows_30s and price_volume_15s are merged from.",
+            starts=_WINDOW_STARTS,
+            kept_days=WINDOW_KEPT_DAYS,
         ),
         _view(WINDOWS_30S, _WINDOWS),
         _view(PRICE_VOLUME_15S, _PRICE_VOLUME),
@@ -161,7 +175,8 @@ def statements() -> tuple[Statement, ...]:
 def render(templates: Iterable[Statement], deployment: Deployment) -> list[str]:
     """Statements that the deployment runs, in order."""
     return [
-        render_text(each.template, deployment) for each in templates
+        render_text(each.template, deployment)
+        for each in templates
         if deployment.cluster is not None or each.kind != "distributed table"
     ]
 
@@ -211,16 +226,20 @@ def _stored_rows(table: Table) -> tuple[Statement, ...]:
     """
     columns = [
         column_ddl(column).replace(" COMMENT ", " DEFAULT now64(6, 'UTC') COMMENT ", 1)
-        if column.name == FILLED_BY_CLICKHOUSE else column_ddl(column)
+        if column.name == FILLED_BY_CLICKHOUSE
+        else column_ddl(column)
         for column in table.columns
     ]
     order = ", ".join((*table.sort_order, *table.grain))
     return _table(
-        table.address, (*columns, "INDEX received_ts_range received_ts TYPE minmax"),
+        table.address,
+        (*columns, "INDEX received_ts_range received_ts TYPE minmax"),
         f"PARTITION BY toYYYYMMDD(appended_ts)\nORDER BY ({order})\n"
         f"TTL toDateTime({FILLED_BY_CLICKHOUSE}) + toIntervalDay({TICK_KEPT_DAYS})\n"
         f"SETTINGS ttl_only_drop_parts = 1, {_DURABLE}",
-        engine="MergeTree", shard_by="symbol", comment=table.summary,
+        engine="MergeTree",
+        shard_by="symbol",
+        comment=table.summary,
     )
 
 
@@ -236,7 +255,9 @@ def _sink_gaps() -> tuple[Statement, ...]:
             "`noticed_ts` DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC') COMMENT 'When the sink noticed'",
         ),
         f"ORDER BY (topic, kafka_partition, first_offset)\nSETTINGS {_DURABLE}",
-        engine="MergeTree", shard_by="topic", comment="Offsets that Kafka had deleted before the sink read them.",
+        engine="MergeTree",
+        shard_by="topic",
+        comment="Offsets that Kafka had deleted before the sink read them.",
     )
 
 
@@ -270,33 +291,58 @@ _POSITION_TYPE = "Tuple(DateTime64(3, 'UTC'), Int32, Int64)"
 _COUNT = _State(name="trade_count_state", type="SimpleAggregateFunction(sum, Int64)", expression="toInt64(count())")
 _HIGHEST = _State(name="highest_state", type="SimpleAggregateFunction(max, Float64)", expression="max(price_usd)")
 _LOWEST = _State(name="lowest_state", type="SimpleAggregateFunction(min, Float64)", expression="min(price_usd)")
-_VOLUME = _State(name="volume_units_state", type="SimpleAggregateFunction(sum, Int128)",
-                 expression=f"sum({exact_units('volume_shares')})")
-_LAST_INSERTED = _State(name="last_inserted_ts", type="SimpleAggregateFunction(max, DateTime('UTC'))",
-                        expression=f"max(toDateTime({FILLED_BY_CLICKHOUSE}, 'UTC'))")
+_VOLUME = _State(
+    name="volume_units_state", type="SimpleAggregateFunction(sum, Int128)", expression=f"sum({exact_units('volume_shares')})"
+)
+_LAST_INSERTED = _State(
+    name="last_inserted_ts",
+    type="SimpleAggregateFunction(max, DateTime('UTC'))",
+    expression=f"max(toDateTime({FILLED_BY_CLICKHOUSE}, 'UTC'))",
+)
 
 _CANDLE_STATES = (
-    _State(name="open_state", type=f"AggregateFunction(argMin, Float64, {_POSITION_TYPE})",
-           expression=f"argMinState(price_usd, {_POSITION})"),
-    _HIGHEST, _LOWEST,
-    _State(name="close_state", type=f"AggregateFunction(argMax, Float64, {_POSITION_TYPE})",
-           expression=f"argMaxState(price_usd, {_POSITION})"),
-    _VOLUME, _COUNT,
+    _State(
+        name="open_state",
+        type=f"AggregateFunction(argMin, Float64, {_POSITION_TYPE})",
+        expression=f"argMinState(price_usd, {_POSITION})",
+    ),
+    _HIGHEST,
+    _LOWEST,
+    _State(
+        name="close_state",
+        type=f"AggregateFunction(argMax, Float64, {_POSITION_TYPE})",
+        expression=f"argMaxState(price_usd, {_POSITION})",
+    ),
+    _VOLUME,
+    _COUNT,
 )
 _WINDOW_STATES = (
-    _State(name="price_units_state", type="SimpleAggregateFunction(sum, Int128)",
-           expression=f"sum({exact_units('price_usd')})"),
+    _State(name="price_units_state", type="SimpleAggregateFunction(sum, Int128)", expression=f"sum({exact_units('price_usd')})"),
     # A price of 1e13 USD has 1e21 units: its square needs more than 128 bits.
-    _State(name="squared_units_state", type="SimpleAggregateFunction(sum, Int256)",
-           expression=f"sum(toInt256({exact_units('price_usd')}) * toInt256({exact_units('price_usd')}))"),
-    _State(name="price_volume_units_state", type="SimpleAggregateFunction(sum, Int128)",
-           expression=f"sum({exact_units('price_usd * volume_shares')})"),
-    _HIGHEST, _LOWEST, _VOLUME, _COUNT,
+    _State(
+        name="squared_units_state",
+        type="SimpleAggregateFunction(sum, Int256)",
+        expression=f"sum(toInt256({exact_units('price_usd')}) * toInt256({exact_units('price_usd')}))",
+    ),
+    _State(
+        name="price_volume_units_state",
+        type="SimpleAggregateFunction(sum, Int128)",
+        expression=f"sum({exact_units('price_usd * volume_shares')})",
+    ),
+    _HIGHEST,
+    _LOWEST,
+    _VOLUME,
+    _COUNT,
 )
 
 
 def _aggregate(
-    name: str, states: tuple[_State, ...], *, summary: str, starts: dict[str, int], kept_days: int,
+    name: str,
+    states: tuple[_State, ...],
+    *,
+    summary: str,
+    starts: dict[str, int],
+    kept_days: int,
 ) -> tuple[Statement, ...]:
     """A state table, and the materialized view that fills it from trades without a flaw.
 
@@ -305,28 +351,36 @@ def _aggregate(
     held = (*states, _LAST_INSERTED)
     columns = (
         column_ddl(STOCK_REALTIME.column("symbol")),
-        *(f"`{start}` DateTime64(6, 'UTC') COMMENT 'Start of the window of {seconds} s [UTC]'"
-          for start, seconds in starts.items()),
+        *(
+            f"`{start}` DateTime64(6, 'UTC') COMMENT 'Start of the window of {seconds} s [UTC]'"
+            for start, seconds in starts.items()
+        ),
         *(f"`{state.name}` {state.type}" for state in held),
     )
-    filled = ",\n    ".join((
-        *(f"{window_start(seconds)} AS {start}" for start, seconds in starts.items()),
-        *(f"{state.expression} AS {state.name}" for state in held),
-    ))
+    filled = ",\n    ".join(
+        (
+            *(f"{window_start(seconds)} AS {start}" for start, seconds in starts.items()),
+            *(f"{state.expression} AS {state.name}" for state in held),
+        )
+    )
     keys = ", ".join(("symbol", *starts))
     return (
         *_table(
-            f"{name}_state", columns,
+            f"{name}_state",
+            columns,
             f"ORDER BY ({keys})\nTTL last_inserted_ts + toIntervalDay({kept_days})\n"
             # The states of a whole granule are decoded for one window.
             f"SETTINGS index_granularity = 256, {_DURABLE}",
-            engine="AggregatingMergeTree", shard_by="symbol", comment=summary,
+            engine="AggregatingMergeTree",
+            shard_by="symbol",
+            comment=summary,
         ),
         Statement(
-            name=f"{name}_mv", kind="materialized view",
+            name=f"{name}_mv",
+            kind="materialized view",
             template=f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name}_mv${{on_cluster}} TO {name}_state${{local}} AS\n"
-                     f"SELECT\n    symbol,\n    {filled}\n"
-                     f"FROM {STOCK_REALTIME.address}${{local}}\nWHERE flaw = ''\nGROUP BY {keys}",
+            f"SELECT\n    symbol,\n    {filled}\n"
+            f"FROM {STOCK_REALTIME.address}${{local}}\nWHERE flaw = ''\nGROUP BY {keys}",
         ),
     )
 
@@ -334,9 +388,10 @@ def _aggregate(
 def _view(table: Table, query: str) -> Statement:
     listed = ",\n    ".join(column_ddl(column) for column in table.columns)
     return Statement(
-        name=table.address, kind="view",
+        name=table.address,
+        kind="view",
         template=f"CREATE VIEW IF NOT EXISTS {table.address}${{on_cluster}}\n(\n    {listed}\n)\n"
-                 f"AS\n{query}\nCOMMENT {quoted(table.summary)}",
+        f"AS\n{query}\nCOMMENT {quoted(table.summary)}",
     )
 
 

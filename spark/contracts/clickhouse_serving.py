@@ -65,7 +65,9 @@ def view(table: Table, query: str) -> str:
     listed = ",\n    ".join(column_ddl(column) for column in table.columns)
     return render_text(
         f"CREATE OR REPLACE VIEW {table.address}${{on_cluster}}\n(\n    {listed}\n)\nAS\n{query}\n"
-        f"COMMENT {quoted(table.summary)}", ONE_SERVER)
+        f"COMMENT {quoted(table.summary)}",
+        ONE_SERVER,
+    )
 
 
 def rows_of_snapshot(location: str, metadata_path: str, s3_endpoint: str | None) -> str:
@@ -91,8 +93,7 @@ def _reader_of(location: str, s3_endpoint: str | None) -> tuple[str, str]:
         return "icebergLocal", parts.path
     if parts.scheme == "s3" and s3_endpoint:
         return "icebergS3", f"{s3_endpoint.rstrip('/')}/{parts.netloc}{parts.path}"
-    raise ValueError(f"ClickHouse cannot read {location}: a file:// location is needed, or an s3:// one with "
-                     "FINLAKE_S3_ENDPOINT")
+    raise ValueError(f"ClickHouse cannot read {location}: a file:// location is needed, or an s3:// one with FINLAKE_S3_ENDPOINT")
 
 
 def _pinned(metadata_path: str) -> str:

@@ -56,17 +56,19 @@ def spark_sums(table: Table) -> list[str]:
 def clickhouse_sums(table: Table) -> list[str]:
     """ClickHouse expressions over a table's rows, for `sums_of`."""
     # Of nullable columns only, a sum over nothing is null.
-    return _expressions(
-        table, "count()", lambda column: f"ifNull(sum(toInt128({_CLICKHOUSE[column.type](column.name)})), 0)")
+    return _expressions(table, "count()", lambda column: f"ifNull(sum(toInt128({_CLICKHOUSE[column.type](column.name)})), 0)")
 
 
 def sums_of(table: Table, row: Sequence[object]) -> TableSums:
     """The answer to either list of expressions as sums; a sum over nothing is 0."""
     numbers = [0 if number is None else int(str(number)) for number in row]
-    return TableSums(row_count=numbers[0], columns={
-        column.name: ColumnSum(present=numbers[1 + 2 * position], total=numbers[2 + 2 * position])
-        for position, column in enumerate(table.columns)
-    })
+    return TableSums(
+        row_count=numbers[0],
+        columns={
+            column.name: ColumnSum(present=numbers[1 + 2 * position], total=numbers[2 + 2 * position])
+            for position, column in enumerate(table.columns)
+        },
+    )
 
 
 def _expressions(table: Table, rows: str, total: Callable[[Column], str]) -> list[str]:
@@ -79,8 +81,10 @@ def half_even(number: str) -> str:
 
     Not `rint`, which Sail rounds otherwise. From 2^52 on every double is whole; below, that added and taken away rounds.
     """
-    return (f"case when abs({number}) >= {WHOLE_FROM}D then {number} when {number} >= 0D "
-            f"then ({number} + {WHOLE_FROM}D) - {WHOLE_FROM}D else ({number} - {WHOLE_FROM}D) + {WHOLE_FROM}D end")
+    return (
+        f"case when abs({number}) >= {WHOLE_FROM}D then {number} when {number} >= 0D "
+        f"then ({number} + {WHOLE_FROM}D) - {WHOLE_FROM}D else ({number} - {WHOLE_FROM}D) + {WHOLE_FROM}D end"
+    )
 
 
 def _spark_units(name: str) -> str:

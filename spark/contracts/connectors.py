@@ -63,7 +63,7 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
 
 
-class Watermarks(Protocol):
+class PartitionWatermarks(Protocol):
     """What a partition holds now: from offset `first` up to `end`, which is not part of it."""
 
     @property
@@ -75,7 +75,7 @@ class Watermarks(Protocol):
 class Topics(Protocol):
     """Kafka as the archive needs it, committed transactions only."""
 
-    def watermarks(self, topic: str) -> Mapping[int, Watermarks]:
+    def watermarks(self, topic: str) -> Mapping[int, PartitionWatermarks]:
         """What each partition holds now."""
         ...
 

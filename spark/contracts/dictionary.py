@@ -23,12 +23,18 @@ _ABOUT_LAYER: dict[Layer, str] = {
     "serving": _first_sentence(serving.__doc__).removeprefix("Serving: "),
 }
 _WINDOW: dict[WindowKind, str] = {
-    "session": "XNYS session", "day": "calendar day in America/New_York", "stream_day": "day of the stream, UTC",
-    "month": "calendar month", "none": "none",
+    "session": "XNYS session",
+    "day": "calendar day in America/New_York",
+    "stream_day": "day of the stream, UTC",
+    "month": "calendar month",
+    "none": "none",
 }
 _DUE_AFTER: dict[WindowKind, str] = {
-    "session": "the session's close", "day": "the end of the day", "stream_day": "the end of the day, UTC",
-    "month": "the end of the month", "none": "its inputs",
+    "session": "the session's close",
+    "day": "the end of the day",
+    "stream_day": "the end of the day, UTC",
+    "month": "the end of the month",
+    "none": "its inputs",
 }
 _IN_CLICKHOUSE: tuple[Layer, ...] = ("speed", "serving")
 _EMPTY = "—"
@@ -98,10 +104,14 @@ def _table_page(table: Table, tables: Mapping[str, Table]) -> str:
     readers = [other.address for other in tables.values() if table.address in other.input_addresses]
     facts = [
         ("grain", _keys(table.grain)),
-        *([] if table.layer in _IN_CLICKHOUSE else [
-            ("window", f"{_WINDOW[table.window]}, by `{table.window_column}`"),
-            ("files", _files(table)),
-        ]),
+        *(
+            []
+            if table.layer in _IN_CLICKHOUSE
+            else [
+                ("window", f"{_WINDOW[table.window]}, by `{table.window_column}`"),
+                ("files", _files(table)),
+            ]
+        ),
         ("freshness", _freshness(table)),
         ("retention", "kept for ever" if table.retention_days is None else f"{table.retention_days} days"),
         ("owner", table.owner),
@@ -110,7 +120,9 @@ def _table_page(table: Table, tables: Mapping[str, Table]) -> str:
         ("data of", ", ".join(f"[{v.name}]({v.url})" for v in vendors_of(table, tables))),
     ]
     blocks = [
-        f"## {table.address}", _text(table.summary), _grid(("", ""), facts),
+        f"## {table.address}",
+        _text(table.summary),
+        _grid(("", ""), facts),
         "\n".join(f"- {_text(note)}" for note in table.notes),
         _grid(("column", "type", "unit", "nullable", "meaning"), [_column_row(column) for column in table.columns]),
         _grid(("check", "predicate", "severity", "why"), [_check_row(check) for check in table.checks]),
@@ -124,8 +136,13 @@ def _column_row(column: Column) -> tuple[str, ...]:
         meaning.append(f"= {_text(column.formula)}")
     if column.sources:
         meaning.append(f"from {_origins(column.sources)}")
-    return (f"`{column.name}`", column.type.replace("<", "&lt;"), _text(column.unit), "yes" if column.nullable else "",
-            "<br>".join(meaning))
+    return (
+        f"`{column.name}`",
+        column.type.replace("<", "&lt;"),
+        _text(column.unit),
+        "yes" if column.nullable else "",
+        "<br>".join(meaning),
+    )
 
 
 def _check_row(check: Check) -> tuple[str, ...]:

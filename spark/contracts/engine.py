@@ -17,7 +17,8 @@ class InputTooLargeError(Exception):
         super().__init__(
             f"{what}: {row_count:,} rows in {file_bytes / 1e6:,.0f} MB of files would have to be in memory at once, and the "
             f"embedded engine takes at most {MOST_ROWS:,} rows and {MOST_FILE_BYTES / 1e6:,.0f} MB. Nothing was read. Run it "
-            "over a shorter span, or on Apache Spark: FINLAKE_ENGINE=spark")
+            "over a shorter span, or on Apache Spark: FINLAKE_ENGINE=spark"
+        )
 
 
 def require_room(what: str, row_count: int, file_bytes: int = 0) -> None:

@@ -55,7 +55,8 @@ class OdsTable:
 _RECEIVED_TS = OdsColumn(name="received_ts", type="timestamptz", told_in="us")
 
 FINNHUB_TRADES = OdsTable(
-    name="finnhub_trades", key_length=4,
+    name="finnhub_trades",
+    key_length=4,
     columns=(
         _RECEIVED_TS,
         OdsColumn(name="connection_id", type="text"),
@@ -69,7 +70,8 @@ FINNHUB_TRADES = OdsTable(
     ),
 )
 FINNHUB_QUOTES = OdsTable(
-    name="finnhub_quotes", key_length=3,
+    name="finnhub_quotes",
+    key_length=3,
     columns=(
         _RECEIVED_TS,
         OdsColumn(name="poller_id", type="text"),
@@ -86,7 +88,8 @@ FINNHUB_QUOTES = OdsTable(
     ),
 )
 FEED_GAPS = OdsTable(
-    name="feed_gaps", key_length=1,
+    name="feed_gaps",
+    key_length=1,
     columns=(
         OdsColumn(name="connection_id", type="text"),
         OdsColumn(name="gap_start_ts", type="timestamptz", nullable=True, told_in="us"),
@@ -96,7 +99,8 @@ FEED_GAPS = OdsTable(
     ),
 )
 REJECTED_MESSAGES = OdsTable(
-    name="rejected_messages", key_length=3,
+    name="rejected_messages",
+    key_length=3,
     columns=(
         _RECEIVED_TS,
         OdsColumn(name="connection_id", type="text"),

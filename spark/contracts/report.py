@@ -148,7 +148,7 @@ class Shortfall:
     message: str
 
 
-class AuditFailed(Exception):
+class AuditFailedError(Exception):
     """A blocking check failed on the audit branch: nothing was published, `main` is as it was, the branch is kept."""
 
     def __init__(self, report: TableReport, branch: str) -> None:
@@ -166,5 +166,5 @@ class AuditFailed(Exception):
         )
 
 
-class PublishConflict(Exception):
+class PublishConflictError(Exception):
     """`main` moved while a branch was being audited; the write is repeated on top of the new `main`."""

@@ -18,20 +18,29 @@ BATCH, SPEED = "batch", "speed"
 def _served(table: Table, summary: str, *notes: str) -> Table:
     """A gold table as ClickHouse serves it: the same columns, each made of the one of its name."""
     return Table(
-        layer="serving", name=f"{table.layer}_{table.name}", summary=summary, grain=table.grain,
+        layer="serving",
+        name=f"{table.layer}_{table.name}",
+        summary=summary,
+        grain=table.grain,
         columns=tuple(replace(column, sources=(f"{table.address}.{column.name}",)) for column in table.columns),
-        window="none", window_column=table.window_column, partitioning=None, sort_order=table.sort_order,
-        inputs=(Input(table.address),), notes=notes,
+        window="none",
+        window_column=table.window_column,
+        partitioning=None,
+        sort_order=table.sort_order,
+        inputs=(Input(table.address),),
+        notes=notes,
     )
 
 
 GOLD_STOCK_ANALYTICS = _served(
-    STOCK_ANALYTICS, "One published snapshot of gold.stock_analytics, held by ClickHouse itself, by ticker and session.",
+    STOCK_ANALYTICS,
+    "One published snapshot of gold.stock_analytics, held by ClickHouse itself, by ticker and session.",
     "Replaced as a whole: a reader sees one snapshot or the next, never a part of either. The table's comment names it.",
 )
 
 GOLD_ML_FEATURES = _served(
-    ML_FEATURES, "One published snapshot of gold.ml_features, read from the lake's own files: nothing is copied.",
+    ML_FEATURES,
+    "One published snapshot of gold.ml_features, read from the lake's own files: nothing is copied.",
     "Every column is nullable here, because ClickHouse declares what Iceberg files hold; the promises of the lake's table hold.",
     "Points at the metadata of one snapshot. The lake keeps that file for its next fifty commits.",
 )
@@ -39,13 +48,18 @@ GOLD_ML_FEATURES = _served(
 
 def _bar(name: str, unit: str, note: str, formula: str, candle: str) -> Column:
     return Column(
-        name=name, type="double", unit=unit, note=note, formula=formula,
+        name=name,
+        type="double",
+        unit=unit,
+        note=note,
+        formula=formula,
         sources=(f"{GOLD_STOCK_ANALYTICS.address}.{name}", f"{CANDLES_1M.address}.{candle}"),
     )
 
 
 PRICES_UNIFIED = Table(
-    layer="serving", name="prices_unified",
+    layer="serving",
+    name="prices_unified",
     summary="One bar per ticker and day: published sessions from the batch, the days after a ticker's last one from the stream.",
     grain=("ticker", "session_date"),
     columns=(
@@ -55,16 +69,27 @@ PRICES_UNIFIED = Table(
         _bar("high_usd", "USD", "Highest price", "speed: highest of the day's minutes", "high_usd"),
         _bar("low_usd", "USD", "Lowest price", "speed: lowest of the day's minutes", "low_usd"),
         _bar("close_usd", "USD", "Last price", "speed: close of the day's last minute so far", "close_usd"),
-        _bar("volume_shares", "shares", "Traded volume; of one venue only where source is speed",
-             "speed: sum(rint(volume * 1e8)) / 1e8 over the day's minutes", "volume_shares"),
+        _bar(
+            "volume_shares",
+            "shares",
+            "Traded volume; of one venue only where source is speed",
+            "speed: sum(rint(volume * 1e8)) / 1e8 over the day's minutes",
+            "volume_shares",
+        ),
         Column(name="source", type="string", note=f"{BATCH} or {SPEED}"),
-        Column(name="is_final", type="boolean",
-               note="False while the day of a speed bar is not over: its numbers still change",
-               formula=f"batch: true; speed: a trade has come that was received {FINAL_AFTER_S} s after the end of the day in "
-                       "New York or later",
-               sources=(f"{STOCK_REALTIME.address}.received_ts",)),
+        Column(
+            name="is_final",
+            type="boolean",
+            note="False while the day of a speed bar is not over: its numbers still change",
+            formula=f"batch: true; speed: a trade has come that was received {FINAL_AFTER_S} s after the end of the day in "
+            "New York or later",
+            sources=(f"{STOCK_REALTIME.address}.received_ts",),
+        ),
     ),
-    window="none", window_column="session_date", partitioning=None, sort_order=("ticker", "session_date"),
+    window="none",
+    window_column="session_date",
+    partitioning=None,
+    sort_order=("ticker", "session_date"),
     inputs=(Input(GOLD_STOCK_ANALYTICS.address), Input(CANDLES_1M.address), Input(STOCK_REALTIME.address)),
     notes=(
         "No ticker has a day twice: a speed bar is there only after the ticker's last batch session.",
@@ -79,6 +104,7 @@ PRICES_UNIFIED = Table(
 TABLES: tuple[Table, ...] = (GOLD_STOCK_ANALYTICS, GOLD_ML_FEATURES, PRICES_UNIFIED)
 
 LAKE_TABLES: dict[str, Table] = {
-    GOLD_STOCK_ANALYTICS.address: gold.STOCK_ANALYTICS, GOLD_ML_FEATURES.address: gold.ML_FEATURES,
+    GOLD_STOCK_ANALYTICS.address: gold.STOCK_ANALYTICS,
+    GOLD_ML_FEATURES.address: gold.ML_FEATURES,
 }
 """By served table, the lake's table it shows."""

@@ -15,17 +15,32 @@ STANDARD_VERSION = "v3.1.0"
 Document = dict[str, object]
 
 _LOGICAL: dict[ColumnType, str] = {
-    "string": "string", "boolean": "boolean", "int": "integer", "long": "integer", "double": "number", "date": "date",
-    "timestamp": "timestamp", "list<string>": "array",
+    "string": "string",
+    "boolean": "boolean",
+    "int": "integer",
+    "long": "integer",
+    "double": "number",
+    "date": "date",
+    "timestamp": "timestamp",
+    "list<string>": "array",
 }
 _PHYSICAL: dict[ColumnType, str] = {
-    "string": "string", "boolean": "boolean", "int": "int", "long": "long", "double": "double", "date": "date",
-    "timestamp": "timestamptz", "list<string>": "list<string>",
+    "string": "string",
+    "boolean": "boolean",
+    "int": "int",
+    "long": "long",
+    "double": "double",
+    "date": "date",
+    "timestamp": "timestamptz",
+    "list<string>": "list<string>",
 }
 _SEVERITY: dict[Severity, str] = {"error": "error", "warn": "warning"}
 _DUE_AFTER: dict[WindowKind, str] = {
-    "session": "the close of its XNYS session", "day": "the end of its day in America/New_York",
-    "stream_day": "the end of its day in UTC", "month": "the end of its month", "none": "its inputs",
+    "session": "the close of its XNYS session",
+    "day": "the end of its day in America/New_York",
+    "stream_day": "the end of its day in UTC",
+    "month": "the end of its month",
+    "none": "its inputs",
 }
 
 
@@ -40,15 +55,21 @@ def standard_document(table: Table, tables: Mapping[str, Table], version: str) -
     if table.notes:
         description["limitations"] = " ".join(table.notes)
     return {
-        "apiVersion": STANDARD_VERSION, "kind": "DataContract", "id": f"finlake.{table.address}", "name": table.address,
-        "version": version, "status": "active", "domain": "market-data",
+        "apiVersion": STANDARD_VERSION,
+        "kind": "DataContract",
+        "id": f"finlake.{table.address}",
+        "name": table.address,
+        "version": version,
+        "status": "active",
+        "domain": "market-data",
         "tags": [table.layer, *(_tag(vendor) for vendor in vendors)],
         "description": description,
         "schema": [_schema(table)],
         "slaProperties": _service_levels(table),
         "team": _team(table.owner),
         "authoritativeDefinitions": [
-            {"type": "dataSource", "url": vendor.url, "description": vendor.citation} for vendor in vendors],
+            {"type": "dataSource", "url": vendor.url, "description": vendor.citation} for vendor in vendors
+        ],
         "customProperties": [
             *({"property": f"license{_camel(vendor)}", "value": vendor.terms} for vendor in vendors),
             *({"property": f"attribution{_camel(vendor)}", "value": vendor.citation} for vendor in vendors),
@@ -59,8 +80,12 @@ def standard_document(table: Table, tables: Mapping[str, Table], version: str) -
 
 def _schema(table: Table) -> Document:
     return {
-        "name": table.name, "physicalName": table.address, "physicalType": "table", "logicalType": "object",
-        "description": table.summary, "dataGranularityDescription": f"One row per {', '.join(table.grain)}",
+        "name": table.name,
+        "physicalName": table.address,
+        "physicalType": "table",
+        "logicalType": "object",
+        "description": table.summary,
+        "dataGranularityDescription": f"One row per {', '.join(table.grain)}",
         "tags": [table.layer],
         "properties": [_property(column, table) for column in table.columns],
         "quality": [_grain_rule(table), *(_rule(check) for check in table.checks)],
@@ -70,8 +95,11 @@ def _schema(table: Table) -> Document:
 def _property(column: Column, table: Table) -> Document:
     """A column; what the standard leaves at its default is left out."""
     document: Document = {
-        "name": column.name, "logicalType": _LOGICAL[column.type], "physicalType": _PHYSICAL[column.type],
-        "required": not column.nullable, "description": column.note,
+        "name": column.name,
+        "logicalType": _LOGICAL[column.type],
+        "physicalType": _PHYSICAL[column.type],
+        "required": not column.nullable,
+        "description": column.note,
     }
     if column.type == "list<string>":
         document["items"] = {"logicalType": "string", "physicalType": "string"}
@@ -92,8 +120,14 @@ def _property(column: Column, table: Table) -> Document:
 
 def _grain_rule(table: Table) -> Document:
     return {
-        "name": "grain_is_unique", "type": "library", "metric": "duplicateValues", "mustBe": 0, "unit": "rows",
-        "arguments": {"properties": list(table.grain)}, "dimension": "uniqueness", "severity": "error",
+        "name": "grain_is_unique",
+        "type": "library",
+        "metric": "duplicateValues",
+        "mustBe": 0,
+        "unit": "rows",
+        "arguments": {"properties": list(table.grain)},
+        "dimension": "uniqueness",
+        "severity": "error",
         "description": f"One row per {', '.join(table.grain)}",
     }
 
@@ -101,8 +135,13 @@ def _grain_rule(table: Table) -> Document:
 def _rule(check: Check) -> Document:
     """A check as a count of rows that fail it; a null predicate is no failure, as in the contract."""
     return {
-        "name": check.name, "type": "sql", "query": f"SELECT COUNT(*) FROM ${{table}} WHERE NOT ({check.predicate})",
-        "mustBe": 0, "unit": "rows", "severity": _SEVERITY[check.severity], "description": check.why,
+        "name": check.name,
+        "type": "sql",
+        "query": f"SELECT COUNT(*) FROM ${{table}} WHERE NOT ({check.predicate})",
+        "mustBe": 0,
+        "unit": "rows",
+        "severity": _SEVERITY[check.severity],
+        "description": check.why,
     }
 
 
@@ -110,14 +149,25 @@ def _service_levels(table: Table) -> list[Document]:
     """Freshness as latency of the window column, and retention where rows are not kept for ever."""
     levels: list[Document] = []
     if table.freshness is not None:
-        levels.append({
-            "property": "latency", "value": table.freshness.due_hours, "unit": "h",
-            "element": f"{table.name}.{table.window_column}", "driver": "analytics",
-            "description": f"A row is there {table.freshness.due_hours} hours after {_DUE_AFTER[table.window]}.",
-        })
+        levels.append(
+            {
+                "property": "latency",
+                "value": table.freshness.due_hours,
+                "unit": "h",
+                "element": f"{table.name}.{table.window_column}",
+                "driver": "analytics",
+                "description": f"A row is there {table.freshness.due_hours} hours after {_DUE_AFTER[table.window]}.",
+            }
+        )
     if table.retention_days is not None:
-        levels.append({"property": "retention", "value": table.retention_days, "unit": "d",
-                       "element": f"{table.name}.{table.window_column}"})
+        levels.append(
+            {
+                "property": "retention",
+                "value": table.retention_days,
+                "unit": "d",
+                "element": f"{table.name}.{table.window_column}",
+            }
+        )
     return levels
 
 

@@ -49,7 +49,7 @@ _SEARCHED_LINES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class FileLayout:
     """A header and the places of its fields (0-based); `volume`, `ticker` and `period` are None where there is no such one.
 
     `date_pattern` is what a date looks like, `date_format` how `strptime` reads it. Fields are separated by commas and
@@ -73,20 +73,27 @@ class Layout:
         return self.header.count(",") + 1
 
 
-def _csv(header: str, *, volume: int | None) -> Layout:
-    return Layout(form="csv", header=header, date=0, first_price=1, volume=volume)
+def _csv(header: str, *, volume: int | None) -> FileLayout:
+    return FileLayout(form="csv", header=header, date=0, first_price=1, volume=volume)
 
 
-LAYOUTS: tuple[Layout, ...] = (
+LAYOUTS: tuple[FileLayout, ...] = (
     _csv("Date,Open,High,Low,Close,Volume", volume=5),
     _csv("Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen", volume=5),
     # Metals, currencies and some indices have no volume.
     _csv("Date,Open,High,Low,Close", volume=None),
     _csv("Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie", volume=None),
-    Layout(
-        form="bulk", header="<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>",
-        date=2, first_price=4, volume=8, ticker=0, period=1,
-        date_pattern=rf"^{_YEAR}\d{{4}}$", date_format="%Y%m%d", date_words="YYYYMMDD",
+    FileLayout(
+        form="bulk",
+        header="<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>",
+        date=2,
+        first_price=4,
+        volume=8,
+        ticker=0,
+        period=1,
+        date_pattern=rf"^{_YEAR}\d{{4}}$",
+        date_format="%Y%m%d",
+        date_words="YYYYMMDD",
     ),
 )
 _BY_HEADER = {layout.header: layout for layout in LAYOUTS}
@@ -106,7 +113,7 @@ class UnreadableFileError(ValueError):
 class OpenedFile:
     """A file whose header is known: its layout and the lines after it that are not blank, each with its number from 1."""
 
-    layout: Layout
+    layout: FileLayout
     lines: list[tuple[int, str]]
 
     @property
@@ -143,9 +150,7 @@ class OpenedFile:
     def _dated(self) -> list[tuple[str, str]]:
         """What stands in the place of the date, and the line, of lines that have as many fields as the header."""
         place, commas = self.layout.date, self.layout.width - 1
-        return [
-            (line.split(",", place + 1)[place].strip(), line) for _, line in self.lines if line.count(",") == commas
-        ]
+        return [(line.split(",", place + 1)[place].strip(), line) for _, line in self.lines if line.count(",") == commas]
 
 
 def open_file(content: bytes) -> OpenedFile:
@@ -165,7 +170,8 @@ def open_file(content: bytes) -> OpenedFile:
         raise _header_fault(numbered)
     if len(numbered) == 1:
         raise UnreadableFileError(
-            "no_row", "it has a header and no row",
+            "no_row",
+            "it has a header and no row",
             "Download it again; if it stays so, Stooq has no prices for this code and range",
         )
     return OpenedFile(layout=layout, lines=numbered[1:])
@@ -176,7 +182,8 @@ def too_large(byte_count: int) -> UnreadableFileError | None:
     if byte_count <= MAX_FILE_BYTES:
         return None
     return UnreadableFileError(
-        "too_large", f"it has {byte_count:,} bytes, and no daily price history more than {MAX_FILE_BYTES:,}",
+        "too_large",
+        f"it has {byte_count:,} bytes, and no daily price history more than {MAX_FILE_BYTES:,}",
         "Download it again, one ticker and daily bars",
     )
 
@@ -192,7 +199,8 @@ def _require_within_bounds(content: bytes) -> None:
     line_count = max(content.count(b"\n"), content.count(b"\r"))
     if line_count > MAX_LINES:
         raise UnreadableFileError(
-            "too_large", f"it has {line_count:,} lines, and no daily price history more than {MAX_LINES:,}",
+            "too_large",
+            f"it has {line_count:,} lines, and no daily price history more than {MAX_LINES:,}",
             "Download it again, one ticker and daily bars",
         )
 
@@ -235,7 +243,7 @@ def _wide_encoding(head: bytes) -> str | None:
     if head.startswith(_UTF16_MARKS):
         return "UTF-16"
     for encoding, width in (("UTF-32", 4), ("UTF-16", 2)):
-        whole = head[:len(head) // width * width]
+        whole = head[: len(head) // width * width]
         for place in (0, width - 1):
             characters = whole[place::width]
             if characters and 0 not in characters and whole.count(0) == len(whole) - len(characters):
@@ -249,22 +257,26 @@ def _header_fault(numbered: list[tuple[int, str]]) -> UnreadableFileError:
     for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if first.replace(separator, ",") in _BY_HEADER:
             return UnreadableFileError(
-                "wrong_separator", f"its fields are separated by {name} and not by commas, as a spreadsheet saves them",
+                "wrong_separator",
+                f"its fields are separated by {name} and not by commas, as a spreadsheet saves them",
                 _AS_DOWNLOADED,
             )
     if first.replace('"', "") in _BY_HEADER:
         return UnreadableFileError(
-            "quoted_fields", "its fields stand in quotes, as another program saves them",
+            "quoted_fields",
+            "its fields stand in quotes, as another program saves them",
             "Drop the file as it was downloaded",
         )
     for number, line in numbered[1:_SEARCHED_LINES]:
         if line in _BY_HEADER:
             return UnreadableFileError(
-                "unknown_header", f"the header stands in line {number} and something else before it",
+                "unknown_header",
+                f"the header stands in line {number} and something else before it",
                 "Remove the lines before the header, or drop the file as it was downloaded",
             )
     return UnreadableFileError(
-        "unknown_header", f"the first line is {first[:_SHOWN_CHARACTERS]!r} and none of Stooq's headers",
+        "unknown_header",
+        f"the first line is {first[:_SHOWN_CHARACTERS]!r} and none of Stooq's headers",
         "Download the file again in a browser; if Stooq's form has changed, its header belongs into "
         "spark/contracts/stooq_files.py",
     )

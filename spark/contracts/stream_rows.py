@@ -37,7 +37,11 @@ PLAUSIBLE_SINCE_TS = datetime(2000, 1, 1, tzinfo=UTC)
 """A trade dated earlier has an impossible time: no vendor streams it. Seconds taken for milliseconds are of January 1970."""
 
 PRICE_NOT_POSITIVE, VOLUME_NEGATIVE, PAST_TIME, FUTURE_TIME = (
-    "price_not_positive", "volume_negative", "past_time", "future_time")
+    "price_not_positive",
+    "volume_negative",
+    "past_time",
+    "future_time",
+)
 FLAWS = (PRICE_NOT_POSITIVE, VOLUME_NEGATIVE, PAST_TIME, FUTURE_TIME)
 """The flaws of a trade in the order in which they are looked for: a trade has the first that applies."""
 
@@ -63,8 +67,7 @@ _BYTES_PER_CHARACTER = 2
 _BYTES_AROUND_A_CODE = 3
 
 WIDEST_ROW_BYTES = (
-    _JSON_OF_THE_REST + _BYTES_PER_CHARACTER * (2 * LONGEST_NAME + LONGEST_CONDITIONS)
-    + _BYTES_AROUND_A_CODE * MOST_CONDITIONS
+    _JSON_OF_THE_REST + _BYTES_PER_CHARACTER * (2 * LONGEST_NAME + LONGEST_CONDITIONS) + _BYTES_AROUND_A_CODE * MOST_CONDITIONS
 )
 """No change record of a row that Postgres's constraints let in has more bytes."""
 
@@ -96,7 +99,12 @@ class Objection(NamedTuple):
 
 
 def objection_to_trade(
-    *, connection_id: str, symbol: str, price_usd: float, volume_shares: float, trade_ts: datetime | None,
+    *,
+    connection_id: str,
+    symbol: str,
+    price_usd: float,
+    volume_shares: float,
+    trade_ts: datetime | None,
     conditions: Sequence[str],
 ) -> Objection | None:
     """Why a trade is refused, None when it is not. `trade_ts` None: a time that no `datetime` holds. NaN is in no range."""
@@ -109,7 +117,11 @@ def objection_to_trade(
 
 
 def objection_to_quote(
-    *, poller_id: str, symbol: str, numbers: Iterable[float | None], quote_ts: datetime | None,
+    *,
+    poller_id: str,
+    symbol: str,
+    numbers: Iterable[float | None],
+    quote_ts: datetime | None,
 ) -> Objection | None:
     """Why a quote is refused, None when it is not. `numbers` are all of its numbers; a missing one harms nothing."""
     return (
@@ -189,8 +201,8 @@ def _objection_to_names(sender: str, symbol: str) -> Objection | None:
     for what, name in (("symbol", symbol), ("connection or poller", sender)):
         if not 0 < len(name) <= LONGEST_NAME or not _is_printable(name):
             return Objection(
-                "name_out_of_bounds",
-                f"the {what} is empty, longer than {LONGEST_NAME} characters or not of printable ASCII")
+                "name_out_of_bounds", f"the {what} is empty, longer than {LONGEST_NAME} characters or not of printable ASCII"
+            )
     return None
 
 
@@ -214,14 +226,15 @@ def _objection_to_conditions(conditions: Sequence[str]) -> Objection | None:
     if len(joined) > LONGEST_CONDITIONS or not _is_printable(joined):
         return Objection(
             "conditions_out_of_bounds",
-            f"the condition codes are longer than {LONGEST_CONDITIONS} characters together or not of printable ASCII")
+            f"the condition codes are longer than {LONGEST_CONDITIONS} characters together or not of printable ASCII",
+        )
     return None
 
 
 def _sql_names(*columns: str) -> str:
     return " AND ".join(
-        f"char_length({column}) BETWEEN 1 AND {LONGEST_NAME} AND {column} COLLATE \"C\" ~ '^{_PRINTABLE}$'"
-        for column in columns)
+        f"char_length({column}) BETWEEN 1 AND {LONGEST_NAME} AND {column} COLLATE \"C\" ~ '^{_PRINTABLE}$'" for column in columns
+    )
 
 
 def _sql_numbers(*columns: str) -> str:

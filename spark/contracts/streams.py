@@ -69,14 +69,24 @@ class CapturedTable:
 
 
 TRADES = CapturedTable(
-    operational=ods.FINNHUB_TRADES, summary="One row per trade as the feed received it, equal and impossible ones included.",
-    id=speed.TRADE_ID, values=bronze.TRADE_VALUES, event_ts=speed.TRADE_TS,
-    realtime=speed.STOCK_REALTIME, changes=bronze.FINNHUB_TRADES_CDC, settled=silver.TRADES,
+    operational=ods.FINNHUB_TRADES,
+    summary="One row per trade as the feed received it, equal and impossible ones included.",
+    id=speed.TRADE_ID,
+    values=bronze.TRADE_VALUES,
+    event_ts=speed.TRADE_TS,
+    realtime=speed.STOCK_REALTIME,
+    changes=bronze.FINNHUB_TRADES_CDC,
+    settled=silver.TRADES,
 )
 QUOTES = CapturedTable(
-    operational=ods.FINNHUB_QUOTES, summary="One row per polled quote as the feed received it.",
-    id=speed.QUOTE_ID, values=bronze.QUOTE_VALUES, event_ts=speed.QUOTE_TS,
-    realtime=speed.QUOTES_REALTIME, changes=bronze.FINNHUB_QUOTES_CDC, settled=silver.QUOTES,
+    operational=ods.FINNHUB_QUOTES,
+    summary="One row per polled quote as the feed received it.",
+    id=speed.QUOTE_ID,
+    values=bronze.QUOTE_VALUES,
+    event_ts=speed.QUOTE_TS,
+    realtime=speed.QUOTES_REALTIME,
+    changes=bronze.FINNHUB_QUOTES_CDC,
+    settled=silver.QUOTES,
 )
 STREAMS = (TRADES, QUOTES)
 

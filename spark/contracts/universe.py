@@ -99,16 +99,14 @@ class Universe:
     @property
     def sha256(self) -> str:
         """Hash of everything that decides which news are kept: changes when an alias or a ticker does."""
-        return _sha256([
-            {name: value for name, value in asdict(ticker).items() if name not in LISTING_FIELDS} for ticker in self.tickers
-        ])
+        return _sha256(
+            [{name: value for name, value in asdict(ticker).items() if name not in LISTING_FIELDS} for ticker in self.tickers]
+        )
 
     @property
     def listings_sha256(self) -> str:
         """Hash of everything that decides which bars are expected."""
-        return _sha256([
-            {name: asdict(ticker)[name] for name in ("symbol", *LISTING_FIELDS)} for ticker in self.tickers
-        ])
+        return _sha256([{name: asdict(ticker)[name] for name in ("symbol", *LISTING_FIELDS)} for ticker in self.tickers])
 
 
 def _sha256(content: object) -> str:
@@ -120,12 +118,15 @@ def parse_universe(text: str) -> Universe:
     where = UniverseText(text.removeprefix("\ufeff"))
     content = _content(where)
     for stranger in sorted(set(content) - {"ticker"}):
-        raise UniverseError(f"{where.said(where.top_level(stranger))}: {stranger} is unknown; the file knows [[ticker]] blocks "
-                            "only, with double brackets")
+        raise UniverseError(
+            f"{where.said(where.top_level(stranger))}: {stranger} is unknown; the file knows [[ticker]] blocks "
+            "only, with double brackets"
+        )
     entries = content.get("ticker", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UniverseError(f"{where.said(where.top_level('ticker'))}: tickers are listed as [[ticker]] blocks, with double "
-                            "brackets")
+        raise UniverseError(
+            f"{where.said(where.top_level('ticker'))}: tickers are listed as [[ticker]] blocks, with double brackets"
+        )
     if not entries:
         raise UniverseError("universe file: it names no ticker; add a [[ticker]] block")
     blocks = [_Block(where, number, entry) for number, entry in enumerate(entries)]
@@ -141,12 +142,16 @@ def _content(where: UniverseText) -> dict[str, object]:
     except tomllib.TOMLDecodeError as error:
         raise UniverseError(_not_toml(where, error)) from error
     except RecursionError as error:
-        raise UniverseError(f"{where.said(where.too_deep())}: brackets within brackets, deeper than can be read; compare the "
-                            "blocks in universe.toml") from error
+        raise UniverseError(
+            f"{where.said(where.too_deep())}: brackets within brackets, deeper than can be read; compare the "
+            "blocks in universe.toml"
+        ) from error
     except ValueError as error:
         # The reader gives digits on to Python, which reads no more of them than this.
-        raise UniverseError(f"{where.said(where.too_long_integer())}: a number has more than {MOST_DIGITS:,} digits; no key of "
-                            "this file wants a number, remove it") from error
+        raise UniverseError(
+            f"{where.said(where.too_long_integer())}: a number has more than {MOST_DIGITS:,} digits; no key of "
+            "this file wants a number, remove it"
+        ) from error
 
 
 def _not_toml(where: UniverseText, error: tomllib.TOMLDecodeError) -> str:
@@ -161,8 +166,9 @@ def _refuse_doubled(blocks: "list[_Block]", values: list[str], key: str) -> None
     first: dict[str, _Block] = {}
     for block, value in zip(blocks, values, strict=True):
         if value in first:
-            raise UniverseError(f"{block.place(key)}: {key} {value} stands twice, also in line {first[value].line(key)}; "
-                                "keep one block each")
+            raise UniverseError(
+                f"{block.place(key)}: {key} {value} stands twice, also in line {first[value].line(key)}; keep one block each"
+            )
         first[value] = block
 
 
@@ -200,8 +206,13 @@ class _Block:
         symbol = self._symbol()
         company = self._text(self._entry.get("company", symbol), "company")
         return Ticker(
-            symbol=symbol, company=company, stooq_code=self._stooq_code(symbol), title_patterns=self._title_patterns(),
-            company_words=self._texts("company_words"), aliases=self._aliases(), **self._listing(),
+            symbol=symbol,
+            company=company,
+            stooq_code=self._stooq_code(symbol),
+            title_patterns=self._title_patterns(),
+            company_words=self._texts("company_words"),
+            aliases=self._aliases(),
+            **self._listing(),
         )
 
     def _symbol(self) -> str:
@@ -210,16 +221,19 @@ class _Block:
             raise UniverseError(f'{self.place("symbol")}: this block has no symbol; add a line like symbol = "AAPL"')
         if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):
             raise UniverseError(
-                f'{self.place("symbol")}: symbol {_shown(symbol)} is not one; write it in upper case, letters and digits without '
-                'blanks, at most one dot or dash between, like symbol = "AAPL" or "BRK.B"')
+                f"{self.place('symbol')}: symbol {_shown(symbol)} is not one; write it in upper case, letters and digits without "
+                'blanks, at most one dot or dash between, like symbol = "AAPL" or "BRK.B"'
+            )
         return symbol
 
     def _stooq_code(self, symbol: str) -> str:
         written = self._text(self._entry.get("stooq", f"{symbol.lower().replace('.', '-')}.us"), "stooq")
         code = written.lower()
         if not _STOOQ_CODE.fullmatch(code):
-            raise UniverseError(f"{self.about('stooq')}: stooq {written!r} is no code of Stooq; write it as Stooq's pages and "
-                                'file names do, like stooq = "aapl.us" or "brk-b.us"')
+            raise UniverseError(
+                f"{self.about('stooq')}: stooq {written!r} is no code of Stooq; write it as Stooq's pages and "
+                'file names do, like stooq = "aapl.us" or "brk-b.us"'
+            )
         return code
 
     def _title_patterns(self) -> tuple[str, ...]:
@@ -228,7 +242,8 @@ class _Block:
             if not _TITLE_PATTERN.fullmatch(pattern):
                 raise UniverseError(
                     f"{self.about('title_patterns', pattern)}: title pattern {pattern!r} is not EXCHANGE:SYMBOL; write both "
-                    'with one colon between, like "NASDAQ:AAPL": a symbol alone would match an everyday word')
+                    'with one colon between, like "NASDAQ:AAPL": a symbol alone would match an everyday word'
+                )
         return patterns
 
     def _aliases(self) -> tuple[Alias, ...]:
@@ -242,15 +257,15 @@ class _Block:
             letters = _letters(alias.name)
             other = last.get(letters)
             if other is not None and (alias.valid_from or date.min) <= (other.valid_to or date.max):
-                raise UniverseError(f"{self.about('aliases', alias.name)}: alias {alias.name!r} stands twice for the same "
-                                    "time; keep one of them")
+                raise UniverseError(
+                    f"{self.about('aliases', alias.name)}: alias {alias.name!r} stands twice for the same time; keep one of them"
+                )
             last[letters] = alias
         return found
 
     def _alias(self, entry: object) -> Alias:
         if not isinstance(entry, dict):
-            raise UniverseError(
-                f'{self.about("aliases")}: an alias is a table like {{ name = "apple inc", policy = "strong" }}')
+            raise UniverseError(f'{self.about("aliases")}: an alias is a table like {{ name = "apple inc", policy = "strong" }}')
         named = entry.get("name")
         self._refuse_unknown(entry, ALIAS_KEYS, named if isinstance(named, str) else None)
         name = self._text(named, "aliases", "alias name")
@@ -280,8 +295,9 @@ class _Block:
             return f"{self.about('suspended')}: a suspension"
 
         if not isinstance(entry, dict) or "from" not in entry:
-            raise UniverseError(f"{subject()} is a table like {{ from = 2020-03-02, to = 2020-03-06 }}; without "
-                                "to it has not ended")
+            raise UniverseError(
+                f"{subject()} is a table like {{ from = 2020-03-02, to = 2020-03-06 }}; without to it has not ended"
+            )
         self._refuse_unknown(entry, SPAN_KEYS, None, "suspended")
         start = _date(entry["from"], subject, "from")
         end = _date(entry.get("to"), subject, "to")
@@ -289,8 +305,9 @@ class _Block:
         _refuse_swapped(start, end, subject)
         return Suspension(start=start, end=end)
 
-    def _refuse_unknown(self, entry: Mapping[str, object], known: Collection[str], value: str | None,
-                        within: str = "aliases") -> None:
+    def _refuse_unknown(
+        self, entry: Mapping[str, object], known: Collection[str], value: str | None, within: str = "aliases"
+    ) -> None:
         for key in sorted(set(entry) - set(known)):
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
@@ -304,8 +321,10 @@ class _Block:
         seen = _as_seen(value) if isinstance(value, str) else ""
         if not isinstance(value, str) or not seen:
             raise UniverseError(f"{self.about(key)}: {called or key} is {_shown(value)}; write a text")
-        raise UniverseError(f"{self.about(key, value)}: {called or key} {_shown(value)} has blanks at its edge, or characters "
-                            f"that cannot be seen; write {seen!r}")
+        raise UniverseError(
+            f"{self.about(key, value)}: {called or key} {_shown(value)} has blanks at its edge, or characters "
+            f"that cannot be seen; write {seen!r}"
+        )
 
     def _texts(self, key: str) -> tuple[str, ...]:
         values = self._entry.get(key, [])
@@ -348,5 +367,6 @@ def _shown(value: object) -> str:
 def _as_seen(text: str) -> str:
     """A text without what cannot be seen: signs without a width are gone, and blanks of any kind are plain and single."""
     visible = "".join(
-        character if character.isprintable() else "" if unicodedata.category(character) == "Cf" else " " for character in text)
+        character if character.isprintable() else "" if unicodedata.category(character) == "Cf" else " " for character in text
+    )
     return " ".join(visible.split())

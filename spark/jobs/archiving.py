@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan
 
-from spark.contracts.connectors import Topics, Watermarks
+from spark.contracts.connectors import PartitionWatermarks, Topics
 from spark.contracts.report import JobReport, OffsetRange, Provenance, TableReport, Window
 from spark.contracts.table import Table
 from spark.jobs.quarantine import Quarantined, quarantine
@@ -26,7 +26,7 @@ COMMIT_RECORDS = 100_000
 """Records of one commit: some 350 MB while they are written."""
 
 
-class TopicMadeAnew(Exception):
+class TopicMadeAnewError(Exception):
     """The archive stands behind the end of its topic: these are other records under the same offsets."""
 
     def __init__(self, archived: OffsetRange, end: int) -> None:
@@ -45,12 +45,21 @@ class _Work:
     gone: OffsetRange | None
 
 
-def archive(lake: Lake, window: Window, provenance: Provenance, *, table: Table, topic: str, topics: Topics,
-            decoder: ChangeDecoder, ends: Mapping[int, int] | None) -> JobReport:
+def archive(
+    lake: Lake,
+    window: Window,
+    provenance: Provenance,
+    *,
+    table: Table,
+    topic: str,
+    topics: Topics,
+    decoder: ChangeDecoder,
+    ends: Mapping[int, int] | None,
+) -> JobReport:
     """Archive every partition named in `ends` up to that offset; without `ends` all, up to the last date of the window.
 
     It goes on from where the archive stands, so that a range that is there already, in whole or in part, is not written
-    again. Offsets that Kafka has deleted before that are reported, quarantined and passed over. Raises `TopicMadeAnew`.
+    again. Offsets that Kafka has deleted before that are reported, quarantined and passed over. Raises `TopicMadeAnewError`.
     """
     midnight = datetime.combine(window.end + timedelta(days=1), time(), tzinfo=UTC)
     wanted = topics.offsets_at(topic, midnight) if ends is None else ends
@@ -65,29 +74,42 @@ def archive(lake: Lake, window: Window, provenance: Provenance, *, table: Table,
         for part, rows, rejected in _parts(topics, decoder, values, work.wanted):
             if rejected.num_rows:
                 references = In("reference", rejected["reference"].to_pylist())
-                kept_out.append(quarantine(lake, rejected, source_table=table.address, provenance=provenance,
-                                           replaced=And(EqualTo("source_name", topic), references)))
+                kept_out.append(
+                    quarantine(
+                        lake,
+                        rejected,
+                        source_table=table.address,
+                        provenance=provenance,
+                        replaced=And(EqualTo("source_name", topic), references),
+                    )
+                )
             reports.append(_commit(lake, table, part, rows, provenance))
             notes.append(f"{part}: {rows.num_rows} changes, {rejected.num_rows} unreadable records")
     if not reports:
-        reports = [TableReport(address=table.address, row_count=0, snapshot_id=lake.snapshot_id(table.address),
-                               is_changed=False, window=window)]
+        reports = [
+            TableReport(
+                address=table.address, row_count=0, snapshot_id=lake.snapshot_id(table.address), is_changed=False, window=window
+            )
+        ]
         notes = [f"{topic} is archived up to what was asked for"]
     return JobReport(
-        tables=(*reports, *(each.report for each in kept_out)), notes=tuple(notes),
+        tables=(*reports, *(each.report for each in kept_out)),
+        notes=tuple(notes),
         quarantined_count=sum(each.count for each in kept_out),
         quarantine_samples=tuple(sample for each in kept_out for sample in each.samples)[:10],
     )
 
 
-def _todo(lake: Lake, table: Table, topic: str, watermarks: Mapping[int, Watermarks], ends: Mapping[int, int]) -> list[_Work]:
+def _todo(
+    lake: Lake, table: Table, topic: str, watermarks: Mapping[int, PartitionWatermarks], ends: Mapping[int, int]
+) -> list[_Work]:
     """What is left to do, by partition."""
     archived = lake.positions(table.address)
     todo = []
     for partition, marks in sorted(watermarks.items()):
         at = archived.get((topic, partition), 0)
         if marks.end < at:
-            raise TopicMadeAnew(OffsetRange(topic=topic, partition=partition, first=0, end=at), marks.end)
+            raise TopicMadeAnewError(OffsetRange(topic=topic, partition=partition, first=0, end=at), marks.end)
         first, end = max(at, marks.first), min(ends.get(partition, 0), marks.end)
         if end <= at:
             continue
@@ -98,7 +120,10 @@ def _todo(lake: Lake, table: Table, topic: str, watermarks: Mapping[int, Waterma
 
 
 def _parts(
-    topics: Topics, decoder: ChangeDecoder, values: AvroValues, wanted: OffsetRange,
+    topics: Topics,
+    decoder: ChangeDecoder,
+    values: AvroValues,
+    wanted: OffsetRange,
 ) -> Iterator[tuple[OffsetRange, pa.Table, pa.Table]]:
     """The range in parts that fit into memory, each with its rows and its rejected records; also one without records."""
     first, rows, rejected, read_count = wanted.first, [], [], 0
@@ -120,7 +145,10 @@ def _parts(
 def _commit(lake: Lake, table: Table, part: OffsetRange, rows: pa.Table, provenance: Provenance) -> TableReport:
     """The part's rows, and with them how far the archive has come."""
     return lake.replace_rows(
-        table.address, rows, replaced=_rows_of(part, rows), provenance=provenance,
+        table.address,
+        rows,
+        replaced=_rows_of(part, rows),
+        provenance=provenance,
         progress=Progress(positions={(part.topic, part.partition): part.end}, ranges=(part,)),
         audited=_offsets_of(part),
     )
@@ -137,20 +165,27 @@ def _rows_of(part: OffsetRange, rows: pa.Table) -> BooleanExpression:
 
 def _offsets_of(part: OffsetRange) -> BooleanExpression:
     return And(
-        EqualTo("kafka_topic", part.topic), EqualTo("kafka_partition", part.partition),
-        GreaterThanOrEqual("kafka_offset", part.first), LessThan("kafka_offset", part.end),
+        EqualTo("kafka_topic", part.topic),
+        EqualTo("kafka_partition", part.partition),
+        GreaterThanOrEqual("kafka_offset", part.first),
+        LessThan("kafka_offset", part.end),
     )
 
 
 def _remember(lake: Lake, table: Table, gone: OffsetRange, window: Window, provenance: Provenance) -> Quarantined:
     """A row in quarantine that says which offsets will never be archived."""
     rejection = Rejection(
-        source_table=table.address, source_name=gone.topic, reference=f"{gone.partition}@{gone.first}-{gone.end}",
-        reason="deleted_before_archived", message=_words(gone), raw_text="", ticker=None, day_date=window.end,
+        source_table=table.address,
+        source_name=gone.topic,
+        reference=f"{gone.partition}@{gone.first}-{gone.end}",
+        reason="deleted_before_archived",
+        message=_words(gone),
+        raw_text="",
+        ticker=None,
+        day_date=window.end,
     )
     replaced = And(EqualTo("source_name", gone.topic), EqualTo("reference", rejection.reference))
-    return quarantine(lake, rejections_table([rejection]), source_table=table.address, replaced=replaced,
-                      provenance=provenance)
+    return quarantine(lake, rejections_table([rejection]), source_table=table.address, replaced=replaced, provenance=provenance)
 
 
 def _words(gone: OffsetRange) -> str:

@@ -60,9 +60,12 @@ def map_together(lake: Lake, scans: Mapping[str, Scan], kernel: Together, table:
 
     It is called for every ticker that has rows of the first table, and for all `tickers`, whether they have rows or not.
     """
+
     def by_ticker(frames: Mapping[str, pl.DataFrame], called_for: Sequence[str]) -> Iterator[pl.DataFrame]:
-        parts = {name: {str(key[0]): part for key, part in rows.partition_by("ticker", as_dict=True).items()}
-                 for name, rows in frames.items()}
+        parts = {
+            name: {str(key[0]): part for key, part in rows.partition_by("ticker", as_dict=True).items()}
+            for name, rows in frames.items()
+        }
         for ticker in sorted({*next(iter(parts.values())), *called_for}):
             yield kernel(ticker, {name: parts[name].get(ticker, frames[name].clear()) for name in frames})
 
@@ -71,6 +74,7 @@ def map_together(lake: Lake, scans: Mapping[str, Scan], kernel: Together, table:
 
 def map_tickers(lake: Lake, scans: Mapping[str, Scan], kernel: AtOnce, table: Table) -> Rows:
     """Like `map_together`, for a `kernel` that takes the rows of any number of tickers at once."""
+
     def at_once(frames: Mapping[str, pl.DataFrame], called_for: Sequence[str]) -> Iterator[pl.DataFrame]:
         yield kernel(frames)
 
@@ -80,6 +84,7 @@ def map_tickers(lake: Lake, scans: Mapping[str, Scan], kernel: AtOnce, table: Ta
 @contextmanager
 def judged_by_ticker(lake: Lake, scan: Scan, judge: Judge, table: Table) -> Iterator[tuple[Rows, pa.Table]]:
     """What `judge` makes of each ticker's rows: rows of the table, and rows of the quarantine. It is called once for each."""
+
     def by_ticker(rows: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
         for one_ticker in rows.sort("ticker", *scan.order).partition_by("ticker", maintain_order=True):
             yield judge(one_ticker)
@@ -94,6 +99,7 @@ def judged_by_batch(lake: Lake, scan: Scan, judge: Judge, table: Table, spread_b
 
     Without the spreading, every small file is a Python task of its own, at a quarter of a second each.
     """
+
     def whole(rows: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
         if rows.height:
             yield judge(rows)
@@ -121,8 +127,11 @@ def _here(lake: Lake, scans: Mapping[str, Scan]) -> dict[str, pl.DataFrame]:
     """The rows of all scans. Raises `InputTooLargeError` when their files tell of too many, before any is read."""
     found = {name: lake.scan(each.address, each.where, each.table.column_names, each.snapshot_id) for name, each in scans.items()}
     files = [task.file for each in found.values() for task in each.plan_files()]
-    require_room(" and ".join(each.address for each in scans.values()), sum(file.record_count for file in files),
-                 sum(file.file_size_in_bytes for file in files))
+    require_room(
+        " and ".join(each.address for each in scans.values()),
+        sum(file.record_count for file in files),
+        sum(file.file_size_in_bytes for file in files),
+    )
     return {name: _frame_of(each.to_arrow()) for name, each in found.items()}
 
 
@@ -161,15 +170,23 @@ def _mapped_on_spark(lake: Lake, scans: Mapping[str, Scan], kernel: _Whole, tabl
     schemas = {name: spark_schema(scan.table) for name, scan in scans.items()}
     orders = {name: scan.order for name, scan in scans.items()}
     frames = [
-        _on_spark(lake, scan).select("ticker", F.lit(name).alias(_INPUT), *(
-            (F.struct(*scan.table.column_names) if other == name else F.lit(None).cast(schemas[other])).alias(columns[other])
-            for other in names))
+        _on_spark(lake, scan).select(
+            "ticker",
+            F.lit(name).alias(_INPUT),
+            *(
+                (F.struct(*scan.table.column_names) if other == name else F.lit(None).cast(schemas[other])).alias(columns[other])
+                for other in names
+            ),
+        )
         for name, scan in scans.items()
     ]
     if tickers:
         wanted = lake.spark.createDataFrame([(each,) for each in tickers], "ticker string")
-        frames.append(wanted.select("ticker", F.lit("").alias(_INPUT), *(
-            F.lit(None).cast(schemas[name]).alias(columns[name]) for name in names)))
+        frames.append(
+            wanted.select(
+                "ticker", F.lit("").alias(_INPUT), *(F.lit(None).cast(schemas[name]).alias(columns[name]) for name in names)
+            )
+        )
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         received = list(batches)
@@ -179,8 +196,11 @@ def _mapped_on_spark(lake: Lake, scans: Mapping[str, Scan], kernel: _Whole, tabl
         frames = {}
         for name in names:
             own = rows.filter(pc.equal(rows[_INPUT], name))[columns[name]]
-            part = _frame_of(pa.Table.from_batches([pa.RecordBatch.from_struct_array(each) for each in own.chunks],
-                                                   schema=pa.schema(list(own.type))))
+            part = _frame_of(
+                pa.Table.from_batches(
+                    [pa.RecordBatch.from_struct_array(each) for each in own.chunks], schema=pa.schema(list(own.type))
+                )
+            )
             frames[name] = part.sort("ticker", *orders[name])
         for made in kernel(frames, rows.filter(pc.equal(rows[_INPUT], ""))["ticker"].to_pylist()):
             yield from _batches(made, schema)
@@ -190,8 +210,13 @@ def _mapped_on_spark(lake: Lake, scans: Mapping[str, Scan], kernel: _Whole, tabl
 
 
 @contextmanager
-def _judged(lake: Lake, scan: Scan, judge: Callable[[pl.DataFrame], Iterator[tuple[pl.DataFrame, pl.DataFrame]]], table: Table,
-            spread_by: str) -> Iterator[tuple[Rows, pa.Table]]:
+def _judged(
+    lake: Lake,
+    scan: Scan,
+    judge: Callable[[pl.DataFrame], Iterator[tuple[pl.DataFrame, pl.DataFrame]]],
+    table: Table,
+    spread_by: str,
+) -> Iterator[tuple[Rows, pa.Table]]:
     quarantine = silver.QUARANTINE
     schemas = {_ROWS: arrow_schema(table), _REJECTED: arrow_schema(quarantine)}
     if not lake.has_spark:
@@ -207,8 +232,10 @@ def _judged(lake: Lake, scan: Scan, judge: Callable[[pl.DataFrame], Iterator[tup
         for pair in judge(_frame_of(pa.Table.from_batches(received))):
             for name, frame in zip(schemas, pair, strict=True):
                 for batch in _batches(frame, schemas[name]):
-                    columns = {each: batch.to_struct_array() if each == name else pa.nulls(batch.num_rows, pa.struct(schema))
-                               for each, schema in schemas.items()}
+                    columns = {
+                        each: batch.to_struct_array() if each == name else pa.nulls(batch.num_rows, pa.struct(schema))
+                        for each, schema in schemas.items()
+                    }
                     yield pa.RecordBatch.from_pydict(columns)
 
     shape = st.StructType([st.StructField(_ROWS, spark_schema(table)), st.StructField(_REJECTED, spark_schema(quarantine))])

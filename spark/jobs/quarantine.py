@@ -21,13 +21,15 @@ class Quarantined:
     report: TableReport
 
 
-def quarantine(lake: Lake, rejected: pa.Table, *, source_table: str, replaced: BooleanExpression,
-               provenance: Provenance) -> Quarantined:
+def quarantine(
+    lake: Lake, rejected: pa.Table, *, source_table: str, replaced: BooleanExpression, provenance: Provenance
+) -> Quarantined:
     """Replace `source_table`'s quarantined rows that match `replaced` by `rejected` (quarantine columns)."""
     own = And(EqualTo("source_table", source_table), replaced)
     report = lake.replace_rows(ADDRESS, rejected, replaced=own, provenance=provenance)
     samples = rejected.slice(0, 10).select(["source_name", "reference", "reason", "message", "raw_text"]).to_pylist()
     return Quarantined(
-        count=rejected.num_rows, report=report,
+        count=rejected.num_rows,
+        report=report,
         samples=tuple({key: str(value)[:300] for key, value in sample.items()} for sample in samples),
     )

@@ -28,8 +28,9 @@ class _Day:
     alters_rows: bool
 
 
-def settle_changes(lake: Lake, window: Window, provenance: Provenance, *, table: Table, changes: Table, kernel: Kernel,
-                   rebuild: bool) -> JobReport:
+def settle_changes(
+    lake: Lake, window: Window, provenance: Provenance, *, table: Table, changes: Table, kernel: Kernel, rebuild: bool
+) -> JobReport:
     """Bring `table` to where the archive of its `changes` stands; `kernel` makes its rows of all changes of some rows.
 
     A row's day is part of its key, so that a day can be built from its own changes, whenever they were archived.
@@ -45,8 +46,12 @@ def settle_changes(lake: Lake, window: Window, provenance: Provenance, *, table:
     anew = {each.day for each in days if each.alters_rows} | (set(window.days) if rebuild else set())
     reports = [
         lake.replace_window(
-            table.address, map_by_key(everything.where(_received_in(part)), kernel, table, table.grain), window=part,
-            provenance=provenance, input_snapshots=snapshots)
+            table.address,
+            map_by_key(everything.where(_received_in(part)), kernel, table, table.grain),
+            window=part,
+            provenance=provenance,
+            input_snapshots=snapshots,
+        )
         for part in runs_of_days(anew)
     ]
     added = [each for each in days if each.day not in anew]
@@ -57,12 +62,21 @@ def settle_changes(lake: Lake, window: Window, provenance: Provenance, *, table:
     return JobReport(tables=tuple(reports), input_snapshots=snapshots)
 
 
-def _append(lake: Lake, table: Table, fresh: DataFrame, days: list[_Day], kernel: Kernel, provenance: Provenance,
-            archived: Positions, snapshots: dict[str, int]) -> TableReport:
+def _append(
+    lake: Lake,
+    table: Table,
+    fresh: DataFrame,
+    days: list[_Day],
+    kernel: Kernel,
+    provenance: Provenance,
+    archived: Positions,
+    snapshots: dict[str, int],
+) -> TableReport:
     """Rows of these days that are not there yet; with none, only how far the table has come."""
     first_us, last_us = min((each.first_us for each in days), default=0), max((each.last_us for each in days), default=-1)
     around = (F.col("received_ts") >= F.timestamp_micros(F.lit(first_us))) & (
-        F.col("received_ts") <= F.timestamp_micros(F.lit(last_us)))
+        F.col("received_ts") <= F.timestamp_micros(F.lit(last_us))
+    )
 
     def rows_on(snapshot_id: int) -> DataFrame:
         chosen = fresh.where(F.to_date("received_ts").isin([each.day for each in days]))
@@ -70,7 +84,11 @@ def _append(lake: Lake, table: Table, fresh: DataFrame, days: list[_Day], kernel
         return map_by_key(chosen, kernel, table, table.grain).join(known, list(table.grain), "left_anti")
 
     return lake.append_rows(
-        table.address, rows_on, provenance=provenance, input_snapshots=snapshots, progress=Progress(positions=archived),
+        table.address,
+        rows_on,
+        provenance=provenance,
+        input_snapshots=snapshots,
+        progress=Progress(positions=archived),
         audited=And(GreaterThanOrEqual("received_ts", _iso(first_us)), LessThanOrEqual("received_ts", _iso(last_us))),
         window=Window(start=min(each.day for each in days), end=max(each.day for each in days)) if days else None,
     )
@@ -106,8 +124,9 @@ def runs_of_days(days: Iterable[date]) -> Iterator[Window]:
 
 def _days(changes: DataFrame) -> list[_Day]:
     micros = F.unix_micros("received_ts")
-    rows = changes.groupBy(F.to_date("received_ts")).agg(
-        F.min(micros), F.max(micros), F.max(F.col("op").isin("u", "d"))).collect()
+    rows = (
+        changes.groupBy(F.to_date("received_ts")).agg(F.min(micros), F.max(micros), F.max(F.col("op").isin("u", "d"))).collect()
+    )
     return [_Day(day=row[0], first_us=row[1], last_us=row[2], alters_rows=row[3]) for row in rows]
 
 
@@ -119,4 +138,5 @@ def _received_in(window: Window) -> Column:
     """Rows received on these dates. By time and not by date, so that files are passed over by what they say of it."""
     start, end = (datetime.combine(day, datetime.min.time()) for day in (window.start, window.end + timedelta(days=1)))
     return (F.col("received_ts") >= F.lit(f"{start} UTC").cast("timestamp")) & (
-        F.col("received_ts") < F.lit(f"{end} UTC").cast("timestamp"))
+        F.col("received_ts") < F.lit(f"{end} UTC").cast("timestamp")
+    )

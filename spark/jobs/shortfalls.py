@@ -61,8 +61,16 @@ def _gaps(lake: Lake, asked: Asked, now: datetime) -> Iterator[Shortfall]:
     wanted = And(In("status", ["absent", "unexpected"]), between("session_date", asked.sessions))
     rows = _polars(lake.rows(address, wanted, ("ticker", "session_date", "status", "reason", "message", "due_ts", "overdue_ts")))
     for row in gaps(rows.filter(pl.col("ticker").is_in(list(asked.tickers))), now).iter_rows(named=True):
-        yield Shortfall(kind=row["state"], address=address, subject=row["ticker"], first_date=row["first_date"],
-                        last_date=row["last_date"], count=row["count"], reason=row["reason"], message=row["message"])
+        yield Shortfall(
+            kind=row["state"],
+            address=address,
+            subject=row["ticker"],
+            first_date=row["first_date"],
+            last_date=row["last_date"],
+            count=row["count"],
+            reason=row["reason"],
+            message=row["message"],
+        )
 
 
 def _unused_downloads(lake: Lake, asked: Asked) -> Iterator[Shortfall]:
@@ -71,20 +79,36 @@ def _unused_downloads(lake: Lake, asked: Asked) -> Iterator[Shortfall]:
     if address not in asked.addresses:
         return
     verdicts = _polars(lake.rows(address, columns=("ticker", "file_sha256", "fetched_ts", "verdict", "message")))
-    ledger = _polars(lake.rows(bronze.STOOQ_DOWNLOADS.address, columns=(
-        "ticker", "file_sha256", "source_name", "first_session_date", "last_session_date")))
-    newest = verdicts.filter(pl.col("verdict").is_in(silver.ACCEPTED_VERDICTS)).group_by("ticker").agg(
-        accepted_ts=pl.col("fetched_ts").max())
+    ledger = _polars(
+        lake.rows(
+            bronze.STOOQ_DOWNLOADS.address,
+            columns=("ticker", "file_sha256", "source_name", "first_session_date", "last_session_date"),
+        )
+    )
+    newest = (
+        verdicts.filter(pl.col("verdict").is_in(silver.ACCEPTED_VERDICTS))
+        .group_by("ticker")
+        .agg(accepted_ts=pl.col("fetched_ts").max())
+    )
     standing = (
         verdicts.filter(pl.col("verdict").is_in(silver.UNUSED_VERDICTS), pl.col("ticker").is_in(list(asked.tickers)))
-        .unique(["ticker", "file_sha256"]).join(newest, on="ticker", how="left")
+        .unique(["ticker", "file_sha256"])
+        .join(newest, on="ticker", how="left")
         .filter(pl.col("accepted_ts").is_null() | (pl.col("fetched_ts") > pl.col("accepted_ts")))
-        .join(ledger, on=["ticker", "file_sha256"], how="inner").drop_nulls("last_session_date")
+        .join(ledger, on=["ticker", "file_sha256"], how="inner")
+        .drop_nulls("last_session_date")
     )
     for row in standing.sort("ticker", "fetched_ts").iter_rows(named=True):
-        yield Shortfall(kind="rejected", address=address, subject=f"{row['ticker']} {row['source_name']}",
-                        first_date=row["first_session_date"], last_date=row["last_session_date"], count=1,
-                        reason=row["verdict"], message=row["message"][:MESSAGE_CHARACTERS])
+        yield Shortfall(
+            kind="rejected",
+            address=address,
+            subject=f"{row['ticker']} {row['source_name']}",
+            first_date=row["first_session_date"],
+            last_date=row["last_session_date"],
+            count=1,
+            reason=row["verdict"],
+            message=row["message"][:MESSAGE_CHARACTERS],
+        )
 
 
 def _quarantined(lake: Lake, asked: Asked) -> Iterator[Shortfall]:
@@ -98,13 +122,24 @@ def _quarantined(lake: Lake, asked: Asked) -> Iterator[Shortfall]:
     # News come in 96 files a day: of them the day is named, not the file.
     place = F.when(F.col("source_table") == bronze.GDELT_GKG.address, F.lit("")).otherwise(F.col("source_name"))
     grouped = told.groupBy("source_table", "reason", F.coalesce("ticker", F.lit("")).alias("ticker"), place.alias("place")).agg(
-        F.count(F.lit(1)).alias("rows"), F.min("day_date").alias("first_date"), F.max("day_date").alias("last_date"),
-        F.min("message").alias("message"), F.min("source_name").alias("a_source"))
+        F.count(F.lit(1)).alias("rows"),
+        F.min("day_date").alias("first_date"),
+        F.max("day_date").alias("last_date"),
+        F.min("message").alias("message"),
+        F.min("source_name").alias("a_source"),
+    )
     for row in grouped.orderBy(F.desc("rows"), "source_table", "reason", "ticker", "place").limit(MOST_GROUPS).collect():
         subject = f"{row['ticker']} {row['place'] or row['a_source']}".strip()
-        yield Shortfall(kind="quarantined", address=row["source_table"], subject=subject, first_date=row["first_date"],
-                        last_date=row["last_date"], count=row["rows"], reason=row["reason"],
-                        message=row["message"][:MESSAGE_CHARACTERS])
+        yield Shortfall(
+            kind="quarantined",
+            address=row["source_table"],
+            subject=subject,
+            first_date=row["first_date"],
+            last_date=row["last_date"],
+            count=row["rows"],
+            reason=row["reason"],
+            message=row["message"][:MESSAGE_CHARACTERS],
+        )
 
 
 def _within(asked: Asked) -> SparkColumn:
@@ -124,27 +159,40 @@ def _slots(lake: Lake, asked: Asked) -> Iterator[Shortfall]:
     wanted = And(In("status", ["absent", "corrupt"]), between("day_date", asked.days))
     rows = _polars(lake.rows(address, wanted, ("day_date", "status", "message")))
     grouped = rows.group_by("status").agg(
-        first=pl.col("day_date").min(), last=pl.col("day_date").max(), count=pl.len(), message=pl.col("message").min())
+        first=pl.col("day_date").min(), last=pl.col("day_date").max(), count=pl.len(), message=pl.col("message").min()
+    )
     for row in grouped.sort("status").iter_rows(named=True):
         told = row["message"] or "GDELT has no such file; a later run asks for it again"
-        yield Shortfall(kind="missing", address=address, subject="15-minute slots", first_date=row["first"],
-                        last_date=row["last"], count=row["count"], reason=row["status"], message=told[:MESSAGE_CHARACTERS])
+        yield Shortfall(
+            kind="missing",
+            address=address,
+            subject="15-minute slots",
+            first_date=row["first"],
+            last_date=row["last"],
+            count=row["count"],
+            reason=row["status"],
+            message=told[:MESSAGE_CHARACTERS],
+        )
 
 
 def not_built(lake: Lake, asked: Asked, history_start: date) -> list[NotBuilt]:
     """Tickers that begin within the asked sessions although a dropped file goes further back."""
     if silver.PRICES_DAILY.address not in asked.addresses or asked.sessions is None:
         return []
-    ledger = _polars(lake.rows(bronze.STOOQ_DOWNLOADS.address, In("source_kind", ["drop", "bulk"]),
-                               ("ticker", "first_session_date"))).drop_nulls()
+    ledger = _polars(
+        lake.rows(bronze.STOOQ_DOWNLOADS.address, In("source_kind", ["drop", "bulk"]), ("ticker", "first_session_date"))
+    ).drop_nulls()
     in_files = dict(ledger.group_by("ticker").agg(pl.col("first_session_date").min()).iter_rows())
     grouped = lake.frame(silver.PRICES_DAILY.address).groupBy("ticker").agg(F.min("session_date"))
     found = [
         NotBuilt(ticker=ticker, first_in_files=max(in_files[ticker], history_start), first_built=built)
-        for ticker, built in grouped.collect() if ticker in in_files and ticker in asked.tickers
+        for ticker, built in grouped.collect()
+        if ticker in in_files and ticker in asked.tickers
     ]
-    return sorted((each for each in found if each.first_in_files < each.first_built and asked.sessions.start <= each.first_built),
-                  key=lambda each: each.ticker)
+    return sorted(
+        (each for each in found if each.first_in_files < each.first_built and asked.sessions.start <= each.first_built),
+        key=lambda each: each.ticker,
+    )
 
 
 def _polars(rows: pa.Table) -> pl.DataFrame:

@@ -44,22 +44,42 @@ def audit(frame: DataFrame, table: Table) -> tuple[tuple[CheckOutcome, ...], Win
     """All checks in one pass over the rows, plus their fingerprint; samples are read only for failures."""
     checks = _all_checks(table)
     grain = F.struct(*(F.col(name) for name in table.grain))
-    counted = frame.groupBy(table.window_column).agg(
-        F.count(F.lit(1)), _fingerprint(table),
-        F.count(F.lit(1)) - F.count_distinct(grain),
-        *(F.count_if(F.expr(f"not ({check.predicate})")) for check in checks),
-    ).collect()
+    counted = (
+        frame.groupBy(table.window_column)
+        .agg(
+            F.count(F.lit(1)),
+            _fingerprint(table),
+            F.count(F.lit(1)) - F.count_distinct(grain),
+            *(F.count_if(F.expr(f"not ({check.predicate})")) for check in checks),
+        )
+        .collect()
+    )
     content = WindowContent(by_date={row[0]: (row[1], row[2]) for row in counted})
     doubled_count = sum(row[3] for row in counted)
     judged_count = content.row_count
-    outcomes = [CheckOutcome(name="grain_is_unique", severity="error", why=f"one row per {', '.join(table.grain)}",
-                             failing_count=doubled_count, judged_count=judged_count,
-                             samples=_doubled(frame, table) if doubled_count else ())]
+    outcomes = [
+        CheckOutcome(
+            name="grain_is_unique",
+            severity="error",
+            why=f"one row per {', '.join(table.grain)}",
+            failing_count=doubled_count,
+            judged_count=judged_count,
+            samples=_doubled(frame, table) if doubled_count else (),
+        )
+    ]
     for position, check in enumerate(checks, start=4):
         failing = sum(row[position] for row in counted)
         samples = _samples(frame.where(F.expr(f"not ({check.predicate})")), table) if failing else ()
-        outcomes.append(CheckOutcome(name=check.name, severity=check.severity, why=check.why,
-                                     failing_count=failing, judged_count=judged_count, samples=samples))
+        outcomes.append(
+            CheckOutcome(
+                name=check.name,
+                severity=check.severity,
+                why=check.why,
+                failing_count=failing,
+                judged_count=judged_count,
+                samples=samples,
+            )
+        )
     return tuple(outcomes), content
 
 
@@ -81,16 +101,30 @@ def audit_rows(rows: pa.Table, table: Table, engine: Callable[[], SparkSession],
     checks = _all_checks(table)
     failing = dict(zip([check.name for check in checks], _failing_counts(rows, table, checks, engine), strict=True))
     doubled = _doubled_keys(frame, table, kept_keys)
-    outcomes = [CheckOutcome(
-        name="grain_is_unique", severity="error", why=f"one row per {', '.join(table.grain)}", judged_count=frame.height,
-        failing_count=int((doubled["count"] - 1).sum()),
-        samples=tuple({name: str(value) for name, value in row.items()}
-                      for row in doubled.head(SAMPLE_ROWS).iter_rows(named=True)))]
+    outcomes = [
+        CheckOutcome(
+            name="grain_is_unique",
+            severity="error",
+            why=f"one row per {', '.join(table.grain)}",
+            judged_count=frame.height,
+            failing_count=int((doubled["count"] - 1).sum()),
+            samples=tuple(
+                {name: str(value) for name, value in row.items()} for row in doubled.head(SAMPLE_ROWS).iter_rows(named=True)
+            ),
+        )
+    ]
     for check in checks:
         count = failing[check.name]
-        outcomes.append(CheckOutcome(
-            name=check.name, severity=check.severity, why=check.why, failing_count=count, judged_count=frame.height,
-            samples=_offending(rows, table, check, engine) if count else ()))
+        outcomes.append(
+            CheckOutcome(
+                name=check.name,
+                severity=check.severity,
+                why=check.why,
+                failing_count=count,
+                judged_count=frame.height,
+                samples=_offending(rows, table, check, engine) if count else (),
+            )
+        )
     return RowsAudit(checks=tuple(outcomes), count_by_date=counted)
 
 
@@ -127,8 +161,9 @@ def _offending(rows: pa.Table, table: Table, check: Check, engine: Callable[[], 
         first += part.num_rows
         frame = engine().createDataFrame(numbered).where(F.expr(f"not ({check.predicate})")).select("number")
         found = [row[0] for row in frame.limit(SAMPLE_ROWS - len(samples)).collect()]
-        samples += [{name: str(value) for name, value in row.items()}
-                    for row in rows.select(_told_columns(table)).take(found).to_pylist()]
+        samples += [
+            {name: str(value) for name, value in row.items()} for row in rows.select(_told_columns(table)).take(found).to_pylist()
+        ]
         if len(samples) >= SAMPLE_ROWS:
             break
     return tuple(samples)

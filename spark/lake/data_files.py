@@ -76,8 +76,12 @@ def write_rows(table: IcebergTable, rows: pa.Table, contract: Table) -> list[Dat
     written: list[DataFile] = []
     cut = _by_partition(table, rows, contract)
     while part := list(islice(cut, PARTITIONS_AT_ONCE)):
-        tasks = (WriteTask(write_uuid=write_id, task_id=next(number), schema=schema, record_batches=taken.to_batches(),
-                           partition_key=key) for key, taken in part)
+        tasks = (
+            WriteTask(
+                write_uuid=write_id, task_id=next(number), schema=schema, record_batches=taken.to_batches(), partition_key=key
+            )
+            for key, taken in part
+        )
         written += write_file(table.io, metadata, tasks)
     return written
 
@@ -93,8 +97,9 @@ def _by_partition(table: IcebergTable, rows: pa.Table, contract: Table) -> Itera
     # Names of partition fields end with their transform, which no column's name does.
     sorted_by = [*keys, *contract.sort_order]
     columns = {**{name: rows[name] for name in contract.sort_order}, **keys}
-    order = pc.sort_indices(pa.table([columns[name] for name in sorted_by], names=sorted_by),
-                            sort_keys=[(name, "ascending") for name in sorted_by])
+    order = pc.sort_indices(
+        pa.table([columns[name] for name in sorted_by], names=sorted_by), sort_keys=[(name, "ascending") for name in sorted_by]
+    )
     for first, end in _runs([pc.take(column, order) for column in keys.values()], rows.num_rows):
         values = {name: column[order[first].as_py()].as_py() for name, column in keys.items()}
         for start in range(first, end, FILE_ROWS):
@@ -106,7 +111,8 @@ def _runs(columns: Sequence[pa.Array], row_count: int) -> Iterator[tuple[int, in
     changes = np.zeros(max(row_count - 1, 0), dtype=bool)
     for column in columns:
         values = (column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column).dictionary_encode(
-            null_encoding="encode")
+            null_encoding="encode"
+        )
         values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
         codes = values.indices.to_numpy(zero_copy_only=False)
         changes |= codes[1:] != codes[:-1]
@@ -118,13 +124,17 @@ def _partition_key(table: IcebergTable, values: Mapping[str, Any]) -> PartitionK
     spec = table.spec()
     if spec.is_unpartitioned():
         return None
-    return PartitionKey(field_values=[PartitionFieldValue(field=each, value=values[each.name]) for each in spec.fields],
-                        partition_spec=spec, schema=table.schema())
+    return PartitionKey(
+        field_values=[PartitionFieldValue(field=each, value=values[each.name]) for each in spec.fields],
+        partition_spec=spec,
+        schema=table.schema(),
+    )
 
 
 def _scan(table: IcebergTable, row_filter: BooleanExpression, contract: Table, snapshot_id: int) -> ScanByTodaysColumns:
-    return ScanByTodaysColumns(table.metadata, table.io, row_filter=row_filter, selected_fields=contract.column_names,
-                               snapshot_id=snapshot_id)
+    return ScanByTodaysColumns(
+        table.metadata, table.io, row_filter=row_filter, selected_fields=contract.column_names, snapshot_id=snapshot_id
+    )
 
 
 def _read(table: IcebergTable, contract: Table, row_filter: BooleanExpression, tasks: Sequence[Any]) -> pa.Table:

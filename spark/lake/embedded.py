@@ -41,7 +41,8 @@ class EngineNotPrivateError(Exception):
         super().__init__(
             f"at every start of the embedded engine, for {STARTED_WITHIN_S:.0f} s, others connected on this machine at "
             "the same moment, so that another account might have reached it; try again when the machine is quieter, or set "
-            "FINLAKE_ENGINE=spark")
+            "FINLAKE_ENGINE=spark"
+        )
 
 
 def session(store: Mapping[str, str]) -> SparkSession:
@@ -96,8 +97,9 @@ def _start() -> "tuple[SparkConnectServer, SparkSession]":
         opened = _connections_ever()
         server.start(background=True)
         _, port = server.listening_address
-        channel = grpc.insecure_channel(f"{LOOPBACK}:{port}", options=[
-            *ChannelBuilder.GRPC_DEFAULT_OPTIONS, ("grpc.client_idle_timeout_ms", NEVER)])
+        channel = grpc.insecure_channel(
+            f"{LOOPBACK}:{port}", options=[*ChannelBuilder.GRPC_DEFAULT_OPTIONS, ("grpc.client_idle_timeout_ms", NEVER)]
+        )
         grpc.channel_ready_future(channel).result(timeout=CONNECTED_WITHIN_S)
         _close_port(port)
         if _connections_ever() == opened + 1:
@@ -148,7 +150,10 @@ def _store_variables(store: Mapping[str, str]) -> dict[str, str]:
     if "s3.endpoint" not in store:
         return {}
     return {
-        "AWS_ENDPOINT": store["s3.endpoint"], "AWS_REGION": store["s3.region"], "AWS_ACCESS_KEY_ID": store["s3.access-key-id"],
-        "AWS_SECRET_ACCESS_KEY": store["s3.secret-access-key"], "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
+        "AWS_ENDPOINT": store["s3.endpoint"],
+        "AWS_REGION": store["s3.region"],
+        "AWS_ACCESS_KEY_ID": store["s3.access-key-id"],
+        "AWS_SECRET_ACCESS_KEY": store["s3.secret-access-key"],
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
         **({"AWS_ALLOW_HTTP": "true"} if store["s3.endpoint"].startswith("http://") else {}),
     }

@@ -43,6 +43,7 @@ def lacks_columns(table: IcebergTable, snapshot_id: int) -> bool:
 
 def with_later_columns(frame: DataFrame, contract: Table) -> DataFrame:
     """A frame with the contract's columns that it lacks, as nulls of their declared types."""
-    lacking = {field.name: F.lit(None).cast(field.dataType) for field in spark_schema(contract).fields
-               if field.name not in frame.columns}
+    lacking = {
+        field.name: F.lit(None).cast(field.dataType) for field in spark_schema(contract).fields if field.name not in frame.columns
+    }
     return frame.withColumns(lacking) if lacking else frame

@@ -21,7 +21,8 @@ _CALL_LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 _CATALOG_AWAY = re.compile(
     r"Connection to \S+ refused|SQL(Non)?TransientConnectionException|This connection has been closed"
     r"|I/O error occurred while sending|terminating connection due to"
-    r"|the database system is (starting up|shutting down|in recovery|not yet accepting)|The connection attempt failed")
+    r"|the database system is (starting up|shutting down|in recovery|not yet accepting)|The connection attempt failed"
+)
 # SQLSTATE: class 08 is about connections, 57P about a server that stops or starts.
 _AWAY_STATES = ("08", "57P")
 

@@ -29,7 +29,7 @@ from sqlalchemy.exc import OperationalError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from spark.contracts import lake as contracts
-from spark.contracts.report import AuditFailed, Provenance, PublishConflict, TableReport, Window
+from spark.contracts.report import AuditFailedError, Provenance, PublishConflictError, TableReport, Window
 from spark.contracts.runs import LONGEST_RUN
 from spark.contracts.table import Table
 from spark.lake.data_files import Touched, is_true, touched_by, write_rows
@@ -101,18 +101,21 @@ class Write:
 
     def scope(self, window: Window | None) -> BooleanExpression:
         """The rows that an audit looks at."""
-        parts = [each for each in (
-            None if window is None else between(self.table.window_column, window), self.audited) if each is not None]
+        parts = [
+            each
+            for each in (None if window is None else between(self.table.window_column, window), self.audited)
+            if each is not None
+        ]
         return And(*parts) if len(parts) > 1 else parts[0] if parts else AlwaysFalse()
 
 
 def publish(lake: "Lake", write: Write) -> TableReport:
     """Make a write's rows what `main` shows, again from the start when another writer published first.
 
-    Raises `AuditFailed` when a blocking check fails, and `PublishConflict` after repeated collisions.
+    Raises `AuditFailedError` when a blocking check fails, and `PublishConflictError` after repeated collisions.
     """
     once = _publish_by_spark if lake.has_spark and _is_computed_by_spark(write) else _publish_rows
-    for attempt in repeated_after(PublishConflict, CommitFailedException, OperationalError):
+    for attempt in repeated_after(PublishConflictError, CommitFailedException, OperationalError):
         with attempt:
             if attempt.retry_state.attempt_number > 1:
                 lake.forget_tables()
@@ -141,20 +144,26 @@ def _publish_rows(lake: "Lake", write: Write) -> TableReport:
     window = write.window or window_of(rows, contract)
     found = lake.audit_rows(rows, contract, _keys_kept(table, write, rows, window, base))
     report = TableReport(
-        address=contract.address, row_count=rows.num_rows, previous_snapshot_id=base, window=window, checks=found.checks,
-        row_count_by_date={} if write.audited is not None else {
-            str(day): count for day, count in sorted(found.count_by_date.items(), key=str) if day})
+        address=contract.address,
+        row_count=rows.num_rows,
+        previous_snapshot_id=base,
+        window=window,
+        checks=found.checks,
+        row_count_by_date={}
+        if write.audited is not None
+        else {str(day): count for day, count in sorted(found.count_by_date.items(), key=str) if day},
+    )
     drop_left_behind(lake, table, write.provenance)
     if any(not check.passed and check.severity == "error" for check in found.checks):
         branch = _keep_for_inspection(lake, table, write, rows, touched, base)
-        raise AuditFailed(replace(report, snapshot_id=_ref(lake, contract, branch)), branch)
+        raise AuditFailedError(replace(report, snapshot_id=_ref(lake, contract, branch)), branch)
     if is_there and write.is_window_build:
         return replace(report, snapshot_id=base, is_changed=False)
     if is_there:
         rows, touched = rows.slice(0, 0), Touched(matched=rows.slice(0, 0), files=(), kept=rows.slice(0, 0))
     table = lake.table(contract.address)
     if main_of(table) != base:
-        raise PublishConflict(f"{contract.address}: another writer published during the audit; writing again")
+        raise PublishConflictError(f"{contract.address}: another writer published during the audit; writing again")
     _commit(table, rows, touched, contract, {**write.summary, **carried(table, write.progress)})
     lake.committed(table)
     return replace(report, snapshot_id=main_of(table))
@@ -196,17 +205,19 @@ def _keys_kept(table: IcebergTable, write: Write, rows: pa.Table, window: Window
     return kept.to_arrow().select(grain)
 
 
-def _commit(table: IcebergTable, rows: pa.Table, touched: Touched, contract: Table, summary: Mapping[str, str],
-            branch: str = "main") -> None:
+def _commit(
+    table: IcebergTable, rows: pa.Table, touched: Touched, contract: Table, summary: Mapping[str, str], branch: str = "main"
+) -> None:
     """The files that were touched go, the new rows come, and those beside them are written again."""
     commit_files(table, write_rows(table, pa.concat_tables([touched.kept, rows]), contract), touched.files, summary, branch)
 
 
-def commit_files(table: IcebergTable, added: Sequence[DataFile], removed: Sequence[DataFile], summary: Mapping[str, str],
-                 branch: str = "main") -> None:
+def commit_files(
+    table: IcebergTable, added: Sequence[DataFile], removed: Sequence[DataFile], summary: Mapping[str, str], branch: str = "main"
+) -> None:
     """One snapshot on a branch, with these files and without those.
 
-    Raises `CommitFailedException` or `PublishConflict` when the branch has moved since the table was loaded.
+    Raises `CommitFailedException` or `PublishConflictError` when the branch has moved since the table was loaded.
     """
     # pyiceberg would lay the rows on top of what another writer has committed meanwhile, which no audit has seen.
     table.metadata.properties["commit.retry.num-retries"] = "0"
@@ -220,7 +231,7 @@ def commit_files(table: IcebergTable, added: Sequence[DataFile], removed: Sequen
                     producer.append_data_file(each)
     except ValidationException as error:
         name = ".".join(table.name())
-        raise PublishConflict(f"{name}: another writer committed meanwhile ({error}); writing again") from error
+        raise PublishConflictError(f"{name}: another writer committed meanwhile ({error}); writing again") from error
 
 
 class _Transaction(Transaction):
@@ -261,13 +272,17 @@ def _publish_by_spark(lake: "Lake", write: Write) -> TableReport:
         drop_branch(lake, contract.address, branch)
         raise
     report = TableReport(
-        address=contract.address, row_count=content.row_count, previous_snapshot_id=base, window=write.window,
+        address=contract.address,
+        row_count=content.row_count,
+        previous_snapshot_id=base,
+        window=write.window,
         row_count_by_date={str(day): count for day, (count, _) in sorted(content.by_date.items(), key=str) if day},
-        snapshot_id=_ref(lake, contract, branch), checks=checks,
+        snapshot_id=_ref(lake, contract, branch),
+        checks=checks,
     )
     if any(not check.passed and check.severity == "error" for check in checks):
         keep_branch(lake, contract.address, branch)
-        raise AuditFailed(report, branch)
+        raise AuditFailedError(report, branch)
     if write.is_window_build and content == lake.content(contract.address, write.window):
         drop_branch(lake, contract.address, branch)
         return replace(report, snapshot_id=base, is_changed=False)
@@ -300,7 +315,7 @@ def _write_by_spark(lake: "Lake", write: Write, branch: str, base: int, summary:
 
 
 def _require_one_commit(lake: "Lake", address: str, branch: str, base: int) -> None:
-    """Raise `PublishConflict` when a branch has more than one commit after `base`.
+    """Raise `PublishConflictError` when a branch has more than one commit after `base`.
 
     When the answer to a commit is lost on its way from Postgres, Iceberg's catalog asks again, takes the commit for another
     writer's and lays its own rows on top of itself.
@@ -308,7 +323,7 @@ def _require_one_commit(lake: "Lake", address: str, branch: str, base: int) -> N
     table = lake.catalog.load_table(address)
     written = table.snapshot_by_id(table.metadata.refs[branch].snapshot_id)
     if written is not None and base not in (written.snapshot_id, written.parent_snapshot_id):
-        raise PublishConflict(f"{address}: {branch} was written twice, because an answer was lost; writing again")
+        raise PublishConflictError(f"{address}: {branch} was written twice, because an answer was lost; writing again")
 
 
 def _added_count(lake: "Lake", contract: Table, snapshot_id: int | None) -> int:
@@ -322,7 +337,7 @@ def _added_count(lake: "Lake", contract: Table, snapshot_id: int | None) -> int:
 def _fast_forward(lake: "Lake", address: str, branch: str, base: int) -> None:
     """Move `main` to the branch if `main` still is at `base`; the branch goes away.
 
-    Raises `PublishConflict` when `main` is elsewhere. A commit to another branch in between is no conflict.
+    Raises `PublishConflictError` when `main` is elsewhere. A commit to another branch in between is no conflict.
     """
     for attempt in repeated_after(CommitFailedException, OperationalError):
         with attempt:
@@ -333,7 +348,7 @@ def _fast_forward(lake: "Lake", address: str, branch: str, base: int) -> None:
                 break
             if main != base:
                 drop_branch(lake, address, branch)
-                raise PublishConflict(f"{address}: another writer published during the audit of {branch}; writing again")
+                raise PublishConflictError(f"{address}: another writer published during the audit of {branch}; writing again")
             # Fails when `main` moves after it was read above.
             table.manage_snapshots().set_current_snapshot(ref_name=branch).commit()
     drop_branch(lake, address, branch)
@@ -357,8 +372,9 @@ def drop_left_behind(lake: "Lake", table: IcebergTable, provenance: Provenance) 
     """Drop branches that nobody else will: of an attempt of this very step whose process died, or for which the catalog was
     away; and of other runs that are over, which come back under another name if at all."""
     prefix, now = branches_of(provenance), _now()
-    left = [name for name in table.metadata.refs
-            if (provenance.step and name.startswith(prefix)) or is_left_behind(table, name, now)]
+    left = [
+        name for name in table.metadata.refs if (provenance.step and name.startswith(prefix)) or is_left_behind(table, name, now)
+    ]
     for name in left:
         drop_branch(lake, ".".join(table.name()), name)
     if left:
@@ -381,7 +397,8 @@ def keep_branch(lake: "Lake", address: str, branch: str) -> None:
             table = lake.catalog.load_table(address)
             kept_ms = KEPT_BRANCH_DAYS * 86_400_000
             table.manage_snapshots().create_branch(
-                table.metadata.refs[branch].snapshot_id, branch, max_ref_age_ms=kept_ms).commit()
+                table.metadata.refs[branch].snapshot_id, branch, max_ref_age_ms=kept_ms
+            ).commit()
 
 
 def is_left_behind(table: IcebergTable, branch: str, now: datetime) -> bool:
@@ -425,7 +442,7 @@ def main_of(table: IcebergTable) -> int:
     snapshot = table.current_snapshot()
     if snapshot is None:
         name = ".".join(table.name())
-        raise PublishConflict(f"{name} has no snapshot although it was created with one; run the step again")
+        raise PublishConflictError(f"{name} has no snapshot although it was created with one; run the step again")
     return snapshot.snapshot_id
 
 
@@ -443,8 +460,12 @@ def is_of_the_stream(address: str) -> bool:
 
 def repeated_after(*errors: type[Exception]) -> Retrying:
     """Attempts with growing random pauses, as long as they end with these errors."""
-    return Retrying(retry=retry_if_exception_type(errors), stop=stop_after_attempt(8), reraise=True,
-                    wait=wait_random_exponential(multiplier=0.2, max=5))
+    return Retrying(
+        retry=retry_if_exception_type(errors),
+        stop=stop_after_attempt(8),
+        reraise=True,
+        wait=wait_random_exponential(multiplier=0.2, max=5),
+    )
 
 
 def partition_bounds(table: Table, window: Window) -> Window:

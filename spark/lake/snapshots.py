@@ -42,11 +42,14 @@ class Progress:
 
 
 def summary_of(
-    provenance: Provenance, input_snapshots: Mapping[str, int] | None, window: Window | None = None,
+    provenance: Provenance,
+    input_snapshots: Mapping[str, int] | None,
+    window: Window | None = None,
 ) -> dict[str, str]:
     """Snapshot properties: who wrote, from which snapshots, and which window was replaced."""
     return {
-        "dagster.run_id": provenance.run_id, "dagster.partition": provenance.partition,
+        "dagster.run_id": provenance.run_id,
+        "dagster.partition": provenance.partition,
         "finlake.code_version": provenance.code_version,
         **{f"{INPUT_PROPERTY}{address}": str(snapshot) for address, snapshot in (input_snapshots or {}).items()},
         **({} if window is None else {WINDOW_PROPERTY: f"{window.start}..{window.end}"}),
@@ -97,8 +100,11 @@ def positions_of(table: IcebergTable, snapshot_id: int | None = None) -> dict[tu
     """
     newest = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
     for snapshot in _ancestors(table, newest):
-        told = {_partition_of(name, POSITION_PROPERTY): int(value) for name, value in _properties(snapshot).items()
-                if name.startswith(POSITION_PROPERTY)}
+        told = {
+            _partition_of(name, POSITION_PROPERTY): int(value)
+            for name, value in _properties(snapshot).items()
+            if name.startswith(POSITION_PROPERTY)
+        }
         if told:
             return told
     return {}

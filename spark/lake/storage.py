@@ -158,17 +158,24 @@ class Lake:
         """What Apache Spark calls a table, or a branch of it."""
         return f"{CATALOG}.{address}" + (f".branch_{branch}" if branch else "")
 
-    def rows(self, address: str, row_filter: BooleanExpression = AlwaysTrue(),  # noqa: B008 - an immutable constant
-             columns: Sequence[str] = ("*",), snapshot_id: int | None = None) -> pa.Table:
+    def rows(
+        self,
+        address: str,
+        row_filter: BooleanExpression = AlwaysTrue(),  # noqa: B008 - an immutable constant
+        columns: Sequence[str] = ("*",),
+        snapshot_id: int | None = None,
+    ) -> pa.Table:
         """Rows of `main` (or of one snapshot) as Arrow, for reads that need no engine."""
         return self.scan(address, row_filter, columns, snapshot_id).to_arrow()
 
-    def scan(self, address: str, row_filter: BooleanExpression, columns: Sequence[str],
-             snapshot_id: int | None) -> ScanByTodaysColumns:
+    def scan(
+        self, address: str, row_filter: BooleanExpression, columns: Sequence[str], snapshot_id: int | None
+    ) -> ScanByTodaysColumns:
         """What `rows` reads; its files are looked up once."""
         table = self.table(address)
-        return ScanByTodaysColumns(table.metadata, table.io, row_filter=row_filter, selected_fields=tuple(columns),
-                                   snapshot_id=snapshot_id)
+        return ScanByTodaysColumns(
+            table.metadata, table.io, row_filter=row_filter, selected_fields=tuple(columns), snapshot_id=snapshot_id
+        )
 
     def built(self, address: str, after: date | None = None) -> Window | None:
         """First and last value of the table's window column, from file statistics alone; None when there is no row.
@@ -179,8 +186,12 @@ class Lake:
         field_id = table.schema().find_field(column).field_id
         later = AlwaysTrue() if after is None else GreaterThan(column, after.isoformat())
         files = [task.file for task in table.scan(row_filter=later).plan_files()]
-        days = [int.from_bytes(bounds[field_id], "little", signed=True)
-                for file in files for bounds in (file.lower_bounds, file.upper_bounds) if field_id in bounds]
+        days = [
+            int.from_bytes(bounds[field_id], "little", signed=True)
+            for file in files
+            for bounds in (file.lower_bounds, file.upper_bounds)
+            if field_id in bounds
+        ]
         if not days:
             return None
         return Window(start=EPOCH + timedelta(days=min(days)), end=EPOCH + timedelta(days=max(days)))
@@ -199,7 +210,9 @@ class Lake:
         table = self.table(address)
         built_from = inputs_of(table)
         changed = [
-            window for name, snapshot_id in inputs.items() if name in built_from
+            window
+            for name, snapshot_id in inputs.items()
+            if name in built_from
             for window in windows_between(self.table(name), built_from[name], snapshot_id)
         ]
         if not changed:
@@ -247,8 +260,9 @@ class Lake:
         """The contract's checks over the rows of `main` (or a branch) in a window: predicates, grain, required columns."""
         return self.audit(contracts.table(address), window, None, branch)[0]
 
-    def audit(self, contract: Table, window: Window | None, audited: BooleanExpression | None,
-              branch: str | None) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
+    def audit(
+        self, contract: Table, window: Window | None, audited: BooleanExpression | None, branch: str | None
+    ) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
         """The contract's checks over what is audited of `main` or a branch, and the fingerprint of its rows."""
         return audit(self._audited_rows(contract, window, audited, branch), contract)
 
@@ -256,8 +270,9 @@ class Lake:
         """The contract's checks over rows that are not published yet; see `spark.lake.audit.audit_rows`."""
         return audit_rows(rows, contract, lambda: self.spark, kept_keys)
 
-    def _audited_rows(self, contract: Table, window: Window | None, audited: BooleanExpression | None,
-                      branch: str | None) -> DataFrame:
+    def _audited_rows(
+        self, contract: Table, window: Window | None, audited: BooleanExpression | None, branch: str | None
+    ) -> DataFrame:
         table = self.table(contract.address)
         if branch is None:
             frame = self.frame_at(contract.address, main_of(table))
@@ -277,42 +292,93 @@ class Lake:
 
     # Writing ---------------------------------------------------------------------------------------------------
 
-    def replace_rows(self, address: str, rows: pa.Table, *, replaced: BooleanExpression, provenance: Provenance,
-                     input_snapshots: Mapping[str, int] | None = None, progress: Progress | None = None,
-                     audited: BooleanExpression | None = None) -> TableReport:
+    def replace_rows(
+        self,
+        address: str,
+        rows: pa.Table,
+        *,
+        replaced: BooleanExpression,
+        provenance: Provenance,
+        input_snapshots: Mapping[str, int] | None = None,
+        progress: Progress | None = None,
+        audited: BooleanExpression | None = None,
+    ) -> TableReport:
         """Replace the rows matching `replaced` by `rows` (Arrow, any column order), also when `rows` is empty.
 
         `progress` is committed with the rows, and alone when they are there already. `audited` narrows the look for other rows
-        of the same keys; the report then counts no rows by date. Raises `AuditFailed` when a blocking check fails on the new
-        rows, and `PublishConflict` after repeated collisions with another writer.
+        of the same keys; the report then counts no rows by date. Raises `AuditFailedError` when a blocking check fails on the new
+        rows, and `PublishConflictError` after repeated collisions with another writer.
         """
-        return publish(self, Write(
-            table=contracts.table(address), rows_on=lambda _: Held(lambda: rows), replaced=replaced, provenance=provenance,
-            summary=summary_of(provenance, input_snapshots), audited=audited, progress=progress))
+        return publish(
+            self,
+            Write(
+                table=contracts.table(address),
+                rows_on=lambda _: Held(lambda: rows),
+                replaced=replaced,
+                provenance=provenance,
+                summary=summary_of(provenance, input_snapshots),
+                audited=audited,
+                progress=progress,
+            ),
+        )
 
-    def append_rows(self, address: str, rows_on: Callable[[int], Rows], *, audited: BooleanExpression, window: Window | None,
-                    provenance: Provenance, progress: Progress,
-                    input_snapshots: Mapping[str, int] | None = None) -> TableReport:
+    def append_rows(
+        self,
+        address: str,
+        rows_on: Callable[[int], Rows],
+        *,
+        audited: BooleanExpression,
+        window: Window | None,
+        provenance: Provenance,
+        progress: Progress,
+        input_snapshots: Mapping[str, int] | None = None,
+    ) -> TableReport:
         """Add rows, and how far the table has come with them; nothing when it stands as far already.
 
         `rows_on` gives the rows that a snapshot lacks, and is asked again when another writer came first. `audited`
         narrows the audit to rows that may have been added, `window` holds their dates. Raises like `replace_rows`.
         """
-        return publish(self, Write(
-            table=contracts.table(address), rows_on=rows_on, replaced=AlwaysFalse(), provenance=provenance, window=window,
-            summary=summary_of(provenance, input_snapshots), audited=audited, progress=progress))
+        return publish(
+            self,
+            Write(
+                table=contracts.table(address),
+                rows_on=rows_on,
+                replaced=AlwaysFalse(),
+                provenance=provenance,
+                window=window,
+                summary=summary_of(provenance, input_snapshots),
+                audited=audited,
+                progress=progress,
+            ),
+        )
 
-    def replace_window(self, address: str, rows: Rows, *, window: Window, provenance: Provenance,
-                       input_snapshots: Mapping[str, int] | None = None) -> TableReport:
+    def replace_window(
+        self,
+        address: str,
+        rows: Rows,
+        *,
+        window: Window,
+        provenance: Provenance,
+        input_snapshots: Mapping[str, int] | None = None,
+    ) -> TableReport:
         """Replace the window's rows by `rows` (of the window only), also when there are none.
 
         Nothing is computed when the newest snapshot says that this window was built by this code from these inputs. Raises
         like `replace_rows`.
         """
         contract = contracts.table(address)
-        return publish(self, Write(
-            table=contract, rows_on=lambda _: rows, replaced=between(contract.window_column, window), provenance=provenance,
-            window=window, is_window_build=True, summary=summary_of(provenance, input_snapshots, window)))
+        return publish(
+            self,
+            Write(
+                table=contract,
+                rows_on=lambda _: rows,
+                replaced=between(contract.window_column, window),
+                provenance=provenance,
+                window=window,
+                is_window_build=True,
+                summary=summary_of(provenance, input_snapshots, window),
+            ),
+        )
 
     def keep_positions(self, address: str) -> None:
         """Have the newest snapshot of a table say how far it stands in the stream, if only an earlier one says so."""
@@ -324,8 +390,10 @@ class Lake:
                 table = self.table(address)
                 held, newest = positions_of(table), table.current_snapshot()
                 if held and newest is not None and not says_position(newest):
-                    table.append(arrow_schema(contracts.table(address)).empty_table(),
-                                 snapshot_properties=Progress(positions=held).properties({}))
+                    table.append(
+                        arrow_schema(contracts.table(address)).empty_table(),
+                        snapshot_properties=Progress(positions=held).properties({}),
+                    )
 
     def _create(self, contract: Table) -> IcebergTable:
         """Create the table with an empty first snapshot, so that a branch can start from it; safe beside other creators."""
@@ -336,17 +404,26 @@ class Lake:
         schema = iceberg_schema(contract)
         try:
             transaction = self.catalog.create_table_transaction(
-                contract.address, schema=schema, partition_spec=partition_spec(contract, schema),
+                contract.address,
+                schema=schema,
+                partition_spec=partition_spec(contract, schema),
                 sort_order=sort_order(contract, schema),
                 properties={
-                    "format-version": "2", "write.parquet.compression-codec": "zstd", "comment": contract.summary,
-                    "owner": contract.owner, "write.metadata.delete-after-commit.enabled": "true",
-                    "write.metadata.previous-versions-max": "50", "write.distribution-mode": "hash",
+                    "format-version": "2",
+                    "write.parquet.compression-codec": "zstd",
+                    "comment": contract.summary,
+                    "owner": contract.owner,
+                    "write.metadata.delete-after-commit.enabled": "true",
+                    "write.metadata.previous-versions-max": "50",
+                    "write.distribution-mode": "hash",
                     # Small daily files are many: counted at 4 MB each (the default) they become a task for every few.
                     "read.split.open-file-cost": "1048576",
                     # Measured values hardly repeat: a dictionary of them is a third of a large write and saves no byte.
-                    **{f"write.parquet.dict-encoding-enabled.column.{column.name}": "false"
-                       for column in contract.columns if column.type == "double"},
+                    **{
+                        f"write.parquet.dict-encoding-enabled.column.{column.name}": "false"
+                        for column in contract.columns
+                        if column.type == "double"
+                    },
                 },
             )
             with transaction:

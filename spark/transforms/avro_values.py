@@ -79,16 +79,27 @@ class AvroValues:
         text = self._schema_of(number)
         if text is None:
             raise UnreadableAvroError(
-                "unknown_schema", f"it is Avro of schema {number}, which no schema registry that is set here knows; see "
-                "FINLAKE_KAFKA_REGISTRY_URL, and `finlake replay` it when the registry has it again")
+                "unknown_schema",
+                f"it is Avro of schema {number}, which no schema registry that is set here knows; see "
+                "FINLAKE_KAFKA_REGISTRY_URL, and `finlake replay` it when the registry has it again",
+            )
         if len(text) > MAX_SCHEMA_BYTES:
             raise UnreadableAvroError(
-                "unreadable_schema", f"schema {number} has {len(text)} characters, more than {MAX_SCHEMA_BYTES}")
+                "unreadable_schema", f"schema {number} has {len(text)} characters, more than {MAX_SCHEMA_BYTES}"
+            )
         try:
             schema = parse_schema(msgspec.json.decode(text))
             _Extent().of(schema)
-        except (msgspec.MsgspecError, SchemaParseException, UnknownType, RecursionError, LookupError, TypeError,
-                AttributeError, ValueError) as error:
+        except (
+            msgspec.MsgspecError,
+            SchemaParseException,
+            UnknownType,
+            RecursionError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ValueError,
+        ) as error:
             raise UnreadableAvroError("unreadable_schema", f"schema {number} cannot be read by: {error!r:.200}") from error
         return schema
 

@@ -9,8 +9,14 @@ from numpy.typing import NDArray
 from spark.contracts.table import ColumnType, Table
 
 _TYPES: Mapping[ColumnType, pl.DataType] = {
-    "string": pl.String(), "boolean": pl.Boolean(), "int": pl.Int32(), "long": pl.Int64(), "double": pl.Float64(),
-    "date": pl.Date(), "timestamp": pl.Datetime("us", "UTC"), "list<string>": pl.List(pl.String()),
+    "string": pl.String(),
+    "boolean": pl.Boolean(),
+    "int": pl.Int32(),
+    "long": pl.Int64(),
+    "double": pl.Float64(),
+    "date": pl.Date(),
+    "timestamp": pl.Datetime("us", "UTC"),
+    "list<string>": pl.List(pl.String()),
 }
 
 
@@ -34,6 +40,6 @@ def assemble(columns: Mapping[str, pl.Series | NDArray[np.generic]], table: Tabl
     Series are made one by one: given arrays, Polars starts a pool of threads per frame, which costs more than the
     arithmetic of a ticker. Raises `KeyError` for a missing column.
     """
-    return pl.DataFrame([
-        pl.Series(name, columns[name], dtype=kind, nan_to_null=True) for name, kind in polars_schema(table).items()
-    ])
+    return pl.DataFrame(
+        [pl.Series(name, columns[name], dtype=kind, nan_to_null=True) for name, kind in polars_schema(table).items()]
+    )

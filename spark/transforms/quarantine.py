@@ -38,6 +38,4 @@ def rejections_table(rejections: Iterable[Rejection]) -> pa.Table:
     columns = list(zip(*map(astuple, rejections), strict=True)) or [()] * len(schema)
     raw_text = schema.get_field_index("raw_text")
     columns[raw_text] = tuple(text[:RAW_TEXT_LIMIT] for text in columns[raw_text])
-    return pa.table(
-        [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema
-    )
+    return pa.table([pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema)

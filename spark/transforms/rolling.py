@@ -24,7 +24,7 @@ def lag(values: Floats, bars: int) -> Floats:
     """The value `bars` bars before; NaN where there is none."""
     lagged = np.full(len(values), np.nan)
     if bars < len(values):
-        lagged[bars:] = values[:len(values) - bars]
+        lagged[bars:] = values[: len(values) - bars]
     return lagged
 
 
@@ -33,7 +33,7 @@ def _fold(values: Floats, window: int, combine: np.ufunc) -> Floats:
     total = values.astype(np.float64, copy=True)
     for offset in range(1, min(window, len(values))):
         combine(total[offset:], values[:-offset], out=total[offset:])
-    total[:window - 1] = np.nan
+    total[: window - 1] = np.nan
     return total
 
 
@@ -79,7 +79,7 @@ def window_sample_sd(values: Floats, window: int) -> Floats:
     mean = window_mean(values, window)
     squares = np.zeros(len(values))
     for offset in range(min(window, len(values))):
-        distance = values[:len(values) - offset] - mean[offset:]
+        distance = values[: len(values) - offset] - mean[offset:]
         squares[offset:] += distance * distance
     deviation: Floats = np.sqrt(squares / (window - 1))
     return deviation
@@ -96,7 +96,7 @@ def exponential(values: Floats, alpha: float, start: int, seed: float) -> Floats
     if start >= len(values):
         return smoothed
     mean, means = seed, [seed]
-    for value in values[start + 1:].tolist():
+    for value in values[start + 1 :].tolist():
         mean += alpha * (value - mean)
         means.append(mean)
     smoothed[start:] = means
@@ -111,7 +111,7 @@ def seeded_exponential(values: Floats, alpha: float, window: int, first: int) ->
     start = first + window - 1
     if start >= len(values):
         return np.full(len(values), np.nan)
-    return exponential(values, alpha, start, float(window_mean(values[first:start + 1], window)[-1]))
+    return exponential(values, alpha, start, float(window_mean(values[first : start + 1], window)[-1]))
 
 
 def cumulative_sum(values: Floats, start: int, carried: float) -> Floats:
@@ -133,6 +133,6 @@ def _accumulate(values: Floats, start: int, carried: float, step: np.ufunc) -> F
     """`step` applied strictly one element after the other (`ufunc.accumulate` does not reorder)."""
     accumulated = np.full(len(values), np.nan)
     accumulated[start] = carried
-    accumulated[start + 1:] = values[start + 1:]
+    accumulated[start + 1 :] = values[start + 1 :]
     accumulated[start:] = step.accumulate(accumulated[start:])
     return accumulated

@@ -21,13 +21,33 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
     "finlake_assets": ("spark", "finlake_settings", "finlake_clients", "finlake_reconciliation", "finlake_resources"),
     "finlake_sensors": ("spark", "finlake_settings", "finlake_clients", "finlake_resources", "finlake_assets"),
     "finlake_code_locations": (
-        "spark", "finlake_settings", "finlake_clients", "finlake_resources", "finlake_assets", "finlake_sensors"),
+        "spark",
+        "finlake_settings",
+        "finlake_clients",
+        "finlake_resources",
+        "finlake_assets",
+        "finlake_sensors",
+    ),
     "finlake_services": ("spark", "finlake_settings", "finlake_clients"),
     "deploy": ("spark", "finlake_settings", "finlake_clients", "finlake_services"),
     "finlake_proofs": (
-        "spark", "finlake_settings", "finlake_clients", "finlake_reconciliation", "finlake_assets", "finlake_services", "deploy"),
+        "spark",
+        "finlake_settings",
+        "finlake_clients",
+        "finlake_reconciliation",
+        "finlake_assets",
+        "finlake_services",
+        "deploy",
+    ),
     "finlake_cli": (
-        "spark", "finlake_settings", "finlake_clients", "finlake_reconciliation", "finlake_services", "deploy", "finlake_proofs"),
+        "spark",
+        "finlake_settings",
+        "finlake_clients",
+        "finlake_reconciliation",
+        "finlake_services",
+        "deploy",
+        "finlake_proofs",
+    ),
 }
 ROOMS = tuple(MAY_KNOW)
 # The floors of `spark`, in the same way.
@@ -68,13 +88,23 @@ SPARK_SEEN_BY_GLUE = ("spark.contracts",)
 # In modules that Dagster loads, these are imported inside the verb that needs them.
 LATE = (*ENGINES, *CLIENTS, *MODELS, "chdb", "tenacity", "spark.lake", "spark.jobs", "spark.transforms")
 LOADED_BY_DAGSTER = (
-    "finlake_settings", "finlake_clients", "finlake_reconciliation", "finlake_resources", "finlake_assets", "finlake_sensors",
-    "finlake_code_locations")
+    "finlake_settings",
+    "finlake_clients",
+    "finlake_reconciliation",
+    "finlake_resources",
+    "finlake_assets",
+    "finlake_sensors",
+    "finlake_code_locations",
+)
 # Whose whole work is a client: Dagster's definitions do not load them.
 NOT_LOADED_BY_DAGSTER = ("finlake_clients/dagster_graphql.py",)
 # A session sets the switch that pyspark's functions look at, and the embedded engine has no other settings than variables.
 MAY_READ_THE_ENVIRONMENT = (
-    "finlake_settings/reading.py", "finlake_settings/machine.py", "spark/lake/session.py", "spark/lake/embedded.py")
+    "finlake_settings/reading.py",
+    "finlake_settings/machine.py",
+    "spark/lake/session.py",
+    "spark/lake/embedded.py",
+)
 
 
 @dataclass(frozen=True)
@@ -117,8 +147,9 @@ def is_of(module: str, roots: tuple[str, ...]) -> bool:
 def test_a_room_may_know_only_rooms_on_the_floors_below_it() -> None:
     for table in (MAY_KNOW, FLOORS_OF_SPARK):
         places = list(table)
-        wrong = [f"{room} -> {known}" for number, room in enumerate(places) for known in table[room]
-                 if known not in places[:number]]
+        wrong = [
+            f"{room} -> {known}" for number, room in enumerate(places) for known in table[room] if known not in places[:number]
+        ]
         assert wrong == []
 
 
@@ -130,8 +161,9 @@ def test_every_package_of_the_top_level_is_a_room() -> None:
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_knows_the_rooms_that_it_may_know_and_no_other(room: str) -> None:
     others = tuple(each for each in ROOMS if each not in (room, *MAY_KNOW[room]))
-    wrong = [f"{each.where} imports {each.module}" for path in sources(room) for each in imports(path)
-             if is_of(each.module, others)]
+    wrong = [
+        f"{each.where} imports {each.module}" for path in sources(room) for each in imports(path) if is_of(each.module, others)
+    ]
     assert wrong == []
 
 
@@ -149,7 +181,9 @@ def test_computing_has_floors_too(floor: str) -> None:
 def test_a_room_imports_nothing_of_another_trade(room: str) -> None:
     wrong = [
         f"{each.where} imports {each.module}"
-        for path in sources(room) for each in imports(path) if is_of(each.module, FORBIDDEN[room])
+        for path in sources(room)
+        for each in imports(path)
+        if is_of(each.module, FORBIDDEN[room])
     ]
     assert wrong == []
 
@@ -158,9 +192,11 @@ def test_a_room_imports_nothing_of_another_trade(room: str) -> None:
 def test_a_place_needs_the_standard_library_and_little_else(place: str) -> None:
     wrong = [
         f"{each.where} imports {each.module}"
-        for path in sources(place) for each in imports(path)
+        for path in sources(place)
+        for each in imports(path)
         if each.module.split(".")[0] not in sys.stdlib_module_names
-        and each.module not in ("spark",) and not is_of(each.module, STANDARD_LIBRARY_AND[place])
+        and each.module not in ("spark",)
+        and not is_of(each.module, STANDARD_LIBRARY_AND[place])
     ]
     assert sources(place)
     assert wrong == []
@@ -170,9 +206,9 @@ def test_a_place_needs_the_standard_library_and_little_else(place: str) -> None:
 def test_glue_sees_contracts_and_no_more_of_spark(room: str) -> None:
     wrong = [
         f"{each.where} imports {each.module}"
-        for path in sources(room) for each in imports(path)
-        if is_of(each.module, ("spark",)) and each.module != "spark"
-        and not is_of(each.module, SPARK_SEEN_BY_GLUE)
+        for path in sources(room)
+        for each in imports(path)
+        if is_of(each.module, ("spark",)) and each.module != "spark" and not is_of(each.module, SPARK_SEEN_BY_GLUE)
     ]
     assert wrong == []
 
@@ -181,8 +217,10 @@ def test_glue_sees_contracts_and_no_more_of_spark(room: str) -> None:
 def test_loading_definitions_loads_no_engine_and_no_client(room: str) -> None:
     wrong = [
         f"{each.where} imports {each.module} at import"
-        for path in sources(room) if str(path.relative_to(ROOT)) not in NOT_LOADED_BY_DAGSTER
-        for each in imports(path) if each.is_at_import and is_of(each.module, LATE)
+        for path in sources(room)
+        if str(path.relative_to(ROOT)) not in NOT_LOADED_BY_DAGSTER
+        for each in imports(path)
+        if each.is_at_import and is_of(each.module, LATE)
     ]
     assert wrong == []
 
@@ -190,7 +228,8 @@ def test_loading_definitions_loads_no_engine_and_no_client(room: str) -> None:
 def test_transforms_know_no_session_and_no_clock() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{node.lineno} uses {ast.unparse(node)}"
-        for path in sources("spark/transforms") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for path in sources("spark/transforms")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute | ast.Name)
         and ast.unparse(node) in ("SparkSession", "datetime.now", "date.today", "time.time", "datetime.utcnow")
     ]
@@ -205,7 +244,8 @@ def test_one_room_reads_environment_variables(room: str) -> None:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         wrong += [
-            f"{path.relative_to(ROOT)}:{node.lineno}" for node in ast.walk(tree)
+            f"{path.relative_to(ROOT)}:{node.lineno}"
+            for node in ast.walk(tree)
             if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv", "os.environb")
         ]
         wrong += [each.where for each in imports(path) if each.module in ("os.environ", "os.getenv")]
@@ -216,8 +256,10 @@ def test_one_room_reads_environment_variables(room: str) -> None:
 @pytest.mark.parametrize("room", ROOMS)
 def test_no_module_finds_files_by_its_own_place(room: str) -> None:
     wrong = [
-        f"{path.relative_to(ROOT)}:{node.lineno}" for path in sources(room)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Name) and node.id == "__file__"
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sources(room)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Name) and node.id == "__file__"
     ]
     assert wrong == []
 
@@ -242,16 +284,29 @@ def test_every_package_says_at_its_door_what_belongs_in_it(room: str) -> None:
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_module_says_what_it_is(room: str) -> None:
     silent = [
-        str(path.relative_to(ROOT)) for path in sources(room)
+        str(path.relative_to(ROOT))
+        for path in sources(room)
         if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert silent == []
 
 
+def test_a_class_has_one_name_in_the_house_and_a_name_one_class() -> None:
+    places: dict[str, list[str]] = {}
+    for room in ROOMS:
+        for path in sources(room):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
 def test_no_module_is_a_drawer_for_everything() -> None:
     drawers = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
     wrong = [
-        str(path.relative_to(ROOT)) for room in ROOMS for path in sources(room)
+        str(path.relative_to(ROOT))
+        for room in ROOMS
+        for path in sources(room)
         if path.stem in drawers or path.parent.name in drawers
     ]
     assert wrong == []

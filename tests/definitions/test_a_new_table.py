@@ -11,11 +11,20 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 ROOMS = (
-    "finlake_assets", "finlake_cli", "finlake_clients", "finlake_code_locations", "finlake_proofs", "finlake_reconciliation",
-    "finlake_resources", "finlake_sensors", "finlake_settings", "spark", "deploy",
+    "finlake_assets",
+    "finlake_cli",
+    "finlake_clients",
+    "finlake_code_locations",
+    "finlake_proofs",
+    "finlake_reconciliation",
+    "finlake_resources",
+    "finlake_sensors",
+    "finlake_settings",
+    "spark",
+    "deploy",
 )
 
-CONTRACT = '''
+CONTRACT = """
 GAPS = Table(
     layer="gold", name="gaps", summary="From each close to the next open.", grain=("ticker", "session_date"),
     columns=(TICKER, SESSION_DATE, _value("gap", "fraction", "O / previous C - 1", f"{_PRICES}.open_usd", *_CLOSE)),
@@ -23,7 +32,7 @@ GAPS = Table(
     inputs=(Input(_PRICES, sessions_back=1),), rows_equal=_PRICES, freshness=Freshness(due_hours=9),
 )
 TABLES = (*TABLES, GAPS)
-'''
+"""
 ASSET = '''"""gold.gaps: from each close to the next open."""
 
 from finlake_assets.lake_asset import lake_asset
@@ -31,7 +40,7 @@ from spark.contracts import gold
 
 build = lake_asset(gold.GAPS)
 '''
-WHAT_FOLLOWS = '''
+WHAT_FOLLOWS = """
 from datetime import UTC, date, datetime
 
 import dagster as dg
@@ -56,7 +65,7 @@ assert key in RESTATED_CHAIN
 known = Known(calendar=TradingCalendar(), now=datetime(2024, 5, 15, tzinfo=UTC), history_start=date(2000, 1, 3))
 (run,) = planned_runs(date(2024, 5, 13), date(2024, 5, 14), known, ["gold/gaps"]).runs
 assert run.assets == ("gold/gaps",)
-'''
+"""
 
 
 @pytest.fixture
@@ -73,8 +82,14 @@ def checkout(tmp_path: Path) -> Path:
 
 def run_in(checkout: Path, program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", program], cwd=checkout, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(checkout)},
-        capture_output=True, text=True, check=False, timeout=120)
+        [sys.executable, "-c", program],
+        cwd=checkout,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
 
 
 def test_everything_else_follows_from_its_contract(checkout: Path) -> None:

@@ -22,10 +22,22 @@ pytestmark = pytest.mark.slow
 LAYERS = ("bronze", "silver", "gold")
 GRAPH = Path(__file__).parent / "graph.txt"
 EVERYWHERE: list[tuple[EnvironmentName, SourcesName]] = [
-    ("local", "sample"), ("local", "live"), ("staging", "sample"), ("staging", "live"), ("production", "live"),
+    ("local", "sample"),
+    ("local", "live"),
+    ("staging", "sample"),
+    ("staging", "live"),
+    ("production", "live"),
 ]
 HEAVY = (
-    "pyspark", "tensorflow", "mlflow", "chdb", "pyiceberg", "polars", "pandas", "pyarrow", "httpx",
+    "pyspark",
+    "tensorflow",
+    "mlflow",
+    "chdb",
+    "pyiceberg",
+    "polars",
+    "pandas",
+    "pyarrow",
+    "httpx",
     "exchange_calendars",
 )
 
@@ -37,7 +49,9 @@ def defs(settings_of: SettingsOf) -> dg.Definitions:
 
 @pytest.mark.parametrize(("environment", "sources"), EVERYWHERE)
 def test_definitions_load_in_every_environment(
-    settings_of: SettingsOf, environment: EnvironmentName, sources: SourcesName,
+    settings_of: SettingsOf,
+    environment: EnvironmentName,
+    sources: SourcesName,
 ) -> None:
     dg.Definitions.validate_loadable(build_defs(settings_of(environment, sources)))
 
@@ -56,7 +70,8 @@ def test_lake_assets_are_exactly_the_contracts(defs: dg.Definitions) -> None:
 
 @pytest.mark.parametrize("tables", [speed.TABLES, serving.TABLES], ids=["speed", "serving"])
 def test_every_table_of_clickhouse_is_an_asset_with_its_columns_and_lineage(
-    defs: dg.Definitions, tables: tuple[Table, ...],
+    defs: dg.Definitions,
+    tables: tuple[Table, ...],
 ) -> None:
     specs = {".".join(spec.key.path): spec for spec in defs.resolve_all_asset_specs()}
     for table in tables:
@@ -98,9 +113,7 @@ def test_columns_and_lineage_of_every_table_come_from_its_contract(defs: dg.Defi
             assert column.unit in shown
             for source in column.sources:
                 lineage = specs[address].metadata["dagster/column_lineage"]
-                sources = {
-                    f"{'.'.join(dep.asset_key.path)}.{dep.column_name}" for dep in lineage.deps_by_column[column.name]
-                }
+                sources = {f"{'.'.join(dep.asset_key.path)}.{dep.column_name}" for dep in lineage.deps_by_column[column.name]}
                 assert source in sources
 
 
@@ -114,7 +127,8 @@ def test_dependencies_are_the_inputs_of_the_contracts(defs: dg.Definitions) -> N
 def test_every_promise_of_a_contract_is_a_check_and_errors_block(defs: dg.Definitions) -> None:
     shown = {
         (".".join(spec.asset_key.path), spec.name): spec.blocking
-        for asset in defs.resolve_asset_graph().assets_defs for spec in asset.check_specs
+        for asset in defs.resolve_asset_graph().assets_defs
+        for spec in asset.check_specs
     }
     for address, table in lake.TABLES.items():
         if not table.has_step:
@@ -149,8 +163,7 @@ def test_jobs_follow_their_calendars(defs: dg.Definitions) -> None:
 
 def test_nothing_runs_by_itself_on_sample_sources(settings_of: SettingsOf) -> None:
     repository = build_defs(settings_of("local", "sample")).get_repository_def()
-    assert all(spec.automation_condition is None for spec in build_defs(
-        settings_of("local", "sample")).resolve_all_asset_specs())
+    assert all(spec.automation_condition is None for spec in build_defs(settings_of("local", "sample")).resolve_all_asset_specs())
     assert {sensor.default_status for sensor in repository.sensor_defs} == {dg.DefaultSensorStatus.STOPPED}
     assert {schedule.default_status for schedule in repository.schedule_defs} == {dg.DefaultScheduleStatus.STOPPED}
     assert "default_automation_condition_sensor" not in {sensor.name for sensor in repository.sensor_defs}
@@ -164,7 +177,8 @@ def test_live_sources_are_followed_by_one_declared_automation_sensor(settings_of
     assert "default_automation_condition_sensor" not in names
     followers = {".".join(s.key.path) for s in defs.resolve_all_asset_specs() if s.automation_condition is not None}
     assert followers == {
-        address for address, table in lake.TABLES.items()
+        address
+        for address, table in lake.TABLES.items()
         if table.inputs and table.window in ("session", "day") and table.has_step
     } | {"serving.gold_stock_analytics", "serving.gold_ml_features"}
 
@@ -174,10 +188,13 @@ def test_staging_does_not_use_up_the_vendor_quota_after_a_close(settings_of: Set
     assert "after_close" not in {schedule.name for schedule in repository.schedule_defs}
 
 
-@pytest.mark.parametrize(("now", "newest"), [
-    ("2026-11-20T22:00:00+00:00", "2026-11-20"),  # Friday evening: the session just closed can be filled
-    ("2026-11-25T17:00:00+00:00", "2026-11-25"),  # the session under way
-])
+@pytest.mark.parametrize(
+    ("now", "newest"),
+    [
+        ("2026-11-20T22:00:00+00:00", "2026-11-20"),  # Friday evening: the session just closed can be filled
+        ("2026-11-25T17:00:00+00:00", "2026-11-25"),  # the session under way
+    ],
+)
 def test_session_keys_are_the_sessions_of_the_exchange(now: str, newest: str) -> None:
     timeline = Timeline(TradingCalendar(), date(2015, 1, 2))
     keys = timeline.sessions.get_partition_keys(current_time=datetime.fromisoformat(now).astimezone(UTC))

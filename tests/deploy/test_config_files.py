@@ -22,7 +22,7 @@ from deploy.local.layout import FORBIDDEN_IN_PATHS, Layout
 from deploy.local.ports import chosen
 from deploy.local.postgres import MARKET_ROLES, OWNERS, Cluster
 from deploy.local.privacy import make_private, private_folders
-from deploy.local.service import Launch, Place
+from deploy.local.service import Launch, StackContext
 from deploy.local.services import SERVICES, default_ports, left_out, with_requirements
 from deploy.local.settings import StackSettings, client_environment, make_secrets, needed_secrets, recorded, s3_keys, save
 from deploy.local.stack import service_variables
@@ -85,9 +85,7 @@ def test_supervisor_reads_back_the_commands_with_their_spaces(layout: Layout) ->
 
 
 def test_postgres_stops_last(layout: Layout) -> None:
-    assert all(
-        SERVICES["postgres"].priority < service.priority for name, service in SERVICES.items() if name != "postgres"
-    )
+    assert all(SERVICES["postgres"].priority < service.priority for name, service in SERVICES.items() if name != "postgres")
 
 
 @pytest.mark.parametrize("name", ["kafka", "kafka_connect"])
@@ -138,8 +136,10 @@ def test_the_catalog_is_the_shared_one(layout: Layout) -> None:
 
 def test_a_warehouse_in_s3_brings_its_file_io_and_keys(layout: Layout) -> None:
     variables = {
-        "FINLAKE_WAREHOUSE": "s3://lake/warehouse", "FINLAKE_S3_ENDPOINT": "http://127.0.0.1:8333",
-        "FINLAKE_S3_ACCESS_KEY_FILE": "/srv/key", "FINLAKE_S3_SECRET_KEY_FILE": "/srv/secret",
+        "FINLAKE_WAREHOUSE": "s3://lake/warehouse",
+        "FINLAKE_S3_ENDPOINT": "http://127.0.0.1:8333",
+        "FINLAKE_S3_ACCESS_KEY_FILE": "/srv/key",
+        "FINLAKE_S3_SECRET_KEY_FILE": "/srv/secret",
     }
     settings = StackSettings(default_ports(), variables)
     properties = parsed_properties(config_files.spark_properties(layout, settings, JAVA, ("key", "secret"), "token"))
@@ -163,7 +163,9 @@ def test_no_command_line_and_no_configuration_holds_a_secret(layout: Layout) -> 
 def test_clickhouses_users_have_the_rights_that_they_need_and_their_password_in_a_file(layout: Layout) -> None:
     users = json.loads(config_files.clickhouse_users(layout))
     assert {name: (user["rights"], user["databases"]) for name, user in users.items()} == {
-        "admin": ("admin", []), "sink": ("writer", ["speed"]), "reader": ("reader", ["speed", "serving"]),
+        "admin": ("admin", []),
+        "sink": ("writer", ["speed"]),
+        "reader": ("reader", ["speed", "serving"]),
     }
     environment = client_environment(layout, StackSettings(default_ports()))
     for name, user in users.items():
@@ -213,9 +215,15 @@ def test_the_record_of_an_earlier_finlake_gets_the_default_ports_of_newer_servic
     assert recorded(layout, default_ports()) == StackSettings(default_ports().moved({"postgres": 1, "spark_connect": 2}))
 
 
-@pytest.mark.parametrize("content", [
-    "", "[]", json.dumps({"ports": {"other": 1}, "variables": {}}), json.dumps({"ports": [], "variables": {}}),
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        json.dumps({"ports": {"other": 1}, "variables": {}}),
+        json.dumps({"ports": [], "variables": {}}),
+    ],
+)
 def test_a_damaged_record_is_named(layout: Layout, content: str) -> None:
     layout.record.write_text(content)
     with pytest.raises(StackError, match="stack.json is not a record of ports and variables"):
@@ -229,8 +237,7 @@ def test_one_s3_key_without_the_other_is_refused(layout: Layout) -> None:
 
 
 def test_services_bring_what_they_need_in_starting_order() -> None:
-    assert with_requirements({"dagster_daemon"}) == [
-        "postgres", "dagster_code_server", "dagster_webserver", "dagster_daemon"]
+    assert with_requirements({"dagster_daemon"}) == ["postgres", "dagster_code_server", "dagster_webserver", "dagster_daemon"]
     assert with_requirements({"clickhouse_sink"}) == ["kafka", "schema_registry", "clickhouse", "clickhouse_sink"]
     assert with_requirements({"clickhouse_sink"}, {"schema_registry"}) == ["kafka", "clickhouse", "clickhouse_sink"]
     assert with_requirements({"kafka_connect"}) == ["postgres", "kafka", "schema_registry", "kafka_connect"]
@@ -251,7 +258,7 @@ def test_whoever_needs_a_service_stops_before_it() -> None:
 
 def test_live_sources_without_a_finnhub_token_do_without_the_feed(layout: Layout) -> None:
     def without(**variables: str) -> set[str]:
-        return set(left_out(Place(layout, StackSettings(default_ports(), variables)))) - {"schema_registry"}
+        return set(left_out(StackContext(layout, StackSettings(default_ports(), variables)))) - {"schema_registry"}
 
     assert without(FINLAKE_SOURCES="live") == {"sample_sources", "trade_feed", "spark_connect"}
     with_token = {"FINLAKE_SOURCES": "live", "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"}
@@ -262,8 +269,9 @@ def test_live_sources_without_a_finnhub_token_do_without_the_feed(layout: Layout
 
 def test_the_schema_registry_runs_when_records_are_avro_or_may_still_be(layout: Layout) -> None:
     as_json, as_avro = (
-        Place(layout, StackSettings(default_ports(), {"FINLAKE_STREAM_FORMAT": name})) for name in ("json", "avro"))
-    assert "schema_registry" in left_out(Place(layout, StackSettings(default_ports())))
+        StackContext(layout, StackSettings(default_ports(), {"FINLAKE_STREAM_FORMAT": name})) for name in ("json", "avro")
+    )
+    assert "schema_registry" in left_out(StackContext(layout, StackSettings(default_ports())))
     assert "schema_registry" in left_out(as_json)
     assert "schema_registry" not in left_out(as_avro)
     assert "FINLAKE_KAFKA_REGISTRY_URL" in client_environment(layout, as_avro.settings)
@@ -276,7 +284,7 @@ def test_the_schema_registry_runs_when_records_are_avro_or_may_still_be(layout: 
 def test_a_service_that_is_left_out_is_not_brought_along_by_one_that_needs_it_otherwise(layout: Layout) -> None:
     assert "sample_sources" in with_requirements({"trade_feed"})
     live = StackSettings(default_ports(), {"FINLAKE_SOURCES": "live", "FINLAKE_FINNHUB_TOKEN_FILE": "/srv/token"})
-    unneeded = left_out(Place(layout, live))
+    unneeded = left_out(StackContext(layout, live))
     assert "sample_sources" not in with_requirements(SERVICES.keys() - unneeded.keys(), unneeded)
     assert "sample_sources" in with_requirements({"sample_sources"}, unneeded)
 
@@ -291,13 +299,20 @@ def test_the_stacks_processes_are_told_of_its_ports_and_its_folder(layout: Layou
     ports = chosen(default_ports())
     told = settings_from(Settings, client_environment(layout, StackSettings(ports)))
     addresses = [
-        told.catalog.uri, told.market.uri, told.kafka.bootstrap, told.connect.url, told.clickhouse.url, told.spark.remote,
-        told.dagster.url, told.sample_sources_url]
+        told.catalog.uri,
+        told.market.uri,
+        told.kafka.bootstrap,
+        told.connect.url,
+        told.clickhouse.url,
+        told.spark.remote,
+        told.dagster.url,
+        told.sample_sources_url,
+    ]
     services = [
-        *("postgres", "postgres", "kafka", "kafka_connect", "clickhouse", "spark_connect", "dagster_webserver", "sample_sources")]
+        *("postgres", "postgres", "kafka", "kafka_connect", "clickhouse", "spark_connect", "dagster_webserver", "sample_sources")
+    ]
     assert [re.findall(r"127\.0\.0\.1:(\d+)", str(each)) for each in addresses] == [[str(ports[name])] for name in services]
-    assert (told.home, told.warehouse, told.stooq.drop) == (
-        layout.home, f"file://{layout.warehouse}", str(layout.stooq_drop))
+    assert (told.home, told.warehouse, told.stooq.drop) == (layout.home, f"file://{layout.warehouse}", str(layout.stooq_drop))
 
 
 def test_every_secret_that_a_process_of_the_stack_is_told_of_is_one_that_the_stack_makes(layout: Layout) -> None:

@@ -86,7 +86,9 @@ def test_a_process_that_dies_each_time_is_told_in_the_end(stack: LocalStack, sup
 
 
 def test_a_process_that_ends_as_soon_as_it_is_started_is_told_long_before_the_limit(
-    stack: LocalStack, supervisor: ToldSupervisor, monkeypatch: pytest.MonkeyPatch,
+    stack: LocalStack,
+    supervisor: ToldSupervisor,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "FAILING_AT_MOST_S", 0.0)
     supervisor.states["postgres"] = ("BACKOFF", 0)

@@ -47,8 +47,9 @@ child.wait()
 def process_on(port: int, script: str = SERVER, **environment: str) -> Iterator[int]:
     """A process that listens on a port, with these variables; its pid."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FINLAKE_")}
-    process = subprocess.Popen([sys.executable, "-c", script, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               env=inherited | environment)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=inherited | environment
+    )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == b"listening\n"

@@ -67,7 +67,7 @@ def test_jars_of_two_folders_land_in_theirs_also_in_two_versions(tmp_path: Path)
     # What Ivy does: it makes a file for each dependency.
     java = fake_java(
         tmp_path,
-        "mkdir -p lib; sed -n 's/.*name=\"\\([^\"]*\\)\" rev=\"\\([^\"]*\\)\".*/\\1-\\2.jar/p' ivy.xml"
+        'mkdir -p lib; sed -n \'s/.*name="\\([^"]*\\)" rev="\\([^"]*\\)".*/\\1-\\2.jar/p\' ivy.xml'
         " | while read name; do printf x > lib/$name; done",
     )
     assert fetch_jars(tmp_path / "jars", jars, java) == jars
@@ -129,9 +129,7 @@ def test_ivy_is_asked_for_exactly_the_missing_jars() -> None:
 
 
 def test_the_aws_bundle_is_needed_for_s3_only() -> None:
-    assert {jar.module for jar in spark_jars(s3=True)} - {jar.module for jar in spark_jars(s3=False)} == {
-        "iceberg-aws-bundle"
-    }
+    assert {jar.module for jar in spark_jars(s3=True)} - {jar.module for jar in spark_jars(s3=False)} == {"iceberg-aws-bundle"}
 
 
 def test_pyspark_brings_the_ivy_that_fetches() -> None:

@@ -49,7 +49,7 @@ def test_properties_are_one_line_each(layout: Layout) -> None:
 
 
 def test_a_log_folder_is_made_once(layout: Layout, tmp_path: Path) -> None:
-    java = tool(tmp_path, "for last; do :; done; sed -n 's/^log.dirs=//p' \"$last\" | while read f; do mkdir \"$f\"; done")
+    java = tool(tmp_path, 'for last; do :; done; sed -n \'s/^log.dirs=//p\' "$last" | while read f; do mkdir "$f"; done')
     format_storage(layout, default_ports(), java)
     assert [path.name for path in layout.kafka.iterdir()] == ["data"]
     format_storage(layout, default_ports(), Java(Path("/nowhere"), 17, ()))

@@ -33,8 +33,12 @@ def test_a_path_that_is_no_text_is_refused_with_what_to_set() -> None:
 def test_a_command_in_a_locale_that_cannot_read_the_home_says_so(tmp_path: Path) -> None:
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     answer = subprocess.run(
-        [sys.executable, "-m", "finlake_cli.main", "status", "--home", str(tmp_path / "hö me ✓")], check=False,
-        capture_output=True, env=os.environ | plain, cwd=CHECKOUT)
+        [sys.executable, "-m", "finlake_cli.main", "status", "--home", str(tmp_path / "hö me ✓")],
+        check=False,
+        capture_output=True,
+        env=os.environ | plain,
+        cwd=CHECKOUT,
+    )
     assert answer.returncode == 1
     said = answer.stderr.decode("ascii")
     assert "set LC_ALL=C.UTF-8" in said

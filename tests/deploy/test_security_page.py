@@ -21,8 +21,11 @@ def test_the_table_has_every_port_with_its_default_and_no_other() -> None:
 def test_every_secret_of_the_installation_is_on_the_page() -> None:
     layout = Layout(Path("/home"), Path("/jars"))
     named = set(re.findall(r"`([\w<>]+\.(?:password|token|pem|p12))`", PAGE))
-    named |= {f"clickhouse_{user.removeprefix('clickhouse_')}.password" for user in CLICKHOUSE_USERS if
-              "clickhouse_<user>.password" in named}
+    named |= {
+        f"clickhouse_{user.removeprefix('clickhouse_')}.password"
+        for user in CLICKHOUSE_USERS
+        if "clickhouse_<user>.password" in named
+    }
     named |= {f"{role}.password" for role in (*OWNERS, *MARKET_ROLES, SUPERUSER) if "<role>.password" in named}
     wanted = {file.name for file in needed_secrets(layout)}
     wanted |= {layout.password_file(role).name for role in (*OWNERS, *MARKET_ROLES, SUPERUSER)}

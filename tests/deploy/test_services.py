@@ -100,7 +100,9 @@ def test_its_ports_are_among_the_usual_and_the_free_ones(quotes: Service, tmp_pa
 
 
 def test_the_record_of_a_stack_from_before_it_gets_its_usual_ports(
-    tmp_path: Path, quotes: Service, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    quotes: Service,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     layout, _ = place(tmp_path)
     with monkeypatch.context() as earlier:
@@ -127,7 +129,10 @@ def test_the_supervisor_is_told_how_to_run_and_stop_it(quotes: Service, tmp_path
 
 
 def test_up_starts_it_asks_it_and_takes_its_steps(
-    quotes: Service, events: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    quotes: Service,
+    events: list[object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stack, supervisor = stack_of(tmp_path)
     monkeypatch.setattr(stack, "_require_secrets", lambda: None)
@@ -163,7 +168,10 @@ def test_prometheus_scrapes_it(quotes: Service, tmp_path: Path) -> None:
     docs.write(tmp_path)
     config: dict[str, Any] = yaml.safe_load((tmp_path / "deploy/prometheus/prometheus.yml").read_text())
     assert config["scrape_configs"][-1] == {
-        "job_name": "quotes", "metrics_path": "/numbers", "static_configs": [{"targets": ["127.0.0.1:18200"]}]}
+        "job_name": "quotes",
+        "metrics_path": "/numbers",
+        "static_configs": [{"targets": ["127.0.0.1:18200"]}],
+    }
     assert Path("deploy/prometheus/prometheus.yml") in docs.stale(CHECKOUT)
 
 

@@ -189,8 +189,7 @@ def test_a_jvm_holds_no_file_that_would_outlive_the_state_folder(stack: LocalSta
         mapped = [each.path for each in process.memory_maps()] if process.name() == "java" else []
         return [path for path in mapped if Path(tempfile.gettempdir()) in Path(path).parents]
 
-    assert [path for paths in of_each(stack, temporary) for path in paths
-            if stack.layout.home not in Path(path).parents] == []
+    assert [path for paths in of_each(stack, temporary) for path in paths if stack.layout.home not in Path(path).parents] == []
     assert stack.layout.java_temporary.is_dir()
 
 
@@ -238,9 +237,7 @@ def endless_run(stack: LocalStack) -> str:
     @eventually
     def holds_its_slot() -> None:
         assert ask(stack, RUN, id=run_id)["runOrError"]["status"] == "STARTED"
-        assert ask(stack, POOLS)["instance"]["concurrencyLimits"] == [
-            {"concurrencyKey": "endless", "activeSlotCount": 1}
-        ]
+        assert ask(stack, POOLS)["instance"]["concurrencyLimits"] == [{"concurrencyKey": "endless", "activeSlotCount": 1}]
 
     holds_its_slot()
     return run_id

@@ -37,9 +37,23 @@ def test_the_password_opens_the_door() -> None:
     assert refusal_of({**GOOD, "host": "LOCALHOST:3000", "origin": "http://localhost:3000"}, HOSTS, "right") is None
 
 
-@pytest.mark.parametrize("authorization", [
-    "", "Basic", basic(f"{USER}:wrong"), basic(f"{USER}:"), basic(":right"), basic("right"), f"Bearer {USER}:right", "Basic ???",
-    "Basic cmlnaHQ=\x00", "Basic \xe9", basic("root:right"), basic(f"{USER}:right ")])
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Basic",
+        basic(f"{USER}:wrong"),
+        basic(f"{USER}:"),
+        basic(":right"),
+        basic("right"),
+        f"Bearer {USER}:right",
+        "Basic ???",
+        "Basic cmlnaHQ=\x00",
+        "Basic \xe9",
+        basic("root:right"),
+        basic(f"{USER}:right "),
+    ],
+)
 def test_without_the_password_the_door_stays_shut(authorization: str) -> None:
     refusal = refusal_of({**GOOD, "authorization": authorization}, HOSTS, "right")
     assert refusal is not None
@@ -75,20 +89,38 @@ def test_a_browser_that_lends_the_password_to_another_page_is_refused(origin: st
     assert refusal[0] == 403
 
 
-@pytest.mark.parametrize("headers", [
-    {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"sec-fetch-site": ""}, {"sec-fetch-site": "Cross-Site"},
-    {"referer": "http://evil.example/"}, {"referer": "http://127.0.0.1:18090/"}, {"referer": "https://127.0.0.1:3000/"},
-    {"referer": "http://127.0.0.1:3000@evil.example/"}, {"referer": "http://127.0.0.1:3000.evil.example/"}, {"referer": ""},
-    {"referer": "http://[evil/"}, {"origin": "http://127.0.0.1:3000", "referer": "http://evil.example/"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": ""},
+        {"sec-fetch-site": "Cross-Site"},
+        {"referer": "http://evil.example/"},
+        {"referer": "http://127.0.0.1:18090/"},
+        {"referer": "https://127.0.0.1:3000/"},
+        {"referer": "http://127.0.0.1:3000@evil.example/"},
+        {"referer": "http://127.0.0.1:3000.evil.example/"},
+        {"referer": ""},
+        {"referer": "http://[evil/"},
+        {"origin": "http://127.0.0.1:3000", "referer": "http://evil.example/"},
+    ],
+)
 def test_another_page_that_a_browser_names_by_other_headers_is_refused(headers: dict[str, str]) -> None:
     refusal = refusal_of({**GOOD, **headers}, HOSTS, "right")
     assert refusal is not None
     assert refusal[0] == 403
 
 
-@pytest.mark.parametrize("headers", [
-    {}, {"sec-fetch-site": "none"}, {"sec-fetch-site": "same-origin", "referer": "http://127.0.0.1:3000/runs?x=y"},
-    {"origin": "http://localhost:3000", "referer": "http://localhost:3000"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"sec-fetch-site": "none"},
+        {"sec-fetch-site": "same-origin", "referer": "http://127.0.0.1:3000/runs?x=y"},
+        {"origin": "http://localhost:3000", "referer": "http://localhost:3000"},
+    ],
+)
 def test_its_own_pages_and_programs_come_in(headers: dict[str, str]) -> None:
     assert refusal_of({**GOOD, **headers}, HOSTS, "right") is None
 
@@ -101,19 +133,31 @@ def test_a_websocket_is_known_by_its_origin() -> None:
     assert refusal[0] == 403
 
 
-@pytest.mark.parametrize(("method", "path", "headers", "status"), [
-    ("GET", "/graphql", {}, 405), ("HEAD", "/graphql", {"accept": "*/*"}, 405),
-    ("GET", "/graphql", {"accept": "text/html,*/*"}, None),
-    ("GET", "/", {}, None), ("GET", "/graphql/x", {}, None), ("GET", "/logs/run/step/out", {}, None),
-    ("POST", "/graphql", {"content-type": "application/json"}, None),
-    ("POST", "/graphql", {"content-type": "Application/JSON; charset=utf-8"}, None), ("POST", "/graphql", {}, 415),
-    ("POST", "/graphql", {"content-type": "text/plain; x=application/json"}, 415),
-    ("POST", "/graphql", {"content-type": "application/graphql"}, 415),
-    ("POST", "/graphql", {"content-type": "application/x-www-form-urlencoded"}, 415),
-    ("POST", "/report_asset_materialization/a", {"content-type": "multipart/form-data; boundary=x"}, 415),
-    ("GET", "/logs/../../etc/passwd", {}, 404), ("GET", "/logs/a/../b/out", {}, 404), ("GET", "/logs/x", {}, 404),
-    ("GET", "/logs/", {}, 404), ("GET", "/logs/a//", {}, 404), ("GET", "/logs//a/out", {}, 404),
-    ("GET", "/logs/a\0/out", {}, 404)])
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/graphql", {}, 405),
+        ("HEAD", "/graphql", {"accept": "*/*"}, 405),
+        ("GET", "/graphql", {"accept": "text/html,*/*"}, None),
+        ("GET", "/", {}, None),
+        ("GET", "/graphql/x", {}, None),
+        ("GET", "/logs/run/step/out", {}, None),
+        ("POST", "/graphql", {"content-type": "application/json"}, None),
+        ("POST", "/graphql", {"content-type": "Application/JSON; charset=utf-8"}, None),
+        ("POST", "/graphql", {}, 415),
+        ("POST", "/graphql", {"content-type": "text/plain; x=application/json"}, 415),
+        ("POST", "/graphql", {"content-type": "application/graphql"}, 415),
+        ("POST", "/graphql", {"content-type": "application/x-www-form-urlencoded"}, 415),
+        ("POST", "/report_asset_materialization/a", {"content-type": "multipart/form-data; boundary=x"}, 415),
+        ("GET", "/logs/../../etc/passwd", {}, 404),
+        ("GET", "/logs/a/../b/out", {}, 404),
+        ("GET", "/logs/x", {}, 404),
+        ("GET", "/logs/", {}, 404),
+        ("GET", "/logs/a//", {}, 404),
+        ("GET", "/logs//a/out", {}, 404),
+        ("GET", "/logs/a\0/out", {}, 404),
+    ],
+)
 def test_only_what_the_pages_ask_for_is_passed_on(method: str, path: str, headers: dict[str, str], status: int | None) -> None:
     refusal = misuse_of(method, path, headers)
     assert (refusal and refusal[0]) == status
@@ -123,9 +167,11 @@ def test_a_mutation_in_an_address_does_not_come_through() -> None:
     async def get() -> list[int]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(DOOR), base_url="http://127.0.0.1:3000") as client:
             address = "/graphql?query=mutation{setAutoMaterializePaused(paused:true)}"
-            return [(await client.get(address, headers=GOOD)).status_code,
-                    (await client.get("/logs/..%2f..%2fx/out", headers=GOOD)).status_code,
-                    (await client.post("/graphql", json={"query": "{version}"}, headers=GOOD)).status_code]
+            return [
+                (await client.get(address, headers=GOOD)).status_code,
+                (await client.get("/logs/..%2f..%2fx/out", headers=GOOD)).status_code,
+                (await client.post("/graphql", json={"query": "{version}"}, headers=GOOD)).status_code,
+            ]
 
     assert asyncio.run(get()) == [405, 404, 200]
 

@@ -25,10 +25,15 @@ def test_a_file_lies_beside_the_workspace(tmp_path: Path) -> None:
     assert code_location(file) == CodeLocation("tests", ("--python-file", str(tmp_path / "defs.py")))
 
 
-@pytest.mark.parametrize("text", [
-    "", "load_from: []", "load_from: [{python_module: {module_name: a}}]",
-    "load_from: [{python_module: {module_name: a, location_name: a}}, {python_module: {module_name: b, location_name: b}}]",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "load_from: []",
+        "load_from: [{python_module: {module_name: a}}]",
+        "load_from: [{python_module: {module_name: a, location_name: a}}, {python_module: {module_name: b, location_name: b}}]",
+    ],
+)
 def test_no_location_or_several_are_refused_with_what_is_wanted(tmp_path: Path, text: str) -> None:
     with pytest.raises(StackError, match="has to name one code location"):
         code_location(written(tmp_path, text))

@@ -31,7 +31,8 @@ def test_ci_runs_all_that_make_test_runs_and_may_only_read() -> None:
 def test_every_target_that_ci_and_people_are_told_of_is_in_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), flags=re.MULTILINE))
     told = {
-        target for page in (WORKFLOW, *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md")))
+        target
+        for page in (WORKFLOW, *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md")))
         for target in re.findall(r"(?:^|[`:] ?)make ([a-z-]+)", page.read_text(), flags=re.MULTILINE)
     }
     assert {"install", "test"} <= told <= targets

@@ -19,8 +19,11 @@ def test_the_bounds_on_the_page_are_those_in_force() -> None:
     bounds = PAGE.split("| bound | |")[1]
     told = [cell for line in bounds.splitlines() if line.startswith("| ") for cell in [line.split("|")[2].strip()]]
     assert told == [
-        f"{stooq_files.MAX_FILE_BYTES:,}", f"{stooq_files.MAX_LINES:,}",
-        f"{bounded_zip.MAX_MEMBERS:,}; {bounded_zip.MAX_RATIO}", f"{dropped_files.MAX_ARCHIVE_BYTES:,}",
-        f"{byte_budget.MAX_BATCH_BYTES:,}", f"{drop_location.MAX_DROPPED_FILES:,}",
+        f"{stooq_files.MAX_FILE_BYTES:,}",
+        f"{stooq_files.MAX_LINES:,}",
+        f"{bounded_zip.MAX_MEMBERS:,}; {bounded_zip.MAX_RATIO}",
+        f"{dropped_files.MAX_ARCHIVE_BYTES:,}",
+        f"{byte_budget.MAX_BATCH_BYTES:,}",
+        f"{drop_location.MAX_DROPPED_FILES:,}",
     ]
     assert f"beyond {quarantine.MAX_REJECTED_ROWS} for a file" in PAGE

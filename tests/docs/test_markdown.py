@@ -9,7 +9,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FILE_SUFFIXES = (".py", ".md", ".toml", ".yaml", ".yml", ".lock", ".txt")
 
 PAGES = [
-    path for path in sorted(REPOSITORY.rglob("*.md"))
+    path
+    for path in sorted(REPOSITORY.rglob("*.md"))
     if not any(part.startswith(".") for part in path.relative_to(REPOSITORY).parts)
 ]
 every_page = pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(REPOSITORY)) for page in PAGES])
@@ -68,9 +69,16 @@ def test_paths_are_told_from_other_words() -> None:
 
 
 def test_a_path_that_is_not_there_is_noticed() -> None:
-    assert [leads_nowhere(path, REPOSITORY / "docs") for path in (
-        "spark/jobs/", "spark/jobs/<layer>/ml_labels.py", "data-dictionary.md", "spark/jobs/nothing.py", "nothing.md",
-    )] == [False, False, False, True, True]
+    assert [
+        leads_nowhere(path, REPOSITORY / "docs")
+        for path in (
+            "spark/jobs/",
+            "spark/jobs/<layer>/ml_labels.py",
+            "data-dictionary.md",
+            "spark/jobs/nothing.py",
+            "nothing.md",
+        )
+    ] == [False, False, False, True, True]
 
 
 def test_a_link_that_leads_nowhere_is_noticed() -> None:

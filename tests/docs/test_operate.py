@@ -46,7 +46,8 @@ def run(checkout: Path, script: str) -> list[str]:
     place = block("Say where").replace("/mnt/backups", str(checkout.parent))
     environment = {"PATH": f"{checkout / 'bin'}:{os.environ['PATH']}", "CALLS": str(calls)}
     done = subprocess.run(
-        ["bash", "-c", place + script], cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+        ["bash", "-c", place + script], cwd=checkout, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return calls.read_text().splitlines()
 
@@ -81,7 +82,11 @@ def test_what_was_backed_up_comes_back_as_it_was(checkout: Path, is_elsewhere: b
 
     called = run(checkout, block("Restore"))
     assert [call.split()[:2] for call in called] == [
-        ["finlake", "down"], ["git", "checkout"], ["make", "install"], ["finlake", "up"], ["finlake", "reconcile"],
+        ["finlake", "down"],
+        ["git", "checkout"],
+        ["make", "install"],
+        ["finlake", "up"],
+        ["finlake", "reconcile"],
         ["finlake", "check"],
     ]
     assert state_of(state) == before

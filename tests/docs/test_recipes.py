@@ -27,7 +27,7 @@ class Block:
 
 def blocks(page: str) -> Iterator[Block]:
     for found in FENCE.finditer(page):
-        named = re.findall(r"\*\*([\w/.-]+)\*\*", page[:found.start()])
+        named = re.findall(r"\*\*([\w/.-]+)\*\*", page[: found.start()])
         yield Block(found[1], named[-1] if named else None, found[2])
 
 
@@ -59,8 +59,13 @@ def follow(page: str, checkout: Path) -> list[str]:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of what git has of the repository, with its environment."""
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=REPOSITORY,
-                            capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     for name in filter(None, listed.split("\0")):
         if (REPOSITORY / name).is_file():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +76,8 @@ def checkout(tmp_path: Path) -> Path:
 
 def contents(checkout: Path) -> dict[str, bytes]:
     return {
-        str(path.relative_to(checkout)): path.read_bytes() for path in checkout.rglob("*")
+        str(path.relative_to(checkout)): path.read_bytes()
+        for path in checkout.rglob("*")
         if path.is_file() and path.suffix != ".pyc" and not str(path.relative_to(checkout)).startswith(".")
     }
 

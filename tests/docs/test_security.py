@@ -26,13 +26,14 @@ LIMITS = {
     "URL and headers of a request": f"{http_server.MOST_HEADER_BYTES >> 10} KiB, {http_server.MOST_HEADERS} headers",
     "parameters in a URL, parts of a form": f"{requests.MOST_FIELDS}",
     "time until the headers have come": f"{http_server.HEADERS_TIMEOUT_S:.0f} s",
-    "headers of a form and of each of its parts":
-        f"{requests.MOST_PART_HEADER_BYTES} bytes, {requests.MOST_HEADER_PARAMETERS} parameters",
+    "headers of a form and of each of its parts": (
+        f"{requests.MOST_PART_HEADER_BYTES} bytes, {requests.MOST_HEADER_PARAMETERS} parameters"
+    ),
     "time in which one without a login takes nothing of an answer": f"{answers.UNKNOWN_SEND_TIMEOUT_S} s",
     "heredocs in a statement": f"{statement_text.MOST_HEREDOCS}",
     "time in which a client takes nothing of its answer": f"{answers.SEND_TIMEOUT_S} s",
     "bytes of a user's answers that are not read yet": f"{turns.MOST_UNREAD_BYTES >> 20} MiB, "
-        f"{turns.MOST_UNREAD_BYTES_OF_ALL >> 20} MiB of all users'; a single one may be longer",
+    f"{turns.MOST_UNREAD_BYTES_OF_ALL >> 20} MiB of all users'; a single one may be longer",
     "length of a KILL that waits for KILLs alone, 1 at once for every two processors": f"{requests.LONGEST_KILL_BYTES} bytes",
     "long bodies of a user that are read at once": f"{turns.BODIES_AT_ONCE}",
     "time until the body has come": f"{bodies.BODY_TIMEOUT_S} s",
@@ -41,8 +42,9 @@ LIMITS = {
     "wrong logins": f"{1 / server.REFUSED_LOGIN_S:.0f} a second for every two processors",
     "sessions of a user": f"{sessions.MOST_SESSIONS_OF_A_USER}",
     "sessions of a user that keep settings or temporary tables": f"{sessions.MOST_CONNECTIONS_OF_SESSIONS}",
-    "types that the rows of an INSERT name":
-        f"{native_blocks.LONGEST_TYPE >> 10} KiB each, {native_blocks.MOST_TYPE_BYTES >> 20} MiB together",
+    "types that the rows of an INSERT name": (
+        f"{native_blocks.LONGEST_TYPE >> 10} KiB each, {native_blocks.MOST_TYPE_BYTES >> 20} MiB together"
+    ),
     "a body, also when it is unpacked": f"{READER.body_bytes >> 20} MiB for a reader, {WRITER.body_bytes >> 20} MiB for others",
     "members of a packed body (zstd and lz4: frames)": f"{compression.MOST_MEMBERS:,}",
     "bodies of a user together": f"{turns.BODIES_PER_LIMIT} times that",

@@ -63,7 +63,9 @@ def outcomes(address: str, failing: Mapping[str, int]) -> tuple[CheckOutcome, ..
     severities |= {check.name: check.severity for check in table.checks}
     return tuple(
         CheckOutcome(
-            name=name, severity="warn" if severity == "warn" else "error", why=f"because of {name}",
+            name=name,
+            severity="warn" if severity == "warn" else "error",
+            why=f"because of {name}",
             failing_count=failing.get(f"{address} {name}", 0),
             samples=({"ticker": "AAPL", "row": "bad"},) if failing.get(f"{address} {name}") else (),
         )
@@ -74,8 +76,12 @@ def outcomes(address: str, failing: Mapping[str, int]) -> tuple[CheckOutcome, ..
 def report_of(address: str, window: Window, failing: Mapping[str, int] | None = None) -> TableReport:
     """A published write of five rows on the first and the last date of the window."""
     return TableReport(
-        address=address, row_count=10, row_count_by_date={window.start.isoformat(): 5, window.end.isoformat(): 5},
-        snapshot_id=9_007_199_254_740_993, previous_snapshot_id=41, window=window,
+        address=address,
+        row_count=10,
+        row_count_by_date={window.start.isoformat(): 5, window.end.isoformat(): 5},
+        snapshot_id=9_007_199_254_740_993,
+        previous_snapshot_id=41,
+        window=window,
         checks=outcomes(address, failing or {}),
     )
 
@@ -108,8 +114,7 @@ def recording_jobs(log: LakeLog) -> LakeResource:
 
         def check(self, address: str, window: Window | None = None) -> tuple[CheckOutcome, ...]:
             log.checked.append((address, window))
-            return tuple(
-                replace(outcome, judged_count=log.judged_count) for outcome in outcomes(address, log.failing_checks))
+            return tuple(replace(outcome, judged_count=log.judged_count) for outcome in outcomes(address, log.failing_checks))
 
         def newest(self, address: str) -> date | None:
             return log.newest_dates.get(address)
@@ -153,7 +158,11 @@ def recording_jobs(log: LakeLog) -> LakeResource:
             return {"files": 2}
 
         def count_by_date(
-            self, address: str, date_column: str, measure: str | None = None, window: Window | None = None,
+            self,
+            address: str,
+            date_column: str,
+            measure: str | None = None,
+            window: Window | None = None,
         ) -> dict[date, int]:
             log.read.append((address, window))
             totals = Counter[date]()

@@ -7,16 +7,16 @@ from typing import Any
 
 import dagster as dg
 
-from finlake_assets.speed.questions import Stream
-from finlake_assets.speed.rules import Hours, StreamLimits
-from finlake_clients.alert_webhook import AlertNotSent
+from finlake_assets.speed.health_checks import WatchedStream
+from finlake_assets.speed.rules import HealthLimits, Hours
+from finlake_clients.alert_webhook import AlertNotSentError
 from finlake_clients.calendar import TradingCalendar
-from finlake_clients.clickhouse.server import ClickHouseRefused
+from finlake_clients.clickhouse.server import ClickHouseRefusedError
 from finlake_clients.connect.change_capture import ConnectorHealth
 from finlake_clients.kafka.topics import Watermarks
 from finlake_clients.lake_client import LakeClient
 from finlake_clients.postgres.market import FeedGaps, SlotHealth, VendorComplaints
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_reconciliation.report import ReconcileReport
 from finlake_resources.resources import (
     AlertWebhookResource,
@@ -30,7 +30,8 @@ from finlake_resources.resources import (
 
 NOW = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)  # a Friday, 11:00 in New York
 SLOT = SlotHealth(
-    name="finlake_ods", is_active=True, wal_status="reserved", retained_wal_bytes=5_000_000, safe_wal_bytes=2_000_000_000)
+    name="finlake_ods", is_active=True, wal_status="reserved", retained_wal_bytes=5_000_000, safe_wal_bytes=2_000_000_000
+)
 RUNNING = ConnectorHealth(state="RUNNING", task_states=("RUNNING",))
 
 
@@ -62,7 +63,7 @@ class StreamLog:
         """Note that a service was asked; it may be silent."""
         self.asked.append(service)
         if service in self.silent:
-            raise ServiceUnavailable(service, "127.0.0.1:1", "connection refused")
+            raise ServiceUnavailableError(service, "127.0.0.1:1", "connection refused")
 
 
 def market_of(log: StreamLog) -> MarketResource:
@@ -145,7 +146,7 @@ def clickhouse_of(log: StreamLog) -> ClickHouseResource:
 
         def read_lake(self, sql: str, **snapshots: Any) -> list[dict[str, Any]]:
             if log.refused:
-                raise ClickHouseRefused(log.refused)
+                raise ClickHouseRefusedError(log.refused)
             return self.rows(sql)
 
         def newest(self, address: str, column: str) -> datetime | None:
@@ -171,7 +172,7 @@ def webhook_of(log: StreamLog, url_file: str | None = "url") -> AlertWebhookReso
     class FakeWebhook(AlertWebhookResource):
         def send(self, message: Mapping[str, object]) -> None:
             if log.webhook_fails:
-                raise AlertNotSent("the webhook took no message in 4 attempts: HTTP 503")
+                raise AlertNotSentError("the webhook took no message in 4 attempts: HTTP 503")
             log.sent.append(message)
 
     return FakeWebhook(url_file=url_file)
@@ -181,39 +182,60 @@ def reconciliation_of(log: StreamLog) -> ReconciliationResource:
     """A comparison whose first engine does not answer: what it finds is for others to test."""
 
     class SilentReconciliation(ReconciliationResource):
-        def run(self, jobs: LakeClient | None, *, wait_s: float = 60, proves_days: bool = False,
-                drops_proven: bool = False) -> ReconcileReport:
+        def run(
+            self, jobs: LakeClient | None, *, wait_s: float = 60, proves_days: bool = False, drops_proven: bool = False
+        ) -> ReconcileReport:
             log.asked.append("reconciliation")
-            raise ServiceUnavailable("postgres", "127.0.0.1:1", "connection refused")
+            raise ServiceUnavailableError("postgres", "127.0.0.1:1", "connection refused")
 
     return SilentReconciliation(
-        market_uri="", market_password_file="", kafka_bootstrap="", kafka_password_file=None,
-        clickhouse_url="", clickhouse_password_file="")
+        market_uri="",
+        market_password_file="",
+        kafka_bootstrap="",
+        kafka_password_file=None,
+        clickhouse_url="",
+        clickhouse_password_file="",
+    )
 
 
-def stream_of(log: StreamLog, *, hours: Hours = "exchange", now: datetime = NOW) -> Stream:
+def stream_of(log: StreamLog, *, hours: Hours = "exchange", now: datetime = NOW) -> WatchedStream:
     """The services as questions see them."""
-    return Stream(
-        market=market_of(log), topics=topics_of(log), capture=capture_of(log), clickhouse=clickhouse_of(log),
-        state_folder=state_folder_of(log), limits=StreamLimits(), calendar=TradingCalendar(), hours=hours, now=now)
+    return WatchedStream(
+        market=market_of(log),
+        topics=topics_of(log),
+        capture=capture_of(log),
+        clickhouse=clickhouse_of(log),
+        state_folder=state_folder_of(log),
+        limits=HealthLimits(),
+        calendar=TradingCalendar(),
+        hours=hours,
+        now=now,
+    )
 
 
 def resources_of(log: StreamLog) -> dict[str, object]:
     """The services as Dagster's resources."""
     return {
-        "market": market_of(log), "topics": topics_of(log), "capture": capture_of(log), "clickhouse": clickhouse_of(log),
+        "market": market_of(log),
+        "topics": topics_of(log),
+        "capture": capture_of(log),
+        "clickhouse": clickhouse_of(log),
         "state_folder": state_folder_of(log),
-        "alerts": webhook_of(log), "reconciliation": reconciliation_of(log),
+        "alerts": webhook_of(log),
+        "reconciliation": reconciliation_of(log),
     }
 
 
 def evaluations(
-    checks: Sequence[dg.AssetChecksDefinition], assets: Sequence[dg.AssetSpec | dg.AssetsDefinition],
+    checks: Sequence[dg.AssetChecksDefinition],
+    assets: Sequence[dg.AssetSpec | dg.AssetsDefinition],
     resources: Mapping[str, object],
 ) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
     """What checks find, by asset and name."""
     job = dg.Definitions(
-        asset_checks=checks, assets=assets, resources=resources,
+        asset_checks=checks,
+        assets=assets,
+        resources=resources,
         jobs=[dg.define_asset_job("all", selection=dg.AssetSelection.all_asset_checks())],
     ).resolve_job_def("all")
     found = job.execute_in_process().get_asset_check_evaluations()

@@ -9,7 +9,7 @@ import pytest
 from finlake_assets.archive import ends_of
 from finlake_assets.partitions import STREAM_START, Timeline
 from finlake_clients.calendar import TradingCalendar
-from finlake_clients.kafka.topics import UnknownTopic
+from finlake_clients.kafka.topics import UnknownTopicError
 from finlake_code_locations.build import build_defs
 from finlake_resources.resources import KafkaResource
 from spark.contracts.report import OffsetRange, Window
@@ -33,8 +33,11 @@ class Bench:
 
     def run(self, ops: dict[str, Any] | None = None, select: list[str] | None = None) -> dg.ExecuteInProcessResult:
         return self.defs.resolve_job_def("stream_archive").execute_in_process(
-            partition_key=DAY, run_config={"ops": ops or {}}, raise_on_error=False,
-            asset_selection=[dg.AssetKey(name.split(".")) for name in select] if select else None)
+            partition_key=DAY,
+            run_config={"ops": ops or {}},
+            raise_on_error=False,
+            asset_selection=[dg.AssetKey(name.split(".")) for name in select] if select else None,
+        )
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def test_rebuilding_is_asked_for(bench: Bench) -> None:
 
 
 def test_a_topic_that_is_not_there_ends_the_run_for_good(bench: Bench) -> None:
-    bench.log.failures[CHANGES] = UnknownTopic("kafka", "127.0.0.1:1", f"there is no topic {TOPIC}")
+    bench.log.failures[CHANGES] = UnknownTopicError("kafka", "127.0.0.1:1", f"there is no topic {TOPIC}")
     result = bench.run(select=[CHANGES, "silver.trades"])
     assert not result.success
     assert "silver.trades" not in {call.job for call in bench.log.calls}

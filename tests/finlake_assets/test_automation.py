@@ -45,11 +45,11 @@ class Board:
         promised = [check.name for check in contract.checks if check.severity == "error"]
         for name in ("grain_is_unique", "required_columns_present", *promised):
             self.instance.report_runless_asset_event(
-                dg.AssetCheckEvaluation(asset_key=key, check_name=name, passed=True, metadata={}))
+                dg.AssetCheckEvaluation(asset_key=key, check_name=name, passed=True, metadata={})
+            )
 
     def requests(self, now: datetime) -> dict[str, set[str]]:
-        result = dg.evaluate_automation_conditions(
-            self.defs, self.instance, evaluation_time=now, cursor=self.cursor)
+        result = dg.evaluate_automation_conditions(self.defs, self.instance, evaluation_time=now, cursor=self.cursor)
         self.cursor = result.cursor
         asked = {
             address: {str(key) for key in result.get_requested_partitions(dg.AssetKey(address.split(".")))}
@@ -107,11 +107,14 @@ def test_news_of_a_session_wait_for_its_last_day(board: Board) -> None:
     assert board.requests(SATURDAY + timedelta(minutes=1))["gold.news_daily"] == {"2026-11-20"}
 
 
-@pytest.mark.parametrize(("now", "filled_to"), [
-    ("2026-11-21T17:00:00+00:00", "2026-11-20"),  # Saturday: Friday is loaded
-    ("2026-11-22T17:00:00+00:00", "2026-11-21"),  # Sunday: Saturday is loaded
-    ("2026-11-23T23:00:00+00:00", "2026-11-22"),  # Monday evening: the session is over, its day is not
-])
+@pytest.mark.parametrize(
+    ("now", "filled_to"),
+    [
+        ("2026-11-21T17:00:00+00:00", "2026-11-20"),  # Saturday: Friday is loaded
+        ("2026-11-22T17:00:00+00:00", "2026-11-21"),  # Sunday: Saturday is loaded
+        ("2026-11-23T23:00:00+00:00", "2026-11-22"),  # Monday evening: the session is over, its day is not
+    ],
+)
 def test_news_of_monday_are_not_requested_before_monday_is_over(board: Board, now: str, filled_to: str) -> None:
     board.requests(FRIDAY_EVENING)
     days = [(date(2026, 10, 1) + timedelta(days=n)).isoformat() for n in range(60)]
@@ -124,8 +127,11 @@ def test_news_of_monday_are_not_requested_before_monday_is_over(board: Board, no
 def test_a_failed_blocking_check_holds_readers_back(board: Board) -> None:
     board.requests(FRIDAY_EVENING)
     board.fill("silver.prices_daily", SESSIONS)
-    board.instance.report_runless_asset_event(dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey(["silver", "prices_daily"]), check_name="prices_positive", passed=False, metadata={}))
+    board.instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(["silver", "prices_daily"]), check_name="prices_positive", passed=False, metadata={}
+        )
+    )
     assert "gold.indicators" not in board.requests(SATURDAY)
 
 
@@ -134,7 +140,8 @@ def test_verdicts_wait_for_downloads_and_not_for_decisions_that_nobody_made() ->
     bronze = [dg.AssetSpec(["bronze", name], partitions_def=TIMELINE.sessions) for name in ("stooq_prices", "stooq_downloads")]
     defs = dg.Definitions(
         assets=[*bronze, asset_spec(silver.PRICE_DECISIONS), *with_automation([price_restatements.build(TIMELINE)])],
-        resources={"jobs": recording_jobs(LakeLog()), "universe": UniverseResource(path="-")})
+        resources={"jobs": recording_jobs(LakeLog()), "universe": UniverseResource(path="-")},
+    )
     verdicts, before = dg.AssetKey(["silver", "price_restatements"]), None
     asked: list[set[str]] = []
     for keys in ([], SESSIONS[-1:]):

@@ -8,7 +8,7 @@ import pytest
 from finlake_assets import outages
 from finlake_assets.asset_specs import asset_key
 from finlake_assets.checks.freshness import NAME
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_code_locations.build import build_defs
 from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs
@@ -16,12 +16,15 @@ from tests.finlake_assets.stream_fakes import StreamLog, resources_of
 
 pytestmark = pytest.mark.slow
 
-AWAY = ServiceUnavailable("spark_connect", "sc://127.0.0.1:1", "Socket closed")
+AWAY = ServiceUnavailableError("spark_connect", "sc://127.0.0.1:1", "Socket closed")
 
 
 @pytest.mark.parametrize(("times", "succeeds"), [(1, True), (outages.TRIES_MORE + 1, False)])
 def test_a_check_whose_engine_goes_away_is_tried_again_and_does_not_fail_the_run(
-    settings_of: SettingsOf, monkeypatch: pytest.MonkeyPatch, times: int, succeeds: bool,  # noqa: FBT001 - a value of the table
+    settings_of: SettingsOf,
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    succeeds: bool,  # noqa: FBT001 - a value of the table
 ) -> None:
     monkeypatch.setattr(outages, "PAUSE_S", 0)
     asked: list[str] = []

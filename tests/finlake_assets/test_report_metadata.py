@@ -19,9 +19,13 @@ def days(count: int) -> list[str]:
 
 def test_a_large_report_stays_below_twenty_kilobytes() -> None:
     report = JobReport(
-        tables=(TableReport(address=ADDRESS, row_count=10, snapshot_id=1,
-                            row_count_by_date={day: n for n, day in enumerate(days(7000))}),),
-        quarantined_count=10**6, notes=tuple("x" * 10_000 for _ in range(3)),
+        tables=(
+            TableReport(
+                address=ADDRESS, row_count=10, snapshot_id=1, row_count_by_date={day: n for n, day in enumerate(days(7000))}
+            ),
+        ),
+        quarantined_count=10**6,
+        notes=tuple("x" * 10_000 for _ in range(3)),
         quarantine_samples=tuple({f"column_{n}": "y" * 200 for n in range(5)} for _ in range(500)),
     )
     size = len(dg.serialize_value(dg.AssetMaterialization(ADDRESS, metadata=report_metadata(report, ADDRESS))))
@@ -38,9 +42,10 @@ def test_snapshots_can_be_travelled_to() -> None:
 
 def test_window_inputs_and_recomputation_are_named() -> None:
     report = JobReport(
-        tables=(TableReport(
-            address=ADDRESS, row_count=1, window=Window(start=date(2018, 1, 2), end=date(2018, 1, 3))),),
-        input_snapshots={"silver.prices_daily": 5}, recompute_from={"AAPL": date(2014, 6, 9)}, notes=("a note",),
+        tables=(TableReport(address=ADDRESS, row_count=1, window=Window(start=date(2018, 1, 2), end=date(2018, 1, 3))),),
+        input_snapshots={"silver.prices_daily": 5},
+        recompute_from={"AAPL": date(2014, 6, 9)},
+        notes=("a note",),
     )
     metadata = report_metadata(report, ADDRESS)
     assert metadata["window"].value == "2018-01-02 to 2018-01-03"
@@ -52,16 +57,26 @@ def test_window_inputs_and_recomputation_are_named() -> None:
 def test_several_commits_of_one_table_are_one_report() -> None:
     def commit(day: date, count: int, failing: int) -> TableReport:
         return TableReport(
-            address=ADDRESS, row_count=count, row_count_by_date={day.isoformat(): count}, snapshot_id=count,
-            previous_snapshot_id=count - 1, window=Window(start=day, end=day), is_changed=failing > 0,
-            checks=(CheckOutcome(
-                name="c", severity="warn", failing_count=failing, why="w", samples=({"a": str(count)},)),),
+            address=ADDRESS,
+            row_count=count,
+            row_count_by_date={day.isoformat(): count},
+            snapshot_id=count,
+            previous_snapshot_id=count - 1,
+            window=Window(start=day, end=day),
+            is_changed=failing > 0,
+            checks=(CheckOutcome(name="c", severity="warn", failing_count=failing, why="w", samples=({"a": str(count)},)),),
         )
 
-    merged = table_report(JobReport(tables=(
-        commit(date(2018, 1, 2), 10, 1), TableReport(address="silver.quarantine", row_count=99),
-        commit(date(2018, 1, 3), 20, 2),
-    )), ADDRESS)
+    merged = table_report(
+        JobReport(
+            tables=(
+                commit(date(2018, 1, 2), 10, 1),
+                TableReport(address="silver.quarantine", row_count=99),
+                commit(date(2018, 1, 3), 20, 2),
+            )
+        ),
+        ADDRESS,
+    )
     assert (merged.row_count, merged.snapshot_id, merged.previous_snapshot_id) == (30, 20, 9)
     assert merged.row_count_by_date == {"2018-01-02": 10, "2018-01-03": 20}
     assert merged.window == Window(start=date(2018, 1, 2), end=date(2018, 1, 3))

@@ -10,17 +10,17 @@ import pytest
 
 from finlake_assets import outages
 from finlake_assets.asset_specs import code_version
-from finlake_assets.bronze.gdelt_gkg import DayNotOver, refuse_days_to_come
+from finlake_assets.bronze.gdelt_gkg import DayNotOverError, refuse_days_to_come
 from finlake_assets.jobs import range_tags
 from finlake_assets.run_table_job import fail_for_good
 from finlake_clients.gdelt.feed import GdeltSlot, expected_slots
-from finlake_clients.service_errors import ServiceUnavailable
-from finlake_clients.source_errors import ChallengePage, NoData, SourceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
+from finlake_clients.source_errors import ChallengePageError, NoDataError, SourceUnavailableError
 from finlake_clients.stooq.prices_file import StooqBatch, StooqFile
 from finlake_code_locations.build import build_defs
 from finlake_resources.resources import GdeltResource, StooqResource
 from spark.contracts import gold, lake
-from spark.contracts.report import AuditFailed, JobReport, Window
+from spark.contracts.report import AuditFailedError, JobReport, Window
 from tests.conftest import SettingsOf
 from tests.finlake_assets.recording import LakeLog, recording_jobs, report_of
 from tests.finlake_assets.stream_fakes import StreamLog, resources_of
@@ -37,14 +37,20 @@ def csv_file(ticker: str, newest: str) -> StooqFile:
 
 
 def scripted_stooq(
-    dropped: list[StooqFile], asked: list[tuple[str, date | None, date | None]], answers: dict[str, Exception],
+    dropped: list[StooqFile],
+    asked: list[tuple[str, date | None, date | None]],
+    answers: dict[str, Exception],
 ) -> StooqResource:
     class ScriptedStooq(StooqResource):
         def dropped_files(self, vendor_codes: Any) -> StooqBatch:
             return StooqBatch(list(dropped), [])
 
         def download(
-            self, ticker: str, vendor_code: str, start: date | None = None, end: date | None = None,
+            self,
+            ticker: str,
+            vendor_code: str,
+            start: date | None = None,
+            end: date | None = None,
         ) -> StooqFile:
             asked.append((ticker, start, end))
             if ticker in answers:
@@ -76,18 +82,28 @@ class Bench:
         self.skipped: list[tuple[date, int]] = []
         self.instance = dg.DagsterInstance.ephemeral()
         self.defs = build_defs(
-            settings_of("local", "sample"), jobs=recording_jobs(self.log), gdelt=scripted_gdelt(self.skipped),
+            settings_of("local", "sample"),
+            jobs=recording_jobs(self.log),
+            gdelt=scripted_gdelt(self.skipped),
             stooq=scripted_stooq(self.dropped, self.asked, self.answers),
             **resources_of(StreamLog(silent={"postgres", "kafka", "kafka_connect", "clickhouse"})),
         )
 
     def run(
-        self, job: str, key: str | None = None, span: tuple[str, str] | None = None, select: list[str] | None = None,
+        self,
+        job: str,
+        key: str | None = None,
+        span: tuple[str, str] | None = None,
+        select: list[str] | None = None,
         **options: Any,
     ) -> dg.ExecuteInProcessResult:
         return self.defs.resolve_job_def(job).execute_in_process(
-            partition_key=key, tags=range_tags(*span) if span else None, instance=self.instance, raise_on_error=False,
-            asset_selection=[dg.AssetKey(name.split(".")) for name in select] if select else None, **options,
+            partition_key=key,
+            tags=range_tags(*span) if span else None,
+            instance=self.instance,
+            raise_on_error=False,
+            asset_selection=[dg.AssetKey(name.split(".")) for name in select] if select else None,
+            **options,
         )
 
 
@@ -100,7 +116,8 @@ def events(result: dg.ExecuteInProcessResult, address: str) -> dict[str | None, 
     """Metadata of an asset's materializations by partition."""
     return {
         event.partition: {name: value.value for name, value in event.materialization.metadata.items()}
-        for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey(address.split("."))
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey(address.split("."))
     }
 
 
@@ -112,8 +129,15 @@ def test_one_key_runs_the_whole_chain_over_one_session(bench: Bench) -> None:
     assert order.index("silver.price_restatements") < order.index("silver.prices_daily")
     assert order.index("silver.prices_daily") < order.index("gold.indicators")
     assert set(order) == {
-        "bronze.stooq_prices", "silver.price_restatements", "silver.prices_daily", "silver.completeness", "gold.indicators",
-        "gold.news_daily", "gold.stock_analytics", "gold.ml_features", "gold.ml_labels",
+        "bronze.stooq_prices",
+        "silver.price_restatements",
+        "silver.prices_daily",
+        "silver.completeness",
+        "gold.indicators",
+        "gold.news_daily",
+        "gold.stock_analytics",
+        "gold.ml_features",
+        "gold.ml_labels",
     }
     for call in bench.log.calls:
         assert call.window == Window(start=END, end=END)
@@ -131,15 +155,18 @@ def test_days_that_do_not_exist_yet_are_refused_and_nothing_is_recorded(bench: B
     assert result.get_asset_materialization_events() == []
 
 
-@pytest.mark.parametrize(("end", "now", "is_over"), [
-    # Midnight in New York is 04:00 UTC in summer and 05:00 in winter.
-    (date(2018, 7, 2), datetime(2018, 7, 3, 3, 59, tzinfo=UTC), False),
-    (date(2018, 7, 2), datetime(2018, 7, 3, 4, 0, tzinfo=UTC), True),
-    (date(2018, 1, 2), datetime(2018, 1, 3, 4, 59, tzinfo=UTC), False),
-    (date(2018, 1, 2), datetime(2018, 1, 3, 5, 0, tzinfo=UTC), True),
-])
+@pytest.mark.parametrize(
+    ("end", "now", "is_over"),
+    [
+        # Midnight in New York is 04:00 UTC in summer and 05:00 in winter.
+        (date(2018, 7, 2), datetime(2018, 7, 3, 3, 59, tzinfo=UTC), False),
+        (date(2018, 7, 2), datetime(2018, 7, 3, 4, 0, tzinfo=UTC), True),
+        (date(2018, 1, 2), datetime(2018, 1, 3, 4, 59, tzinfo=UTC), False),
+        (date(2018, 1, 2), datetime(2018, 1, 3, 5, 0, tzinfo=UTC), True),
+    ],
+)
 def test_a_day_is_fetched_once_it_is_over_in_new_york(end: date, now: datetime, is_over: bool) -> None:
-    with nullcontext() if is_over else pytest.raises(DayNotOver, match="Nothing was recorded"):
+    with nullcontext() if is_over else pytest.raises(DayNotOverError, match="Nothing was recorded"):
         refuse_days_to_come(Window(start=end, end=end), now)
 
 
@@ -203,7 +230,7 @@ def test_mentions_are_told_the_closes_around_the_window(bench: Bench) -> None:
 def test_a_failed_audit_is_recorded_and_stops_everything_downstream(bench: Bench) -> None:
     window = Window(start=END, end=END)
     bad = report_of("silver.prices_daily", window, {"silver.prices_daily prices_positive": 3})
-    bench.log.failures["silver.prices_daily"] = AuditFailed(bad, "audit_1234")
+    bench.log.failures["silver.prices_daily"] = AuditFailedError(bad, "audit_1234")
     result = bench.run("lake_by_session", key="2018-03-27")
     assert not result.success
     assert not {"gold.indicators", "gold.stock_analytics", "gold.ml_labels"} & {call.job for call in bench.log.calls}
@@ -235,12 +262,15 @@ class Times(dict[str, Exception]):
         return True
 
 
-SPARK_AWAY = ServiceUnavailable("spark_connect", "sc://127.0.0.1:1", "Socket closed")
+SPARK_AWAY = ServiceUnavailableError("spark_connect", "sc://127.0.0.1:1", "Socket closed")
 
 
 @pytest.mark.parametrize(("times", "succeeds"), [(1, True), (outages.TRIES_MORE, True), (outages.TRIES_MORE + 1, False)])
 def test_a_step_whose_engine_goes_away_is_tried_again_a_few_times_and_the_run_goes_on(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, times: int, succeeds: bool,  # noqa: FBT001 - a value of the table
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    succeeds: bool,  # noqa: FBT001 - a value of the table
 ) -> None:
     monkeypatch.setattr(outages, "PAUSE_S", 0)
     bench.log.failures = Times(times, "silver.prices_daily", SPARK_AWAY)
@@ -291,7 +321,8 @@ def test_checks_over_no_row_say_so(bench: Bench) -> None:
     window = Window(start=END, end=END)
     same = report_of("silver.prices_daily", window)
     bench.log.reports["silver.prices_daily"] = JobReport(
-        tables=(type(same)(address=same.address, row_count=0, is_changed=False),))
+        tables=(type(same)(address=same.address, row_count=0, is_changed=False),)
+    )
     bench.log.judged_count = 0
     result = bench.run("lake_by_session", key="2018-03-27", select=["silver.prices_daily"])
     of_contract = [each for each in result.get_asset_check_evaluations() if "judged_rows" in each.metadata]
@@ -302,7 +333,8 @@ def test_checks_over_no_row_say_so(bench: Bench) -> None:
 def test_rejected_rows_are_reported_on_the_quarantine(bench: Bench) -> None:
     window = Window(start=END, end=END)
     bench.log.reports["silver.prices_daily"] = JobReport(
-        tables=(report_of("silver.prices_daily", window),), quarantined_count=4,
+        tables=(report_of("silver.prices_daily", window),),
+        quarantined_count=4,
         quarantine_samples=({"source_name": "aapl_us_d.csv", "reason": "impossible_price"},),
     )
     result = bench.run("lake_by_session", key="2018-03-27")
@@ -352,7 +384,7 @@ def test_a_ticker_no_file_covers_is_downloaded_with_an_overlap(bench: Bench) -> 
 
 def test_a_ticker_without_data_is_a_problem_and_the_rest_goes_on(bench: Bench) -> None:
     bench.dropped[:] = []
-    problem = NoData("ibm.us", "nothing", "Check the code")
+    problem = NoDataError("ibm.us", "nothing", "Check the code")
     bench.answers["IBM"] = problem
     assert bench.run("lake_by_session", key="2018-03-27").success
     inputs = bench.log.call("bronze.stooq_prices").inputs
@@ -363,7 +395,7 @@ def test_a_ticker_without_data_is_a_problem_and_the_rest_goes_on(bench: Bench) -
 
 def test_a_refusing_vendor_fails_the_run_with_its_message_and_is_not_asked_again(bench: Bench) -> None:
     bench.dropped[:] = []
-    bench.answers["AAPL"] = ChallengePage("https://stooq.com", "it wants a browser", "Drop the files")
+    bench.answers["AAPL"] = ChallengePageError("https://stooq.com", "it wants a browser", "Drop the files")
     result = bench.run("lake_by_session", key="2018-03-27")
     assert not result.success
     assert {call.job for call in bench.log.calls} == {"gold.news_daily"}  # the only table that needs no prices
@@ -376,7 +408,7 @@ def test_a_refusing_vendor_fails_the_run_with_its_message_and_is_not_asked_again
 
 def test_a_refusing_vendor_keeps_no_dropped_file_out_and_is_told_by_a_failed_check(bench: Bench) -> None:
     bench.dropped[:] = bench.dropped[:2]
-    refusal = ChallengePage("https://stooq.com", "it wants a browser", "Drop the files")
+    refusal = ChallengePageError("https://stooq.com", "it wants a browser", "Drop the files")
     bench.answers["GOOG"] = refusal
     result = bench.run("lake_by_session", key="2018-03-27")
     assert result.success
@@ -386,13 +418,13 @@ def test_a_refusing_vendor_keeps_no_dropped_file_out_and_is_told_by_a_failed_che
     assert "gold.indicators" in {call.job for call in bench.log.calls}
     (told,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "vendor_answered"]
     assert (told.passed, told.severity, told.description) == (False, dg.AssetCheckSeverity.ERROR, str(refusal))
-    assert told.metadata["refusal"].value == "ChallengePage"
+    assert told.metadata["refusal"].value == "ChallengePageError"
     assert told.metadata["was_asked"].value is True
 
 
 def test_a_vendor_that_is_not_reached_fails_the_run_after_the_dropped_files_are_written(bench: Bench) -> None:
     bench.dropped[:] = bench.dropped[:2]
-    bench.answers["GOOG"] = SourceUnavailable("https://stooq.com", "the server is not reached", "Run again")
+    bench.answers["GOOG"] = SourceUnavailableError("https://stooq.com", "the server is not reached", "Run again")
     result = bench.run("lake_by_session", key="2018-03-27")
     assert not result.success
     assert bench.log.call("bronze.stooq_prices").inputs.files == bench.dropped

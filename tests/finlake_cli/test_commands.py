@@ -102,7 +102,10 @@ def test_the_list_of_commands_cuts_no_description_in_80_columns() -> None:
 @pytest.mark.parametrize("on_path", [False, True])
 @pytest.mark.parametrize("is_installed", [False, True])
 def test_a_shell_that_does_not_find_the_command_is_told_where_it_is(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, on_path: bool, is_installed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    on_path: bool,
+    is_installed: bool,
 ) -> None:
     folder = tmp_path / "my environment"
     folder.mkdir()

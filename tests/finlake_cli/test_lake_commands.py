@@ -43,8 +43,9 @@ def _answers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("form", ["table", "records"])
 def test_a_file_for_people_has_all_rows_that_were_asked_for(tmp_path: Path, form: str, more: tuple[str, ...], count: int) -> None:
     target = tmp_path / "answer.txt"
-    result = CliRunner().invoke(app, ["sql", "select 1", "--output", str(target), "--format", form, *more],
-                                catch_exceptions=False)
+    result = CliRunner().invoke(
+        app, ["sql", "select 1", "--output", str(target), "--format", form, *more], catch_exceptions=False
+    )
     assert (result.exit_code, list(tmp_path.iterdir())) == (0, [target])
     shown = [line for line in target.read_text().splitlines() if line.split()[-1:] and line.split()[-1].isdigit()]
     assert len(shown) == count

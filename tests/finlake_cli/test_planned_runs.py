@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finlake_cli.planned_runs import ASSETS_OF, Known, NothingToRunError, RunPlan, planned_runs
+from finlake_cli.planned_runs import ASSETS_OF, Buildable, NothingToRunError, RunPlan, planned_runs
 from finlake_clients.calendar import TradingCalendar
 from spark.contracts.runs import BY_DAY
 
 HISTORY_START = date(2000, 1, 3)
 # A Wednesday, two hours before the close.
 NOW = datetime(2024, 5, 15, 18, tzinfo=UTC)
-KNOWN = Known(calendar=TradingCalendar(), now=NOW, history_start=HISTORY_START)
+KNOWN = Buildable(calendar=TradingCalendar(), now=NOW, history_start=HISTORY_START)
 HORIZON = KNOWN.calendar.last_session
 
 
@@ -56,22 +56,36 @@ def test_a_span_over_the_present_runs_its_past_and_names_the_rest() -> None:
 
 
 def test_after_the_close_the_session_is_run_and_its_day_is_not_over() -> None:
-    plan = planned_runs(date(2024, 5, 15), date(2024, 5, 15), Known(
-        calendar=KNOWN.calendar, now=datetime(2024, 5, 15, 20, 30, tzinfo=UTC), history_start=HISTORY_START))
+    plan = planned_runs(
+        date(2024, 5, 15),
+        date(2024, 5, 15),
+        Buildable(calendar=KNOWN.calendar, now=datetime(2024, 5, 15, 20, 30, tzinfo=UTC), history_start=HISTORY_START),
+    )
     assert keys(plan) == {"lake_by_session": (date(2024, 5, 15), date(2024, 5, 15))}
     assert missed(plan)[0] == "2024-05-15: no news; the newest day that is over in New York is 2024-05-14"
 
 
-@pytest.mark.parametrize(("first", "last", "said"), [
-    (date(2024, 5, 16), date(2024, 5, 17),
-     "2024-05-16 to 2024-05-17: not traded yet; the newest session that has closed is 2024-05-14"),
-    (date(2034, 12, 1), date(2035, 1, 5),
-     f"2034-12-01 to 2035-01-05: beyond the exchange's calendar, which is known up to {HORIZON}"),
-    (date(1999, 3, 1), date(1999, 3, 5),
-     "1999-03-01 to 1999-03-05: before the history that finlake keeps, which begins 2000-01-03"),
-    (date(2018, 3, 30), date(2018, 3, 31),
-     "2018-03-30 to 2018-03-31: the exchange has no session; choose a span with one"),
-])
+@pytest.mark.parametrize(
+    ("first", "last", "said"),
+    [
+        (
+            date(2024, 5, 16),
+            date(2024, 5, 17),
+            "2024-05-16 to 2024-05-17: not traded yet; the newest session that has closed is 2024-05-14",
+        ),
+        (
+            date(2034, 12, 1),
+            date(2035, 1, 5),
+            f"2034-12-01 to 2035-01-05: beyond the exchange's calendar, which is known up to {HORIZON}",
+        ),
+        (
+            date(1999, 3, 1),
+            date(1999, 3, 5),
+            "1999-03-01 to 1999-03-05: before the history that finlake keeps, which begins 2000-01-03",
+        ),
+        (date(2018, 3, 30), date(2018, 3, 31), "2018-03-30 to 2018-03-31: the exchange has no session; choose a span with one"),
+    ],
+)
 def test_a_span_of_which_nothing_can_be_built_is_refused_with_its_own_reason(first: date, last: date, said: str) -> None:
     with pytest.raises(NothingToRunError) as refusal:
         planned_runs(first, last, KNOWN)
@@ -81,8 +95,12 @@ def test_a_span_of_which_nothing_can_be_built_is_refused_with_its_own_reason(fir
 def test_a_span_from_before_the_history_to_beyond_the_calendar_is_told_part_by_part() -> None:
     parts = missed(planned_runs(date(1999, 1, 1), date(2035, 1, 1), KNOWN))
     assert [part.split(":")[0] for part in parts] == [
-        "1999-01-01 to 2000-01-02", f"2024-05-15 to {HORIZON}", f"{HORIZON + timedelta(days=1)} to 2035-01-01",
-        "1999-01-01 to 2015-02-17", "2024-05-15 to 2035-01-01", "2024-05-01 to 2024-05-14",
+        "1999-01-01 to 2000-01-02",
+        f"2024-05-15 to {HORIZON}",
+        f"{HORIZON + timedelta(days=1)} to 2035-01-01",
+        "1999-01-01 to 2015-02-17",
+        "2024-05-15 to 2035-01-01",
+        "2024-05-01 to 2024-05-14",
     ]
 
 
@@ -93,11 +111,10 @@ def test_news_before_gdelt_began_are_named_and_prices_are_run() -> None:
 
 
 def test_beyond_the_end_of_the_samples_dropped_files_are_run_and_it_is_said_so() -> None:
-    samples = Known(calendar=KNOWN.calendar, now=NOW, history_start=HISTORY_START, sources_end=date(2018, 3, 27))
+    samples = Buildable(calendar=KNOWN.calendar, now=NOW, history_start=HISTORY_START, sources_end=date(2018, 3, 27))
     plan = planned_runs(date(2018, 3, 26), date(2018, 4, 3), samples)
     assert keys(plan)["lake_by_session"] == (date(2018, 3, 26), date(2018, 4, 3))
-    assert plan.remarks == (
-        "2018-03-28 to 2018-04-03: the sample sources end 2018-03-27; prices come from dropped files alone",)
+    assert plan.remarks == ("2018-03-28 to 2018-04-03: the sample sources end 2018-03-27; prices come from dropped files alone",)
 
 
 def test_news_of_a_week_end_are_run_when_they_alone_are_asked_for() -> None:
@@ -119,7 +136,7 @@ MINUTES = st.integers(0, 8 * 365 * 24 * 60)
 def test_no_run_reaches_a_date_that_does_not_exist_yet(first: date, last: date, minutes: int) -> None:
     first, last = min(first, last), max(first, last)
     now = datetime(2016, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
-    known = Known(calendar=KNOWN.calendar, now=now, history_start=HISTORY_START)
+    known = Buildable(calendar=KNOWN.calendar, now=now, history_start=HISTORY_START)
     try:
         plan = planned_runs(first, last, known)
     except NothingToRunError:

@@ -14,12 +14,21 @@ from finlake_clients.lake_client import DownloadVerdict
 
 
 def download(ticker: str, name: str, sha256: str) -> dict[str, Any]:
-    return {"ticker": ticker, "source_name": name, "file_sha256": sha256 * 32,
-            "first_session_date": date(2024, 1, 2), "last_session_date": date(2024, 3, 1)}
+    return {
+        "ticker": ticker,
+        "source_name": name,
+        "file_sha256": sha256 * 32,
+        "first_session_date": date(2024, 1, 2),
+        "last_session_date": date(2024, 3, 1),
+    }
 
 
-DOWNLOADS = [download("SYN", "syn_us_d.csv", "ab"), download("SYN", "syn_us_d.csv", "cd"),
-             download("SYN", "other.csv", "ef"), download("IBM", "ibm_us_d.csv", "ab")]
+DOWNLOADS = [
+    download("SYN", "syn_us_d.csv", "ab"),
+    download("SYN", "syn_us_d.csv", "cd"),
+    download("SYN", "other.csv", "ef"),
+    download("IBM", "ibm_us_d.csv", "ab"),
+]
 
 
 class Jobs:
@@ -38,10 +47,17 @@ class Jobs:
         return first, last
 
     def price_verdicts(self) -> list[DownloadVerdict]:
-        return [DownloadVerdict(ticker=row["ticker"], file_sha256=row["file_sha256"], source_name=row["source_name"],
-                                fetched_ts=datetime(2024, 3, 2, tzinfo=UTC), message=f"{row['source_name']}: because",
-                                verdict="rejected" if row["source_name"] == "other.csv" else "consistent")
-                for row in DOWNLOADS]
+        return [
+            DownloadVerdict(
+                ticker=row["ticker"],
+                file_sha256=row["file_sha256"],
+                source_name=row["source_name"],
+                fetched_ts=datetime(2024, 3, 2, tzinfo=UTC),
+                message=f"{row['source_name']}: because",
+                verdict="rejected" if row["source_name"] == "other.csv" else "consistent",
+            )
+            for row in DOWNLOADS
+        ]
 
 
 @pytest.fixture
@@ -80,8 +96,11 @@ def test_verdicts_are_listed_with_file_and_reason(jobs: Jobs) -> None:
 def test_a_download_is_found_by_its_name_or_the_beginning_of_its_hash() -> None:
     assert found(DOWNLOADS, "other.csv", "SYN")["file_sha256"] == "ef" * 32
     assert found(DOWNLOADS, "ABABAB", "IBM")["source_name"] == "ibm_us_d.csv"
-    for named, ticker, said in (("syn_us_d.csv", "SYN", "several downloads of SYN match"), ("abab", "SYN", "no download of SYN"),
-                                ("x.csv", "MSFT", "there are downloads of IBM, SYN")):
+    for named, ticker, said in (
+        ("syn_us_d.csv", "SYN", "several downloads of SYN match"),
+        ("abab", "SYN", "no download of SYN"),
+        ("x.csv", "MSFT", "there are downloads of IBM, SYN"),
+    ):
         with pytest.raises(UnknownDownloadError, match=said):
             found(DOWNLOADS, named, ticker)
 

@@ -54,8 +54,9 @@ def test_what_is_no_query_is_told_so_first_and_where_in_the_text_that_was_given(
     assert "(line 2, pos 5)" in refused(raised, "select 1\ndrop table x")
 
 
-@pytest.mark.parametrize("message", [
-    "Cannot find a snapshot older than 2020-01-01T00:00:00+00:00", "Cannot find snapshot with ID 5"])
+@pytest.mark.parametrize(
+    "message", ["Cannot find a snapshot older than 2020-01-01T00:00:00+00:00", "Cannot find snapshot with ID 5"]
+)
 def test_a_version_that_is_not_there_comes_with_the_query_that_lists_those_that_are(message: str) -> None:
     assert "from TABLE.snapshots" in refused(lambda _: AnalysisException(message))
 

@@ -53,9 +53,9 @@ def test_what_the_demo_suggests_is_readable_in_a_narrow_terminal() -> None:
     heading = lines[0].split() or lines[1].split()
     assert len(heading) >= 4
     # Every column that is shown has its whole name, and the note names every other one.
-    assert heading == names[:len(heading)]
+    assert heading == names[: len(heading)]
     note = " ".join(lines)
-    assert [name for name in names[len(heading):] if name not in note] == []
+    assert [name for name in names[len(heading) :] if name not in note] == []
     assert f"{len(heading)} of {len(names)} columns fit" in note
     assert sum("AAPL" in line for line in lines) == 50
 
@@ -78,8 +78,14 @@ def test_markup_in_data_is_shown_as_it_is() -> None:
     assert any("[red]x[/red]" in line for line in shown(["a"], [["[red]x[/red]"]]))
 
 
-@given(st.lists(st.lists(st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size=30), min_size=5, max_size=5),
-                min_size=1, max_size=4), st.integers(20, 200))
+@given(
+    st.lists(
+        st.lists(st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size=30), min_size=5, max_size=5),
+        min_size=1,
+        max_size=4,
+    ),
+    st.integers(20, 200),
+)
 def test_the_columns_that_are_shown_fit_and_one_more_would_not(cells: list[list[str]], width: int) -> None:
     columns = [f"column_{n}" for n in range(5)]
     positions = fitting(columns, cells, width)
@@ -100,21 +106,38 @@ def test_records_keep_long_values_whole() -> None:
     assert f"file_sha256  {digests}\n" in console.file.getvalue()
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    (None, ""), (0.1 + 0.2, "0.3"), (date(2018, 3, 27), "2018-03-27"), (["a", "b"], '["a", "b"]'), (True, "True"),
-    (datetime(2018, 3, 27, 20, 0, tzinfo=UTC), "2018-03-27 20:00:00Z"),
-])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (0.1 + 0.2, "0.3"),
+        (date(2018, 3, 27), "2018-03-27"),
+        (["a", "b"], '["a", "b"]'),
+        (True, "True"),
+        (datetime(2018, 3, 27, 20, 0, tzinfo=UTC), "2018-03-27 20:00:00Z"),
+    ],
+)
 def test_values_for_people(value: object, text: str) -> None:
     assert text_of(value) == text
 
 
-SCHEMA = pa.schema([
-    ("ticker", pa.string()), ("session_date", pa.date32()), ("seen_ts", pa.timestamp("us", tz="UTC")),
-    ("close_usd", pa.float64()), ("themes", pa.list_(pa.string())),
-])
+SCHEMA = pa.schema(
+    [
+        ("ticker", pa.string()),
+        ("session_date", pa.date32()),
+        ("seen_ts", pa.timestamp("us", tz="UTC")),
+        ("close_usd", pa.float64()),
+        ("themes", pa.list_(pa.string())),
+    ]
+)
 ROWS: list[dict[str, Any]] = [
-    {"ticker": 'A, "quoted"\nline', "session_date": date(2018, 3, 27), "seen_ts": datetime(2018, 3, 27, 20, 0, 0, 7, tzinfo=UTC),
-     "close_usd": 0.1 + 0.2, "themes": ["ECON", "TAX"]},
+    {
+        "ticker": 'A, "quoted"\nline',
+        "session_date": date(2018, 3, 27),
+        "seen_ts": datetime(2018, 3, 27, 20, 0, 0, 7, tzinfo=UTC),
+        "close_usd": 0.1 + 0.2,
+        "themes": ["ECON", "TAX"],
+    },
     {"ticker": None, "session_date": None, "seen_ts": None, "close_usd": math.nan, "themes": None},
 ]
 

@@ -41,11 +41,17 @@ def test_what_only_looks_like_it_is_left_alone(statement: str) -> None:
     assert outside_in_text(statement) is None
 
 
-@pytest.mark.parametrize(("plan", "what"), [
-    (SCRIPT, "TRANSFORM"), (FILTER, "reflect()"), (FILE, "a file in place of a table (csv, /etc/passwd)"),
-    (NAMED, "IDENTIFIER()"), ("Error occurred during query planning", "a query whose parse Spark does not tell"),
-    ("", "does not tell"),
-])
+@pytest.mark.parametrize(
+    ("plan", "what"),
+    [
+        (SCRIPT, "TRANSFORM"),
+        (FILTER, "reflect()"),
+        (FILE, "a file in place of a table (csv, /etc/passwd)"),
+        (NAMED, "IDENTIFIER()"),
+        ("Error occurred during query planning", "a query whose parse Spark does not tell"),
+        ("", "does not tell"),
+    ],
+)
 def test_what_reaches_outside_is_named_from_the_parse(plan: str, what: str) -> None:
     assert what in str(outside_in_plan(plan))
 
@@ -54,8 +60,10 @@ def test_a_table_is_no_file_and_a_division_no_path() -> None:
     assert outside_in_plan(TABLE) is None
 
 
-@pytest.mark.parametrize("text", [
-    "show: begin", "describe : begin", "desc.a: begin", "show", "showing tables", "/* a */ show tables", "explain select 1"])
+@pytest.mark.parametrize(
+    "text",
+    ["show: begin", "describe : begin", "desc.a: begin", "show", "showing tables", "/* a */ show tables", "explain select 1"],
+)
 def test_only_a_show_or_describe_with_an_object_tells(text: str) -> None:
     assert not only_tells(text)
     assert only_tells("\n SHOW  tables")

@@ -27,8 +27,9 @@ ASSET = "silver/prices_daily"
 
 
 def check(name: str, *, passed: bool = True, judged_rows: int | None = 5) -> CheckResult:
-    return CheckResult(asset=ASSET, name=name, passed=passed, severity="ERROR", description=f"because of {name}",
-                       judged_rows=judged_rows)
+    return CheckResult(
+        asset=ASSET, name=name, passed=passed, severity="ERROR", description=f"because of {name}", judged_rows=judged_rows
+    )
 
 
 def shown(*checks: CheckResult, rows: int = 5) -> str:
@@ -56,26 +57,31 @@ def test_a_failed_check_over_no_row_is_a_failed_check() -> None:
 
 def test_a_failed_check_says_what_is_wrong_and_then_which_rows() -> None:
     of_rows = replace(check("a", passed=False), failing_rows=1, sample={"ticker": "KO", "close_usd": None})
-    assert failed_checks([of_rows]) == [
-        "error: silver.prices_daily a: because of a; 1 row failed it, first ticker=KO"]
+    assert failed_checks([of_rows]) == ["error: silver.prices_daily a: because of a; 1 row failed it, first ticker=KO"]
 
 
 def test_what_checks_found_in_runs_that_ended_well_is_told_errors_first_and_what_was_judged_again_is_not() -> None:
     found = [
-        replace(check("late", passed=False), severity="WARN"), check("refused", passed=False),
-        check("mended", passed=False), check("mended"),
+        replace(check("late", passed=False), severity="WARN"),
+        check("refused", passed=False),
+        check("mended", passed=False),
+        check("mended"),
     ]
     run = FinishedRun(planned=PlannedRun(job="lake_by_session"), progress=RunProgress(run_id="a", checks=found))
     assert found_by_checks([run, run]) == [
-        "error: silver.prices_daily refused: because of refused", "warn: silver.prices_daily late: because of late"]
+        "error: silver.prices_daily refused: because of refused",
+        "warn: silver.prices_daily late: because of late",
+    ]
     assert "2 of 3" not in shown(*found)
     assert "1 of 3" in shown(*found)
 
 
 def test_each_run_has_its_own_table_with_its_dates() -> None:
     made = RunProgress(run_id="a", row_counts={ASSET: 1})
-    runs = [FinishedRun(planned=PlannedRun(job="by_day", first_key=date(year, 1, 2), last_key=date(year, 1, 3)), progress=made)
-            for year in (2018, 2023)]
+    runs = [
+        FinishedRun(planned=PlannedRun(job="by_day", first_key=date(year, 1, 2), last_key=date(year, 1, 3)), progress=made)
+        for year in (2018, 2023)
+    ]
     console = Console(file=io.StringIO(), width=80)
     console.print(summary(runs))
     assert isinstance(console.file, io.StringIO)
@@ -107,7 +113,9 @@ def test_a_run_whose_output_is_no_terminal_has_a_line_for_each_step_as_it_ends()
     carry_out(Told(HALF, HALF, WHOLE), RUNS, console)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
-        "lake_by_session: 1 of 2 steps, one 3 s", "lake_by_session: 2 of 2 steps, two 4 s"]
+        "lake_by_session: 1 of 2 steps, one 3 s",
+        "lake_by_session: 2 of 2 steps, two 4 s",
+    ]
 
 
 def test_a_terminal_of_80_columns_shows_the_time_whatever_runs() -> None:
@@ -146,7 +154,9 @@ def test_checks_alone_have_a_line_for_each_step_where_the_output_is_no_terminal(
     judge(Told(HALF, WHOLE), console)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
-        f"{CHECKS_ONLY}: 1 of 2 steps, one 3 s", f"{CHECKS_ONLY}: 2 of 2 steps, two 4 s"]
+        f"{CHECKS_ONLY}: 1 of 2 steps, one 3 s",
+        f"{CHECKS_ONLY}: 2 of 2 steps, two 4 s",
+    ]
 
 
 class GivenUp(Told):

@@ -16,8 +16,16 @@ MONDAY, FRIDAY = date(2018, 4, 2), date(2018, 4, 6)
 
 
 def shortfall(kind: str, subject: str = "KO", address: str = "silver.completeness", reason: str = "no_bar") -> Shortfall:
-    return Shortfall(kind=kind, address=address, subject=subject, first_date=MONDAY, last_date=FRIDAY, count=5, reason=reason,
-                     message="no download has a bar for this session: drop a newer file")
+    return Shortfall(
+        kind=kind,
+        address=address,
+        subject=subject,
+        first_date=MONDAY,
+        last_date=FRIDAY,
+        count=5,
+        reason=reason,
+        message="no download has a bar for this session: drop a newer file",
+    )
 
 
 def shown(found: list[Shortfall], not_run: list[NotRun] | None = None) -> str:
@@ -33,7 +41,7 @@ def test_nothing_amiss_is_said_in_one_line() -> None:
 
 def test_a_line_has_what_of_which_when_how_many_and_why_within_80_columns() -> None:
     text = shown([shortfall("missing"), shortfall("not_due")], [NotRun(first=FRIDAY, last=FRIDAY, why="not traded yet")])
-    table = text[:text.index("all of it:")]
+    table = text[: text.index("all of it:")]
     assert max(map(len, table.splitlines())) <= 80
     words = " ".join(text.replace("│", " ").split())
     for said in ("missing", "not due", "not run", "KO", "2018-04-02", "no_bar:", "not traded yet"):
@@ -64,10 +72,14 @@ def test_files_that_were_rejected_for_different_reasons_keep_their_own_advice() 
     assert second[1].endswith("no_bar: drop it")
 
 
-@pytest.mark.parametrize(("kind", "address", "query"), [
-    ("quarantined", "bronze.stooq_prices", "silver.quarantine"), ("rejected", "silver.price_restatements", "verdict in"),
-    ("missing", "bronze.gdelt_slots", "from bronze.gdelt_slots"),
-])
+@pytest.mark.parametrize(
+    ("kind", "address", "query"),
+    [
+        ("quarantined", "bronze.stooq_prices", "silver.quarantine"),
+        ("rejected", "silver.price_restatements", "verdict in"),
+        ("missing", "bronze.gdelt_slots", "from bronze.gdelt_slots"),
+    ],
+)
 def test_each_kind_names_the_query_that_lists_all_of_it(kind: str, address: str, query: str) -> None:
     lines = rest([shortfall(kind, address=address)])
     assert query in lines[-1]
@@ -81,14 +93,20 @@ def test_markup_in_a_file_name_is_shown_as_it_is() -> None:
 def test_runs_say_which_tables_and_dates_were_asked_for() -> None:
     runs = [
         PlannedRun(job="lake_by_day", first_key=date(2018, 3, 30), last_key=FRIDAY),
-        PlannedRun(job="lake_by_session", first_key=MONDAY, last_key=FRIDAY,
-                   assets=("silver/prices_daily", "silver/completeness")),
+        PlannedRun(
+            job="lake_by_session", first_key=MONDAY, last_key=FRIDAY, assets=("silver/prices_daily", "silver/completeness")
+        ),
     ]
     asked = asked_of(runs, ["KO"], before=7)
     assert asked.sessions == Window(start=MONDAY, end=FRIDAY)
     assert asked.days == Window(start=date(2018, 3, 30), end=FRIDAY)
     assert asked.addresses == {
-        "bronze.gdelt_gkg", "bronze.gdelt_slots", "silver.news_mentions", "silver.prices_daily", "silver.completeness"}
+        "bronze.gdelt_gkg",
+        "bronze.gdelt_slots",
+        "silver.news_mentions",
+        "silver.prices_daily",
+        "silver.completeness",
+    }
     assert asked_of(runs[:1], ["KO"], before=7).sessions is None
 
 

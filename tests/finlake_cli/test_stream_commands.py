@@ -22,15 +22,28 @@ CANDLES = DerivedReport(table="speed.candles_1m", window_count=4, different_coun
 
 
 def engine(name: str, differences: RowDifferences | None = None, behind: int = 0, *, is_late: bool = False) -> EngineReport:
-    return EngineReport(engine=name, relation="finnhub_trades", row_count=6, bucket_count=2, behind_count=behind,
-                        is_late=is_late, may_still_come=is_late, different_bucket_count=1 if differences else 0,
-                        differences=differences or RowDifferences())
+    return EngineReport(
+        engine=name,
+        relation="finnhub_trades",
+        row_count=6,
+        bucket_count=2,
+        behind_count=behind,
+        is_late=is_late,
+        may_still_come=is_late,
+        different_bucket_count=1 if differences else 0,
+        differences=differences or RowDifferences(),
+    )
 
 
 def report(*engines: EngineReport) -> ReconcileReport:
     return ReconcileReport(
-        lsn=0x16_B374_D848, cut_ts=datetime(2026, 11, 21, 12, tzinfo=UTC), row_counts={"finnhub_trades": 7}, engines=engines,
-        derived=(CANDLES,), days=(DayReport(relation="finnhub_trades", day=date(2026, 11, 20), row_count=5, is_dropped=True),))
+        lsn=0x16_B374_D848,
+        cut_ts=datetime(2026, 11, 21, 12, tzinfo=UTC),
+        row_counts={"finnhub_trades": 7},
+        engines=engines,
+        derived=(CANDLES,),
+        days=(DayReport(relation="finnhub_trades", day=date(2026, 11, 20), row_count=5, is_dropped=True),),
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -52,15 +65,21 @@ def run(monkeypatch: pytest.MonkeyPatch, home: Path, found: ReconcileReport, *ar
     class Found(Reconciliation):
         """Finds what the test says."""
 
-        def run(self, jobs: LakeClient | None, *, wait_s: float = 60, proves_days: bool = False,
-                drops_proven: bool = False) -> ReconcileReport:
+        def run(
+            self, jobs: LakeClient | None, *, wait_s: float = 60, proves_days: bool = False, drops_proven: bool = False
+        ) -> ReconcileReport:
             asked.options = {"lake": jobs is not None, "wait_s": wait_s, "proves": proves_days, "drops": drops_proven}
             return found
 
     def build(settings: ReconciliationSettings) -> Found:
-        return Found(market_uri=settings.market.uri, market_password_file="", kafka_bootstrap="", kafka_password_file=None,
-                     clickhouse_url="",
-                     clickhouse_password_file="")
+        return Found(
+            market_uri=settings.market.uri,
+            market_password_file="",
+            kafka_bootstrap="",
+            kafka_password_file=None,
+            clickhouse_url="",
+            clickhouse_password_file="",
+        )
 
     monkeypatch.setattr(reconciling.Reconciliation, "of", staticmethod(build))
     result = CliRunner().invoke(app, ["reconcile", "--home", str(home), *arguments], env={"COLUMNS": "200"})
@@ -71,7 +90,8 @@ def test_equal_engines_are_told_in_one_line_and_exit_code_0(monkeypatch: pytest.
     code, output, asked = run(monkeypatch, tmp_path, report(engine("Kafka"), engine("Iceberg", behind=3)))
     assert code == 0
     assert output.splitlines()[-1] == (
-        "7 rows up to LSN 16/B374D848: 0 lost, 0 doubled, candles and windows equal to a recomputation")
+        "7 rows up to LSN 16/B374D848: 0 lost, 0 doubled, candles and windows equal to a recomputation"
+    )
     assert "equal, 3 to come" in output
     assert "finnhub_trades of 2026-11-20: 5 rows archived and dropped from Postgres" in output
     assert asked.options == {"lake": True, "wait_s": 60, "proves": True, "drops": False}
@@ -105,11 +125,18 @@ def test_the_whole_report_is_told_as_json(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert told["days"][0]["day"] == "2026-11-20"
 
 
-@pytest.mark.parametrize("arguments", [
-    ("chaos",), ("chaos", "--kills", "0"), ("chaos", "--kills", "3", "--seconds-between", "-1"),
-    ("replay", "finlake.ods.finnhub_trades"), ("replay", "finlake.ods.finnhub_trades", "--from", "0"),
-    ("reconcile", "--wait", "-1"), ("bench", "speed", "--rate", "0"),
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("chaos",),
+        ("chaos", "--kills", "0"),
+        ("chaos", "--kills", "3", "--seconds-between", "-1"),
+        ("replay", "finlake.ods.finnhub_trades"),
+        ("replay", "finlake.ods.finnhub_trades", "--from", "0"),
+        ("reconcile", "--wait", "-1"),
+        ("bench", "speed", "--rate", "0"),
+    ],
+)
 def test_arguments_that_make_no_sense_are_refused(arguments: tuple[str, ...]) -> None:
     assert CliRunner().invoke(app, [*arguments]).exit_code == 2
 

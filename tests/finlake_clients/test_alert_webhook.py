@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from finlake_clients import alert_webhook
-from finlake_clients.alert_webhook import ATTEMPTS, AlertNotSent, AlertWebhook
+from finlake_clients.alert_webhook import ATTEMPTS, AlertNotSentError, AlertWebhook
 
 SECRET = "/hooks/T0/hunter2"
 
@@ -71,14 +71,14 @@ def test_a_busy_webhook_is_tried_again(hook: Hook, tmp_path: Path, busy: int) ->
 
 def test_a_webhook_that_stays_busy_is_given_up(hook: Hook, tmp_path: Path) -> None:
     hook.answers = [503] * 10
-    with pytest.raises(AlertNotSent, match="HTTP 503"):
+    with pytest.raises(AlertNotSentError, match="HTTP 503"):
         webhook_at(hook.url, tmp_path).send({"text": "BAD"})
     assert len(hook.taken) == ATTEMPTS
 
 
 def test_a_webhook_that_is_gone_is_not_tried_again(hook: Hook, tmp_path: Path) -> None:
     hook.answers = [404, 404]
-    with pytest.raises(AlertNotSent, match="HTTP 404"):
+    with pytest.raises(AlertNotSentError, match="HTTP 404"):
         webhook_at(hook.url, tmp_path).send({"text": "BAD"})
     assert len(hook.taken) == 1
 
@@ -90,11 +90,14 @@ def closed_port() -> int:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/hunter2", "gopher://x/hunter2", "http:///hunter2"])
 def test_no_failure_tells_the_url(
-    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(alert_webhook, "FIRST_WAIT_S", 0.001)
     caplog.set_level(logging.DEBUG)
-    with pytest.raises(AlertNotSent) as failure:
+    with pytest.raises(AlertNotSentError) as failure:
         webhook_at(url.format(port=closed_port()), tmp_path).send({"text": "BAD"})
     error: BaseException | None = failure.value
     while error is not None:
@@ -113,10 +116,10 @@ def test_a_success_does_not_log_the_url_either(hook: Hook, tmp_path: Path, caplo
 
 def test_without_a_file_there_is_no_webhook() -> None:
     assert not AlertWebhook().is_configured
-    with pytest.raises(AlertNotSent, match="FINLAKE_ALERT_WEBHOOK_URL_FILE"):
+    with pytest.raises(AlertNotSentError, match="FINLAKE_ALERT_WEBHOOK_URL_FILE"):
         AlertWebhook().send({"text": "BAD"})
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(AlertNotSent, match="/nowhere/url: No such file"):
+    with pytest.raises(AlertNotSentError, match="/nowhere/url: No such file"):
         AlertWebhook(url_file="/nowhere/url").send({"text": "BAD"})

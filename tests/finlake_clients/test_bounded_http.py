@@ -14,7 +14,7 @@ import pytest
 from finlake_clients import bounded_http
 from finlake_clients.alert_webhook import AlertWebhook
 from finlake_clients.gdelt.feed import GdeltFeed
-from finlake_clients.source_errors import NotData, SourceUnavailable, TooLargeError
+from finlake_clients.source_errors import NotDataError, SourceUnavailableError, TooLargeError
 from finlake_clients.stooq.feed import StooqPrices
 from finlake_services.trade_feed.finnhub_rest import FinnhubRest
 from finlake_services.trade_feed.finnhub_token import TokenFile
@@ -105,7 +105,7 @@ def test_a_quote_without_an_end_is_left_at_the_bound(talker: str, secret: Path) 
 
 
 def test_a_packed_quote_is_not_unpacked(talker: str, secret: Path) -> None:
-    with pytest.raises(NotData, match="packs its answer as 'gzip'"):
+    with pytest.raises(NotDataError, match="packs its answer as 'gzip'"):
         quote_from(f"{talker}/packed", secret)
 
 
@@ -116,7 +116,7 @@ def test_what_a_webhook_answers_is_not_read(talker: str, secret: Path) -> None:
 
 
 def test_a_packed_answer_is_not_unpacked(talker: str, tmp_path: Path) -> None:
-    with pytest.raises(NotData, match="packs its answer as 'gzip'"):
+    with pytest.raises(NotDataError, match="packs its answer as 'gzip'"):
         stooq(f"{talker}/packed", tmp_path).download("KO", "ko.us")
 
 
@@ -131,14 +131,14 @@ def answer(*parts: bytes) -> httpx.Response:
 
 
 def test_an_answer_that_takes_too_long_is_left() -> None:
-    with pytest.raises(SourceUnavailable, match="has not ended after -1 s"):
+    with pytest.raises(SourceUnavailableError, match="has not ended after -1 s"):
         bounded_http.body(answer(b"a", b"b"), "it", max_bytes=10, max_seconds=-1)
 
 
 def test_lines_are_whole_whatever_the_parts() -> None:
     text = b"first\nsecond\r\n\nlast"
     for size in range(1, len(text) + 1):
-        parts = [text[start:start + size] for start in range(0, len(text), size)]
+        parts = [text[start : start + size] for start in range(0, len(text), size)]
         assert list(bounded_http.lines(answer(*parts), "it", max_bytes=100)) == ["first", "second\r", "", "last"]
     with pytest.raises(TooLargeError):
         list(bounded_http.lines(answer(text), "it", max_bytes=5))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finlake_clients.calendar import OutsideCalendar, TradingCalendar
+from finlake_clients.calendar import OutsideCalendarError, TradingCalendar
 
 DATA = Path(__file__).parents[1] / "data" / "calendar"
 CALENDAR = TradingCalendar()
@@ -36,14 +36,17 @@ def test_closures_equal_the_recorded_table() -> None:
     assert CALENDAR.closures(date(2015, 1, 1), date(2026, 12, 31)) == recorded
 
 
-@pytest.mark.parametrize(("available_ts", "session"), [
-    ("2026-03-09T20:00:00+00:00", date(2026, 3, 9)),  # at the close in summer time
-    ("2026-03-09T20:00:01+00:00", date(2026, 3, 10)),  # a second after it
-    ("2026-03-06T20:30:00+00:00", date(2026, 3, 6)),  # winter time: the close is 21:00Z
-    ("2025-11-28T18:15:00+00:00", date(2025, 12, 1)),  # after an early close
-    ("2026-11-26T12:00:00+00:00", date(2026, 11, 27)),  # Thanksgiving
-    ("2018-12-05T16:00:00+00:00", date(2018, 12, 6)),  # day of mourning
-])
+@pytest.mark.parametrize(
+    ("available_ts", "session"),
+    [
+        ("2026-03-09T20:00:00+00:00", date(2026, 3, 9)),  # at the close in summer time
+        ("2026-03-09T20:00:01+00:00", date(2026, 3, 10)),  # a second after it
+        ("2026-03-06T20:30:00+00:00", date(2026, 3, 6)),  # winter time: the close is 21:00Z
+        ("2025-11-28T18:15:00+00:00", date(2025, 12, 1)),  # after an early close
+        ("2026-11-26T12:00:00+00:00", date(2026, 11, 27)),  # Thanksgiving
+        ("2018-12-05T16:00:00+00:00", date(2018, 12, 6)),  # day of mourning
+    ],
+)
 def test_news_belongs_to_the_session_it_was_available_for(available_ts: str, session: date) -> None:
     assert CALENDAR.session_of(datetime.fromisoformat(available_ts)) == session
 
@@ -70,16 +73,16 @@ def test_last_closed_session_changes_at_the_close() -> None:
 
 
 def test_asking_for_the_close_of_a_holiday_names_the_day() -> None:
-    with pytest.raises(OutsideCalendar, match="2026-07-03 is not a session"):
+    with pytest.raises(OutsideCalendarError, match="2026-07-03 is not a session"):
         CALENDAR.close_ts(date(2026, 7, 3))
 
 
 def test_times_outside_the_calendar_are_refused() -> None:
-    with pytest.raises(OutsideCalendar, match="ends with"):
+    with pytest.raises(OutsideCalendarError, match="ends with"):
         CALENDAR.session_of(datetime(2150, 1, 1, tzinfo=UTC))
-    with pytest.raises(OutsideCalendar, match="ends with"):
+    with pytest.raises(OutsideCalendarError, match="ends with"):
         CALENDAR.next(date(2150, 1, 1))
-    with pytest.raises(OutsideCalendar, match="begins with"):
+    with pytest.raises(OutsideCalendarError, match="begins with"):
         CALENDAR.previous(date(1990, 1, 1))
-    with pytest.raises(OutsideCalendar, match="begins with"):
+    with pytest.raises(OutsideCalendarError, match="begins with"):
         CALENDAR.last_closed(datetime(1980, 1, 1, tzinfo=UTC))

@@ -11,14 +11,22 @@ from finlake_clients import dagster_graphql as dagster_client
 from finlake_clients.dagster_graphql import DagsterClient, DagsterRequestError
 
 
-@pytest.mark.parametrize(("answer", "said"), [
-    (httpx.Response(421, text="Dagster answers to localhost:3000 only"), "answers HTTP 421 and no JSON .*localhost:3000 only"),
-    (httpx.Response(502, content=b""), "answers HTTP 502 and no JSON .nothing"),
-    (httpx.Response(401, text="a login"), "refuses the password"),
-    (httpx.Response(200, json={"errors": [{"message": "no such field"}]}), "refused a request: no such field"),
-])
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            httpx.Response(421, text="Dagster answers to localhost:3000 only"),
+            "answers HTTP 421 and no JSON .*localhost:3000 only",
+        ),
+        (httpx.Response(502, content=b""), "answers HTTP 502 and no JSON .nothing"),
+        (httpx.Response(401, text="a login"), "refuses the password"),
+        (httpx.Response(200, json={"errors": [{"message": "no such field"}]}), "refused a request: no such field"),
+    ],
+)
 def test_what_is_no_answer_is_told_with_what_was_said_instead(
-    monkeypatch: pytest.MonkeyPatch, answer: httpx.Response, said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: httpx.Response,
+    said: str,
 ) -> None:
     def post(*_: Any, **__: Any) -> httpx.Response:
         return answer
@@ -28,23 +36,62 @@ def test_what_is_no_answer_is_told_with_what_was_said_instead(
         DagsterClient("http://localhost:3000", None).query("query { version }")
 
 
-@pytest.mark.parametrize(("event", "said"), [
-    ({"__typename": "RunFailureEvent", "message": "User code server request timed out", "error": None},
-     ["User code server request timed out"]),
-    ({"__typename": "RunFailureEvent", "message": 'Execution of run for "lake" failed. Steps failed: [a].', "error": None}, []),
-    ({"__typename": "ExecutionStepFailureEvent", "stepKey": "a", "message": "STEP_FAILURE", "failureMetadata": None,
-      "error": {"message": "of Dagster's", "causes": [{"message": "no disk\n"}]}}, ["a: no disk"]),
-    ({"__typename": "ExecutionStepFailureEvent", "stepKey": "a", "message": "STEP_FAILURE", "failureMetadata": None,
-      "error": {"message": "dagster._core.errors.DagsterExecutionInterruptedError\n", "causes": []}},
-     ["a: it was interrupted, as `finlake down` does; `finlake up` starts the stack again"]),
-    # What the checks found stands in their evaluations.
-    ({"__typename": "ExecutionStepFailureEvent", "stepKey": "a", "message": "STEP_FAILURE", "failureMetadata": None,
-      "error": {"message": "dagster._core.errors.DagsterAssetCheckFailedError: 1 check failed", "causes": []}}, []),
-    ({"__typename": "RunFailureEvent", "message": "Execution failed",
-      "error": {"message": "dagster._core.errors.DagsterAssetCheckFailedError: 1 check failed", "causes": []}}, []),
-])
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (
+            {"__typename": "RunFailureEvent", "message": "User code server request timed out", "error": None},
+            ["User code server request timed out"],
+        ),
+        (
+            {"__typename": "RunFailureEvent", "message": 'Execution of run for "lake" failed. Steps failed: [a].', "error": None},
+            [],
+        ),
+        (
+            {
+                "__typename": "ExecutionStepFailureEvent",
+                "stepKey": "a",
+                "message": "STEP_FAILURE",
+                "failureMetadata": None,
+                "error": {"message": "of Dagster's", "causes": [{"message": "no disk\n"}]},
+            },
+            ["a: no disk"],
+        ),
+        (
+            {
+                "__typename": "ExecutionStepFailureEvent",
+                "stepKey": "a",
+                "message": "STEP_FAILURE",
+                "failureMetadata": None,
+                "error": {"message": "dagster._core.errors.DagsterExecutionInterruptedError\n", "causes": []},
+            },
+            ["a: it was interrupted, as `finlake down` does; `finlake up` starts the stack again"],
+        ),
+        # What the checks found stands in their evaluations.
+        (
+            {
+                "__typename": "ExecutionStepFailureEvent",
+                "stepKey": "a",
+                "message": "STEP_FAILURE",
+                "failureMetadata": None,
+                "error": {"message": "dagster._core.errors.DagsterAssetCheckFailedError: 1 check failed", "causes": []},
+            },
+            [],
+        ),
+        (
+            {
+                "__typename": "RunFailureEvent",
+                "message": "Execution failed",
+                "error": {"message": "dagster._core.errors.DagsterAssetCheckFailedError: 1 check failed", "causes": []},
+            },
+            [],
+        ),
+    ],
+)
 def test_the_reason_of_a_failure_is_what_was_said_first_and_not_its_wrapping(
-    monkeypatch: pytest.MonkeyPatch, event: dict[str, Any], said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    event: dict[str, Any],
+    said: list[str],
 ) -> None:
     page = {"logsForRun": {"events": [event], "cursor": "1", "hasMore": False}, "runOrError": {"status": "FAILURE"}}
 
@@ -88,12 +135,17 @@ def test_a_code_server_that_is_away_is_waited_for_and_another_refusal_is_not(mon
     assert answers == []
 
 
-@pytest.mark.parametrize(("answer", "said"), [
-    ({"__typename": "TerminateRunSuccess"}, None),
-    ({"__typename": "TerminateRunFailure", "message": "it has ended"}, "did not stop it .it has ended"),
-])
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"__typename": "TerminateRunSuccess"}, None),
+        ({"__typename": "TerminateRunFailure", "message": "it has ended"}, "did not stop it .it has ended"),
+    ],
+)
 def test_a_run_is_stopped_or_dagster_says_why_not(
-    monkeypatch: pytest.MonkeyPatch, answer: dict[str, str], said: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: dict[str, str],
+    said: str | None,
 ) -> None:
     asked: list[Any] = []
 

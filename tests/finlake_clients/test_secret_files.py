@@ -12,11 +12,11 @@ from finlake_clients.dagster_graphql import DagsterClient
 from finlake_clients.kafka.topics import KafkaTopics
 from finlake_clients.lake_client import LakeClient
 from finlake_clients.postgres.market import Market
-from finlake_clients.secret_files import SecretUnreadable, secret_of
+from finlake_clients.secret_files import SecretUnreadableError, secret_of
 from finlake_reconciliation.postgres_side import Ods
-from finlake_services.clickhouse_sink.clickhouse import ClickHouse as SinkClickHouse
 from finlake_services.clickhouse_sink.clickhouse import ClickHouseUnavailableError
-from finlake_services.clickhouse_sink.exactly_once import Gap, Place
+from finlake_services.clickhouse_sink.clickhouse import SinkConnection as SinkClickHouse
+from finlake_services.clickhouse_sink.exactly_once import Gap, Partition
 from finlake_services.trade_feed.ods_writer import OdsAccess
 
 DAY = date(2026, 11, 20)
@@ -24,13 +24,19 @@ DAY = date(2026, 11, 20)
 
 def jobs(password: Path, token: Path) -> LakeClient:
     return LakeClient(
-        catalog_uri="postgresql+psycopg2://lake@127.0.0.1:1/lake", catalog_password_file=str(password), warehouse="file:///-",
-        engine="spark", spark_remote="sc://127.0.0.1:1", spark_token_file=str(token))
+        catalog_uri="postgresql+psycopg2://lake@127.0.0.1:1/lake",
+        catalog_password_file=str(password),
+        warehouse="file:///-",
+        engine="spark",
+        spark_remote="sc://127.0.0.1:1",
+        spark_token_file=str(token),
+    )
 
 
 def clickhouse(admin: Path, reader: Path) -> ClickHouse:
-    return ClickHouse(url="http://127.0.0.1:1", admin_password_file=str(admin), reader_password_file=str(reader),
-                      s3_endpoint=None)
+    return ClickHouse(
+        url="http://127.0.0.1:1", admin_password_file=str(admin), reader_password_file=str(reader), s3_endpoint=None
+    )
 
 
 ASKED: list[tuple[str, Callable[[Path, Path], object]]] = [
@@ -47,11 +53,13 @@ ASKED: list[tuple[str, Callable[[Path, Path], object]]] = [
 
 @pytest.mark.parametrize(("service", "ask"), ASKED, ids=[f"{number}-{service}" for number, (service, _) in enumerate(ASKED)])
 def test_a_missing_secret_is_told_with_its_file_and_what_to_do(
-    service: str, ask: Callable[[Path, Path], object], tmp_path: Path,
+    service: str,
+    ask: Callable[[Path, Path], object],
+    tmp_path: Path,
 ) -> None:
     there = tmp_path / "there"
     there.write_text("secret\n", encoding="utf-8")
-    with pytest.raises(SecretUnreadable) as told:
+    with pytest.raises(SecretUnreadableError) as told:
         ask(tmp_path / "missing", there)
     assert told.value.service == service
     assert not told.value.passes
@@ -63,7 +71,7 @@ def test_a_missing_secret_is_told_with_its_file_and_what_to_do(
 def test_a_file_that_holds_no_secret_is_told_too_and_never_shown(tmp_path: Path, content: bytes, reason: str) -> None:
     file = tmp_path / "secret"
     file.write_bytes(content)
-    with pytest.raises(SecretUnreadable, match=reason):
+    with pytest.raises(SecretUnreadableError, match=reason):
         secret_of("kafka", file)
 
 
@@ -75,4 +83,4 @@ def test_a_secret_is_read_without_its_line_end(tmp_path: Path) -> None:
 def test_the_sink_waits_for_its_password_as_for_clickhouse(tmp_path: Path) -> None:
     sink = SinkClickHouse("http://127.0.0.1:1", tmp_path / "missing")
     with pytest.raises(ClickHouseUnavailableError, match="missing .No such file"):
-        sink.note_gap(Place("topic", 0), Gap(0, 1), "a test")
+        sink.note_gap(Partition("topic", 0), Gap(0, 1), "a test")

@@ -8,7 +8,7 @@ from finlake_proofs.restated_prices.__main__ import DOCUMENT, document
 from finlake_proofs.restated_prices.kinds import KINDS, SEQUENCES
 from finlake_proofs.restated_prices.outcomes import healed, outcome
 from finlake_proofs.restated_prices.pairs import Kind
-from finlake_proofs.restated_prices.vendor import Vendor
+from finlake_proofs.restated_prices.vendor import PrintingVendor
 
 SHORT = [kind for kind in KINDS if kind.span[1] <= 2_000]
 
@@ -25,14 +25,28 @@ def test_a_kind_of_pair_has_the_verdict_of_its_kind(kind: Kind) -> None:
 
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
-@given(level=st.sampled_from([0.03, 0.3, 1.5, 4.0, 12.0, 40.0, 250.0]), digits=st.sampled_from(["six", "four"]),
-       scales_volume=st.booleans(), seed=st.integers(0, 10_000).map(lambda n: n * 3),
-       late=st.lists(st.one_of(st.none(), st.sampled_from([1 / 2, 2 / 3, 1 / 10, 4.0])), min_size=1, max_size=4))
+@given(
+    level=st.sampled_from([0.03, 0.3, 1.5, 4.0, 12.0, 40.0, 250.0]),
+    digits=st.sampled_from(["six", "four"]),
+    scales_volume=st.booleans(),
+    seed=st.integers(0, 10_000).map(lambda n: n * 3),
+    late=st.lists(st.one_of(st.none(), st.sampled_from([1 / 2, 2 / 3, 1 / 10, 4.0])), min_size=1, max_size=4),
+)
 def test_whatever_is_applied_late_on_neighbouring_days_is_a_restatement(
-    level: float, digits: str, seed: int, late: list[float | None], *, scales_volume: bool,
+    level: float,
+    digits: str,
+    seed: int,
+    late: list[float | None],
+    *,
+    scales_volume: bool,
 ) -> None:
-    kind = Kind(name="late", level=(level, level), span=(250, 700), neighbours=tuple(late),
-                vendors=(Vendor(digits=digits, scales_volume=scales_volume),))
+    kind = Kind(
+        name="late",
+        level=(level, level),
+        span=(250, 700),
+        neighbours=tuple(late),
+        vendors=(PrintingVendor(digits=digits, scales_volume=scales_volume),),
+    )
     found = outcome(kind, pairs=1, first_seed=seed)
     # Of cheap shares a small dividend is within the rounding.
     assert set(found.verdicts) <= {"restated", "consistent"}

@@ -54,8 +54,12 @@ class Trade:
         ts = self.received_ts.isoformat().replace("+00:00", "Z")
         key = {"received_ts": ts, "connection_id": "c", "message_seq": self.number, "trade_index": 0}
         row = {**key, "symbol": "AAPL", "price_usd": self.price_usd, "volume_shares": 2.0, "trade_ts": ts, "conditions": None}
-        value = {"op": self.op, "source": {"lsn": self.lsn}, "before": key if self.op == "d" else None,
-                 "after": None if self.op == "d" else row}
+        value = {
+            "op": self.op,
+            "source": {"lsn": self.lsn},
+            "before": key if self.op == "d" else None,
+            "after": None if self.op == "d" else row,
+        }
         return KafkaRecord(self.offset, CUT_TS, None, json.dumps(value).encode(), ())
 
 
@@ -93,7 +97,8 @@ class World:
     def comparison(self, *, kafka_is_late: bool = False) -> RelationComparison:
         """The comparison of trades in this world."""
         engines = Engines(
-            ods=cast(Ods, None), topics=ChangeTopics(_topics(self)), live=_Live(self), archive=_Silver(self), wait_s=0)
+            ods=cast(Ods, None), topics=ChangeTopics(_topics(self)), live=_Live(self), archive=_Silver(self), wait_s=0
+        )
         return RelationComparison(engines, TRADES, _Cut(self), self.proofs, kafka_is_late=kafka_is_late)
 
 
@@ -111,8 +116,10 @@ def _topics(world: World) -> KafkaTopics:
 
         def read(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[KafkaRecord]]:
             if topic == DEAD_LETTERS_TOPIC:
-                yield [KafkaRecord(place, CUT_TS, f"{TRADES.topic}:0:{offset}".encode(), b"{}", ())
-                       for place, offset in enumerate(world.dead_offsets)]
+                yield [
+                    KafkaRecord(place, CUT_TS, f"{TRADES.topic}:0:{offset}".encode(), b"{}", ())
+                    for place, offset in enumerate(world.dead_offsets)
+                ]
                 return
             records = [trade.record() for trade in world.kafka]
             records += [KafkaRecord(offset, CUT_TS, None, b"not json", ()) for offset in world.garbage]
@@ -129,8 +136,11 @@ class _Live(LiveTables):
         self._world = world
 
     def _held(self, below_lsn: int, below: Offsets | None) -> list[Trade]:
-        return [trade for trade in self._world.clickhouse
-                if trade.lsn < below_lsn and (below is None or trade.offset < below.get(0, 0))]
+        return [
+            trade
+            for trade in self._world.clickhouse
+            if trade.lsn < below_lsn and (below is None or trade.offset < below.get(0, 0))
+        ]
 
     def buckets(self, relation: CapturedTable, *, below_lsn: int, below: Offsets | None = None) -> Buckets:
         return buckets_of(self._held(below_lsn, below))

@@ -29,8 +29,13 @@ def trade(number: int, symbol: str, hour: int, price: int, volume: int) -> Trade
 def trades(draw: st.DrawFn) -> list[Trade]:
     count = draw(st.integers(min_value=1, max_value=40))
     return [
-        trade(number, draw(st.sampled_from(["AAPL", "MSFT", "BINANCE:BTCUSDT"])), draw(st.integers(480_000, 480_003)),
-              draw(st.integers(-10, 10**14)), draw(st.integers(0, 10**12)))
+        trade(
+            number,
+            draw(st.sampled_from(["AAPL", "MSFT", "BINANCE:BTCUSDT"])),
+            draw(st.integers(480_000, 480_003)),
+            draw(st.integers(-10, 10**14)),
+            draw(st.integers(0, 10**12)),
+        )
         for number in range(count)
     ]
 
@@ -89,7 +94,7 @@ def test_a_row_with_another_number_is_changed_and_neither_lost_nor_doubled(rows:
     place = data.draw(st.integers(0, len(rows) - 1))
     (price, volume), event_us = rows[place].content
     other = Trade(rows[place].row_id, rows[place].symbol, rows[place].received_us, Content((price + 1, volume), event_us))
-    differences = compared(rows, [*rows[:place], other, *rows[place + 1:]])
+    differences = compared(rows, [*rows[:place], other, *rows[place + 1 :]])
     assert differences.changed.first == (other.row_id,)
     assert differences.fault_count == 1
 

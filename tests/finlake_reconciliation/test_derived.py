@@ -22,15 +22,23 @@ from finlake_reconciliation.derived import (
 def sums(start_us: int, prices: list[float], volumes: list[float]) -> TradeSums:
     price_units, volume_units = [round(price * 1e8) for price in prices], [round(volume * 1e8) for volume in volumes]
     return TradeSums(
-        start_us=start_us, trade_count=len(prices), first_price=prices[0], last_price=prices[-1],
-        highest_price=max(prices), lowest_price=min(prices), volume=sum(volume_units), price=sum(price_units),
+        start_us=start_us,
+        trade_count=len(prices),
+        first_price=prices[0],
+        last_price=prices[-1],
+        highest_price=max(prices),
+        lowest_price=min(prices),
+        volume=sum(volume_units),
+        price=sum(price_units),
         squared_price=sum(price**2 for price in price_units),
-        price_volume=sum(round(price * volume * 1e8) for price, volume in zip(prices, volumes, strict=True)))
+        price_volume=sum(round(price * volume * 1e8) for price, volume in zip(prices, volumes, strict=True)),
+    )
 
 
 def test_a_candle_is_first_highest_lowest_last_volume_and_count() -> None:
     assert recomputed(CANDLES, [sums(60_000_000, [2.0, 3.0, 1.0, 1.5], [1, 2, 3, 0.5])]) == {
-        60_000_000: (2.0, 3.0, 1.0, 1.5, 6.5, 4)}
+        60_000_000: (2.0, 3.0, 1.0, 1.5, 6.5, 4)
+    }
 
 
 def test_a_window_has_the_mean_and_the_sample_deviation_of_its_prices() -> None:

@@ -13,8 +13,18 @@ SYMBOLS = [f"S{number}" for number in range(20)]
 
 
 def sums(start_us: int, trade_count: int = 1) -> TradeSums:
-    return TradeSums(start_us=start_us, trade_count=trade_count, first_price=1.0, last_price=1.0, highest_price=1.0,
-                     lowest_price=1.0, volume=1, price=1, squared_price=1, price_volume=1)
+    return TradeSums(
+        start_us=start_us,
+        trade_count=trade_count,
+        first_price=1.0,
+        last_price=1.0,
+        highest_price=1.0,
+        lowest_price=1.0,
+        volume=1,
+        price=1,
+        squared_price=1,
+        price_volume=1,
+    )
 
 
 class Live(LiveTables):
@@ -60,7 +70,8 @@ def test_what_stays_different_is_counted_and_named_and_waited_for_once_for_all_s
     assert len(live.pauses_s) == LOOKS - 1
     different = {CANDLES.table.address, WINDOWS.table.address}
     assert {name: each.different_count for name, each in found.items()} == {
-        name: len(SYMBOLS) if name in different else 0 for name in found}
+        name: len(SYMBOLS) if name in different else 0 for name in found
+    }
     names = found[CANDLES.table.address].first
     assert len(names) == NAMED_WINDOWS
     assert names[0] == "S0 1970-01-01 00:01:00 is not there"
@@ -84,4 +95,5 @@ def test_a_window_whose_trades_change_meanwhile_is_moving_and_not_different() ->
 def test_windows_before_the_first_whole_day_are_left_out_and_said_to_be() -> None:
     live = Live(lambda *_: True, since=datetime(1970, 1, 2, tzinfo=UTC))
     assert {(each.is_proven, each.window_count, each.remarks) for each in live.reports().values()} == {
-        (True, 0, ("compared from 1970-01-02 on: trades before have expired",))}
+        (True, 0, ("compared from 1970-01-02 on: trades before have expired",))
+    }

@@ -33,11 +33,16 @@ def held(**differences: object) -> World:
 
 def test_engines_that_hold_the_same_are_proven_equal() -> None:
     assert {name: (each.verdict, each.row_count) for name, each in reports(held()).items()} == {
-        "Kafka": ("equal", 8), "ClickHouse": ("equal", 8), "Iceberg": ("equal", 8)}
+        "Kafka": ("equal", 8),
+        "ClickHouse": ("equal", 8),
+        "Iceberg": ("equal", 8),
+    }
 
 
-@given(st.sampled_from([("kafka", "Kafka"), ("clickhouse", "ClickHouse"), ("silver", "Iceberg")]),
-       st.lists(st.sampled_from([0, 1, 2]), min_size=8, max_size=8))
+@given(
+    st.sampled_from([("kafka", "Kafka"), ("clickhouse", "ClickHouse"), ("silver", "Iceberg")]),
+    st.lists(st.sampled_from([0, 1, 2]), min_size=8, max_size=8),
+)
 def test_what_an_engine_has_lost_or_doubled_is_named_and_others_stay_equal(engine: tuple[str, str], times: list[int]) -> None:
     rows = [trade for trade, count in zip(TRADES, times, strict=True) for _ in range(count)]
     # The sink and the archive have passed everything: nobody is on the way.
@@ -142,7 +147,8 @@ def test_a_snapshot_above_the_cut_calls_for_another_cut() -> None:
 def test_what_kafka_does_not_show_in_time_is_behind_and_not_lost() -> None:
     one = held(kafka=TRADES[:6], end=70, clickhouse=TRADES[:6]).comparison(kafka_is_late=True)
     assert [(each.verdict, each.is_wrong, each.is_proven) for each in (one.kafka(), one.clickhouse())] == [
-        ("behind by 2", False, False)] * 2
+        ("behind by 2", False, False)
+    ] * 2
 
 
 def test_what_does_not_fit_into_memory_is_counted_by_groups(monkeypatch: pytest.MonkeyPatch) -> None:

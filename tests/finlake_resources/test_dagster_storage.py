@@ -8,14 +8,24 @@ from dagster_postgres.utils import DagsterPostgresException
 from finlake_resources import dagster_storage
 from finlake_resources.dagster_storage import awaited, is_away, is_lost, repeated_when_lost
 
-NOBODY = "connection to server at \"127.0.0.1\", port 1 failed: Connection refused\n\tIs the server running on that host?"
-FATAL = "connection to server at \"127.0.0.1\", port 1 failed: FATAL:  "
-AWAY = [NOBODY, "server closed the connection unexpectedly", f"{FATAL}the database system is starting up",
-        f"{FATAL}the database system is shutting down", f"{FATAL}the database system is in recovery mode",
-        f"{FATAL}the database system is not yet accepting connections", f"{FATAL}sorry, too many clients already",
-        f"{FATAL}remaining connection slots are reserved for roles with the SUPERUSER attribute"]
-REFUSED = [f"{FATAL}password authentication failed for user \"dagster\"", f"{FATAL}database \"dagster\" does not exist",
-           f"{FATAL}role \"dagster\" is not permitted to log in", "connection failed: fe_sendauth: no password supplied"]
+NOBODY = 'connection to server at "127.0.0.1", port 1 failed: Connection refused\n\tIs the server running on that host?'
+FATAL = 'connection to server at "127.0.0.1", port 1 failed: FATAL:  '
+AWAY = [
+    NOBODY,
+    "server closed the connection unexpectedly",
+    f"{FATAL}the database system is starting up",
+    f"{FATAL}the database system is shutting down",
+    f"{FATAL}the database system is in recovery mode",
+    f"{FATAL}the database system is not yet accepting connections",
+    f"{FATAL}sorry, too many clients already",
+    f"{FATAL}remaining connection slots are reserved for roles with the SUPERUSER attribute",
+]
+REFUSED = [
+    f'{FATAL}password authentication failed for user "dagster"',
+    f'{FATAL}database "dagster" does not exist',
+    f'{FATAL}role "dagster" is not permitted to log in',
+    "connection failed: fe_sendauth: no password supplied",
+]
 
 
 def wrapped(error: Exception) -> Exception:

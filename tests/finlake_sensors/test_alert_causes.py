@@ -13,8 +13,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from finlake_assets.speed.questions import QUESTIONS
-from finlake_assets.speed.rules import StreamLimits
+from finlake_assets.speed.health_checks import QUESTIONS
+from finlake_assets.speed.rules import HealthLimits
 from finlake_clients import alert_webhook
 from finlake_clients.calendar import TradingCalendar
 from finlake_clients.connect.change_capture import ConnectorHealth
@@ -34,8 +34,14 @@ def symbols(*, apple_silent_for: timedelta) -> dict[str, list[dict[str, Any]]]:
     rows = []
     for symbol, silent in (("AAPL", apple_silent_for), ("MSFT", timedelta())):
         newest = NOW - MINUTE - silent
-        rows.append({"symbol": symbol, "active_minutes": (newest - opened) // MINUTE + 1, "first_s": int(opened.timestamp()),
-                     "newest_s": int(newest.timestamp())})
+        rows.append(
+            {
+                "symbol": symbol,
+                "active_minutes": (newest - opened) // MINUTE + 1,
+                "first_s": int(opened.timestamp()),
+                "newest_s": int(newest.timestamp()),
+            }
+        )
     return {"candles_1m_state": rows}
 
 
@@ -62,56 +68,85 @@ GAP = {"topic": "finlake.ods.finnhub_trades", "kafka_partition": 0, "first_offse
 CAUSES: Mapping[str, Cause] = {
     "one symbol is silent while others trade": Cause(
         after(answers=symbols(apple_silent_for=timedelta(minutes=20))),
-        ("speed/stock_realtime every_symbol_trades",), "AAPL for 19 minutes"),
+        ("speed/stock_realtime every_symbol_trades",),
+        "AAPL for 19 minutes",
+    ),
     "the vendor says that there are too many symbols": Cause(
         after(complaints=VendorComplaints(count=3, newest="Subscribing to too many symbols")),
-        ("ods/finnhub_trades vendor_is_content",), "Subscribing to too many symbols"),
+        ("ods/finnhub_trades vendor_is_content",),
+        "Subscribing to too many symbols",
+    ),
     "the feed has no connection while the exchange is open": Cause(
         after(newest_received=NOW - timedelta(minutes=6)),
-        ("ods/finnhub_trades trades_are_received",), "while trades are expected"),
+        ("ods/finnhub_trades trades_are_received",),
+        "while trades are expected",
+    ),
     "the feed was interrupted": Cause(
-        after(gaps=FeedGaps(count=1, total_s=75, newest="until 15:00: silence")),
-        ("ods/finnhub_trades feed_is_unbroken",), "75 s"),
+        after(gaps=FeedGaps(count=1, total_s=75, newest="until 15:00: silence")), ("ods/finnhub_trades feed_is_unbroken",), "75 s"
+    ),
     "the vendor sends what nobody can read": Cause(
-        after(rejected=2), ("ods/finnhub_trades feed_is_unbroken",), "2 messages that could not be read"),
+        after(rejected=2), ("ods/finnhub_trades feed_is_unbroken",), "2 messages that could not be read"
+    ),
     "nobody reads the slot": Cause(
-        after(slots=[replace(SLOT, is_active=False)]), ("cdc/market slot_is_read",), "nobody reads finlake_ods"),
+        after(slots=[replace(SLOT, is_active=False)]), ("cdc/market slot_is_read",), "nobody reads finlake_ods"
+    ),
     "the slot holds back too much log": Cause(
-        after(slots=[replace(SLOT, retained_wal_bytes=2 << 30)]), ("cdc/market slot_is_read",), "2048 MiB"),
-    "the slot is lost": Cause(
-        after(slots=[replace(SLOT, wal_status="lost")]), ("cdc/market slot_is_read",), "new snapshot"),
+        after(slots=[replace(SLOT, retained_wal_bytes=2 << 30)]), ("cdc/market slot_is_read",), "2048 MiB"
+    ),
+    "the slot is lost": Cause(after(slots=[replace(SLOT, wal_status="lost")]), ("cdc/market slot_is_read",), "new snapshot"),
     "the slot is gone": Cause(after(slots=[]), ("cdc/market slot_is_read",), "no replication slot"),
     "a table is not published": Cause(
-        after(published=frozenset({"finnhub_quotes", "cdc_heartbeat"})), ("cdc/market tables_are_published",), "finnhub_trades"),
+        after(published=frozenset({"finnhub_quotes", "cdc_heartbeat"})), ("cdc/market tables_are_published",), "finnhub_trades"
+    ),
     "the connector's task has failed": Cause(
         after(connector=ConnectorHealth(state="RUNNING", task_states=("FAILED",), trace="RecordTooLargeException")),
-        ("cdc/market connector_runs",), "FAILED"),
+        ("cdc/market connector_runs",),
+        "FAILED",
+    ),
     "somebody has paused the connector": Cause(
-        after(connector=replace(RUNNING, state="PAUSED")), ("cdc/market connector_runs",), "PAUSED"),
+        after(connector=replace(RUNNING, state="PAUSED")), ("cdc/market connector_runs",), "PAUSED"
+    ),
     "there is no connector": Cause(after(connector=None), ("cdc/market connector_runs",), "finlake up"),
     "Kafka Connect is away": Cause(after(silent={"kafka_connect"}), ("cdc/market connector_runs",), "--service kafka_connect"),
     "the sink lags": Cause(after(lag={0: 5000}), (QUOTES, TRADES), "5000 records behind"),
     "records were set aside": Cause(
-        after(ends={"finlake.dead_letters": 7}), ("kafka/dead_letters no_dead_letters",), "7 records were set aside"),
+        after(ends={"finlake.dead_letters": 7}), ("kafka/dead_letters no_dead_letters",), "7 records were set aside"
+    ),
     "rows of Postgres do not reach ClickHouse": Cause(
-        after(waiting_since=NOW - timedelta(minutes=5)), ARRIVING, "has waited for"),
+        after(waiting_since=NOW - timedelta(minutes=5)), ARRIVING, "has waited for"
+    ),
     "Kafka deleted what the sink had not read": Cause(
-        after(answers={"sink_gaps": [GAP]}), ("speed/stock_realtime nothing_was_skipped",), "offsets 5 to 9"),
+        after(answers={"sink_gaps": [GAP]}), ("speed/stock_realtime nothing_was_skipped",), "offsets 5 to 9"
+    ),
     "the disk of the state folder fills up": Cause(
-        after(state_free_bytes=1 << 30), ("cdc/market state_folder_has_room",), "1024 MiB left, 2048 MiB are wanted"),
+        after(state_free_bytes=1 << 30), ("cdc/market state_folder_has_room",), "1024 MiB left, 2048 MiB are wanted"
+    ),
     "ClickHouse's disk fills up": Cause(
-        after(clickhouse_free_bytes=1 << 30), ("speed/stock_realtime disk_has_room",), "1024 MiB left, 2048 MiB are wanted"),
+        after(clickhouse_free_bytes=1 << 30), ("speed/stock_realtime disk_has_room",), "1024 MiB left, 2048 MiB are wanted"
+    ),
     "Postgres is away": Cause(
         after(silent={"postgres"}),
-        ("cdc/market slot_is_read", "cdc/market tables_are_published", "ods/finnhub_trades feed_is_unbroken",
-         "ods/finnhub_trades trades_are_received", "ods/finnhub_trades vendor_is_content", *ARRIVING), "--service postgres"),
-    "Kafka is away": Cause(
-        after(silent={"kafka"}), ("kafka/dead_letters no_dead_letters", QUOTES, TRADES), "--service kafka"),
+        (
+            "cdc/market slot_is_read",
+            "cdc/market tables_are_published",
+            "ods/finnhub_trades feed_is_unbroken",
+            "ods/finnhub_trades trades_are_received",
+            "ods/finnhub_trades vendor_is_content",
+            *ARRIVING,
+        ),
+        "--service postgres",
+    ),
+    "Kafka is away": Cause(after(silent={"kafka"}), ("kafka/dead_letters no_dead_letters", QUOTES, TRADES), "--service kafka"),
     "ClickHouse is away, or its disk is full": Cause(
         after(silent={"clickhouse"}),
-        (*ARRIVING, "speed/stock_realtime disk_has_room", "speed/stock_realtime every_symbol_trades",
-         "speed/stock_realtime nothing_was_skipped"),
-        "--service clickhouse"),
+        (
+            *ARRIVING,
+            "speed/stock_realtime disk_has_room",
+            "speed/stock_realtime every_symbol_trades",
+            "speed/stock_realtime nothing_was_skipped",
+        ),
+        "--service clickhouse",
+    ),
 }
 
 
@@ -122,7 +157,8 @@ class Watch:
         self.log, self.hook, self.cursor, self._clock = StreamLog(), hook, "", clock
         self._webhook = webhook_at(hook.url, folder)
         self._sensor = alerts.build_stream_health(
-            StreamLimits(), TradingCalendar(), "local", dg.DefaultSensorStatus.STOPPED, hours="exchange")
+            HealthLimits(), TradingCalendar(), "local", dg.DefaultSensorStatus.STOPPED, hours="exchange"
+        )
         self._instance = dg.DagsterInstance.ephemeral()
 
     def look(self, times: int = 1) -> None:
@@ -133,8 +169,10 @@ class Watch:
             self._clock[0] += timedelta(seconds=1)
 
     def heard(self) -> list[tuple[list[str], list[str]]]:
-        return [(sorted(message["turned_bad"]), sorted(message["turned_well"]))  # type: ignore[call-overload]
-                for _, message in self.hook.taken]
+        return [
+            (sorted(message["turned_bad"]), sorted(message["turned_well"]))  # type: ignore[call-overload]
+            for _, message in self.hook.taken
+        ]
 
 
 @pytest.fixture
@@ -178,6 +216,9 @@ def test_an_alert_whose_delivery_fails_is_sent_again_under_its_id_and_not_once_m
     watch.log.slots = []
     watch.look(3)
     assert [watch.heard()[-3:][n] for n in range(3)] == [
-        (["cdc/market slot_is_read"], []), ([], ["cdc/market slot_is_read"]), (["cdc/market slot_is_read"], [])]
+        (["cdc/market slot_is_read"], []),
+        ([], ["cdc/market slot_is_read"]),
+        (["cdc/market slot_is_read"], []),
+    ]
     # The same trouble a second time is another message.
     assert len({message["id"] for _, message in watch.hook.taken}) == 3

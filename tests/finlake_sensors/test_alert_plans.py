@@ -43,7 +43,13 @@ def test_one_bad_look_is_a_hiccup() -> None:
 def test_a_condition_is_told_once_and_once_more_when_it_is_well_again() -> None:
     plans = looks([True], [True], [True], [True], [False], [False])
     assert [(list(plan.turned_bad), list(plan.turned_well)) for plan in plans] == [
-        ([], []), (["a"], []), ([], []), ([], []), ([], ["a"]), ([], [])]
+        ([], []),
+        (["a"], []),
+        ([], []),
+        ([], []),
+        ([], ["a"]),
+        ([], []),
+    ]
 
 
 def test_news_that_could_not_be_sent_are_news_again() -> None:
@@ -93,8 +99,14 @@ def test_a_message_says_where_what_and_what_to_do() -> None:
 
 def test_the_message_about_a_run_leads_to_it() -> None:
     message = run_message(
-        job="lake_by_session", run_id="r1", partitions="2026-11-19", failed_steps=["gold__indicators"], place="production",
-        url="http://127.0.0.1:3000/")
+        job="lake_by_session",
+        run_id="r1",
+        partitions="2026-11-19",
+        failed_steps=["gold__indicators"],
+        place="production",
+        url="http://127.0.0.1:3000/",
+    )
     assert message["text"] == (
         "finlake (production)\nBAD run of lake_by_session over 2026-11-19 failed; failed steps: gold__indicators. "
-        "See http://127.0.0.1:3000/runs/r1")
+        "See http://127.0.0.1:3000/runs/r1"
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from finlake_assets.speed.rules import StreamLimits
+from finlake_assets.speed.rules import HealthLimits
 from finlake_clients.calendar import TradingCalendar
 from finlake_sensors import alerts
 from tests.finlake_assets.stream_fakes import NOW, StreamLog, resources_of, webhook_of
@@ -25,7 +25,7 @@ class Watch:
         self.webhook_file: str | None = "url"
         self.instance = dg.DagsterInstance.ephemeral()
         monkeypatch.setattr(alerts, "utc_now", self.clock)
-        self.sensor = alerts.build_stream_health(StreamLimits(), TradingCalendar(), "local", STOPPED, hours="any")
+        self.sensor = alerts.build_stream_health(HealthLimits(), TradingCalendar(), "local", STOPPED, hours="any")
 
     def clock(self) -> datetime:
         return self.now
@@ -124,8 +124,11 @@ def failed_run(log: StreamLog, webhook_file: str | None = "url", **options: Any)
     result = lake_by_session.execute_in_process(instance=instance, raise_on_error=False, **options)
     sensor = alerts.build_run_failures("local", "http://127.0.0.1:3000", STOPPED)
     context = dg.build_run_status_sensor_context(
-        sensor_name="run_failures", dagster_event=result.get_run_failure_event(), dagster_instance=instance,
-        dagster_run=result.dagster_run, resources={"alerts": webhook_of(log, webhook_file)},
+        sensor_name="run_failures",
+        dagster_event=result.get_run_failure_event(),
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+        resources={"alerts": webhook_of(log, webhook_file)},
     ).for_run_failure()
     sensor(context)
 

@@ -29,13 +29,25 @@ NEVER = 10**9
 
 
 def plan(
-    marks: Mapping[int, tuple[int, int]], archived: Mapping[int, int] = {}, *, day_ends: Mapping[int, int] | None = None,
-    appended_ts: datetime = OLD, now: datetime = NOW, cursor: str | None = None, is_running: bool = False,
+    marks: Mapping[int, tuple[int, int]],
+    archived: Mapping[int, int] = {},
+    *,
+    day_ends: Mapping[int, int] | None = None,
+    appended_ts: datetime = OLD,
+    now: datetime = NOW,
+    cursor: str | None = None,
+    is_running: bool = False,
 ) -> ArchivePlan:
     found, _ = backlogs(marks, archived)
     return plan_archive(
-        TOPIC, found, dict.fromkeys(found, appended_ts), dict.fromkeys(found, NEVER) if day_ends is None else day_ends, cursor,
-        now=now, is_running=is_running)
+        TOPIC,
+        found,
+        dict.fromkeys(found, appended_ts),
+        dict.fromkeys(found, NEVER) if day_ends is None else day_ends,
+        cursor,
+        now=now,
+        is_running=is_running,
+    )
 
 
 def skipped(made: ArchivePlan) -> str:

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from finlake_assets.asset_specs import WAS_ASKED
-from finlake_assets.speed.questions import QUESTIONS
+from finlake_assets.speed.health_checks import QUESTIONS
 from finlake_sensors import failed_checks
 from tests.finlake_assets.stream_fakes import StreamLog, webhook_of
 
@@ -37,7 +37,9 @@ class Watch:
 
         job = dg.define_asset_job("checks", selection=dg.AssetSelection.all_asset_checks())
         self._repository = dg.Definitions(
-            assets=[dg.AssetSpec(KEY), dg.AssetSpec(QUESTIONS[0].asset)], asset_checks=[vendor_answered, asked_anew], jobs=[job],
+            assets=[dg.AssetSpec(KEY), dg.AssetSpec(QUESTIONS[0].asset)],
+            asset_checks=[vendor_answered, asked_anew],
+            jobs=[job],
         ).get_repository_def()
         self._sensor = failed_checks.build("local", dg.DefaultSensorStatus.STOPPED)
 
@@ -57,7 +59,9 @@ class Watch:
         found: Any = None
         for _ in range(times):
             with dg.build_sensor_context(
-                instance=self.instance, cursor=self.cursor, repository_def=self._repository,
+                instance=self.instance,
+                cursor=self.cursor,
+                repository_def=self._repository,
                 resources={"alerts": webhook_of(self.log)},
             ) as context:
                 found = self._sensor.evaluate_tick(context)

@@ -13,9 +13,9 @@ from finlake_sensors.plans import (
     AFTER_CLOSE_HOURS,
     NEW_YORK,
     RESTATEMENT_ATTEMPTS,
+    PartitionRange,
     RestatementPlan,
     Skip,
-    Span,
     after_close_span,
     arrival_span,
     beyond_sources,
@@ -93,7 +93,8 @@ def test_a_packed_file_arrives_so_that_a_run_says_that_it_is_not_read() -> None:
 
 
 listings_of_a_folder = st.lists(
-    st.dictionaries(st.sampled_from(["a.csv", "b.csv", "c.zip"]), st.integers(1, 3)), min_size=1, max_size=8)
+    st.dictionaries(st.sampled_from(["a.csv", "b.csv", "c.zip"]), st.integers(1, 3)), min_size=1, max_size=8
+)
 
 
 @given(listings_of_a_folder)
@@ -103,9 +104,7 @@ def test_every_state_that_stays_is_taken_and_no_other(listings: list[dict[str, i
         plan = plan_arrivals([Entry(name, size) for name, size in listing.items()], cursor)
         taken += [(name, listing[name]) for name in plan.arrived]
         cursor = plan.cursor
-    seen_twice = {
-        (name, size) for one, two in pairwise(listings) for name, size in two.items() if one.get(name) == size
-    }
+    seen_twice = {(name, size) for one, two in pairwise(listings) for name, size in two.items() if one.get(name) == size}
     assert set(taken) == seen_twice
     last = listings[-1]
     final = plan_arrivals([Entry(name, size) for name, size in last.items()], cursor)
@@ -113,21 +112,23 @@ def test_every_state_that_stays_is_taken_and_no_other(listings: list[dict[str, i
     assert again.arrived == ()
 
 
-@pytest.mark.parametrize(("tickers", "known", "span"), [
-    (["AAPL", "MSFT"], {}, Span(start=START, end=NEWEST)),
-    (["AAPL"], {"AAPL": date(2018, 3, 22)}, Span(start=date(2018, 3, 23), end=NEWEST)),
-    (["AAPL", "MSFT"], {"AAPL": NEWEST}, Span(start=START, end=NEWEST)),  # MSFT is new
-    (["AAPL"], {"AAPL": NEWEST}, Span(start=NEWEST, end=NEWEST)),  # nothing new, perhaps a restatement
-    ([], {}, Span(start=NEWEST, end=NEWEST)),  # of no ticker of the universe: a run says so
-    (["IBM"], {"IBM": date(2013, 3, 1)}, Span(start=date(2013, 3, 4), end=NEWEST)),
-])
-def test_arrivals_fill_what_is_not_known(tickers: list[str], known: dict[str, date], span: Span) -> None:
+@pytest.mark.parametrize(
+    ("tickers", "known", "span"),
+    [
+        (["AAPL", "MSFT"], {}, PartitionRange(start=START, end=NEWEST)),
+        (["AAPL"], {"AAPL": date(2018, 3, 22)}, PartitionRange(start=date(2018, 3, 23), end=NEWEST)),
+        (["AAPL", "MSFT"], {"AAPL": NEWEST}, PartitionRange(start=START, end=NEWEST)),  # MSFT is new
+        (["AAPL"], {"AAPL": NEWEST}, PartitionRange(start=NEWEST, end=NEWEST)),  # nothing new, perhaps a restatement
+        ([], {}, PartitionRange(start=NEWEST, end=NEWEST)),  # of no ticker of the universe: a run says so
+        (["IBM"], {"IBM": date(2013, 3, 1)}, PartitionRange(start=date(2013, 3, 4), end=NEWEST)),
+    ],
+)
+def test_arrivals_fill_what_is_not_known(tickers: list[str], known: dict[str, date], span: PartitionRange) -> None:
     assert arrival_span(tickers, known, NEWEST, START, CALENDAR) == span
 
 
 def plan(pending: list[Pending], cursor: str | None = None, is_running: bool = False) -> RestatementPlan:
-    return plan_restatements(
-        pending, cursor, history_start=START, newest=NEWEST, is_running=is_running, calendar=CALENDAR)
+    return plan_restatements(pending, cursor, history_start=START, newest=NEWEST, is_running=is_running, calendar=CALENDAR)
 
 
 SPLIT = Pending("AAPL", "a" * 64, date(2014, 6, 9))
@@ -139,20 +140,20 @@ def test_no_restatement_requests_nothing() -> None:
 
 
 def test_a_restatement_is_recomputed_from_the_first_session_it_changes() -> None:
-    assert plan([DIVIDEND]).decision == Span(start=date(2018, 2, 14), end=NEWEST)
+    assert plan([DIVIDEND]).decision == PartitionRange(start=date(2018, 2, 14), end=NEWEST)
 
 
 def test_several_restatements_are_one_request_from_the_earliest() -> None:
-    assert plan([DIVIDEND, SPLIT]).decision == Span(start=date(2014, 6, 9), end=NEWEST)
+    assert plan([DIVIDEND, SPLIT]).decision == PartitionRange(start=date(2014, 6, 9), end=NEWEST)
 
 
 def test_a_boundary_on_a_holiday_begins_with_the_next_session() -> None:
     good_friday = replace(DIVIDEND, recompute_from_date=date(2018, 2, 19))
-    assert plan([good_friday]).decision == Span(start=date(2018, 2, 20), end=NEWEST)
+    assert plan([good_friday]).decision == PartitionRange(start=date(2018, 2, 20), end=NEWEST)
 
 
 def test_a_restatement_older_than_the_history_begins_with_it() -> None:
-    assert plan([replace(SPLIT, recompute_from_date=date(1987, 6, 15))]).decision == Span(start=START, end=NEWEST)
+    assert plan([replace(SPLIT, recompute_from_date=date(1987, 6, 15))]).decision == PartitionRange(start=START, end=NEWEST)
 
 
 def test_a_partial_restatement_asks_for_the_whole_history_of_its_ticker() -> None:
@@ -172,7 +173,7 @@ def test_a_recomputation_that_fails_is_repeated_a_few_times_and_then_waits_for_a
     cursor, keys = None, set()
     for _ in range(RESTATEMENT_ATTEMPTS):
         attempt = plan([SPLIT], cursor)
-        assert isinstance(attempt.decision, Span)
+        assert isinstance(attempt.decision, PartitionRange)
         keys.add(attempt.key)
         cursor = attempt.cursor
     assert len(keys) == RESTATEMENT_ATTEMPTS
@@ -180,24 +181,27 @@ def test_a_recomputation_that_fails_is_repeated_a_few_times_and_then_waits_for_a
     assert isinstance(last.decision, Skip)
     assert "AAPL: still pending after 3" in last.decision.reason
     # Another restatement is not held up by it.
-    assert plan([SPLIT, DIVIDEND], last.cursor).decision == Span(start=date(2018, 2, 14), end=NEWEST)
+    assert plan([SPLIT, DIVIDEND], last.cursor).decision == PartitionRange(start=date(2018, 2, 14), end=NEWEST)
 
 
 def test_a_restatement_that_was_recomputed_is_forgotten() -> None:
     done = plan([], plan([SPLIT]).cursor)
-    assert isinstance(plan([SPLIT], done.cursor).decision, Span)
+    assert isinstance(plan([SPLIT], done.cursor).decision, PartitionRange)
 
 
-@pytest.mark.parametrize(("now", "decision"), [
-    ("2026-11-20T18:00-05:00", date(2026, 11, 20)),  # two hours after an ordinary close
-    ("2026-03-09T18:00-04:00", date(2026, 3, 9)),  # the first session in summer time
-    ("2026-11-20T15:00-05:00", "closes at 21:00Z"),  # still trading
-    ("2026-11-27T15:00-05:00", date(2026, 11, 27)),  # early close at 13:00
-    ("2026-11-27T18:00-05:00", "was asked for at 15:00"),
-    ("2026-11-26T18:00-05:00", "2026-11-26 is no session"),  # Thanksgiving
-    ("2026-07-03T18:00-04:00", "2026-07-03 is no session"),  # a full holiday on a Friday
-    ("2026-11-21T18:00-05:00", "2026-11-21 is no session"),  # Saturday
-])
+@pytest.mark.parametrize(
+    ("now", "decision"),
+    [
+        ("2026-11-20T18:00-05:00", date(2026, 11, 20)),  # two hours after an ordinary close
+        ("2026-03-09T18:00-04:00", date(2026, 3, 9)),  # the first session in summer time
+        ("2026-11-20T15:00-05:00", "closes at 21:00Z"),  # still trading
+        ("2026-11-27T15:00-05:00", date(2026, 11, 27)),  # early close at 13:00
+        ("2026-11-27T18:00-05:00", "was asked for at 15:00"),
+        ("2026-11-26T18:00-05:00", "2026-11-26 is no session"),  # Thanksgiving
+        ("2026-07-03T18:00-04:00", "2026-07-03 is no session"),  # a full holiday on a Friday
+        ("2026-11-21T18:00-05:00", "2026-11-21 is no session"),  # Saturday
+    ],
+)
 def test_prices_are_asked_for_once_after_each_close(now: str, decision: date | str) -> None:
     found = plan_after_close(datetime.fromisoformat(now), CALENDAR)
     if isinstance(decision, str):
@@ -213,13 +217,16 @@ def test_every_session_is_asked_for_by_exactly_one_tick(session: date) -> None:
     assert [plan_after_close(tick, CALENDAR) for tick in ticks].count(session) == 1
 
 
-@pytest.mark.parametrize(("known", "span"), [
-    (date(2018, 3, 26), Span(start=NEWEST, end=NEWEST)),
-    (date(2018, 3, 21), Span(start=date(2018, 3, 22), end=NEWEST)),  # three missed sessions
-    (NEWEST, Span(start=NEWEST, end=NEWEST)),
-    (None, Span(start=START, end=NEWEST)),
-])
-def test_missed_sessions_are_made_up_for(known: date | None, span: Span) -> None:
+@pytest.mark.parametrize(
+    ("known", "span"),
+    [
+        (date(2018, 3, 26), PartitionRange(start=NEWEST, end=NEWEST)),
+        (date(2018, 3, 21), PartitionRange(start=date(2018, 3, 22), end=NEWEST)),  # three missed sessions
+        (NEWEST, PartitionRange(start=NEWEST, end=NEWEST)),
+        (None, PartitionRange(start=START, end=NEWEST)),
+    ],
+)
+def test_missed_sessions_are_made_up_for(known: date | None, span: PartitionRange) -> None:
     assert after_close_span(NEWEST, known, START, CALENDAR) == span
 
 
@@ -238,12 +245,21 @@ def test_the_month_before_ends_with_new_york_time() -> None:
     assert month_before(datetime(2026, 1, 1, 6, tzinfo=UTC)) == date(2025, 12, 1)
 
 
-@pytest.mark.parametrize(("span", "months"), [
-    (Span(start=date(2018, 1, 15), end=date(2018, 3, 27)), Span(start=date(2018, 1, 1), end=date(2018, 3, 1))),
-    (Span(start=date(2026, 9, 15), end=date(2026, 11, 20)), Span(start=date(2026, 9, 1), end=date(2026, 10, 1))),
-    (Span(start=date(2026, 11, 2), end=date(2026, 11, 20)), Skip(reason="the month of 2026-11-02 is not over")),
-])
-def test_only_months_that_are_over_follow_their_sessions(span: Span, months: Span | Skip) -> None:
+@pytest.mark.parametrize(
+    ("span", "months"),
+    [
+        (
+            PartitionRange(start=date(2018, 1, 15), end=date(2018, 3, 27)),
+            PartitionRange(start=date(2018, 1, 1), end=date(2018, 3, 1)),
+        ),
+        (
+            PartitionRange(start=date(2026, 9, 15), end=date(2026, 11, 20)),
+            PartitionRange(start=date(2026, 9, 1), end=date(2026, 10, 1)),
+        ),
+        (PartitionRange(start=date(2026, 11, 2), end=date(2026, 11, 20)), Skip(reason="the month of 2026-11-02 is not over")),
+    ],
+)
+def test_only_months_that_are_over_follow_their_sessions(span: PartitionRange, months: PartitionRange | Skip) -> None:
     assert plan_months(span, datetime(2026, 11, 21, 12, tzinfo=UTC)) == months
 
 

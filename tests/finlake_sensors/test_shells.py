@@ -35,7 +35,11 @@ def drop_of(entries: list[DropEntry], asked: list[tuple[str, date | None, date |
             return StooqBatch([], [])
 
         def download(
-            self, ticker: str, vendor_code: str, start: date | None = None, end: date | None = None,
+            self,
+            ticker: str,
+            vendor_code: str,
+            start: date | None = None,
+            end: date | None = None,
         ) -> StooqFile:
             asked.append((ticker, start, end))
             return StooqFile(ticker, b"", "0" * 64, "http", vendor_code, WRITTEN_TS)
@@ -65,21 +69,28 @@ class Shells:
 
     def look(self, sensor: str, cursor: str | None = None) -> Any:
         context = dg.build_sensor_context(
-            instance=self.instance, cursor=cursor, repository_def=self.repository, definitions=None,
+            instance=self.instance,
+            cursor=cursor,
+            repository_def=self.repository,
+            definitions=None,
             resources=self.repository.get_top_level_resources(),
         )
         return self.repository.get_sensor_def(sensor).evaluate_tick(context)
 
     def tick(self, schedule: str, now: str) -> Any:
         context = dg.build_schedule_context(
-            instance=self.instance, repository_def=self.repository,
-            scheduled_execution_time=datetime.fromisoformat(now), resources=self.repository.get_top_level_resources(),
+            instance=self.instance,
+            repository_def=self.repository,
+            scheduled_execution_time=datetime.fromisoformat(now),
+            resources=self.repository.get_top_level_resources(),
         )
         return self.repository.get_schedule_def(schedule).evaluate_tick(context)
 
     def carry_out(self, job: str, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         return self.defs.resolve_job_def(job).execute_in_process(
-            instance=self.instance, run_config=request.run_config, tags=request.tags,
+            instance=self.instance,
+            run_config=request.run_config,
+            tags=request.tags,
             partition_key=request.partition_key,
             asset_selection=list(request.asset_selection) if request.asset_selection else None,
         )
@@ -113,9 +124,15 @@ def test_an_archive_concerns_the_whole_universe(shells: Shells) -> None:
 
 
 def test_a_restatement_requests_its_own_recomputation(shells: Shells) -> None:
-    shells.log.pending = [PendingRestatement(
-        ticker="AAPL", file_sha256="a" * 64, fetched_ts=WRITTEN_TS, recompute_from_date=date(2018, 2, 14),
-        needs_whole_history=False)]
+    shells.log.pending = [
+        PendingRestatement(
+            ticker="AAPL",
+            file_sha256="a" * 64,
+            fetched_ts=WRITTEN_TS,
+            recompute_from_date=date(2018, 2, 14),
+            needs_whole_history=False,
+        )
+    ]
     (request,) = shells.look("price_restatements").run_requests
     assert shells.carry_out("lake_by_session", request).success
     assert {call.job for call in shells.log.calls} == {".".join(key.path) for key in RESTATED_CHAIN}
@@ -124,9 +141,15 @@ def test_a_restatement_requests_its_own_recomputation(shells: Shells) -> None:
 
 def test_a_partial_restatement_downloads_the_ticker_again_before_it_recomputes(shells: Shells) -> None:
     shells.log.known_sessions = dict.fromkeys(TICKERS, NEWEST)
-    shells.log.pending = [PendingRestatement(
-        ticker="AAPL", file_sha256="a" * 64, fetched_ts=WRITTEN_TS, recompute_from_date=date(1984, 9, 7),
-        needs_whole_history=True)]
+    shells.log.pending = [
+        PendingRestatement(
+            ticker="AAPL",
+            file_sha256="a" * 64,
+            fetched_ts=WRITTEN_TS,
+            recompute_from_date=date(1984, 9, 7),
+            needs_whole_history=True,
+        )
+    ]
     (request,) = shells.look("price_restatements").run_requests
     assert shells.carry_out("lake_by_session", request).success
     assert shells.asked == [("AAPL", None, NEWEST)]
@@ -136,11 +159,16 @@ def test_a_partial_restatement_downloads_the_ticker_again_before_it_recomputes(s
 
 
 def test_a_run_in_flight_is_waited_for(shells: Shells) -> None:
-    shells.log.pending = [PendingRestatement(
-        ticker="AAPL", file_sha256="a" * 64, fetched_ts=WRITTEN_TS, recompute_from_date=date(2018, 2, 14),
-        needs_whole_history=False)]
-    shells.instance.create_run_for_job(
-        shells.defs.resolve_job_def("lake_by_session"), status=dg.DagsterRunStatus.STARTED)
+    shells.log.pending = [
+        PendingRestatement(
+            ticker="AAPL",
+            file_sha256="a" * 64,
+            fetched_ts=WRITTEN_TS,
+            recompute_from_date=date(2018, 2, 14),
+            needs_whole_history=False,
+        )
+    ]
+    shells.instance.create_run_for_job(shells.defs.resolve_job_def("lake_by_session"), status=dg.DagsterRunStatus.STARTED)
     found = shells.look("price_restatements")
     assert found.run_requests == []
     assert found.skip_message == "a recomputation is under way"
@@ -149,28 +177,30 @@ def test_a_run_in_flight_is_waited_for(shells: Shells) -> None:
 def months_after(shells: Shells, **options: Any) -> Any:
     result = shells.defs.resolve_job_def("lake_by_session").execute_in_process(instance=shells.instance, **options)
     context = dg.build_run_status_sensor_context(
-        sensor_name="months_follow_sessions", dagster_event=result.get_run_success_event(),
-        dagster_instance=shells.instance, dagster_run=result.dagster_run, partition_key=None,
+        sensor_name="months_follow_sessions",
+        dagster_event=result.get_run_success_event(),
+        dagster_instance=shells.instance,
+        dagster_run=result.dagster_run,
+        partition_key=None,
     )
     return shells.repository.get_sensor_def("months_follow_sessions")(context)
 
 
 def test_months_follow_a_range_of_sessions(shells: Shells) -> None:
     request = months_after(
-        shells, tags=range_tags("2018-01-15", "2018-03-27"), asset_selection=[dg.AssetKey(["gold", "stock_analytics"])])
+        shells, tags=range_tags("2018-01-15", "2018-03-27"), asset_selection=[dg.AssetKey(["gold", "stock_analytics"])]
+    )
     assert shells.carry_out("lake_by_month", request).success
     assert shells.log.call("gold.monthly_summary").window == Window(start=date(2018, 1, 1), end=date(2018, 3, 31))
 
 
 def test_months_follow_one_session(shells: Shells) -> None:
-    request = months_after(
-        shells, partition_key="2018-03-27", asset_selection=[dg.AssetKey(["gold", "stock_analytics"])])
+    request = months_after(shells, partition_key="2018-03-27", asset_selection=[dg.AssetKey(["gold", "stock_analytics"])])
     assert request.tags.items() >= range_tags("2018-03-01", "2018-03-01").items()
 
 
 def test_months_do_not_follow_a_run_without_analytics(shells: Shells) -> None:
-    found = months_after(
-        shells, partition_key="2018-03-27", asset_selection=[dg.AssetKey(["gold", "indicators"])])
+    found = months_after(shells, partition_key="2018-03-27", asset_selection=[dg.AssetKey(["gold", "indicators"])])
     assert isinstance(found, dg.SkipReason)
 
 
@@ -190,11 +220,14 @@ def test_a_gap_longer_than_automation_reaches_takes_gold_along(settings_of: Sett
     assert request.tags["dagster/asset_partition_range_start"] == "2026-08-04"
 
 
-@pytest.mark.parametrize(("now", "reason"), [
-    ("2026-11-26T18:00:00-05:00", "2026-11-26 is no session of the exchange: a holiday or a week-end"),
-    ("2026-11-20T15:00:00-05:00", "the session of 2026-11-20 closes at 21:00Z"),
-    ("2026-11-27T18:00:00-05:00", "the session of 2026-11-27 was asked for at 15:00 New York time"),
-])
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        ("2026-11-26T18:00:00-05:00", "2026-11-26 is no session of the exchange: a holiday or a week-end"),
+        ("2026-11-20T15:00:00-05:00", "the session of 2026-11-20 closes at 21:00Z"),
+        ("2026-11-27T18:00:00-05:00", "the session of 2026-11-27 was asked for at 15:00 New York time"),
+    ],
+)
 def test_the_schedule_says_why_it_skips(settings_of: SettingsOf, now: str, reason: str) -> None:
     found = Shells(settings_of, "live").tick("after_close", now)
     assert found.run_requests == []

@@ -45,20 +45,29 @@ class Shell:
         self.marks = {streams.TRADES.topic: {0: Watermarks(0, 300)}, streams.QUOTES.topic: {0: Watermarks(0, 40)}}
         self.next_day = {streams.TRADES.topic: {0: 200}, streams.QUOTES.topic: {0: 40}}
         self.instance = dg.DagsterInstance.ephemeral()
-        self.defs = build_defs(settings_of("local", "live"), jobs=recording_jobs(self.log),
-                               kafka=scripted_topics(self.marks, self.next_day))
+        self.defs = build_defs(
+            settings_of("local", "live"), jobs=recording_jobs(self.log), kafka=scripted_topics(self.marks, self.next_day)
+        )
         self.repository = self.defs.get_repository_def()
 
     def look(self, cursor: str | None = None) -> Any:
         context = dg.build_sensor_context(
-            instance=self.instance, cursor=cursor, repository_def=self.repository, definitions=None,
-            resources=self.repository.get_top_level_resources())
+            instance=self.instance,
+            cursor=cursor,
+            repository_def=self.repository,
+            definitions=None,
+            resources=self.repository.get_top_level_resources(),
+        )
         return self.repository.get_sensor_def("stream_ranges").evaluate_tick(context)
 
     def carry_out(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         return self.defs.resolve_job_def("stream_archive").execute_in_process(
-            instance=self.instance, run_config=request.run_config, tags=request.tags, partition_key=request.partition_key,
-            asset_selection=list(request.asset_selection or ()))
+            instance=self.instance,
+            run_config=request.run_config,
+            tags=request.tags,
+            partition_key=request.partition_key,
+            asset_selection=list(request.asset_selection or ()),
+        )
 
 
 @pytest.fixture
@@ -82,7 +91,8 @@ def test_every_topic_gets_a_run_of_its_own_chain_over_exactly_its_range(shell: S
 def test_a_topic_with_a_run_under_way_waits_and_the_other_does_not(shell: Shell) -> None:
     first = shell.look()
     shell.instance.create_run_for_job(
-        shell.defs.resolve_job_def("stream_archive"), tags=first.run_requests[0].tags, status=dg.DagsterRunStatus.STARTED)
+        shell.defs.resolve_job_def("stream_archive"), tags=first.run_requests[0].tags, status=dg.DagsterRunStatus.STARTED
+    )
     shell.log.positions[QUOTES] = {(streams.QUOTES.topic, 0): 30}
     (request,) = shell.look(first.cursor).run_requests
     assert request.run_key == f"{streams.QUOTES.topic}:0@30-40"
@@ -104,8 +114,7 @@ def test_a_range_whose_run_left_no_trace_is_asked_for_again_after_a_pause(shell:
     for each in cursors.values():
         each["asked_ts"] = (datetime.now(UTC) - timedelta(minutes=2)).isoformat()
     again = shell.look(json.dumps({topic: json.dumps(each) for topic, each in cursors.items()}))
-    assert [request.run_key for request in again.run_requests] == [
-        f"{request.run_key}#2" for request in first.run_requests]
+    assert [request.run_key for request in again.run_requests] == [f"{request.run_key}#2" for request in first.run_requests]
 
 
 def test_every_table_of_the_stream_is_filled_by_one_of_the_requests(shell: Shell) -> None:

@@ -112,10 +112,10 @@ def application_that(*, reads: bool, told: list[bytes]) -> Any:
 def fed_until_closed(connection: Connection, first: bytes, rest: bytes, piece_bytes: int, most: int) -> int:
     """How many bytes were taken until the connection was closed."""
     fed = 0
-    for data in (first[at:at + piece_bytes] for at in range(0, len(first), piece_bytes)):
+    for data in (first[at : at + piece_bytes] for at in range(0, len(first), piece_bytes)):
         connection.feed(data)
         fed += len(data)
-    piece = (rest * (piece_bytes // len(rest) + 1))
+    piece = rest * (piece_bytes // len(rest) + 1)
     while not connection.wire.closed:
         assert fed <= most
         connection.feed(piece)
@@ -143,26 +143,36 @@ def test_it_is_refused_byte_by_byte_too(endless: str, monkeypatch: pytest.Monkey
     first, rest = ENDLESS[endless]
     with connected(application_that(reads=True, told=[])) as connection:
         for at in range(len(first)):
-            connection.feed(first[at:at + 1])
+            connection.feed(first[at : at + 1])
         assert not connection.wire.closed
         fed = 0
         while not connection.wire.closed:
-            connection.feed(rest[fed % len(rest):][:1])
+            connection.feed(rest[fed % len(rest) :][:1])
             fed += 1
             assert fed <= 4_100
         assert connection.wire.written.startswith(b"HTTP/1.1 431")
 
 
-@pytest.mark.parametrize("part", [
-    b"1000;" + b"y" * 0x800 + b"\r\n" + b"a" * 0x1000 + b"\r\n", b"10000\r\n" + b"a" * 0x10000 + b"\r\n"])
+@pytest.mark.parametrize(
+    "part", [b"1000;" + b"y" * 0x800 + b"\r\n" + b"a" * 0x1000 + b"\r\n", b"10000\r\n" + b"a" * 0x10000 + b"\r\n"]
+)
 def test_a_body_that_was_refused_is_read_on_for_a_while_only_with_all_that_comes_with_it(part: bytes) -> None:
     with connected(application_that(reads=False, told=[])) as connection:
         fed_until_closed(connection, START, part, 65_536, MOST_DISCARDED_BYTES + (1 << 20))
 
 
-@pytest.mark.parametrize(("begun", "more"), [
-    (b"GE", b"T"), (b"GET / HTTP/1.1\r\nX: ", b"y"), (START + b"8", b";"), (START + CHUNK + b"8;", b"y"),
-    (START + b"8;y", b"\r\n"), (START + CHUNK + b"0\r\n", b"X"), (START + CHUNK + b"0\r\nX: y", b"y")])
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        (b"GE", b"T"),
+        (b"GET / HTTP/1.1\r\nX: ", b"y"),
+        (START + b"8", b";"),
+        (START + CHUNK + b"8;", b"y"),
+        (START + b"8;y", b"\r\n"),
+        (START + CHUNK + b"0\r\n", b"X"),
+        (START + CHUNK + b"0\r\nX: y", b"y"),
+    ],
+)
 def test_what_was_begun_has_its_time_however_slowly_it_goes_on(begun: bytes, more: bytes) -> None:
     assert HEADERS_TIMEOUT_S <= 10
     with connected(application_that(reads=True, told=[])) as connection:
@@ -191,17 +201,22 @@ def test_a_client_that_we_keep_waiting_is_given_more_time() -> None:
 def test_a_body_may_rest_between_its_parts(rest: bytes) -> None:
     with connected(application_that(reads=True, told=[])) as connection:
         for at in range(len(rest)):
-            connection.feed(rest[at:at + 1])
+            connection.feed(rest[at : at + 1])
         assert connection.protocol._headers_timer is None
 
 
 @given(
-    bodies=st.lists(st.tuples(st.lists(st.binary(min_size=1, max_size=300), max_size=20), st.binary(max_size=20), st.booleans()),
-                    min_size=1, max_size=4),
-    cuts=st.lists(st.integers(1, 400), min_size=1, max_size=30))
+    bodies=st.lists(
+        st.tuples(st.lists(st.binary(min_size=1, max_size=300), max_size=20), st.binary(max_size=20), st.booleans()),
+        min_size=1,
+        max_size=4,
+    ),
+    cuts=st.lists(st.integers(1, 400), min_size=1, max_size=30),
+)
 @settings(max_examples=60, deadline=None)
 def test_requests_arrive_whole_in_whichever_pieces_they_come(
-    bodies: list[tuple[list[bytes], bytes, bool]], cuts: list[int],
+    bodies: list[tuple[list[bytes], bytes, bool]],
+    cuts: list[int],
 ) -> None:
     sent = b""
     for chunks, name, has_trailer in bodies:

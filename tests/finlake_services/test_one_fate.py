@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finlake_services.clickhouse_sink.blocks import TRADES, Arrived, build
-from finlake_services.clickhouse_sink.exactly_once import Place
+from finlake_services.clickhouse_sink.exactly_once import Partition
 from finlake_services.clickhouse_sink.records import LogRecord
 from finlake_services.trade_feed.messages import Trades, parse, trade_rows
 from spark.contracts import stream_rows
@@ -30,17 +30,37 @@ REFUSED = "refused"
 
 numbers = st.one_of(
     st.sampled_from([0.0, -0.0, -1.5, 187.5, 5e13, NUMBER_LIMIT, -NUMBER_LIMIT, 9.999e12, 1e15, 1e300, 5e-324]),
-    st.floats(-1e14, 1e14), st.integers(-3, 10**14),
+    st.floats(-1e14, 1e14),
+    st.integers(-3, 10**14),
 )
 stamps = st.one_of(
-    st.integers(NOW_MS - 10**7, NOW_MS + 10**6), st.integers(-5, 2 * 10**13), st.floats(0, 1e19),
-    st.sampled_from([NOW_MS // 1_000, NOW_MS * 1_000, NOW_MS * 10**6, float(NOW_MS), NOW_MS + 60_000, NOW_MS + 60_001,
-                     946_684_799_999, 946_684_800_000, 9_214_646_400_000, 10**30]),
+    st.integers(NOW_MS - 10**7, NOW_MS + 10**6),
+    st.integers(-5, 2 * 10**13),
+    st.floats(0, 1e19),
+    st.sampled_from(
+        [
+            NOW_MS // 1_000,
+            NOW_MS * 1_000,
+            NOW_MS * 10**6,
+            float(NOW_MS),
+            NOW_MS + 60_000,
+            NOW_MS + 60_001,
+            946_684_799_999,
+            946_684_800_000,
+            9_214_646_400_000,
+            10**30,
+        ]
+    ),
 )
 texts = st.text(max_size=3) | st.sampled_from(["A" * 64, "A" * 65, "IC MARKETS:1", "\x7f", "é", "\\" * 64, ""])
 few_codes = st.lists(st.none() | st.text(max_size=2) | st.sampled_from(["1", "12", "~" * 250]), max_size=4)
-codes = st.none() | few_codes | st.sampled_from(
-    [["1"] * MOST_CONDITIONS, ["1"] * (MOST_CONDITIONS + 1), ["x" * LONGEST_CONDITIONS], ["x" * (LONGEST_CONDITIONS + 1)]])
+codes = (
+    st.none()
+    | few_codes
+    | st.sampled_from(
+        [["1"] * MOST_CONDITIONS, ["1"] * (MOST_CONDITIONS + 1), ["x" * LONGEST_CONDITIONS], ["x" * (LONGEST_CONDITIONS + 1)]]
+    )
+)
 told = st.fixed_dictionaries({"p": numbers, "v": numbers, "t": stamps, "s": texts, "c": codes})
 
 
@@ -81,7 +101,7 @@ def fate_in_feed(entry: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def fate_in_sink(value: bytes) -> str:
-    block = build(TRADES, Place(TRADES.topic, 0), [LogRecord(41, value, 1, 1)], nothing_held, AvroValues(schema_of))
+    block = build(TRADES, Partition(TRADES.topic, 0), [LogRecord(41, value, 1, 1)], nothing_held, AvroValues(schema_of))
     if block.rows is None:
         assert len(block.dead_letters) == 1
         return REFUSED
@@ -107,12 +127,19 @@ def test_what_the_feed_stores_is_taken_by_sink_and_archive_with_one_flaw(entry: 
         assert len(value) <= WIDEST_ROW_BYTES
 
 
-rows = st.fixed_dictionaries({
-    "received_ts": st.just(iso(RECEIVED_TS)), "connection_id": texts, "symbol": texts, "price_usd": numbers,
-    "volume_shares": numbers, "message_seq": st.integers(-(2**64), 2**64), "trade_index": st.integers(-(2**33), 2**33),
-    "trade_ts": st.datetimes(datetime(1900, 1, 1), datetime(2300, 1, 1), timezones=st.just(UTC)).map(iso),  # noqa: DTZ001
-    "conditions": codes,
-})
+rows = st.fixed_dictionaries(
+    {
+        "received_ts": st.just(iso(RECEIVED_TS)),
+        "connection_id": texts,
+        "symbol": texts,
+        "price_usd": numbers,
+        "volume_shares": numbers,
+        "message_seq": st.integers(-(2**64), 2**64),
+        "trade_index": st.integers(-(2**33), 2**33),
+        "trade_ts": st.datetimes(datetime(1900, 1, 1), datetime(2300, 1, 1), timezones=st.just(UTC)).map(iso),  # noqa: DTZ001
+        "conditions": codes,
+    }
+)
 
 
 @given(rows)
@@ -133,7 +160,7 @@ def test_sink_and_archive_refuse_the_same_damaged_avro(entry: dict[str, Any], at
     row = fate_in_feed(entry)
     if row is not None:
         value = avro_of(record_of(row))
-        damaged = value[:at] + inserted + value[at + cut:]
+        damaged = value[:at] + inserted + value[at + cut :]
         assert fate_in_sink(damaged) == fate_in_archive(damaged)
 
 
@@ -143,7 +170,8 @@ def test_what_is_kept_of_a_record_does_not_depend_on_its_format() -> None:
     value = record_of(row)
     as_json, as_avro = (
         trade_decoder().decode([Record(each)], TRADES.topic, 0, AvroValues(schema_of)).rows.to_pylist()
-        for each in (value, avro_of(value)))
+        for each in (value, avro_of(value))
+    )
     for [kept] in (as_json, as_avro):
         kept["after_json"] = json.loads(kept["after_json"])
     assert as_json == as_avro
@@ -154,19 +182,39 @@ def test_a_trade_that_the_feed_refuses_would_be_refused_everywhere(entry: dict[s
     row = fate_in_feed(entry)
     moment = stream_rows.moment(int(entry["t"]), "ms") if float(entry["t"]).is_integer() else None
     if row is None and moment is not None:
-        value = record_of({
-            "received_ts": iso(RECEIVED_TS), "connection_id": "c", "message_seq": 7, "trade_index": 0, "symbol": entry["s"],
-            "price_usd": entry["p"], "volume_shares": entry["v"], "trade_ts": iso(moment),
-            "conditions": entry["c"] and [code for code in entry["c"] if code is not None],
-        })
+        value = record_of(
+            {
+                "received_ts": iso(RECEIVED_TS),
+                "connection_id": "c",
+                "message_seq": 7,
+                "trade_index": 0,
+                "symbol": entry["s"],
+                "price_usd": entry["p"],
+                "volume_shares": entry["v"],
+                "trade_ts": iso(moment),
+                "conditions": entry["c"] and [code for code in entry["c"] if code is not None],
+            }
+        )
         assert fate_in_sink(value) == fate_in_archive(value) == REFUSED
 
 
-@pytest.mark.parametrize(("entry", "fate"), [
-    ({}, ""), ({"p": 5e13}, REFUSED), ({"p": 9.99e12}, ""), ({"p": 0}, "price_not_positive"), ({"v": -1}, "volume_negative"),
-    ({"t": NOW_MS // 1_000}, ""), ({"t": float(NOW_MS)}, ""), ({"t": 1_500_000_000}, "past_time"), ({"t": 0}, "past_time"),
-    ({"t": NOW_MS + 60_001}, "future_time"), ({"c": ["1"] * 1_300}, REFUSED), ({"c": ["\"\\" * 40] * 3}, ""),
-])
+@pytest.mark.parametrize(
+    ("entry", "fate"),
+    [
+        ({}, ""),
+        ({"p": 5e13}, REFUSED),
+        ({"p": 9.99e12}, ""),
+        ({"p": 0}, "price_not_positive"),
+        ({"v": -1}, "volume_negative"),
+        ({"t": NOW_MS // 1_000}, ""),
+        ({"t": float(NOW_MS)}, ""),
+        ({"t": 1_500_000_000}, "past_time"),
+        ({"t": 0}, "past_time"),
+        ({"t": NOW_MS + 60_001}, "future_time"),
+        ({"c": ["1"] * 1_300}, REFUSED),
+        ({"c": ['"\\' * 40] * 3}, ""),
+    ],
+)
 def test_the_fate_of_a_trade(entry: dict[str, Any], fate: str) -> None:
     row = fate_in_feed({"p": 187.5, "v": 100, "t": NOW_MS, "s": "AAPL", "c": ["1"]} | entry)
     found = REFUSED if row is None else fate_in_sink(record_of(row))
@@ -176,9 +224,15 @@ def test_the_fate_of_a_trade(entry: dict[str, Any], fate: str) -> None:
 
 def test_the_widest_row_that_the_constraints_let_in_fits_with_room_to_spare() -> None:
     widest = {
-        "received_ts": iso(RECEIVED_TS), "connection_id": '"' * 64, "message_seq": -(2**63), "trade_index": -(2**31),
-        "symbol": "\\" * 64, "price_usd": -1.2345678901234567e-300, "volume_shares": -1.2345678901234567e-300,
-        "trade_ts": iso(RECEIVED_TS), "conditions": ['"' * 7] * MOST_CONDITIONS,
+        "received_ts": iso(RECEIVED_TS),
+        "connection_id": '"' * 64,
+        "message_seq": -(2**63),
+        "trade_index": -(2**31),
+        "symbol": "\\" * 64,
+        "price_usd": -1.2345678901234567e-300,
+        "volume_shares": -1.2345678901234567e-300,
+        "trade_ts": iso(RECEIVED_TS),
+        "conditions": ['"' * 7] * MOST_CONDITIONS,
     }
     value = record_of(widest)
     assert fate_in_sink(value) != REFUSED

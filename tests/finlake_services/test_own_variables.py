@@ -17,7 +17,9 @@ from tests.finlake_settings.test_reading import IN_PRODUCTION, OWN
 PORT = {"sample_sources": "--port"}
 ARGUMENTS = {"capture_keeper": ["--connector", "finlake-ods"]}
 STARTS = {
-    "clickhouse_sink": "sink start", "trade_feed": "trade feed start", "capture_keeper": "keeper start",
+    "clickhouse_sink": "sink start",
+    "trade_feed": "trade feed start",
+    "capture_keeper": "keeper start",
     "sample_sources": "sample sources start",
 }
 
@@ -32,10 +34,19 @@ def port() -> int:
 def process(service: str, port: int, variables: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     """The service, which knows these variables alone; ended in the end."""
     command = [
-        sys.executable, "-m", f"finlake_services.{service}", PORT.get(service, "--metrics-port"), str(port),
-        *ARGUMENTS.get(service, [])]
+        sys.executable,
+        "-m",
+        f"finlake_services.{service}",
+        PORT.get(service, "--metrics-port"),
+        str(port),
+        *ARGUMENTS.get(service, []),
+    ]
     with subprocess.Popen(
-        command, cwd=CHECKOUT, env={"PATH": "/usr/bin:/bin", **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        command,
+        cwd=CHECKOUT,
+        env={"PATH": "/usr/bin:/bin", **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     ) as started:
         try:
@@ -48,8 +59,10 @@ def process(service: str, port: int, variables: Mapping[str, str]) -> Iterator[s
 def test_a_service_starts_with_its_own_variables(service: str, port: int, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("token")
     # Nothing answers there: what a service waits for, it waits for after its start.
-    nowhere = {name: value.replace("//postgres/", f"//{LOOPBACK}:1/").replace("kafka:9092", f"{LOOPBACK}:1")
-               for name, value in OWN[service].items()}
+    nowhere = {
+        name: value.replace("//postgres/", f"//{LOOPBACK}:1/").replace("kafka:9092", f"{LOOPBACK}:1")
+        for name, value in OWN[service].items()
+    }
     token = {"FINLAKE_FINNHUB_TOKEN_FILE": str(tmp_path / "token")} if service == "trade_feed" else {}
     with process(service, port, IN_PRODUCTION | nowhere | token) as started:
         assert started.stdout is not None

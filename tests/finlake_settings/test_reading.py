@@ -15,21 +15,29 @@ from finlake_settings.reading import SettingsError, read_settings, settings_from
 # What each process uses that has no default outside a local stack. Written by hand, by what its code reaches.
 OWN = {
     "clickhouse_sink": {
-        "FINLAKE_KAFKA_BOOTSTRAP": "kafka:9092", "FINLAKE_CLICKHOUSE_URL": "http://clickhouse:8123",
+        "FINLAKE_KAFKA_BOOTSTRAP": "kafka:9092",
+        "FINLAKE_CLICKHOUSE_URL": "http://clickhouse:8123",
         "FINLAKE_CLICKHOUSE_SINK_PASSWORD_FILE": "/run/secrets/sink",
     },
     "trade_feed": {
-        "FINLAKE_MARKET_URI": "postgresql://postgres/market", "FINLAKE_MARKET_FEED_PASSWORD_FILE": "/run/secrets/feed"},
+        "FINLAKE_MARKET_URI": "postgresql://postgres/market",
+        "FINLAKE_MARKET_FEED_PASSWORD_FILE": "/run/secrets/feed",
+    },
     "capture_keeper": {"FINLAKE_CONNECT_URL": "https://connect:8083"},
     "sample_sources": {},
     "dagster": {
-        "FINLAKE_CATALOG_URI": "postgresql+psycopg2://lake@postgres/lake", "FINLAKE_WAREHOUSE": "file:///lake",
-        "FINLAKE_CATALOG_PASSWORD_FILE": "/run/secrets/lake", "FINLAKE_SPARK_REMOTE": "sc://spark:15002",
-        "FINLAKE_STOOQ_DROP": "/drop", "FINLAKE_DAGSTER_URL": "http://dagster:3000",
+        "FINLAKE_CATALOG_URI": "postgresql+psycopg2://lake@postgres/lake",
+        "FINLAKE_WAREHOUSE": "file:///lake",
+        "FINLAKE_CATALOG_PASSWORD_FILE": "/run/secrets/lake",
+        "FINLAKE_SPARK_REMOTE": "sc://spark:15002",
+        "FINLAKE_STOOQ_DROP": "/drop",
+        "FINLAKE_DAGSTER_URL": "http://dagster:3000",
         "FINLAKE_MARKET_URI": "postgresql://postgres/market",
         "FINLAKE_MARKET_RECONCILE_PASSWORD_FILE": "/run/secrets/reconcile",
-        "FINLAKE_KAFKA_BOOTSTRAP": "kafka:9092", "FINLAKE_CONNECT_URL": "https://connect:8083",
-        "FINLAKE_CLICKHOUSE_URL": "http://clickhouse:8123", "FINLAKE_CLICKHOUSE_ADMIN_PASSWORD_FILE": "/run/secrets/admin",
+        "FINLAKE_KAFKA_BOOTSTRAP": "kafka:9092",
+        "FINLAKE_CONNECT_URL": "https://connect:8083",
+        "FINLAKE_CLICKHOUSE_URL": "http://clickhouse:8123",
+        "FINLAKE_CLICKHOUSE_ADMIN_PASSWORD_FILE": "/run/secrets/admin",
         "FINLAKE_CLICKHOUSE_READER_PASSWORD_FILE": "/run/secrets/reader",
     },
 }
@@ -77,10 +85,15 @@ def test_in_a_cluster_a_service_may_be_without_a_login() -> None:
     assert (settings.kafka.password_file, settings.spark.token_file, settings.connect.certificate_file) == (None, None, None)
 
 
-@pytest.mark.parametrize(("told", "expected"), [
-    ({"SOURCES": "sample"}, False), ({"SOURCES": "live"}, True),
-    ({"SOURCES": "sample", "UNATTENDED": "1"}, True), ({"SOURCES": "live", "UNATTENDED": "false"}, False),
-])
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"SOURCES": "sample"}, False),
+        ({"SOURCES": "live"}, True),
+        ({"SOURCES": "sample", "UNATTENDED": "1"}, True),
+        ({"SOURCES": "live", "UNATTENDED": "false"}, False),
+    ],
+)
 def test_work_runs_unattended_with_live_sources_or_where_it_is_asked_for(told: dict[str, str], expected: bool) -> None:
     assert settings_from(DagsterSettings, {f"FINLAKE_{name}": value for name, value in told.items()}).unattended is expected
 
@@ -99,15 +112,30 @@ def test_samples_outside_a_local_stack_have_to_be_named() -> None:
     assert settings_from(FeedSettings, told | {"FINLAKE_SAMPLE_SOURCES_URL": "http://samples"}).sources == "sample"
 
 
-@pytest.mark.parametrize(("told", "sentence"), [
-    ({"ENVIRONMENT": "nowhere"}, r"^FINLAKE_ENVIRONMENT cannot be used \(.*'staging'.*\); correct or unset it: [^;]+; [^;]+$"),
-    ({"ENVIRONMENT": "production", "SOURCES": "sample"}, "FINLAKE_SOURCES is sample, and production must not .*; set it to live"),
-    ({"UNATTENDED": "maybe"}, r"^FINLAKE_UNATTENDED cannot be used \(.*boolean.*\); correct or unset it"),
-    ({"WAREHOUSE": "s3://lake"}, "needs FINLAKE_S3_ENDPOINT, FINLAKE_S3_ACCESS_KEY_FILE, FINLAKE_S3_SECRET_KEY_FILE; set them"),
-    ({"STOOQ_DROP": "s3://drop", "S3_ENDPOINT": "http://s3", "S3_ACCESS_KEY_FILE": "/key"}, "FINLAKE_S3_SECRET_KEY_FILE; set"),
-    ({"FINNHUB_WS_URL": "https://ws.finnhub.io"}, "FINLAKE_FINNHUB_WS_URL cannot be used .*ws:// or wss://"),
-    ({"KAFKA_BOOTSTRAP": "kafka"}, "FINLAKE_KAFKA_BOOTSTRAP cannot be used .*host:port"),
-])
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        (
+            {"ENVIRONMENT": "nowhere"},
+            r"^FINLAKE_ENVIRONMENT cannot be used \(.*'staging'.*\); correct or unset it: [^;]+; [^;]+$",
+        ),
+        (
+            {"ENVIRONMENT": "production", "SOURCES": "sample"},
+            "FINLAKE_SOURCES is sample, and production must not .*; set it to live",
+        ),
+        ({"UNATTENDED": "maybe"}, r"^FINLAKE_UNATTENDED cannot be used \(.*boolean.*\); correct or unset it"),
+        (
+            {"WAREHOUSE": "s3://lake"},
+            "needs FINLAKE_S3_ENDPOINT, FINLAKE_S3_ACCESS_KEY_FILE, FINLAKE_S3_SECRET_KEY_FILE; set them",
+        ),
+        (
+            {"STOOQ_DROP": "s3://drop", "S3_ENDPOINT": "http://s3", "S3_ACCESS_KEY_FILE": "/key"},
+            "FINLAKE_S3_SECRET_KEY_FILE; set",
+        ),
+        ({"FINNHUB_WS_URL": "https://ws.finnhub.io"}, "FINLAKE_FINNHUB_WS_URL cannot be used .*ws:// or wss://"),
+        ({"KAFKA_BOOTSTRAP": "kafka"}, "FINLAKE_KAFKA_BOOTSTRAP cannot be used .*host:port"),
+    ],
+)
 def test_what_makes_no_sense_is_refused_in_one_sentence(told: dict[str, str], sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
         settings_from(Settings, {f"FINLAKE_{name}": value for name, value in told.items()})
@@ -144,10 +172,15 @@ texts = st.text("abcXYZ0189_-./{}% ", min_size=1).map(lambda text: f"/{text}")
 def variables() -> st.SearchStrategy[dict[str, str]]:
     """Any files, any sources, some of them told."""
     files = {each.variable: texts for each in EVERY if each.variable.endswith("_FILE") or each.path in {("home",), ("universe",)}}
-    return st.fixed_dictionaries({}, optional={
-        **files, "FINLAKE_SOURCES": st.sampled_from(["sample", "live"]), "FINLAKE_UNATTENDED": st.sampled_from(["0", "yes"]),
-        "FINLAKE_FINNHUB_SYMBOLS": st.lists(st.sampled_from(["AAPL", "BINANCE:X"]), min_size=1).map(",".join),
-    })
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            **files,
+            "FINLAKE_SOURCES": st.sampled_from(["sample", "live"]),
+            "FINLAKE_UNATTENDED": st.sampled_from(["0", "yes"]),
+            "FINLAKE_FINNHUB_SYMBOLS": st.lists(st.sampled_from(["AAPL", "BINANCE:X"]), min_size=1).map(",".join),
+        },
+    )
 
 
 @given(variables())
@@ -173,5 +206,5 @@ def test_what_defaults_depend_on_comes_before_them(model: type[ProcessSettings])
     paths = [each.path for each in declared(model)]
     assert paths[:3] == [("environment",), ("sources",), ("home",)]
     if ("sample_sources_url",) in paths:
-        later = paths[paths.index(("sample_sources_url",)):]
+        later = paths[paths.index(("sample_sources_url",)) :]
         assert {path for path in paths if path[0] in ("stooq", "gdelt", "finnhub")} <= set(later)

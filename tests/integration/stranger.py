@@ -40,15 +40,23 @@ def main() -> None:
         "spark_internal": [spark_internal(port) for port in question["spark_ports"]],
         "kafka": [kafka(ports["kafka"], login) for login in kafka_logins()],
         "kafka_controller": [kafka(ports["kafka_controller"], login) for login in kafka_logins()],
-        "kafka_connect": [http(ports["kafka_connect"], *request, scheme) for request in CONNECT_REQUESTS
-                          for scheme in ("http", "https")],
+        "kafka_connect": [
+            http(ports["kafka_connect"], *request, scheme) for request in CONNECT_REQUESTS for scheme in ("http", "https")
+        ],
         "kafka_connect_body": connect_body(ports["kafka_connect"]),
         "dagster_webserver": [http(ports["dagster_webserver"], *request) for request in DAGSTER_REQUESTS],
         "sample_sources": [http(ports["sample_sources"], *request) for request in SAMPLE_SOURCES_REQUESTS],
         "clickhouse": [http(ports["clickhouse"], *request) for request in CLICKHOUSE_REQUESTS],
     }
-    json.dump({"answers": answers, "read": [file for file in question["files"] if can_read(file)], "uid": os.geteuid(),
-               "tried": len(question["files"])}, sys.stdout)
+    json.dump(
+        {
+            "answers": answers,
+            "read": [file for file in question["files"] if can_read(file)],
+            "uid": os.geteuid(),
+            "tried": len(question["files"]),
+        },
+        sys.stdout,
+    )
 
 
 def rehearse() -> None:
@@ -91,11 +99,17 @@ def postgres(port: int, role: str) -> str:
 
 
 SPARK_CALLS: dict[str, Any] = {
-    "ExecutePlan": base_pb2.ExecutePlanRequest, "AnalyzePlan": base_pb2.AnalyzePlanRequest, "Config": base_pb2.ConfigRequest,
-    "AddArtifacts": base_pb2.AddArtifactsRequest, "ArtifactStatus": base_pb2.ArtifactStatusesRequest,
-    "Interrupt": base_pb2.InterruptRequest, "ReattachExecute": base_pb2.ReattachExecuteRequest,
-    "ReleaseExecute": base_pb2.ReleaseExecuteRequest, "ReleaseSession": base_pb2.ReleaseSessionRequest,
-    "FetchErrorDetails": base_pb2.FetchErrorDetailsRequest, "CloneSession": base_pb2.CloneSessionRequest,
+    "ExecutePlan": base_pb2.ExecutePlanRequest,
+    "AnalyzePlan": base_pb2.AnalyzePlanRequest,
+    "Config": base_pb2.ConfigRequest,
+    "AddArtifacts": base_pb2.AddArtifactsRequest,
+    "ArtifactStatus": base_pb2.ArtifactStatusesRequest,
+    "Interrupt": base_pb2.InterruptRequest,
+    "ReattachExecute": base_pb2.ReattachExecuteRequest,
+    "ReleaseExecute": base_pb2.ReleaseExecuteRequest,
+    "ReleaseSession": base_pb2.ReleaseSessionRequest,
+    "FetchErrorDetails": base_pb2.FetchErrorDetailsRequest,
+    "CloneSession": base_pb2.CloneSessionRequest,
 }
 
 
@@ -104,8 +118,10 @@ def spark(port: int) -> dict[str, list[str]]:
     with grpc.insecure_channel(f"{HOST}:{port}") as channel:
         stub = base_pb2_grpc.SparkConnectServiceStub(channel)  # type: ignore[no-untyped-call]
         return {
-            name: [_code(partial(_first, getattr(stub, name), name, request(), metadata))
-                   for metadata in ((), (("authorization", "Bearer wrong"),))]
+            name: [
+                _code(partial(_first, getattr(stub, name), name, request(), metadata))
+                for metadata in ((), (("authorization", "Bearer wrong"),))
+            ]
             for name, request in SPARK_CALLS.items()
         }
 
@@ -135,15 +151,20 @@ def spark_internal(port: int) -> str:
 def kafka_logins() -> list[dict[str, str]]:
     wrong = {"security.protocol": "SASL_PLAINTEXT", "sasl.password": "wrong"}
     return [
-        {}, {**wrong, "sasl.mechanism": "SCRAM-SHA-256", "sasl.username": "finlake"},
+        {},
+        {**wrong, "sasl.mechanism": "SCRAM-SHA-256", "sasl.username": "finlake"},
         {**wrong, "sasl.mechanism": "PLAIN", "sasl.username": "admin"},
     ]
 
 
 def kafka(port: int, login: dict[str, str]) -> str:
     said: list[str] = []
-    settings: dict[str, Any] = {"bootstrap.servers": f"{HOST}:{port}", "log_level": 0,
-                                "error_cb": lambda error: said.append(str(error)), **login}
+    settings: dict[str, Any] = {
+        "bootstrap.servers": f"{HOST}:{port}",
+        "log_level": 0,
+        "error_cb": lambda error: said.append(str(error)),
+        **login,
+    }
     client = AdminClient(settings)
     try:
         topics = client.list_topics(timeout=3).topics
@@ -155,21 +176,36 @@ def kafka(port: int, login: dict[str, str]) -> str:
 
 BODIES: dict[str, object] = {"/graphql": {"query": "{ version }"}, "/connectors/finlake-ods/tasks": [{"task.class": "x"}]}
 CONNECT_REQUESTS = (
-    ("GET", "/"), ("GET", "/connectors"), ("GET", "/connectors/finlake-ods/config"), ("PUT", "/connectors/finlake-ods/pause"),
-    ("GET", "/connector-plugins"), ("GET", "/admin/loggers"), ("PUT", "/connectors/finlake-ods/fence"),
-    ("POST", "/connectors/finlake-ods/tasks"), ("GET", "/health"), ("OPTIONS", "/connectors"),
+    ("GET", "/"),
+    ("GET", "/connectors"),
+    ("GET", "/connectors/finlake-ods/config"),
+    ("PUT", "/connectors/finlake-ods/pause"),
+    ("GET", "/connector-plugins"),
+    ("GET", "/admin/loggers"),
+    ("PUT", "/connectors/finlake-ods/fence"),
+    ("POST", "/connectors/finlake-ods/tasks"),
+    ("GET", "/health"),
+    ("OPTIONS", "/connectors"),
 )
 DAGSTER_REQUESTS = (
-    ("GET", "/"), ("POST", "/graphql"), ("GET", "/server_info"), ("GET", "/logs/x/y/stdout"), ("GET", "/dagit/notebook"),
+    ("GET", "/"),
+    ("POST", "/graphql"),
+    ("GET", "/server_info"),
+    ("GET", "/logs/x/y/stdout"),
+    ("GET", "/dagit/notebook"),
     ("OPTIONS", "/graphql"),
 )
 # Whoever may give them could have prices spoilt.
 SAMPLE_SOURCES_REQUESTS = (
-    ("GET", "/_faults"), ("POST", "/_faults"), ("DELETE", "/_faults"), ("GET", "/finnhub/_control"),
+    ("GET", "/_faults"),
+    ("POST", "/_faults"),
+    ("DELETE", "/_faults"),
+    ("GET", "/finnhub/_control"),
     ("POST", "/finnhub/_control"),
 )
 CLICKHOUSE_REQUESTS = (
-    ("GET", "/?query=select%201"), ("POST", "/?query=select%201&user=reader"),
+    ("GET", "/?query=select%201"),
+    ("POST", "/?query=select%201&user=reader"),
     ("POST", "/?query=select%201&user=admin&password="),
 )
 

@@ -55,25 +55,38 @@ def ports(stack: LocalStack) -> dict[str, int]:
 def spark_ports(stack: LocalStack, ports: dict[str, int]) -> list[int]:
     """The ports of the stack that have no name: those on which Spark's driver waits for executors."""
     pid = next(entry.pid for entry in stack.status() if entry.name == "spark_connect")
-    return [address.port for process, address in listening(stack, "inet")
-            if address.port not in ports.values() and process.pid == pid]
+    return [
+        address.port for process, address in listening(stack, "inet") if address.port not in ports.values() and process.pid == pid
+    ]
 
 
 @pytest.fixture(scope="module")
 def told(stack: LocalStack, ports: dict[str, int], spark_ports: list[int]) -> dict[str, Any]:
     """What a stranger was told at every door; a client without credentials when the test may not change accounts."""
     question = {
-        "user": STRANGER if os.geteuid() == 0 else None, "ports": ports, "spark_ports": spark_ports,
+        "user": STRANGER if os.geteuid() == 0 else None,
+        "ports": ports,
+        "spark_ports": spark_ports,
         "postgres_roles": [*OWNERS, *MARKET_ROLES, SUPERUSER, STRANGER],
         "files": list(files_of(stack.layout.home)),
     }
-    answer = subprocess.run([sys.executable, "-m", "tests.integration.stranger"], input=json.dumps(question), check=True,
-                            capture_output=True, text=True, cwd=CHECKOUT, timeout=300)
+    answer = subprocess.run(
+        [sys.executable, "-m", "tests.integration.stranger"],
+        input=json.dumps(question),
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        timeout=300,
+    )
     return dict(json.loads(answer.stdout))
 
 
 def test_every_port_of_the_stack_is_one_that_is_tried_here(
-    stack: LocalStack, ports: dict[str, int], spark_ports: list[int], told: dict[str, Any],
+    stack: LocalStack,
+    ports: dict[str, int],
+    spark_ports: list[int],
+    told: dict[str, Any],
 ) -> None:
     found = {address.port for _, address in listening(stack, "inet")}
     assert found == {*ports.values(), *spark_ports}
@@ -106,8 +119,7 @@ def test_kafka_shows_no_topic_without_a_login(told: dict[str, Any], door: str) -
     assert not any("Connection refused" in answer for answer in answers), answers
 
 
-@pytest.mark.parametrize(
-    ("door", "code"), [("dagster_webserver", 401), ("clickhouse", 403), ("sample_sources", 401)])
+@pytest.mark.parametrize(("door", "code"), [("dagster_webserver", 401), ("clickhouse", 403), ("sample_sources", 401)])
 def test_what_speaks_http_refuses_every_request_without_a_password(told: dict[str, Any], door: str, code: int) -> None:
     answers = told["answers"][door]
     assert len(answers) >= 3
@@ -152,8 +164,9 @@ def test_sockets_without_a_port_are_their_owners_alone(stack: LocalStack) -> Non
     present = [path for path in sockets if path.exists()]
     # Beside it those of the two code servers of Dagster.
     assert len(present) >= 3
-    open_to_others = [path for path in present if stat.S_IMODE(path.stat().st_mode) & 0o077
-                      and stat.S_IMODE(path.parent.stat().st_mode) & 0o077]
+    open_to_others = [
+        path for path in present if stat.S_IMODE(path.stat().st_mode) & 0o077 and stat.S_IMODE(path.parent.stat().st_mode) & 0o077
+    ]
     assert open_to_others == []
 
 

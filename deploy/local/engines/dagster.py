@@ -9,7 +9,7 @@ from typing import Any
 
 from deploy.local.dagster_runs import fail_abandoned_runs
 from deploy.local.probes import BrokenError, NotReadyError, answer_of, credentials, get
-from deploy.local.service import Launch, Place, Process, Stage
+from deploy.local.service import Launch, Process, StackContext, Stage
 from deploy.local.workspace import code_location
 from finlake_clients.dagster_login import USER
 from finlake_settings.local_stack import LOOPBACK
@@ -85,19 +85,17 @@ def daemon_probe(process: Process) -> None:
     statuses = _query(process, DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
     # Heartbeats of the previous daemon stay in the storage.
     silent = [
-        status["daemonType"]
-        for status in statuses
-        if status["required"] and (status["lastHeartbeatTime"] or 0) < process.started
+        status["daemonType"] for status in statuses if status["required"] and (status["lastHeartbeatTime"] or 0) < process.started
     ]
     if silent:
         raise NotReadyError(f"no sign of life from {', '.join(silent)}")
 
 
-def _url(place: Place) -> str:
+def _url(place: StackContext) -> str:
     return f"http://{LOOPBACK}:{place.ports['dagster_webserver']}"
 
 
-def _query(place: Place, query: str) -> dict[str, Any]:
+def _query(place: StackContext, query: str) -> dict[str, Any]:
     import httpx
 
     auth = credentials((USER, place.layout.dagster_web_password))

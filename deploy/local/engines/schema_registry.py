@@ -7,12 +7,12 @@ from deploy.local.errors import StackError
 from deploy.local.java import find_java
 from deploy.local.layout import Layout
 from deploy.local.probes import NotReadyError
-from deploy.local.service import Launch, Place, Process, Stage
+from deploy.local.service import Launch, Process, StackContext, Stage
 from deploy.local.settings import needs_registry
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 
 
-def left_out(place: Place) -> str | None:
+def left_out(place: StackContext) -> str | None:
     return None if needs_registry(place.layout, place.settings) else "FINLAKE_STREAM_FORMAT=avro alone needs it"
 
 
@@ -34,7 +34,7 @@ def probe(process: Process) -> None:
     """A subject that is not there."""
     try:
         schema_registry.registry_client(process.layout, process.ports).versions("probe")
-    except ServiceUnavailable as problem:
+    except ServiceUnavailableError as problem:
         raise NotReadyError(problem.reason) from problem
 
 
@@ -42,5 +42,5 @@ def when_ready(stage: Stage) -> None:
     """The rule for new schemas."""
     try:
         schema_registry.registry_client(stage.layout, stage.ports).require(schema_registry.COMPATIBILITY)
-    except ServiceUnavailable as problem:
+    except ServiceUnavailableError as problem:
         raise StackError(f"{problem} (see `{stage.layout.logs_command('schema_registry')}`)") from problem

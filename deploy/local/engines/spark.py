@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deploy.local.layout import Layout
 from deploy.local.probes import BrokenError, NotReadyError, listens
-from deploy.local.service import Launch, Place, Process
+from deploy.local.service import Launch, Process, StackContext
 from deploy.local.settings import client_environment
 from deploy.local.spark_server import server_command
 from finlake_settings.checkout import CHECKOUT
@@ -17,7 +17,7 @@ def command(launch: Launch) -> list[str]:
     return server_command(launch.layout, launch.java)
 
 
-def left_out(place: Place) -> str | None:
+def left_out(place: StackContext) -> str | None:
     return None if place.settings.uses_spark else "FINLAKE_ENGINE is not spark: the lake is computed in the processes of its jobs"
 
 

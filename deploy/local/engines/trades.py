@@ -1,13 +1,13 @@
 """The sample sources, and the feed that writes their trades into Postgres."""
 
-from deploy.local.service import Launch, Place, own_command
+from deploy.local.service import Launch, StackContext, own_command
 
 
 def sources_command(launch: Launch) -> list[str]:
     return own_command("sample_sources", "--port", launch.port, "--finnhub-token-file", launch.layout.finnhub_token)
 
 
-def sources_left_out(place: Place) -> str | None:
+def sources_left_out(place: StackContext) -> str | None:
     return "FINLAKE_SOURCES=live asks the vendors themselves" if place.settings.told.sources == "live" else None
 
 
@@ -15,5 +15,5 @@ def feed_command(launch: Launch) -> list[str]:
     return own_command("trade_feed", "--metrics-port", launch.port)
 
 
-def feed_left_out(place: Place) -> str | None:
+def feed_left_out(place: StackContext) -> str | None:
     return None if place.settings.told.finnhub.token_file else "FINLAKE_FINNHUB_TOKEN_FILE names no file with a token"

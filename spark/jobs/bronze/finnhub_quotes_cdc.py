@@ -12,5 +12,13 @@ TOPIC = streams.QUOTES.topic
 
 def run(lake: Lake, window: Window, provenance: Provenance, inputs: ArchiveInputs) -> JobReport:
     """Archive the topic up to `ends` by partition, or up to the last date of the window; see `archive`."""
-    return archive(lake, window, provenance, table=bronze.FINNHUB_QUOTES_CDC, topic=TOPIC, topics=inputs.topics,
-                   decoder=quote_decoder(), ends=inputs.ends)
+    return archive(
+        lake,
+        window,
+        provenance,
+        table=bronze.FINNHUB_QUOTES_CDC,
+        topic=TOPIC,
+        topics=inputs.topics,
+        decoder=quote_decoder(),
+        ends=inputs.ends,
+    )

@@ -76,8 +76,13 @@ def _commit(lake: Lake, provenance: Provenance, pending: list[_Account]) -> tupl
     rows = pa.concat_tables([arrow_schema(bronze.GDELT_GKG).empty_table(), *(parsed.rows for parsed in good)])
     gkg = lake.replace_rows(GKG, rows, replaced=_of_slots(labels), provenance=provenance)
     rejected = pa.concat_tables([rejections_table(_corrupt_files(pending)), *(parsed.rejected for parsed in good)])
-    kept_out = quarantine(lake, rejected, source_table=GKG, provenance=provenance,
-                          replaced=In("source_name", [_file_name(label) for label in labels] or ["-"]))
+    kept_out = quarantine(
+        lake,
+        rejected,
+        source_table=GKG,
+        provenance=provenance,
+        replaced=In("source_name", [_file_name(label) for label in labels] or ["-"]),
+    )
     ledger = pa.Table.from_pylist([slot.ledger_row for slot in pending], arrow_schema(bronze.GDELT_SLOTS))
     return gkg, lake.replace_rows(SLOTS, ledger, replaced=_of_slots(labels), provenance=provenance), kept_out
 
@@ -87,8 +92,11 @@ def _accounted(slot: Slot, matcher: Matcher, universe: Universe) -> _Account:
     if slot.status == "loaded":
         parsed = parse(slot.content, slot_ts=slot.label_ts, day_date=_day(slot.label_ts), file_md5=slot.md5, matcher=matcher)
     return _Account(
-        label_ts=slot.label_ts, parsed=parsed, ledger_row=_ledger_row(slot, parsed, universe),
-        corrupt_because=slot.message if slot.status == "corrupt" else None)
+        label_ts=slot.label_ts,
+        parsed=parsed,
+        ledger_row=_ledger_row(slot, parsed, universe),
+        corrupt_because=slot.message if slot.status == "corrupt" else None,
+    )
 
 
 def _day(label_ts: datetime) -> date:
@@ -109,16 +117,30 @@ def _of_slots(labels: list[datetime]) -> BooleanExpression:
 def _corrupt_files(pending: list[_Account]) -> Iterator[Rejection]:
     for slot in pending:
         if slot.corrupt_because is not None:
-            yield Rejection(source_table=GKG, source_name=_file_name(slot.label_ts), reference="file", reason="corrupt_file",
-                            message=slot.corrupt_because, raw_text="", ticker=None, day_date=_day(slot.label_ts))
+            yield Rejection(
+                source_table=GKG,
+                source_name=_file_name(slot.label_ts),
+                reference="file",
+                reason="corrupt_file",
+                message=slot.corrupt_because,
+                raw_text="",
+                ticker=None,
+                day_date=_day(slot.label_ts),
+            )
 
 
 def _ledger_row(slot: Slot, parsed: ParsedSlot | None, universe: Universe) -> dict[str, object]:
     return {
-        "slot_ts": slot.label_ts, "day_date": _day(slot.label_ts), "status": slot.status,
-        "row_count": parsed.row_count if parsed else 0, "kept_count": parsed.rows.num_rows if parsed else 0,
+        "slot_ts": slot.label_ts,
+        "day_date": _day(slot.label_ts),
+        "status": slot.status,
+        "row_count": parsed.row_count if parsed else 0,
+        "kept_count": parsed.rows.num_rows if parsed else 0,
         "other_count": parsed.other_count if parsed else 0,
         "quarantined_count": parsed.rejected_count if parsed else 0,
         "invalid_byte_count": parsed.invalid_byte_count if parsed else 0,
-        "file_md5": slot.md5, "zip_bytes": slot.zip_bytes, "message": slot.message, "universe_sha256": universe.sha256,
+        "file_md5": slot.md5,
+        "zip_bytes": slot.zip_bytes,
+        "message": slot.message,
+        "universe_sha256": universe.sha256,
     }

@@ -32,9 +32,15 @@ def run(lake: Lake, window: Window, provenance: Provenance, inputs: StooqPricesI
     codes = {symbol: code for code, symbol in inputs.universe.stooq_codes.items()}
 
     def parsed_of(file: SourceFile) -> Parsed:
-        return parse(file.content, ticker=file.ticker, file_sha256=file.sha256, fetched_ts=file.fetched_ts,
-                     source_name=file.source_name, stooq_code=codes[file.ticker],
-                     last_closed_date=inputs.last_closed[file.fetched_ts])
+        return parse(
+            file.content,
+            ticker=file.ticker,
+            file_sha256=file.sha256,
+            fetched_ts=file.fetched_ts,
+            source_name=file.source_name,
+            stooq_code=codes[file.ticker],
+            last_closed_date=inputs.last_closed[file.fetched_ts],
+        )
 
     known = _known(lake)
     parsed = new_contents(files, known, parsed_of)
@@ -44,28 +50,33 @@ def run(lake: Lake, window: Window, provenance: Provenance, inputs: StooqPricesI
     rejected = pa.concat_tables([refused, *(p.rejected for _, p in parsed)])
     again = [(file.ticker, file.sha256) for file, _ in parsed if (file.ticker, file.sha256) in known]
     references = {_reference(window), *rejected["reference"].to_pylist(), *_rejected_before(lake, again)}
-    kept_out = quarantine(lake, rejected, source_table=PRICES, provenance=provenance,
-                          replaced=In("reference", sorted(references)))
+    kept_out = quarantine(
+        lake, rejected, source_table=PRICES, provenance=provenance, replaced=In("reference", sorted(references))
+    )
     ledger = pa.Table.from_pylist([_ledger_row(file, p) for file, p in parsed], arrow_schema(bronze.STOOQ_DOWNLOADS))
     downloads = lake.replace_rows(DOWNLOADS, ledger, replaced=_of_contents(ledger), provenance=provenance)
     return JobReport(
-        tables=(prices, downloads, kept_out.report), quarantined_count=kept_out.count,
+        tables=(prices, downloads, kept_out.report),
+        quarantined_count=kept_out.count,
         quarantine_samples=kept_out.samples,
-        notes=(f"{len(parsed)} of {len(files)} files are new; {len(problems)} could not be obtained",
-               *([" ".join(str(problem) for problem in problems[:_NOTED_PROBLEMS])] if problems else [])),
+        notes=(
+            f"{len(parsed)} of {len(files)} files are new; {len(problems)} could not be obtained",
+            *([" ".join(str(problem) for problem in problems[:_NOTED_PROBLEMS])] if problems else []),
+        ),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class KnownContent:
     """What the ledger says of a content that was read before."""
 
     row_count: int
     rejected_count: int
 
 
-def new_contents(files: Sequence[SourceFile], known: Mapping[tuple[str, str], Known],
-                 parsed_of: Callable[[SourceFile], Parsed]) -> list[tuple[SourceFile, Parsed]]:
+def new_contents(
+    files: Sequence[SourceFile], known: Mapping[tuple[str, str], KnownContent], parsed_of: Callable[[SourceFile], Parsed]
+) -> list[tuple[SourceFile, Parsed]]:
     """The files to be written, oldest first, each content once: the earliest time at which it gives the most rows.
 
     A content that is known is not read again, unless lines of it were rejected: it is written again if it now gives more
@@ -84,11 +95,11 @@ def new_contents(files: Sequence[SourceFile], known: Mapping[tuple[str, str], Kn
     return sorted(best.values(), key=lambda pair: (pair[0].fetched_ts, pair[0].ticker))
 
 
-def _known(lake: Lake) -> dict[tuple[str, str], Known]:
+def _known(lake: Lake) -> dict[tuple[str, str], KnownContent]:
     """By ticker and content hash, every file ingested so far."""
     ledger = lake.rows(DOWNLOADS, columns=("ticker", "file_sha256", "row_count", "quarantined_count"))
     return {
-        (row["ticker"], row["file_sha256"]): Known(row_count=row["row_count"], rejected_count=row["quarantined_count"])
+        (row["ticker"], row["file_sha256"]): KnownContent(row_count=row["row_count"], rejected_count=row["quarantined_count"])
         for row in ledger.to_pylist()
     }
 
@@ -120,11 +131,16 @@ def _of_contents(rows: pa.Table) -> BooleanExpression:
 def _ledger_row(file: SourceFile, parsed: Parsed) -> dict[str, object]:
     dates = pc.min_max(parsed.rows["session_date"])
     return {
-        "file_sha256": file.sha256, "ticker": file.ticker, "fetched_ts": file.fetched_ts,
+        "file_sha256": file.sha256,
+        "ticker": file.ticker,
+        "fetched_ts": file.fetched_ts,
         "fetched_ts_kind": file.fetched_ts_kind,
-        "source_kind": file.source_kind, "source_name": file.source_name, "row_count": parsed.rows.num_rows,
+        "source_kind": file.source_kind,
+        "source_name": file.source_name,
+        "row_count": parsed.rows.num_rows,
         "quarantined_count": parsed.rejected_count,
-        "first_session_date": dates["min"].as_py(), "last_session_date": dates["max"].as_py(),
+        "first_session_date": dates["min"].as_py(),
+        "last_session_date": dates["max"].as_py(),
     }
 
 
@@ -133,9 +149,19 @@ def rejections_of(problems: Iterable[SourceProblem], window: Window) -> list[Rej
     found: dict[tuple[str, str], Rejection] = {}
     for problem in problems:
         reason = snake_case(type(problem).__name__.removesuffix("Error"))
-        found.setdefault((problem.thing, reason), Rejection(
-            source_table=PRICES, source_name=problem.thing, reference=_reference(window), reason=reason,
-            message=str(problem), raw_text="", ticker=None, day_date=window.end))
+        found.setdefault(
+            (problem.thing, reason),
+            Rejection(
+                source_table=PRICES,
+                source_name=problem.thing,
+                reference=_reference(window),
+                reason=reason,
+                message=str(problem),
+                raw_text="",
+                ticker=None,
+                day_date=window.end,
+            ),
+        )
     return list(found.values())
 
 
@@ -145,5 +171,5 @@ def _reference(window: Window) -> str:
 
 
 def snake_case(name: str) -> str:
-    """`HalfWrittenFile` as `half_written_file`, the form of reason codes."""
+    """`HalfWrittenFileError` as `half_written_file`, the form of reason codes."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -33,14 +33,14 @@ LOOKED_BACK = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
+class MinuteRange:
     """Minutes, mostly of one UTC day: from `start` up to `end`, which is not part of it."""
 
     start: datetime
     end: datetime
 
 
-Spans = Mapping[date, Span]
+Spans = Mapping[date, MinuteRange]
 
 
 def run(lake: Lake, window: Window, provenance: Provenance, inputs: RebuildInputs) -> JobReport:
@@ -50,7 +50,7 @@ def run(lake: Lake, window: Window, provenance: Provenance, inputs: RebuildInput
     trades = lake.frame(TRADES, snapshot_id=snapshots[TRADES])
     whole = {day: _whole(day) for day in (*_altered(lake, snapshots[TRADES]), *(window.days if inputs.rebuild else ()))}
     final_before = _final_before(trades, settled)
-    became_final = _happened_in(Span(start=_final_before(trades, shown), end=final_before)) if shown else F.lit(False)
+    became_final = _happened_in(MinuteRange(start=_final_before(trades, shown), end=final_before)) if shown else F.lit(False)
     added = _spans(trades.where(between_positions(shown, settled) | became_final)) if shown != settled else {}
     parts = list(_parts({**added, **whole}))
     final = trades.where(F.col("trade_ts") < F.lit(final_before))
@@ -95,32 +95,43 @@ def _altered(lake: Lake, snapshot_id: int) -> list[date]:
     return sorted({*trade_days, *candle_days})
 
 
-def _spans(trades: DataFrame) -> dict[date, Span]:
+def _spans(trades: DataFrame) -> dict[date, MinuteRange]:
     """First and last minute of some trades by their day."""
     micros = F.unix_micros(F.date_trunc("minute", "trade_ts"))
     rows = trades.where("flaw = ''").groupBy(F.to_date("trade_ts")).agg(F.min(micros), F.max(micros)).collect()
-    return {row[0]: Span(start=_moment(row[1]), end=_moment(row[2]) + MINUTE) for row in rows}
+    return {row[0]: MinuteRange(start=_moment(row[1]), end=_moment(row[2]) + MINUTE) for row in rows}
 
 
 def _parts(spans: Spans) -> Iterator[Spans]:
     """Days in groups whose candles fit into memory; one empty group when there are none."""
     days = sorted(spans)
     for first in range(0, max(1, len(days)), COMMIT_DAYS):
-        yield {day: spans[day] for day in days[first:first + COMMIT_DAYS]}
+        yield {day: spans[day] for day in days[first : first + COMMIT_DAYS]}
 
 
-def _replace(lake: Lake, trades: DataFrame, spans: Spans, provenance: Provenance, snapshots: Mapping[str, int],
-             progress: Progress) -> TableReport:
+def _replace(
+    lake: Lake, trades: DataFrame, spans: Spans, provenance: Provenance, snapshots: Mapping[str, int], progress: Progress
+) -> TableReport:
     """Replace the candles of these minutes by those that all trades in them give; `trades` are of final minutes alone."""
     rows = candles(trades.where(_traded_in(spans))).toArrow()
-    return lake.replace_rows(TABLE.address, rows, replaced=_candles_in(spans), provenance=provenance, input_snapshots=snapshots,
-                             progress=progress, audited=any_of("trade_date", (day.isoformat() for day in spans)))
+    return lake.replace_rows(
+        TABLE.address,
+        rows,
+        replaced=_candles_in(spans),
+        provenance=provenance,
+        input_snapshots=snapshots,
+        progress=progress,
+        audited=any_of("trade_date", (day.isoformat() for day in spans)),
+    )
 
 
-def _happened_in(span: Span) -> Column:
+def _happened_in(span: MinuteRange) -> Column:
     """Trades of a span, wherever it begins. A trade is received after it happened, or a tolerated minute before."""
-    return (F.col("trade_ts") >= F.lit(span.start)) & (F.col("trade_ts") < F.lit(span.end)) & (
-        F.col("received_date") >= F.lit(span.start.date() - timedelta(days=1)))
+    return (
+        (F.col("trade_ts") >= F.lit(span.start))
+        & (F.col("trade_ts") < F.lit(span.end))
+        & (F.col("received_date") >= F.lit(span.start.date() - timedelta(days=1)))
+    )
 
 
 def _traded_in(spans: Spans) -> Column:
@@ -135,15 +146,23 @@ def _traded_in(spans: Spans) -> Column:
 def _candles_in(spans: Spans) -> BooleanExpression:
     """Candles of these minutes."""
     nothing: BooleanExpression = AlwaysFalse()
-    return reduce(Or, (
-        And(EqualTo("trade_date", day.isoformat()), GreaterThanOrEqual("minute_ts", span.start.isoformat()),
-            LessThan("minute_ts", span.end.isoformat()))
-        for day, span in spans.items()), nothing)
+    return reduce(
+        Or,
+        (
+            And(
+                EqualTo("trade_date", day.isoformat()),
+                GreaterThanOrEqual("minute_ts", span.start.isoformat()),
+                LessThan("minute_ts", span.end.isoformat()),
+            )
+            for day, span in spans.items()
+        ),
+        nothing,
+    )
 
 
-def _whole(day: date) -> Span:
+def _whole(day: date) -> MinuteRange:
     start = datetime.combine(day, time(), tzinfo=UTC)
-    return Span(start=start, end=start + timedelta(days=1))
+    return MinuteRange(start=start, end=start + timedelta(days=1))
 
 
 def _moment(unix_micros: int) -> datetime:

@@ -14,8 +14,15 @@ from spark.transforms.gold import indicators
 
 def run(lake: Lake, window: Window, provenance: Provenance, _: TablesAlone) -> JobReport:
     """Replace the window's indicators."""
-    return run_recursive(lake, gold.INDICATORS, window, provenance, kernel=_kernel, later_state=indicators.LATER_STATE,
-                         snapshots={BARS: lake.snapshot_id(BARS)})
+    return run_recursive(
+        lake,
+        gold.INDICATORS,
+        window,
+        provenance,
+        kernel=_kernel,
+        later_state=indicators.LATER_STATE,
+        snapshots={BARS: lake.snapshot_id(BARS)},
+    )
 
 
 def _kernel(rows: Mapping[str, pl.DataFrame], state: pl.DataFrame | None, window: Window) -> pl.DataFrame:

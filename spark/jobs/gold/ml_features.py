@@ -7,8 +7,8 @@ import polars as pl
 from spark.contracts import gold
 from spark.contracts.job_inputs import TablesAlone
 from spark.contracts.report import JobReport, Provenance, Window
+from spark.jobs.changed_inputs import widened_to_changed_inputs
 from spark.jobs.distribute import Scan, map_tickers
-from spark.jobs.following import followed
 from spark.lake.storage import Lake, between
 from spark.transforms.gold.ml_features import compute
 
@@ -19,9 +19,11 @@ SOURCES = tuple(source.address for source in (gold.INDICATORS, gold.STOCK_ANALYT
 def run(lake: Lake, window: Window, provenance: Provenance, _: TablesAlone) -> JobReport:
     """Replace the window's features, and those whose indicators, analytics or news have changed."""
     snapshots = {source: lake.snapshot_id(source) for source in SOURCES}
-    window = followed(lake, TABLE, window, snapshots)
-    scans = {source: Scan(address=source, snapshot_id=snapshot, where=between("session_date", window))
-             for source, snapshot in snapshots.items()}
+    window = widened_to_changed_inputs(lake, TABLE, window, snapshots)
+    scans = {
+        source: Scan(address=source, snapshot_id=snapshot, where=between("session_date", window))
+        for source, snapshot in snapshots.items()
+    }
     features = map_tickers(lake, scans, _kernel, TABLE)
     report = lake.replace_window(TABLE.address, features, window=window, provenance=provenance, input_snapshots=snapshots)
     return JobReport(tables=(report,), input_snapshots=snapshots)

@@ -9,8 +9,8 @@ import polars as pl
 from spark.contracts import gold
 from spark.contracts.job_inputs import TablesAlone
 from spark.contracts.report import JobReport, Provenance, Window
+from spark.jobs.changed_inputs import widened_to_changed_inputs
 from spark.jobs.distribute import Scan, map_tickers
-from spark.jobs.following import followed
 from spark.lake.storage import Lake, between
 from spark.transforms.gold.ml_labels import REACH_DAYS, compute
 
@@ -21,7 +21,7 @@ BARS = "silver.prices_daily"
 def run(lake: Lake, window: Window, provenance: Provenance, _: TablesAlone) -> JobReport:
     """Replace the labels of the window, of changed bars, and of the days before whose label may lie in them."""
     snapshots = {BARS: lake.snapshot_id(BARS)}
-    window = followed(lake, TABLE, window, snapshots)
+    window = widened_to_changed_inputs(lake, TABLE, window, snapshots)
     written = Window(start=window.start - timedelta(days=REACH_DAYS), end=window.end)
     read = Window(start=written.start, end=window.end + timedelta(days=REACH_DAYS))
     bars = Scan(address=BARS, snapshot_id=snapshots[BARS], where=between("session_date", read), order=("session_date",))

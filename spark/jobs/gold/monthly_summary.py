@@ -8,8 +8,8 @@ import polars as pl
 from spark.contracts import gold
 from spark.contracts.job_inputs import TablesAlone
 from spark.contracts.report import JobReport, Provenance, Window
+from spark.jobs.changed_inputs import widened_to_changed_inputs
 from spark.jobs.distribute import Scan, map_by_ticker
-from spark.jobs.following import followed
 from spark.lake.storage import Lake, between
 from spark.transforms.gold.monthly_summary import compute
 
@@ -22,12 +22,13 @@ def run(lake: Lake, window: Window, provenance: Provenance, _: TablesAlone) -> J
     """Replace the months of the window (first day of the first month to last day of the last), and changed ones."""
     snapshots = {DAYS: lake.snapshot_id(DAYS)}
     # A month stands on the last close of the month before it too.
-    window = followed(lake, TABLE, window, snapshots, reach_days=PREVIOUS_MONTH_DAYS).whole_months
+    window = widened_to_changed_inputs(lake, TABLE, window, snapshots, reach_days=PREVIOUS_MONTH_DAYS).whole_months
     read = Window(start=window.start - timedelta(days=PREVIOUS_MONTH_DAYS), end=window.end)
     days = Scan(address=DAYS, snapshot_id=snapshots[DAYS], where=between("session_date", read), order=("session_date",))
     months = map_by_ticker(lake, days, partial(_kernel, window=window), TABLE).toArrow()
-    report = lake.replace_rows(TABLE.address, months, replaced=between("month_date", window), provenance=provenance,
-                               input_snapshots=snapshots)
+    report = lake.replace_rows(
+        TABLE.address, months, replaced=between("month_date", window), provenance=provenance, input_snapshots=snapshots
+    )
     return JobReport(tables=(report,), input_snapshots=snapshots)
 
 

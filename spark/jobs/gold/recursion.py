@@ -17,8 +17,8 @@ from pyiceberg.expressions import And, BooleanExpression, In, LessThanOrEqual, N
 from spark.contracts.report import JobReport, Provenance, Window
 from spark.contracts.sessions import calendar_days
 from spark.contracts.table import Table
+from spark.jobs.changed_inputs import widened_to_changed_inputs
 from spark.jobs.distribute import Scan, map_together
-from spark.jobs.following import followed
 from spark.lake.publish import Rows
 from spark.lake.storage import Lake, between
 
@@ -35,14 +35,22 @@ class Start:
     rebuilt: tuple[str, ...]
 
 
-def run_recursive(lake: Lake, table: Table, window: Window, provenance: Provenance, *, kernel: StatefulKernel,
-                  snapshots: Mapping[str, int], later_state: Sequence[str] = ()) -> JobReport:
+def run_recursive(
+    lake: Lake,
+    table: Table,
+    window: Window,
+    provenance: Provenance,
+    *,
+    kernel: StatefulKernel,
+    snapshots: Mapping[str, int],
+    later_state: Sequence[str] = (),
+) -> JobReport:
     """Replace the window of `table`, and rows whose inputs have changed.
 
     `kernel(rows of one ticker by the address of each input, its state or None, window)` returns the rows of the window; the
     first of `snapshots` are the bars. `later_state` are columns that old rows may lack: such a row is no state.
     """
-    window = followed(lake, table, window, snapshots)
+    window = widened_to_changed_inputs(lake, table, window, snapshots)
     computed = _computed(lake, table, window, kernel, snapshots, later_state)
     newest = lake.newest(table.address, after=window.end)
     notes: tuple[str, ...] = ()
@@ -55,8 +63,9 @@ def run_recursive(lake: Lake, table: Table, window: Window, provenance: Provenan
     return JobReport(tables=(report,), input_snapshots=snapshots, notes=notes)
 
 
-def _computed(lake: Lake, table: Table, window: Window, kernel: StatefulKernel, snapshots: Mapping[str, int],
-              later_state: Sequence[str]) -> Rows:
+def _computed(
+    lake: Lake, table: Table, window: Window, kernel: StatefulKernel, snapshots: Mapping[str, int], later_state: Sequence[str]
+) -> Rows:
     """The table's rows of the window, not yet written."""
     lookback = Window(start=window.start - timedelta(days=calendar_days(table.input(BARS).sessions_back)), end=window.end)
     start = _start(lake, table, window, lookback, snapshots[BARS], later_state)
@@ -70,30 +79,40 @@ def _computed(lake: Lake, table: Table, window: Window, kernel: StatefulKernel, 
         state = pl.DataFrame(pl.from_arrow(states)).filter(pl.col("ticker") == ticker)
         return kernel(rows, None if state.is_empty() else state, window)
 
-    scans = {address: Scan(address=address, snapshot_id=snapshot, where=where, order=("session_date",))
-             for address, snapshot in snapshots.items()}
+    scans = {
+        address: Scan(address=address, snapshot_id=snapshot, where=where, order=("session_date",))
+        for address, snapshot in snapshots.items()
+    }
     return map_together(lake, scans, one_ticker, table)
 
 
-def _start(lake: Lake, table: Table, window: Window, lookback: Window, bars_snapshot: int,
-           later_state: Sequence[str]) -> Start:
+def _start(lake: Lake, table: Table, window: Window, lookback: Window, bars_snapshot: int, later_state: Sequence[str]) -> Start:
     """Each ticker's state where it stands on the very bar before the window; the tickers that have none."""
     lookback_bars = table.input(BARS).sessions_back
     keys = _polars(lake.rows(BARS, between("session_date", lookback), ("ticker", "session_date", "close_usd"), bars_snapshot))
-    before = keys.sort("session_date").filter(pl.col("session_date") < window.start).group_by("ticker").agg(
-        previous_date=pl.col("session_date").last(), previous_close_usd=pl.col("close_usd").last(), bar_count=pl.len())
+    before = (
+        keys.sort("session_date")
+        .filter(pl.col("session_date") < window.start)
+        .group_by("ticker")
+        .agg(previous_date=pl.col("session_date").last(), previous_close_usd=pl.col("close_usd").last(), bar_count=pl.len())
+    )
     dates = sorted(set(before["previous_date"]))
     if not dates:
         return Start(states=_polars(lake.rows(table.address, In("ticker", ["-"]))), rebuilt=tuple(sorted(set(keys["ticker"]))))
     candidates = _polars(lake.rows(table.address, In("session_date", [day.isoformat() for day in dates])))
     states = (
         candidates.join(before, on="ticker")
-        .filter((pl.col("session_date") == pl.col("previous_date")) & (pl.col("close_usd") == pl.col("previous_close_usd"))
-                & (pl.col("bar_count") <= pl.col("bar_number"))
-                & (pl.col("bar_count") >= pl.min_horizontal("bar_number", pl.lit(lookback_bars)))
-                # A young ticker's seeds are computed from its first bar, so that its row need not carry them.
-                & ((pl.col("bar_number") <= lookback_bars)
-                   | pl.all_horizontal(pl.lit(value=True), *(pl.col(name).is_not_null() for name in later_state))))
+        .filter(
+            (pl.col("session_date") == pl.col("previous_date"))
+            & (pl.col("close_usd") == pl.col("previous_close_usd"))
+            & (pl.col("bar_count") <= pl.col("bar_number"))
+            & (pl.col("bar_count") >= pl.min_horizontal("bar_number", pl.lit(lookback_bars)))
+            # A young ticker's seeds are computed from its first bar, so that its row need not carry them.
+            & (
+                (pl.col("bar_number") <= lookback_bars)
+                | pl.all_horizontal(pl.lit(value=True), *(pl.col(name).is_not_null() for name in later_state))
+            )
+        )
         .drop("previous_date", "previous_close_usd", "bar_count")
     )
     return Start(states=states, rebuilt=tuple(sorted(set(keys["ticker"]) - set(states["ticker"]))))

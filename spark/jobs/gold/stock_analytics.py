@@ -16,8 +16,14 @@ NEWS = gold.NEWS_DAILY.address
 
 def run(lake: Lake, window: Window, provenance: Provenance, _: TablesAlone) -> JobReport:
     """Replace the window's analytics."""
-    return run_recursive(lake, gold.STOCK_ANALYTICS, window, provenance, kernel=_kernel,
-                         snapshots={address: lake.snapshot_id(address) for address in (BARS, NEWS)})
+    return run_recursive(
+        lake,
+        gold.STOCK_ANALYTICS,
+        window,
+        provenance,
+        kernel=_kernel,
+        snapshots={address: lake.snapshot_id(address) for address in (BARS, NEWS)},
+    )
 
 
 def _kernel(rows: Mapping[str, pl.DataFrame], state: pl.DataFrame | None, window: Window) -> pl.DataFrame:

@@ -29,12 +29,18 @@ def run(lake: Lake, window: Window, provenance: Provenance, inputs: NewsMentions
     judge = partial(_mentions, universe=universe, closes=closes)
     with judged_by_batch(lake, records, judge, TABLE, "gkg_record_id") as (matched, rejected):
         report = lake.replace_window(TABLE.address, matched, window=window, provenance=provenance, input_snapshots=snapshots)
-        kept_out = quarantine(lake, rejected, source_table=TABLE.address, replaced=between("day_date", window),
-                              provenance=provenance)
-    return JobReport(tables=(report, kept_out.report), quarantined_count=kept_out.count,
-                     quarantine_samples=kept_out.samples, input_snapshots=snapshots)
+        kept_out = quarantine(
+            lake, rejected, source_table=TABLE.address, replaced=between("day_date", window), provenance=provenance
+        )
+    return JobReport(
+        tables=(report, kept_out.report),
+        quarantined_count=kept_out.count,
+        quarantine_samples=kept_out.samples,
+        input_snapshots=snapshots,
+    )
 
 
-def _mentions(records: pl.DataFrame, universe: Universe,
-              closes: Sequence[tuple[date, datetime]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _mentions(
+    records: pl.DataFrame, universe: Universe, closes: Sequence[tuple[date, datetime]]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     return mentions(records, Matcher.from_universe(universe), closes)

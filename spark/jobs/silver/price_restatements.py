@@ -21,10 +21,13 @@ from spark.transforms.silver.price_restatements import files_of, judge_all, kept
 
 TABLE = silver.PRICE_RESTATEMENTS
 KEY = ["ticker", "file_sha256"]
-PRICES, DOWNLOADS, DECISIONS = (
-    bronze.STOOQ_PRICES.address, bronze.STOOQ_DOWNLOADS.address, silver.PRICE_DECISIONS.address)
-REASONS = {"rejected": "inconsistent_download", "partial": "partial_restatement", "older": "older_download",
-           "dropped": "dropped_download"}
+PRICES, DOWNLOADS, DECISIONS = (bronze.STOOQ_PRICES.address, bronze.STOOQ_DOWNLOADS.address, silver.PRICE_DECISIONS.address)
+REASONS = {
+    "rejected": "inconsistent_download",
+    "partial": "partial_restatement",
+    "older": "older_download",
+    "dropped": "dropped_download",
+}
 
 
 def run(lake: Lake, window: Window, provenance: Provenance, inputs: PriceRestatementsInputs) -> JobReport:
@@ -39,13 +42,22 @@ def run(lake: Lake, window: Window, provenance: Provenance, inputs: PriceRestate
     verdicts = _polars(lake.rows(TABLE.address))
     changes = _changes(ledger, verdicts, decisions)
     if not changes:
-        return JobReport(tables=(TableReport(address=TABLE.address, row_count=0, is_changed=False),),
-                         input_snapshots=snapshots, notes=("no new download and no new decision",))
+        return JobReport(
+            tables=(TableReport(address=TABLE.address, row_count=0, is_changed=False),),
+            input_snapshots=snapshots,
+            notes=("no new download and no new decision",),
+        )
     open_ = [(ticker, sha256) for ticker, change in changes.items() for sha256 in change.open]
     new = ledger.join(pl.DataFrame(open_, schema=dict.fromkeys(KEY, pl.String), orient="row"), on=KEY, how="semi")
-    gone = verdicts.join(pl.DataFrame(
-        [(ticker, sha256) for ticker, change in changes.items() for sha256 in change.gone],
-        schema=dict.fromkeys(KEY, pl.String), orient="row"), on=KEY, how="semi")
+    gone = verdicts.join(
+        pl.DataFrame(
+            [(ticker, sha256) for ticker, change in changes.items() for sha256 in change.gone],
+            schema=dict.fromkeys(KEY, pl.String),
+            orient="row",
+        ),
+        on=KEY,
+        how="semi",
+    )
     judged = _judge(lake, new, changes, ledger, verdicts, decisions, snapshots, inputs.sessions)
     judged = judged.join(new, on=KEY, how="semi")
     replaced = pl.concat([judged.select(KEY), gone.select(KEY)]).unique()
@@ -53,17 +65,30 @@ def run(lake: Lake, window: Window, provenance: Provenance, inputs: PriceRestate
     before = verdicts.join(replaced, on=KEY, how="semi")
     oldest = pl.concat([judged["fetched_ts"], before["fetched_ts"]]).min()
     report = lake.replace_rows(
-        TABLE.address, judged.to_arrow(), provenance=provenance, input_snapshots=snapshots,
-        replaced=And(GreaterThanOrEqual("fetched_ts", oldest), In("ticker", sorted(set(replaced["ticker"]))),
-                     In("file_sha256", sorted(set(replaced["file_sha256"])))))
+        TABLE.address,
+        judged.to_arrow(),
+        provenance=provenance,
+        input_snapshots=snapshots,
+        replaced=And(
+            GreaterThanOrEqual("fetched_ts", oldest),
+            In("ticker", sorted(set(replaced["ticker"]))),
+            In("file_sha256", sorted(set(replaced["file_sha256"]))),
+        ),
+    )
     kept_out = _quarantine_unusable(lake, judged, replaced, ledger, provenance)
     changing = judged.filter(pl.col("verdict").is_in(silver.ACCEPTED_VERDICTS), pl.col("recompute_from_date").is_not_null())
     changed = changing.group_by("ticker").agg(pl.col("recompute_from_date").min())
     return JobReport(
-        tables=(report, kept_out.report), quarantined_count=kept_out.count, quarantine_samples=kept_out.samples,
-        input_snapshots=snapshots, recompute_from=dict(changed.iter_rows()),
-        notes=tuple(f"{row['ticker']}: {row['message']}" for row in judged.iter_rows(named=True)
-                    if row["recompute_from_date"] is not None or row["verdict"] not in silver.ACCEPTED_VERDICTS),
+        tables=(report, kept_out.report),
+        quarantined_count=kept_out.count,
+        quarantine_samples=kept_out.samples,
+        input_snapshots=snapshots,
+        recompute_from=dict(changed.iter_rows()),
+        notes=tuple(
+            f"{row['ticker']}: {row['message']}"
+            for row in judged.iter_rows(named=True)
+            if row["recompute_from_date"] is not None or row["verdict"] not in silver.ACCEPTED_VERDICTS
+        ),
     )
 
 
@@ -81,6 +106,7 @@ class _Change:
 
 def _changes(ledger: pl.DataFrame, verdicts: pl.DataFrame, decisions: pl.DataFrame) -> dict[str, _Change]:
     """Tickers with something to judge."""
+
     def by_ticker(rows: pl.DataFrame) -> dict[object, pl.DataFrame]:
         return {key[0]: part for key, part in rows.partition_by("ticker", as_dict=True).items()}
 
@@ -97,8 +123,16 @@ def _changes(ledger: pl.DataFrame, verdicts: pl.DataFrame, decisions: pl.DataFra
     return changes
 
 
-def _judge(lake: Lake, new: pl.DataFrame, changes: Mapping[str, _Change], ledger: pl.DataFrame, verdicts: pl.DataFrame,
-           decisions: pl.DataFrame, snapshots: Mapping[str, int], sessions: Sequence[date]) -> pl.DataFrame:
+def _judge(
+    lake: Lake,
+    new: pl.DataFrame,
+    changes: Mapping[str, _Change],
+    ledger: pl.DataFrame,
+    verdicts: pl.DataFrame,
+    decisions: pl.DataFrame,
+    snapshots: Mapping[str, int],
+    sessions: Sequence[date],
+) -> pl.DataFrame:
     """Verdicts ticker by ticker, from the dates that the new downloads span (all dates of late tickers)."""
     if new.is_empty():
         return verdicts.head(0)
@@ -108,17 +142,32 @@ def _judge(lake: Lake, new: pl.DataFrame, changes: Mapping[str, _Change], ledger
     last: date = new["last_session_date"].max()  # type: ignore[assignment]
     dated: BooleanExpression = between("session_date", Window(start=first, end=last))
     bars = Scan(
-        address=PRICES, snapshot_id=snapshots[PRICES], order=("fetched_ts", "file_sha256", "session_date"),
-        where=And(In("ticker", tickers), Or(dated, In("ticker", late)) if late else dated))
+        address=PRICES,
+        snapshot_id=snapshots[PRICES],
+        order=("fetched_ts", "file_sha256", "session_date"),
+        where=And(In("ticker", tickers), Or(dated, In("ticker", late)) if late else dated),
+    )
     known = _polars(lake.rows(DOWNLOADS, columns=KEY, snapshot_id=snapshots[DOWNLOADS]))
     of_these = pl.col("ticker").is_in(tickers)
-    kernel = partial(_judge_ticker, known=known, ledger=ledger.filter(of_these), verdicts=verdicts.filter(of_these),
-                     decisions=decisions.filter(of_these), sessions=sessions)
+    kernel = partial(
+        _judge_ticker,
+        known=known,
+        ledger=ledger.filter(of_these),
+        verdicts=verdicts.filter(of_these),
+        decisions=decisions.filter(of_these),
+        sessions=sessions,
+    )
     return _polars(map_by_ticker(lake, bars, kernel, TABLE).toArrow())
 
 
-def _judge_ticker(downloads: pl.DataFrame, known: pl.DataFrame, ledger: pl.DataFrame, verdicts: pl.DataFrame,
-                  decisions: pl.DataFrame, sessions: Sequence[date]) -> pl.DataFrame:
+def _judge_ticker(
+    downloads: pl.DataFrame,
+    known: pl.DataFrame,
+    ledger: pl.DataFrame,
+    verdicts: pl.DataFrame,
+    decisions: pl.DataFrame,
+    sessions: Sequence[date],
+) -> pl.DataFrame:
     own = pl.col("ticker") == downloads["ticker"][0]
     # Rows of a file that is not in the ledger belong to a run that died; they do not count.
     downloads = downloads.join(known, on=KEY, how="semi", maintain_order="left")
@@ -127,21 +176,36 @@ def _judge_ticker(downloads: pl.DataFrame, known: pl.DataFrame, ledger: pl.DataF
     return judge_all(downloads, verdicts.filter(own), sessions, ledger.filter(own), decisions.filter(own))
 
 
-def _quarantine_unusable(lake: Lake, judged: pl.DataFrame, replaced: pl.DataFrame, ledger: pl.DataFrame,
-                         provenance: Provenance) -> Quarantined:
+def _quarantine_unusable(
+    lake: Lake, judged: pl.DataFrame, replaced: pl.DataFrame, ledger: pl.DataFrame, provenance: Provenance
+) -> Quarantined:
     """One quarantine row per download that is not used, naming its file; `replaced` are the files judged or withdrawn."""
-    unusable = judged.filter(~pl.col("verdict").is_in(silver.ACCEPTED_VERDICTS)).unique(KEY, maintain_order=True).join(
-        ledger.select(*KEY, "last_session_date"), on=KEY, maintain_order="left")
+    unusable = (
+        judged.filter(~pl.col("verdict").is_in(silver.ACCEPTED_VERDICTS))
+        .unique(KEY, maintain_order=True)
+        .join(ledger.select(*KEY, "last_session_date"), on=KEY, maintain_order="left")
+    )
     references = sorted({f"{ticker} {sha256}" for ticker, sha256 in replaced.select(KEY).iter_rows()})
-    return quarantine(lake, rejections_table(_rejection(row) for row in unusable.iter_rows(named=True)),
-                      source_table=TABLE.address, provenance=provenance, replaced=In("reference", references))
+    return quarantine(
+        lake,
+        rejections_table(_rejection(row) for row in unusable.iter_rows(named=True)),
+        source_table=TABLE.address,
+        provenance=provenance,
+        replaced=In("reference", references),
+    )
 
 
 def _rejection(row: dict[str, Any]) -> Rejection:
     return Rejection(
-        source_table=TABLE.address, source_name=row["source_name"], reference=f"{row['ticker']} {row['file_sha256']}",
+        source_table=TABLE.address,
+        source_name=row["source_name"],
+        reference=f"{row['ticker']} {row['file_sha256']}",
         reason=REASONS[row["verdict"]],
-        message=row["message"], raw_text="", ticker=row["ticker"], day_date=row["last_session_date"])
+        message=row["message"],
+        raw_text="",
+        ticker=row["ticker"],
+        day_date=row["last_session_date"],
+    )
 
 
 def _polars(rows: pa.Table) -> pl.DataFrame:

@@ -47,7 +47,7 @@ class TradeKey(msgspec.Struct):
     trade_index: Int32
 
 
-class TradeRow(TradeKey):
+class CapturedTrade(TradeKey):
     """A row of ods.finnhub_trades, in the order of bronze's columns."""
 
     symbol: str
@@ -59,8 +59,12 @@ class TradeRow(TradeKey):
     def objection(self) -> Objection | None:
         """Why the contract refuses it."""
         return objection_to_trade(
-            connection_id=self.connection_id, symbol=self.symbol, price_usd=self.price_usd, volume_shares=self.volume_shares,
-            trade_ts=self.trade_ts, conditions=self.conditions or (),
+            connection_id=self.connection_id,
+            symbol=self.symbol,
+            price_usd=self.price_usd,
+            volume_shares=self.volume_shares,
+            trade_ts=self.trade_ts,
+            conditions=self.conditions or (),
         )
 
 
@@ -72,7 +76,7 @@ class QuoteKey(msgspec.Struct):
     poll_seq: Int64
 
 
-class QuoteRow(QuoteKey):
+class CapturedQuote(QuoteKey):
     """A row of ods.finnhub_quotes, in the order of bronze's columns."""
 
     symbol: str
@@ -88,9 +92,18 @@ class QuoteRow(QuoteKey):
     def objection(self) -> Objection | None:
         """Why the contract refuses it."""
         return objection_to_quote(
-            poller_id=self.poller_id, symbol=self.symbol, quote_ts=self.quote_ts,
-            numbers=(self.price_usd, self.change_usd, self.change_pct, self.high_usd, self.low_usd, self.open_usd,
-                     self.previous_close_usd),
+            poller_id=self.poller_id,
+            symbol=self.symbol,
+            quote_ts=self.quote_ts,
+            numbers=(
+                self.price_usd,
+                self.change_usd,
+                self.change_pct,
+                self.high_usd,
+                self.low_usd,
+                self.open_usd,
+                self.previous_close_usd,
+            ),
         )
 
 
@@ -107,7 +120,7 @@ class _Envelope(msgspec.Struct):
     after: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class UnreadableChange(ValueError):
+class UnreadableChangeError(ValueError):
     """A record that is no change of the table, or brings a row that the contract refuses; the message says why."""
 
 
@@ -122,11 +135,11 @@ class Changes:
 class ChangeDecoder:
     """Reads the change records of one table; `key` and `row` are structs whose fields are columns of `table`."""
 
-    def __init__(self, table: Table, key: type[msgspec.Struct], row: type[TradeRow] | type[QuoteRow]) -> None:
+    def __init__(self, table: Table, key: type[msgspec.Struct], row: type[CapturedTrade] | type[CapturedQuote]) -> None:
         self._table = table
         self._envelopes = msgspec.json.Decoder(_Envelope)
         self._keys = msgspec.json.Decoder(key)
-        self._rows: msgspec.json.Decoder[TradeRow | QuoteRow] = msgspec.json.Decoder(row)
+        self._rows: msgspec.json.Decoder[CapturedTrade | CapturedQuote] = msgspec.json.Decoder(row)
         self._deleted_values = (None,) * (len(row.__struct_fields__) - len(key.__struct_fields__))
 
     def decode(self, records: Iterable[Record], topic: str, partition: int, values: AvroValues = JSON_ALONE) -> Changes:
@@ -136,23 +149,32 @@ class ChangeDecoder:
         for record in records:
             try:
                 rows.append(self._row(record, topic, partition, values))
-            except (msgspec.MsgspecError, UnicodeDecodeError, UnreadableAvroError, UnreadableChange) as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, UnreadableAvroError, UnreadableChangeError) as error:
                 rejected.append(self._rejection(record, topic, partition, str(error)))
         return Changes(rows=_table(rows, self._table), rejected=rejections_table(rejected))
 
     def _row(self, record: Record, topic: str, partition: int, values: AvroValues) -> tuple[object, ...]:
         if record.value is None:
-            raise UnreadableChange("the record has no value")
+            raise UnreadableChangeError("the record has no value")
         if len(record.value) > MAX_VALUE_BYTES:
-            raise UnreadableChange(f"the record has {len(record.value)} bytes, more than {MAX_VALUE_BYTES}")
+            raise UnreadableChangeError(f"the record has {len(record.value)} bytes, more than {MAX_VALUE_BYTES}")
         change = self._envelopes.decode(values.as_json(record.value))
         if change.op not in OPS:
-            raise UnreadableChange(f"op {change.op!r} is none of {', '.join(OPS)}")
+            raise UnreadableChangeError(f"op {change.op!r} is none of {', '.join(OPS)}")
         before, after = bytes(change.before), bytes(change.after)
         return (
-            topic, partition, record.offset, record.appended_ts.astimezone(UTC).date(), change.op,
-            change.source.lsn, change.source.ts_us, change.ts_us, record.appended_ts,
-            _text(record.key), _text(before), _text(after),
+            topic,
+            partition,
+            record.offset,
+            record.appended_ts.astimezone(UTC).date(),
+            change.op,
+            change.source.lsn,
+            change.source.ts_us,
+            change.ts_us,
+            record.appended_ts,
+            _text(record.key),
+            _text(before),
+            _text(after),
             *self._columns(change.op, record.key, before, after),
         )
 
@@ -162,18 +184,22 @@ class ChangeDecoder:
             return (*msgspec.structs.astuple(self._keys.decode(key or before)), *self._deleted_values)
         row = self._rows.decode(after)
         if (objection := row.objection()) is not None:
-            raise UnreadableChange(f"{objection.reason}: {objection.detail}")
+            raise UnreadableChangeError(f"{objection.reason}: {objection.detail}")
         if not EARLIEST_TS <= row.received_ts < LATEST_TS:
-            raise UnreadableChange("time_out_of_range: the time of receipt is one that not every engine can hold")
+            raise UnreadableChangeError("time_out_of_range: the time of receipt is one that not every engine can hold")
         return msgspec.structs.astuple(row)
 
     def _rejection(self, record: Record, topic: str, partition: int, why: str) -> Rejection:
         value = record.value or b""
         cut = f" (the begin of {len(value)} bytes is kept here)" if len(value) > RAW_TEXT_LIMIT else ""
         return Rejection(
-            source_table=self._table.address, source_name=topic, reference=f"{partition}@{record.offset}",
+            source_table=self._table.address,
+            source_name=topic,
+            reference=f"{partition}@{record.offset}",
             # A character has four bytes at most: what is cut anyway need not be decoded.
-            reason="unreadable_change", raw_text=value[: 4 * RAW_TEXT_LIMIT].decode(errors="replace"), ticker=None,
+            reason="unreadable_change",
+            raw_text=value[: 4 * RAW_TEXT_LIMIT].decode(errors="replace"),
+            ticker=None,
             message=f"{why}{cut}; look at the record and at the connector that wrote it",
             day_date=record.appended_ts.astimezone(NEW_YORK).date(),
         )
@@ -181,12 +207,12 @@ class ChangeDecoder:
 
 def trade_decoder() -> ChangeDecoder:
     """The decoder of bronze.finnhub_trades_cdc."""
-    return ChangeDecoder(bronze.FINNHUB_TRADES_CDC, TradeKey, TradeRow)
+    return ChangeDecoder(bronze.FINNHUB_TRADES_CDC, TradeKey, CapturedTrade)
 
 
 def quote_decoder() -> ChangeDecoder:
     """The decoder of bronze.finnhub_quotes_cdc."""
-    return ChangeDecoder(bronze.FINNHUB_QUOTES_CDC, QuoteKey, QuoteRow)
+    return ChangeDecoder(bronze.FINNHUB_QUOTES_CDC, QuoteKey, CapturedQuote)
 
 
 def _text(json: bytes | None) -> str | None:

@@ -68,8 +68,12 @@ def parse(
         message = f"the file has {line_count:,} lines, and no slot more than {MAX_SLOT_LINES:,}; load it again"
         whole = _rejection(content, "file", label.decode(), day_date, "too_large", message)
         return ParsedSlot(
-            rows=arrow_schema(GDELT_GKG).empty_table(), rejected=rejections_table([whole]), rejected_count=line_count,
-            row_count=line_count, other_count=0, invalid_byte_count=file_invalid_bytes,
+            rows=arrow_schema(GDELT_GKG).empty_table(),
+            rejected=rejections_table([whole]),
+            rejected_count=line_count,
+            row_count=line_count,
+            other_count=0,
+            invalid_byte_count=file_invalid_bytes,
         )
     lines = content.split(b"\n")
     if not lines[-1]:
@@ -108,9 +112,7 @@ def parse(
         [is_generated or _is_generated(row[_SOURCE], row[_DOCUMENT]) for row in kept],
     ]
     return ParsedSlot(
-        rows=pa.table(
-            [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema
-        ),
+        rows=pa.table([pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema),
         rejected=rejections_table(rejected.rows()),
         rejected_count=rejected.count,
         row_count=len(lines),
@@ -159,9 +161,13 @@ class _BoundedRejections:
     def rows(self) -> list[Rejection]:
         """At most `MAX_REJECTED_ROWS` rejections; a reason with one line beyond the bound needs no counting."""
         counted = [
-            example if count == 1 else replace(
-                example, reference=f"lines {first} to {last}",
-                message=f"{count:,} more lines from line {first} to line {last}, such as: {example.message}")
+            example
+            if count == 1
+            else replace(
+                example,
+                reference=f"lines {first} to {last}",
+                message=f"{count:,} more lines from line {first} to line {last}, such as: {example.message}",
+            )
             for count, first, last, example in self._beyond.values()
         ]
         return [*self._told, *counted]

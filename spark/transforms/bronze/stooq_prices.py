@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from spark.contracts.bronze import BAR_COLUMNS, STOOQ_PRICES
-from spark.contracts.stooq_files import Layout, UnreadableFileError, open_file
+from spark.contracts.stooq_files import FileLayout, UnreadableFileError, open_file
 from spark.schemas import arrow_schema
 from spark.transforms.quarantine import MAX_REJECTED_ROWS, RAW_TEXT_LIMIT, Rejection, rejections_table
 
@@ -136,7 +136,7 @@ class _Source:
         )
 
 
-def _fields(raw: list[str], line_numbers: list[int], layout: Layout) -> pl.DataFrame:
+def _fields(raw: list[str], line_numbers: list[int], layout: FileLayout) -> pl.DataFrame:
     """The lines as typed columns, `reason` set where a line cannot be a bar, `code` null without a ticker column."""
     parts = pl.col("raw").str.split_exact(",", layout.width - 1)
 
@@ -184,8 +184,7 @@ def _is_unfinished(last_closed_date: date, fetched_date: date) -> pl.Expr:
     `fetched_date` is the file's date in the exchange's zone.
     """
     day = pl.col("session_date")
-    return pl.col("reason").is_null() & (day > last_closed_date) & (day >= fetched_date) & (
-        day.dt.weekday() <= _FRIDAY)
+    return pl.col("reason").is_null() & (day > last_closed_date) & (day >= fetched_date) & (day.dt.weekday() <= _FRIDAY)
 
 
 def _unfinished_reason(last_closed_date: date, fetched_date: date) -> pl.Expr:
@@ -195,7 +194,7 @@ def _unfinished_reason(last_closed_date: date, fetched_date: date) -> pl.Expr:
 
 
 def _fault_of_file(
-    lines: pl.DataFrame, layout: Layout, code: str, fetched_ts: datetime, last_closed_date: date | None
+    lines: pl.DataFrame, layout: FileLayout, code: str, fetched_ts: datetime, last_closed_date: date | None
 ) -> tuple[str, str] | None:
     """Reason and message where a file is to be rejected whole; None where its lines are judged one by one."""
     if layout.ticker is not None and (strangers := _strangers(lines, code)):
@@ -251,7 +250,7 @@ def _without_repeats(lines: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _rejections(source: _Source, bad: pl.DataFrame, layout: Layout, *, has_bars: bool) -> list[Rejection]:
+def _rejections(source: _Source, bad: pl.DataFrame, layout: FileLayout, *, has_bars: bool) -> list[Rejection]:
     """At most `MAX_REJECTED_ROWS` rejections for the bad lines of a file, each line told or counted by one of them.
 
     Where no line is a bar the fault is the file's, and one rejection for each reason tells it.
@@ -273,18 +272,21 @@ def _rejections(source: _Source, bad: pl.DataFrame, layout: Layout, *, has_bars:
     return rejections
 
 
-def _counted(source: _Source, lines: pl.DataFrame, layout: Layout, *, has_bars: bool) -> Rejection:
+def _counted(source: _Source, lines: pl.DataFrame, layout: FileLayout, *, has_bars: bool) -> Rejection:
     """One rejection for all lines of one reason."""
     first, last, reason = lines["line_number"][0], lines["line_number"][-1], lines["reason"][0]
     count = f"{lines.height:,} {'more ' if has_bars else ''}lines from line {first} to line {last}"
     whole = "" if has_bars else "no line of the file is a bar: "
     return source.rejection(
-        f"lines {first} to {last}", reason, f"{whole}{count}: {_message(reason, layout)}",
-        "\n".join(lines["raw"].head(_SHOWN_LINES)), None,
+        f"lines {first} to {last}",
+        reason,
+        f"{whole}{count}: {_message(reason, layout)}",
+        "\n".join(lines["raw"].head(_SHOWN_LINES)),
+        None,
     )
 
 
-def _message(reason: str, layout: Layout) -> str:
+def _message(reason: str, layout: FileLayout) -> str:
     return _MESSAGES[reason].format(form=layout.date_words)
 
 

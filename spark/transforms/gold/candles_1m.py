@@ -15,12 +15,20 @@ def candles(trades: DataFrame) -> DataFrame:
     """Rows of gold.candles_1m from rows of silver.trades; those with a flaw take no part."""
     minute = F.date_trunc("minute", "trade_ts")
     order = F.struct("trade_ts", "kafka_partition", "kafka_offset")
-    return trades.where("flaw = ''").groupBy("symbol", minute.alias("minute_ts")).agg(
-        F.min_by("price_usd", order).alias("open_usd"), F.max("price_usd").alias("high_usd"),
-        F.min("price_usd").alias("low_usd"), F.max_by("price_usd", order).alias("close_usd"),
-        (exact_sum(F.col("volume_shares")).cast("double") / UNITS_PER_ONE).alias("volume_shares"),
-        F.count("*").alias("trade_count"),
-    ).withColumn("trade_date", F.to_date("minute_ts")).select(*gold.CANDLES_1M.column_names)
+    return (
+        trades.where("flaw = ''")
+        .groupBy("symbol", minute.alias("minute_ts"))
+        .agg(
+            F.min_by("price_usd", order).alias("open_usd"),
+            F.max("price_usd").alias("high_usd"),
+            F.min("price_usd").alias("low_usd"),
+            F.max_by("price_usd", order).alias("close_usd"),
+            (exact_sum(F.col("volume_shares")).cast("double") / UNITS_PER_ONE).alias("volume_shares"),
+            F.count("*").alias("trade_count"),
+        )
+        .withColumn("trade_date", F.to_date("minute_ts"))
+        .select(*gold.CANDLES_1M.column_names)
+    )
 
 
 def exact_sum(numbers: Column) -> Column:

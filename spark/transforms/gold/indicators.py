@@ -12,7 +12,7 @@ import polars as pl
 from spark.contracts.gold import INDICATORS
 from spark.transforms import resume
 from spark.transforms.polars_schema import assemble
-from spark.transforms.resume import Start
+from spark.transforms.resume import ResumePoint
 from spark.transforms.rolling import (
     Floats,
     cumulative_sum,
@@ -64,14 +64,13 @@ def compute_window(bars: pl.DataFrame, state: pl.DataFrame | None, first_date: d
     return _rows(bars, start, max(start.first, bars["session_date"].search_sorted(first_date)))
 
 
-def _rows(bars: pl.DataFrame, start: Start, first: int) -> pl.DataFrame:
+def _rows(bars: pl.DataFrame, start: ResumePoint, first: int) -> pl.DataFrame:
     """Contract rows from position `first` on; earlier positions only fill windows."""
     computed = {name: column[first:] for name, column in _columns(bars, start).items()}
-    return assemble(
-        {"ticker": bars["ticker"][first:], "session_date": bars["session_date"][first:], **computed}, INDICATORS)
+    return assemble({"ticker": bars["ticker"][first:], "session_date": bars["session_date"][first:], **computed}, INDICATORS)
 
 
-def _columns(bars: pl.DataFrame, start: Start) -> dict[str, Floats]:
+def _columns(bars: pl.DataFrame, start: ResumePoint) -> dict[str, Floats]:
     """All computed columns over all positions of `bars`, NaN where not defined."""
     opened, high, low, close, volume = (
         bars[name].to_numpy() for name in ("open_usd", "high_usd", "low_usd", "close_usd", "volume_shares")
@@ -79,10 +78,14 @@ def _columns(bars: pl.DataFrame, start: Start) -> dict[str, Floats]:
     previous = lag(close, 1)
     change = close - previous
     columns: dict[str, Floats] = {
-        "close_usd": close, "price_change_usd": change, "return_1d": close / previous - 1,
-        "log_return_1d": _log(close / previous), "price_change_pct": 100 * (close / previous - 1),
+        "close_usd": close,
+        "price_change_usd": change,
+        "return_1d": close / previous - 1,
+        "log_return_1d": _log(close / previous),
+        "price_change_pct": 100 * (close / previous - 1),
         "roc_12_pct": 100 * (close / lag(close, 12) - 1),
-        "high_low_range_usd": high - low, "open_close_range_usd": close - opened,
+        "high_low_range_usd": high - low,
+        "open_close_range_usd": close - opened,
         "bar_number": start.first_bar_number + np.arange(len(close), dtype=np.float64),
     }
     columns |= {f"sma_{n}_usd": mean for n, mean in window_means(close, _SMA_BARS).items()}
@@ -94,8 +97,10 @@ def _columns(bars: pl.DataFrame, start: Start) -> dict[str, Floats]:
     true_range = _true_range(high, low, previous)
     columns["atr_14_usd"] = window_mean(true_range, 14)
     columns["atr_wilder_14_usd"] = (
-        seeded_exponential(true_range, 1 / _WILDER_BARS, _WILDER_BARS, 0) if start.carried is None
-        else exponential(true_range, 1 / _WILDER_BARS, start.first - 1, start.number("atr_wilder_14_usd")))
+        seeded_exponential(true_range, 1 / _WILDER_BARS, _WILDER_BARS, 0)
+        if start.carried is None
+        else exponential(true_range, 1 / _WILDER_BARS, start.first - 1, start.number("atr_wilder_14_usd"))
+    )
     return columns
 
 
@@ -104,13 +109,14 @@ def _log(values: Floats) -> Floats:
     return np.fromiter(map(math.log, values.tolist()), np.float64, len(values))
 
 
-def _trend(close: Floats, start: Start) -> dict[str, Floats]:
+def _trend(close: Floats, start: ResumePoint) -> dict[str, Floats]:
     """EMAs and MACD; each recursion starts at its seed or at the carried row, position `start.first - 1`."""
     if start.carried is None:
         columns = {f"ema_{n}_usd": seeded_exponential(close, 2 / (n + 1), n, 0) for n in _EMA_BARS}
     else:
-        columns = {f"ema_{n}_usd": exponential(close, 2 / (n + 1), start.first - 1, start.number(f"ema_{n}_usd"))
-                   for n in _EMA_BARS}
+        columns = {
+            f"ema_{n}_usd": exponential(close, 2 / (n + 1), start.first - 1, start.number(f"ema_{n}_usd")) for n in _EMA_BARS
+        }
     macd = columns["ema_12_usd"] - columns["ema_26_usd"]
     alpha = 2 / (_SIGNAL_BARS + 1)
     if start.carried is None:
@@ -120,12 +126,13 @@ def _trend(close: Floats, start: Start) -> dict[str, Floats]:
     return columns | {"macd_usd": macd, "macd_signal_usd": signal, "macd_hist_usd": macd - signal}
 
 
-def _relative_strength(change: Floats, start: Start) -> dict[str, Floats]:
+def _relative_strength(change: Floats, start: ResumePoint) -> dict[str, Floats]:
     """Wilder's averages of gains and losses and the RSI they give."""
     averages = {}
     for name, moves in (("rsi_avg_gain_usd", np.maximum(change, 0)), ("rsi_avg_loss_usd", np.maximum(-change, 0))):
         averages[name] = (
-            seeded_exponential(moves, 1 / _WILDER_BARS, _WILDER_BARS, 1) if start.carried is None
+            seeded_exponential(moves, 1 / _WILDER_BARS, _WILDER_BARS, 1)
+            if start.carried is None
             else exponential(moves, 1 / _WILDER_BARS, start.first - 1, start.number(name))
         )
     gain, loss = averages["rsi_avg_gain_usd"], averages["rsi_avg_loss_usd"]
@@ -157,14 +164,21 @@ def _true_range(high: Floats, low: Floats, previous: Floats) -> Floats:
 
 
 def _volume(
-    high: Floats, low: Floats, close: Floats, volume: Floats, change: Floats, start: Start,
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    volume: Floats,
+    change: Floats,
+    start: ResumePoint,
 ) -> dict[str, Floats]:
     """On-balance volume, 20-bar VWAP and mean volume."""
     signed = np.sign(change) * volume
-    obv = (cumulative_sum(signed, 0, 0.0) if start.carried is None
-           else cumulative_sum(signed, start.first - 1, start.number("obv_shares")))
+    obv = (
+        cumulative_sum(signed, 0, 0.0)
+        if start.carried is None
+        else cumulative_sum(signed, start.first - 1, start.number("obv_shares"))
+    )
     traded = window_sum(volume, 20)
     with np.errstate(divide="ignore", invalid="ignore"):
         vwap = np.where(traded == 0, np.nan, window_sum((high + low + close) / 3 * volume, 20) / traded)
-    return {"obv_shares": obv, "obv_change_shares": obv - lag(obv, 1), "vwap_20_usd": vwap,
-            "volume_sma_20_shares": traded / 20}
+    return {"obv_shares": obv, "obv_change_shares": obv - lag(obv, 1), "vwap_20_usd": vwap, "volume_sma_20_shares": traded / 20}

@@ -17,6 +17,7 @@ def compute(bars: pl.DataFrame, first_date: date, last_date: date) -> pl.DataFra
     `bars` are rows of silver.prices_daily of one or many tickers, in any order, up to two bars after `last_date` where
     they are known; a label whose sessions are not among the bars or lie more than `REACH_DAYS` days ahead is null.
     """
+
     def after(column: str, bars_later: int) -> pl.Expr:
         return pl.col(column).shift(-bars_later).over("ticker")
 

@@ -25,31 +25,44 @@ def compute(days: pl.DataFrame, previous: pl.DataFrame) -> pl.DataFrame:
     ordered = days.with_columns(month_date=pl.col("session_date").dt.truncate("1mo")).sort("ticker", "session_date")
     close = pl.col("close_usd")
     running_max = close.cum_max().over(_MONTH)
-    months = ordered.with_columns(fall=close / running_max - 1).group_by(_MONTH, maintain_order=True).agg(
-        pl.col("session_date").first().alias("first_session_date"),
-        pl.col("session_date").last().alias("last_session_date"),
-        pl.len().alias("session_count"),
-        pl.col("open_usd").first(), pl.col("high_usd").max(), pl.col("low_usd").min(),
-        close.first().alias("first_close_usd"), close.last(),
-        pl.col("fall").min().alias("max_drawdown_within"),
-        pl.col("is_volume_spike").sum().alias("volume_spike_count"),
-        pl.col("news_volume").sum(),
-        pl.col("market_regime").last(),
+    months = (
+        ordered.with_columns(fall=close / running_max - 1)
+        .group_by(_MONTH, maintain_order=True)
+        .agg(
+            pl.col("session_date").first().alias("first_session_date"),
+            pl.col("session_date").last().alias("last_session_date"),
+            pl.len().alias("session_count"),
+            pl.col("open_usd").first(),
+            pl.col("high_usd").max(),
+            pl.col("low_usd").min(),
+            close.first().alias("first_close_usd"),
+            close.last(),
+            pl.col("fall").min().alias("max_drawdown_within"),
+            pl.col("is_volume_spike").sum().alias("volume_spike_count"),
+            pl.col("news_volume").sum(),
+            pl.col("market_regime").last(),
+        )
     )
     # One row per session of a month, in a column of the table below: where the month is and how far into it.
     month = ordered.select(pl.struct(_MONTH).rle_id()).to_series().to_numpy()
-    before = pl.concat([
-        months.select("ticker", month_date=pl.col("month_date").dt.offset_by("1mo"), close_before=close),
-        previous.select("ticker", month_date=pl.col("session_date").dt.truncate("1mo").dt.offset_by("1mo"),
-                        close_before=close),
-    ])
+    before = pl.concat(
+        [
+            months.select("ticker", month_date=pl.col("month_date").dt.offset_by("1mo"), close_before=close),
+            previous.select(
+                "ticker", month_date=pl.col("session_date").dt.truncate("1mo").dt.offset_by("1mo"), close_before=close
+            ),
+        ]
+    )
     return conform(
         months.with_columns(
             pl.Series("volume_shares", _sums(ordered["volume_shares"].to_numpy(), month, len(months))),
             pl.Series("sentiment_sum", _sums(ordered["sentiment_sum"].to_numpy(), month, len(months))),
-            pl.Series("monthly_volatility", nan_to_null=True, values=_sample_sds(
-                ordered["return_1d"].to_numpy(), month, len(months))),
-        ).join(before, on=_MONTH, how="left", maintain_order="left", validate="1:1").with_columns(
+            pl.Series(
+                "monthly_volatility", nan_to_null=True, values=_sample_sds(ordered["return_1d"].to_numpy(), month, len(months))
+            ),
+        )
+        .join(before, on=_MONTH, how="left", maintain_order="left", validate="1:1")
+        .with_columns(
             monthly_return=close / pl.col("close_before") - 1,
             monthly_return_within=(close - pl.col("first_close_usd")) / pl.col("first_close_usd"),
         ),

@@ -64,9 +64,7 @@ def compute(mentions: pl.DataFrame, tickers: Iterable[str], sessions: Sequence[d
         )
     days = _days(mentions, sessions[0])
     rows = [
-        _row(
-            ticker, session, [days.get((ticker, past), _NO_NEWS) for past in sessions[at - DECAY_SESSIONS + 1 : at + 1]]
-        )
+        _row(ticker, session, [days.get((ticker, past), _NO_NEWS) for past in sessions[at - DECAY_SESSIONS + 1 : at + 1]])
         for ticker in sorted(set(tickers))
         for at, session in enumerate(sessions)
         if session >= first_date
@@ -84,9 +82,7 @@ def _days(mentions: pl.DataFrame, first_session: date) -> dict[tuple[str, date],
         stories.setdefault((ticker, session), []).append(_Story(tone=_mean(tones), themes=frozenset().union(*themes)))
     counts = recent.group_by(key).agg(pl.len().alias("articles"), pl.col("is_stock_bot").sum().alias("bots"))
     return {
-        (ticker, session): _Day(
-            article_count=articles, stock_bot_count=bots, stories=tuple(stories.get((ticker, session), ()))
-        )
+        (ticker, session): _Day(article_count=articles, stock_bot_count=bots, stories=tuple(stories.get((ticker, session), ())))
         for ticker, session, articles, bots in counts.iter_rows()
     }
 
@@ -108,10 +104,7 @@ def _row(ticker: str, session: date, window: Sequence[_Day]) -> dict[str, object
         "tone_sd": _sample_sd(tones),
         "tone_min": min(tones, default=None),
         "tone_max": max(tones, default=None),
-        **{
-            name: sum(not story.themes.isdisjoint(themes) for story in today.stories)
-            for name, themes in _THEMES.items()
-        },
+        **{name: sum(not story.themes.isdisjoint(themes) for story in today.stories) for name, themes in _THEMES.items()},
         "tone_decayed": _decayed(window),
         "sentiment_sum": sentiment_sum,
         "sentiment_avg": sentiment_sum / len(tones) if tones else 0.0,
@@ -122,9 +115,7 @@ def _row(ticker: str, session: date, window: Sequence[_Day]) -> dict[str, object
 def _decayed(window: Sequence[_Day]) -> float:
     """Mean of the sessions' tones, weighted by 0.5^(age / 3) and number of stories; 0 without a story."""
     weights = [
-        (0.5 ** (age / HALF_LIFE_SESSIONS) * len(day.stories), day)
-        for age, day in enumerate(reversed(window))
-        if day.stories
+        (0.5 ** (age / HALF_LIFE_SESSIONS) * len(day.stories), day) for age, day in enumerate(reversed(window)) if day.stories
     ]
     if not weights:
         return 0.0

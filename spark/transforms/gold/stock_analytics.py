@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spark.contracts.gold import STOCK_ANALYTICS
 from spark.transforms import resume
 from spark.transforms.polars_schema import assemble
-from spark.transforms.resume import Start
+from spark.transforms.resume import ResumePoint
 from spark.transforms.rolling import Floats, lag, running_max, running_min, window_mean, window_means, window_sample_sd
 
 LOOKBACK_BARS = STOCK_ANALYTICS.input("silver.prices_daily").sessions_back
@@ -26,7 +26,10 @@ _SPIKE_RATIO = 2.0
 
 
 def compute_window(
-    bars: pl.DataFrame, news: pl.DataFrame, state: pl.DataFrame | None, first_date: date,
+    bars: pl.DataFrame,
+    news: pl.DataFrame,
+    state: pl.DataFrame | None,
+    first_date: date,
 ) -> pl.DataFrame:
     """Rows of gold.stock_analytics from `first_date` on.
 
@@ -39,13 +42,15 @@ def compute_window(
     first = max(start.first, bars["session_date"].search_sorted(first_date))
     columns = {name: column[first:] for name, column in _columns(bars, start).items()}
     produced = bars[first:]
-    given = {name: produced[name] for name in (
-        "ticker", "session_date", "open_usd", "high_usd", "low_usd", "close_usd", "volume_shares")}
+    given = {
+        name: produced[name]
+        for name in ("ticker", "session_date", "open_usd", "high_usd", "low_usd", "close_usd", "volume_shares")
+    }
     month = produced["session_date"].dt.strftime("%Y-%m")
     return assemble({**given, "month": month, **columns, **_news(produced, news)}, STOCK_ANALYTICS)
 
 
-def _columns(bars: pl.DataFrame, start: Start) -> dict[str, NDArray[np.generic]]:
+def _columns(bars: pl.DataFrame, start: ResumePoint) -> dict[str, NDArray[np.generic]]:
     """All columns computed from bars over all positions of `bars`, NaN where not defined."""
     close, volume = bars["close_usd"].to_numpy(), bars["volume_shares"].to_numpy()
     daily = close / lag(close, 1) - 1
@@ -73,7 +78,7 @@ def _columns(bars: pl.DataFrame, start: Start) -> dict[str, NDArray[np.generic]]
     }
 
 
-def _since_first_bar(close: Floats, start: Start) -> dict[str, Floats]:
+def _since_first_bar(close: Floats, start: ResumePoint) -> dict[str, Floats]:
     """Columns that remember the whole history, from the first bar or from the carried row at `start.first - 1`."""
     if start.carried is None:
         origin, first_close, highest, deepest = 0, float(close[0]), float(close[0]), 0.0
@@ -99,16 +104,33 @@ def _regime(ma_50: Floats, ma_200: Floats, volatility: Floats) -> NDArray[np.str
             (ma_50 > ma_200) & (volatility < _BULL_VOLATILITY),
             (ma_50 < ma_200) & (volatility > _BEAR_VOLATILITY),
         ],
-        ["high_vol", "bull", "bear"], "normal",
+        ["high_vol", "bull", "bear"],
+        "normal",
     )
 
 
 def _news(produced: pl.DataFrame, news: pl.DataFrame) -> dict[str, pl.Series]:
     """The news columns for every produced session; sessions without a news row are without news."""
-    joined = produced.select("ticker", "session_date").join(
-        news.select("ticker", "session_date", "distinct_story_count", "sentiment_avg", "sentiment_sum",
-                    "polarity_ratio", news_volume="article_count"),
-        on=["ticker", "session_date"], how="left", maintain_order="left", validate="1:1",
-    ).with_columns(pl.col("polarity_ratio").fill_null(0.5)).fill_null(0)
-    return {name: joined[name] for name in (
-        "news_volume", "distinct_story_count", "sentiment_avg", "sentiment_sum", "polarity_ratio")}
+    joined = (
+        produced.select("ticker", "session_date")
+        .join(
+            news.select(
+                "ticker",
+                "session_date",
+                "distinct_story_count",
+                "sentiment_avg",
+                "sentiment_sum",
+                "polarity_ratio",
+                news_volume="article_count",
+            ),
+            on=["ticker", "session_date"],
+            how="left",
+            maintain_order="left",
+            validate="1:1",
+        )
+        .with_columns(pl.col("polarity_ratio").fill_null(0.5))
+        .fill_null(0)
+    )
+    return {
+        name: joined[name] for name in ("news_volume", "distinct_story_count", "sentiment_avg", "sentiment_sum", "polarity_ratio")
+    }

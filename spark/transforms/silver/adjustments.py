@@ -90,8 +90,10 @@ class _Bars:
     def mended(self) -> Floats:
         """By how much the known prices moved more than the new ones in the night before each bar, as logarithms."""
         # Thousands of pairs of segments ask for it. Not numpy's logarithm, whose last bit differs between machines.
-        moves = [[abs(log(opened / close)) for opened, close in zip(prices[1:, 0], prices[:-1, 3], strict=True)]
-                 for prices in (self.known, self.stated)]
+        moves = [
+            [abs(log(opened / close)) for opened, close in zip(prices[1:, 0], prices[:-1, 3], strict=True)]
+            for prices in (self.known, self.stated)
+        ]
         return np.array([-inf, *(known - stated for known, stated in zip(*moves, strict=True))])
 
 
@@ -111,8 +113,14 @@ def is_minority(disputed: Sequence[int], compared_count: int) -> bool:
     return 2 * len(disputed) < compared_count
 
 
-def explain(common: pl.DataFrame, *, years_after: float, earliest: int = 0, is_repeated: bool = False,
-            is_enough: Callable[[Sequence[int], int], bool] = is_small_share) -> Explanation | None:
+def explain(
+    common: pl.DataFrame,
+    *,
+    years_after: float,
+    earliest: int = 0,
+    is_repeated: bool = False,
+    is_enough: Callable[[Sequence[int], int], bool] = is_small_share,
+) -> Explanation | None:
     """The staircase of the common bars; None when no split or dividend explains enough of them.
 
     `common` has a row per common session in order, the known bar's columns and the new one's with the suffix `_new`.
@@ -123,9 +131,14 @@ def explain(common: pl.DataFrame, *, years_after: float, earliest: int = 0, is_r
     whether the rest suffices.
     """
     bars = _Bars(
-        earliest=earliest, usual_gap=usual_gap(common), is_repeated=is_repeated,
-        known=common.select(PRICES).to_numpy(), stated=common.select(f"{name}_new" for name in PRICES).to_numpy(),
-        known_volume=common["volume_shares"].to_numpy(), stated_volume=common["volume_shares_new"].to_numpy())
+        earliest=earliest,
+        usual_gap=usual_gap(common),
+        is_repeated=is_repeated,
+        known=common.select(PRICES).to_numpy(),
+        stated=common.select(f"{name}_new" for name in PRICES).to_numpy(),
+        known_volume=common["volume_shares"].to_numpy(),
+        stated_volume=common["volume_shares_new"].to_numpy(),
+    )
     if bool(np.mean(np.all(bars.known == bars.stated, axis=1)) >= limits.UNCHANGED_SHARE):
         found = _explained(bars, limits.UNCHANGED_TOLERANCE_UNITS, years_after)
         if found is not None and is_enough(found.disputed, common.height):
@@ -160,8 +173,11 @@ def kind_of(segment: Segment, following: Segment | None) -> str | None:
     if following is None and segment.is_unchanged:
         return None
     step, volume_step = _step(segment, following)
-    is_split = is_whole_split(step) and abs(step - 1) > limits.LARGE_STEP and (
-        step > 1 or step < limits.LOWEST_DIVIDEND_FACTOR if volume_step is None else _is_inverse(step, volume_step))
+    is_split = (
+        is_whole_split(step)
+        and abs(step - 1) > limits.LARGE_STEP
+        and (step > 1 or step < limits.LOWEST_DIVIDEND_FACTOR if volume_step is None else _is_inverse(step, volume_step))
+    )
     return "split" if is_split else "dividend"
 
 
@@ -181,8 +197,7 @@ def usual_gap(bars: pl.DataFrame) -> float:
 
 def _units(adjustments: float) -> float:
     further = max(0.0, adjustments - 1)
-    return min(limits.HIGHEST_TOLERANCE_UNITS,
-               limits.TOLERANCE_UNITS + limits.TOLERANCE_UNITS_PER_ADJUSTMENT * further)
+    return min(limits.HIGHEST_TOLERANCE_UNITS, limits.TOLERANCE_UNITS + limits.TOLERANCE_UNITS_PER_ADJUSTMENT * further)
 
 
 def _explained(bars: _Bars, units: float, years_after: float) -> Explanation | None:
@@ -195,8 +210,10 @@ def _explained(bars: _Bars, units: float, years_after: float) -> Explanation | N
     if not chosen:
         return None
     ends = [segment.begin for segment in chosen[1:]] + [len(lowest)]
-    segments = tuple(replace(segment, begin=0 if number == 0 else segment.begin, end=end)
-                     for number, (segment, end) in enumerate(zip(chosen, ends, strict=True)))
+    segments = tuple(
+        replace(segment, begin=0 if number == 0 else segment.begin, end=end)
+        for number, (segment, end) in enumerate(zip(chosen, ends, strict=True))
+    )
     explained = {position for segment in chosen for position in segment.bars}
     return Explanation(segments=segments, disputed=tuple(n for n in range(len(lowest)) if n not in explained))
 
@@ -266,9 +283,15 @@ def _segment(positions: list[int], lowest: float, highest: float, bars: _Bars) -
     known, stated = bars.known_volume[positions], bars.stated_volume[positions]
     traded = (known > 0) & (stated > 0)
     ratio = 1.0 if lowest <= 1 <= highest else float(np.clip(np.median(closes), lowest, highest))
-    return Segment(begin=positions[0], end=positions[-1] + 1, lowest=lowest, highest=highest, ratio=ratio,
-                   volume_ratio=float(np.median(stated[traded] / known[traded])) if traded.any() else None,
-                   bars=tuple(positions))
+    return Segment(
+        begin=positions[0],
+        end=positions[-1] + 1,
+        lowest=lowest,
+        highest=highest,
+        ratio=ratio,
+        volume_ratio=float(np.median(stated[traded] / known[traded])) if traded.any() else None,
+        bars=tuple(positions),
+    )
 
 
 def _staircase(runs: list[Segment], bars: _Bars, years_after: float) -> list[Segment]:
@@ -278,16 +301,23 @@ def _staircase(runs: list[Segment], bars: _Bars, years_after: float) -> list[Seg
     for number, segment in enumerate(merged):
         count = len(segment.bars)
         # A staircase begins with a proven step, or is no staircase: one factor for the few bars that there are.
-        options: list[tuple[int, int | None]] = [(count, None)] if (
-            count >= limits.STEP_SESSIONS or segment.is_unchanged) else [(-1, None)]
+        options: list[tuple[int, int | None]] = (
+            [(count, None)] if (count >= limits.STEP_SESSIONS or segment.is_unchanged) else [(-1, None)]
+        )
         for before in range(number):
             earlier = merged[before]
-            if best[before][0] >= 0 and earlier.bars[-1] < segment.bars[0] and _is_adjustment(
-                    earlier, segment, bars, years_after):
+            if (
+                best[before][0] >= 0
+                and earlier.bars[-1] < segment.bars[0]
+                and _is_adjustment(earlier, segment, bars, years_after)
+            ):
                 options.append((best[before][0] + count, before))
         best.append(max(options, key=lambda option: (option[0], -(option[1] or 0))))
-    ended = [(score, number) for number, (score, _) in enumerate(best)
-             if score >= 0 and _is_adjustment(merged[number], None, bars, years_after)]
+    ended = [
+        (score, number)
+        for number, (score, _) in enumerate(best)
+        if score >= 0 and _is_adjustment(merged[number], None, bars, years_after)
+    ]
     if not ended:
         return []
     path: list[Segment] = []
@@ -309,10 +339,14 @@ def _merged(runs: list[Segment]) -> list[Segment]:
                 together = len(other.bars), len(run.bars)
                 weights = [each / sum(together) for each in together]
                 merged[place] = Segment(
-                    begin=other.begin, end=run.end, lowest=lowest, highest=highest,
+                    begin=other.begin,
+                    end=run.end,
+                    lowest=lowest,
+                    highest=highest,
                     ratio=1.0 if lowest <= 1 <= highest else other.ratio * weights[0] + run.ratio * weights[1],
                     volume_ratio=other.volume_ratio if together[0] >= together[1] else run.volume_ratio,
-                    bars=other.bars + run.bars)
+                    bars=other.bars + run.bars,
+                )
                 break
         else:
             merged.append(run)
@@ -328,7 +362,7 @@ def _is_adjustment(segment: Segment, following: Segment | None, bars: _Bars, yea
         return following is None or not _makes_a_jump(segment, following, step, bars)
     if following is None:
         # Ordinary dividends of so many years may take more than a single special one does.
-        lowest = min(limits.LOWEST_DIVIDEND_FACTOR, limits.LOWEST_YEARLY_FACTOR ** years_after)
+        lowest = min(limits.LOWEST_DIVIDEND_FACTOR, limits.LOWEST_YEARLY_FACTOR**years_after)
         return lowest <= step < 1 or (volume_step is None and bars.is_repeated and _is_plain_split(step))
     if _explains_a_jump(segment, following, step, bars):
         return step < 1 or (volume_step is None and _is_plain_split(step))
@@ -371,7 +405,7 @@ def _most_mended(segment: Segment, following: Segment, bars: _Bars) -> float:
         first -= 1
     while last < following.end - 1 and _overlaps(lowest[last], highest[last], segment):
         last += 1
-    return float(bars.mended[first:last + 1].max())
+    return float(bars.mended[first : last + 1].max())
 
 
 def _overlaps(lowest: float, highest: float, segment: Segment) -> bool:
@@ -396,8 +430,12 @@ def _is_inverse(step: float, volume_step: float) -> bool:
     if abs(volume_step * step - 1) <= limits.VOLUME_TOLERANCE:
         return True
     dividends = volume_step * step
-    return volume_step not in (0, inf) and limits.LOWEST_DIVIDEND_FACTOR <= dividends < 1 and (
-        abs(volume_step - 1) > limits.LARGE_STEP) and _is_split(1 / volume_step)
+    return (
+        volume_step not in (0, inf)
+        and limits.LOWEST_DIVIDEND_FACTOR <= dividends < 1
+        and (abs(volume_step - 1) > limits.LARGE_STEP)
+        and _is_split(1 / volume_step)
+    )
 
 
 def _is_split(factor: float) -> bool:

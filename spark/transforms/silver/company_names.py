@@ -121,13 +121,9 @@ class Matcher:
         for ticker in tickers:
             for name in (*(alias.name for alias in ticker.aliases), *ticker.company_words):
                 if not title_words(name):
-                    raise UniverseError(
-                        f"ticker {ticker.symbol}: {name!r} holds no word and would match anything; remove it"
-                    )
+                    raise UniverseError(f"ticker {ticker.symbol}: {name!r} holds no word and would match anything; remove it")
             self._company_words[ticker.symbol] = tuple(_phrase(word) for word in ticker.company_words)
-            self._patterns += [
-                (ticker.symbol, pattern.lower(), _exchange_pattern(pattern)) for pattern in ticker.title_patterns
-            ]
+            self._patterns += [(ticker.symbol, pattern.lower(), _exchange_pattern(pattern)) for pattern in ticker.title_patterns]
             for alias in ticker.aliases:
                 name = normalise(alias.name)
                 self._by_name.setdefault(name, []).append((ticker.symbol, alias))
@@ -185,9 +181,7 @@ class Matcher:
             if phrase in title and _is_valid(alias, article.day_date):
                 yield ticker, name, "title", alias
 
-    def _rule(
-        self, ticker: str, name: str, alias: Alias | None, article: Article, evidence: "_Evidence"
-    ) -> MatchRule | None:
+    def _rule(self, ticker: str, name: str, alias: Alias | None, article: Article, evidence: "_Evidence") -> MatchRule | None:
         """The rule by which a hit is a match, None when a context alias stands without context."""
         if alias is None:
             return "ticker_pattern"
@@ -196,8 +190,7 @@ class Matcher:
         if any(symbol == ticker and expression.search(article.title) for symbol, _, expression in self._patterns):
             return "ticker_pattern"
         if any(
-            phrase in evidence.names and _is_valid(strong, article.day_date)
-            for phrase, strong in self._strong.get(ticker, ())
+            phrase in evidence.names and _is_valid(strong, article.day_date) for phrase, strong in self._strong.get(ticker, ())
         ):
             return "strong_alias"
         if _has_company_word(_phrase(name), self._company_words[ticker], evidence.title):
@@ -216,9 +209,7 @@ class _Evidence:
         all_names = _with_offsets(article.all_names)
         # Two blanks between names keep a phrase, which has single ones, from reaching over the end of one.
         self.names = "".join(_padded(name) for name in (*_organization_names(article.organizations_v1), *all_names))
-        self._offsets = {
-            name: [*organizations.get(name, ()), *all_names.get(name, ())] for name in {*organizations, *all_names}
-        }
+        self._offsets = {name: [*organizations.get(name, ()), *all_names.get(name, ())] for name in {*organizations, *all_names}}
         self._themes = sorted(offset for name, offset in _pairs(article.themes_v2) if name in MARKET_THEMES)
 
     def is_near_market_theme(self, name: str) -> bool:
@@ -247,8 +238,9 @@ def _exchange_pattern(pattern: str) -> re.Pattern[str]:
     """`NASDAQ:AAPL` in a title, blanks around the colon allowed, not as a part of a longer symbol (BRK.B, GOOGL)."""
     exchange, _, symbol = (part.strip() for part in pattern.partition(":"))
     if not exchange or not symbol or ":" in symbol:
-        raise UniverseError(f"title pattern {pattern!r} is not EXCHANGE:SYMBOL and would match a bare word; write it like "
-                            "NYSE:KO")
+        raise UniverseError(
+            f"title pattern {pattern!r} is not EXCHANGE:SYMBOL and would match a bare word; write it like NYSE:KO"
+        )
     parts = rf"{re.escape(exchange)}\s*:\s*{re.escape(symbol)}"
     return re.compile(rf"(?<![\w:]){parts}(?!\w|[.-]\w)", re.IGNORECASE)
 

@@ -232,11 +232,7 @@ def _published_ts(extras_xml: str, available_ts: datetime) -> datetime | None:
 def _themes(themes_v1: str, themes_v2: str) -> list[str]:
     """Distinct themes of both columns, sorted."""
     return sorted(
-        {
-            theme
-            for theme in (*themes_v1.split(";"), *(block.rpartition(",")[0] for block in themes_v2.split(";")))
-            if theme
-        }
+        {theme for theme in (*themes_v1.split(";"), *(block.rpartition(",")[0] for block in themes_v2.split(";"))) if theme}
     )
 
 
@@ -248,8 +244,6 @@ def _rejection(record: _Record, matches: Sequence[Match], error: _BrokenRecordEr
         reason=error.reason,
         message=str(error),
         ticker=matches[0].ticker if len(matches) == 1 else None,
-        raw_text="\t".join(
-            (record["gkg_record_id"], record["document_identifier"], record["tone_v15"], record["gcam"])
-        ),
+        raw_text="\t".join((record["gkg_record_id"], record["document_identifier"], record["tone_v15"], record["gcam"])),
         day_date=record["day_date"],
     )

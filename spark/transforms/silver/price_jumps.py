@@ -51,12 +51,16 @@ def quiet_leaps(bars: pl.DataFrame, begin: int, end: int, least: float) -> list[
     `bars` are one ticker's in order; `least` is the factor from which on a move is looked at.
     """
     opened, close, high, low, volume = (
-        bars[name].to_numpy() for name in ("open_usd", "close_usd", "high_usd", "low_usd", "volume_shares"))
+        bars[name].to_numpy() for name in ("open_usd", "close_usd", "high_usd", "low_usd", "volume_shares")
+    )
     begin, end = max(begin, 1), min(end, bars.height)
-    leaps = np.abs(np.log(opened[begin:end] / close[begin - 1:end - 1])) if begin < end else np.empty(0)
+    leaps = np.abs(np.log(opened[begin:end] / close[begin - 1 : end - 1])) if begin < end else np.empty(0)
     # What follows is not yet known to be usual: only the sessions before say what is.
-    return [position for position in (np.flatnonzero(leaps > np.log(least)) + begin).tolist()
-            if _is_quiet(position, high, low, volume[:position + 1])]
+    return [
+        position
+        for position in (np.flatnonzero(leaps > np.log(least)) + begin).tolist()
+        if _is_quiet(position, high, low, volume[: position + 1])
+    ]
 
 
 def leaps_around(bars: pl.DataFrame, days: Sequence[date]) -> list[int]:
@@ -76,8 +80,9 @@ def is_smoother(stated: pl.DataFrame, known: pl.DataFrame, days: Sequence[date],
     begin, end = _around(known, days)
     said = {known["session_date"][position]: _gap(known, position) for position in range(max(begin, 1), min(end, known.height))}
     begin, end = _around(stated, days)
-    moves = {stated["session_date"][position]: _gap(stated, position)
-             for position in range(max(begin, 1), min(end, stated.height))}
+    moves = {
+        stated["session_date"][position]: _gap(stated, position) for position in range(max(begin, 1), min(end, stated.height))
+    }
     # Where both move alike, the market did.
     differing = [abs(move) for day, move in moves.items() if day not in said or abs(move - said[day]) > least / 2]
     return bool(jumps) and max(differing, default=0.0) <= max(jumps) / limits.SMOOTHER
@@ -94,7 +99,8 @@ def _gap(bars: pl.DataFrame, position: int) -> float:
 
 def _stretches(bars: pl.DataFrame) -> list[Mapping[str, str]]:
     opened, high, low, close, volume = (
-        bars[name].to_numpy() for name in ("open_usd", "high_usd", "low_usd", "close_usd", "volume_shares"))
+        bars[name].to_numpy() for name in ("open_usd", "high_usd", "low_usd", "close_usd", "volume_shares")
+    )
     leaps = np.log(opened[1:] / close[:-1])
     positions = [int(position) + 1 for position in np.flatnonzero(np.abs(leaps) > LEAP)]
     quiet = [position for position in positions if _is_quiet(position, high, low, volume)]
@@ -103,14 +109,19 @@ def _stretches(bars: pl.DataFrame) -> list[Mapping[str, str]]:
     for number, begin in enumerate(quiet):
         if begin <= taken:
             continue
-        for end in quiet[number + 1:]:
+        for end in quiet[number + 1 :]:
             if end - begin > RETURN_SESSIONS:
                 break
             if abs(leaps[begin - 1] + leaps[end - 1]) <= RETURN_TOLERANCE:
-                found.append({
-                    "ticker": bars["ticker"][0], "first_session": str(bars["session_date"][begin]),
-                    "last_session": str(bars["session_date"][end - 1]), "factor": f"{exp(leaps[begin - 1]):.4g}",
-                    "file_sha256": bars["file_sha256"][begin]})
+                found.append(
+                    {
+                        "ticker": bars["ticker"][0],
+                        "first_session": str(bars["session_date"][begin]),
+                        "last_session": str(bars["session_date"][end - 1]),
+                        "factor": f"{exp(leaps[begin - 1]):.4g}",
+                        "file_sha256": bars["file_sha256"][begin],
+                    }
+                )
                 taken = end
                 break
     return found
@@ -118,7 +129,6 @@ def _stretches(bars: pl.DataFrame) -> list[Mapping[str, str]]:
 
 def _is_quiet(position: int, high: np.ndarray, low: np.ndarray, volume: np.ndarray) -> bool:
     """Whether the session at a leap traded like those around it."""
-    around = np.r_[volume[max(0, position - AROUND_SESSIONS):position],
-                   volume[position + 1:position + 1 + AROUND_SESSIONS]]
+    around = np.r_[volume[max(0, position - AROUND_SESSIONS) : position], volume[position + 1 : position + 1 + AROUND_SESSIONS]]
     usual = float(np.median(around)) if around.size else 0.0
     return bool(high[position] / low[position] < WIDE_RANGE and volume[position] < BUSY_VOLUME * max(usual, 1.0))

@@ -94,10 +94,12 @@ def believed_bars(known: Known, download: Download, common: pl.DataFrame, found:
             continue
         is_long = len(stretch) > limits.LONGEST_DISPUTED_STRETCH
         taken.update(
-            position for position, day in zip(stretch, days, strict=True)
+            position
+            for position, day in zip(stretch, days, strict=True)
             if votes[day] >= (limits.VOTES if day in known.said_once else limits.VOTES_AGAINST_CONFIRMED)
             or _is_finished(known, common, found, position)
-            or (not is_long and _is_said_again(known, common, found, position)))
+            or (not is_long and _is_said_again(known, common, found, position))
+        )
     return frozenset(taken)
 
 
@@ -115,8 +117,7 @@ def count_votes(known: Known, download: Download) -> Counter[date]:
     votes = Counter(download.bars["session_date"].to_list())
     for refused in known.refused:
         common = common_sessions(replace(known, bars=refused.bars), download)
-        found = None if common.is_empty() else explain(
-            common, years_after=years_between(refused.span[1], download.span[1]))
+        found = None if common.is_empty() else explain(common, years_after=years_between(refused.span[1], download.span[1]))
         if found is not None:
             aside = set(found.disputed)
             votes.update(day for position, day in enumerate(common["session_date"].to_list()) if position not in aside)
@@ -145,7 +146,7 @@ def _is_said_again(known: Known, common: pl.DataFrame, found: Explanation, posit
     if day not in known.disputed:
         return False
     segment = next(each for each in found.segments if position < each.end)
-    stated = common.select(f"{name}_new" for name in PRICES).to_numpy()[position:position + 1]
+    stated = common.select(f"{name}_new" for name in PRICES).to_numpy()[position : position + 1]
     lowest, highest = factor_intervals(np.array([known.disputed[day][:4]]), stated, limits.TOLERANCE_UNITS)
     return bool(max(lowest[0], segment.lowest) <= min(highest[0], segment.highest))
 
@@ -156,8 +157,13 @@ def _is_finished(known: Known, common: pl.DataFrame, found: Explanation, positio
     if row["session_date"] not in known.unfinished:
         return False
     segment = next(each for each in found.segments if position < each.end)
-    return _finishes(np.array([row[name] for name in PRICES]), np.array([row[f"{name}_new"] for name in PRICES]), segment,
-                     row["volume_shares"], row["volume_shares_new"])
+    return _finishes(
+        np.array([row[name] for name in PRICES]),
+        np.array([row[f"{name}_new"] for name in PRICES]),
+        segment,
+        row["volume_shares"],
+        row["volume_shares_new"],
+    )
 
 
 def _finishes(known: np.ndarray, stated: np.ndarray, segment: Segment, volume: float, stated_volume: float) -> bool:
@@ -169,8 +175,13 @@ def _finishes(known: np.ndarray, stated: np.ndarray, segment: Segment, volume: f
     return bool(same_open and wider and stated_volume > volume * (segment.volume_ratio or 1.0))
 
 
-def lacks_footing(known: Known, download: Download, common: pl.DataFrame, found: Explanation, believed: frozenset[int],
-                   ) -> bool:
+def lacks_footing(
+    known: Known,
+    download: Download,
+    common: pl.DataFrame,
+    found: Explanation,
+    believed: frozenset[int],
+) -> bool:
     """Whether what stays in dispute speaks against the whole file.
 
     There is too much of it, a stretch of it leaps as no correction does, or it is the newest common bars, so that what
@@ -185,9 +196,11 @@ def lacks_footing(known: Known, download: Download, common: pl.DataFrame, found:
         return True
     dates: list[date] = common["session_date"].to_list()
     before = _levelled(known, download, common, found)
-    if any(len(stretch) > limits.LONGEST_DISPUTED_STRETCH
-           and _leaps_falsely(before, download.bars, [dates[position] for position in stretch])
-           for stretch in stretches(open_)):
+    if any(
+        len(stretch) > limits.LONGEST_DISPUTED_STRETCH
+        and _leaps_falsely(before, download.bars, [dates[position] for position in stretch])
+        for stretch in stretches(open_)
+    ):
         return True
     if newest not in open_:
         return False
@@ -206,10 +219,12 @@ def left_at_the_old_level(known: Known, download: Download, common: pl.DataFrame
     opened, close = stated["open_usd"].to_numpy(), stated["close_usd"].to_numpy()
     days: list[date] = stated["session_date"].to_list()
     held_before = known.disputed.keys() - set(known.bars["session_date"])
-    undone = [position for position in quiet_leaps(stated, begin, stated.height, limits.QUIET_LEAP)
-              if abs(np.log(opened[position] / close[position - 1] * ratio)) <= RETURN_TOLERANCE
-              or days[position] in held_before]
-    return days[undone[0]:] if undone else []
+    undone = [
+        position
+        for position in quiet_leaps(stated, begin, stated.height, limits.QUIET_LEAP)
+        if abs(np.log(opened[position] / close[position - 1] * ratio)) <= RETURN_TOLERANCE or days[position] in held_before
+    ]
+    return days[undone[0] :] if undone else []
 
 
 def other_level_from(known: Known, download: Download, common: pl.DataFrame) -> date | None:

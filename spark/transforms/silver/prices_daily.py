@@ -18,8 +18,10 @@ _FILE = ["ticker", "file_sha256"]
 _VERSION = [*_FILE, "session_date"]
 # Of files of one time the one that knows more sessions is the newer; the hash decides between files that know the same.
 _ORDER = ["fetched_ts", "last_session_date", "file_sha256"]
-_DISPUTED = ("the bar differs from the known one in a way that no split or dividend explains, or is still at the level before "
-             "the file's own split, so the known value stands, if there is one; later downloads decide")
+_DISPUTED = (
+    "the bar differs from the known one in a way that no split or dividend explains, or is still at the level before "
+    "the file's own split, so the known value stands, if there is one; later downloads decide"
+)
 _REMEDY = "wait for a corrected download, or correct the dropped file"
 
 
@@ -54,16 +56,26 @@ def exceptions(verdicts: pl.DataFrame) -> pl.DataFrame:
     accepted = verdicts.filter(pl.col("verdict").is_in(ACCEPTED_VERDICTS))
     parts = [
         accepted.select(
-            "ticker", "file_sha256", "fetched_ts", "ratio", "volume_ratio", session_date=pl.col(name).str.split(","),
+            "ticker",
+            "file_sha256",
+            "fetched_ts",
+            "ratio",
+            "volume_ratio",
+            session_date=pl.col(name).str.split(","),
             is_carried=pl.lit(name == "carried_dates"),
-        ).explode("session_date").drop_nulls("session_date")
+        )
+        .explode("session_date")
+        .drop_nulls("session_date")
         for name in ("carried_dates", "corrected_dates")
     ]
     return pl.concat(parts).with_columns(pl.col("session_date").str.to_date())
 
 
 def choose(
-    downloads: pl.DataFrame, verdicts: pl.DataFrame, sessions: Sequence[date], excepted: pl.DataFrame | None = None,
+    downloads: pl.DataFrame,
+    verdicts: pl.DataFrame,
+    sessions: Sequence[date],
+    excepted: pl.DataFrame | None = None,
     ledger: pl.DataFrame | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The bars of a window and the rows that cannot be one: (silver.prices_daily rows, silver.quarantine rows).
@@ -89,15 +101,16 @@ def choose(
         excepted = excepted.filter(pl.col("session_date").is_in(list(sessions)))
         aside = excepted.filter("is_carried").join(ends, on=_FILE, how="left")
         disputed = good.join(aside, on=_VERSION, how="semi").with_columns(
-            reason=pl.lit("disputed_bar"), message=pl.lit(_DISPUTED))
+            reason=pl.lit("disputed_bar"), message=pl.lit(_DISPUTED)
+        )
         bad = pl.concat([bad, disputed])
         good = _with_carried(good.join(aside, on=_VERSION, how="anti"), aside)
-        contested = pl.concat([
-            disputed.select(_BAR), excepted.filter(~pl.col("is_carried")).select(_BAR)]).unique()
+        contested = pl.concat([disputed.select(_BAR), excepted.filter(~pl.col("is_carried")).select(_BAR)]).unique()
     else:
         contested = good.head(0).select(_BAR)
-    chosen = _latest(good).join(contested.with_columns(is_contested=pl.lit(value=True)), on=_BAR, how="left",
-                                maintain_order="left")
+    chosen = _latest(good).join(
+        contested.with_columns(is_contested=pl.lit(value=True)), on=_BAR, how="left", maintain_order="left"
+    )
     return conform(chosen.with_columns(pl.col("is_contested").fill_null(value=False)), PRICES_DAILY), _quarantined(bad)
 
 
@@ -110,7 +123,8 @@ def _with_carried(spoken: pl.DataFrame, aside: pl.DataFrame) -> pl.DataFrame:
     """The rows that speak, and for each session of `aside` a row with the value known before it, moved to its level."""
     touched = spoken.join(aside, on=_BAR, how="semi")
     steps = pl.concat([touched, aside.select(*_VERSION, *_ORDER[:2], "ratio", "volume_ratio")], how="diagonal").sort(
-        *_BAR, *_ORDER)
+        *_BAR, *_ORDER
+    )
     rows: list[dict[str, object]] = []
     for row in steps.iter_rows(named=True):
         before = rows[-1] if rows and all(rows[-1][name] == row[name] for name in _BAR) else None
@@ -144,11 +158,16 @@ def _latest(good: pl.DataFrame) -> pl.DataFrame:
     latest_close = versions.select(pl.col("close_usd").last().over(bar)).to_series().to_numpy()
     differs = ~agree(versions["close_usd"].to_numpy(), latest_close)
     is_latest = pl.all_horizontal(pl.col(name) == pl.col(name).last().over(bar) for name in BAR_COLUMNS)
-    return versions.with_columns(pl.Series("is_restated", differs)).with_columns(
-        pl.col("is_restated").any().over(bar),
-        # True from the version on that the latest one only repeats.
-        repeats=is_latest.reverse().cum_min().reverse().over(bar),
-    ).filter("repeats").unique(bar, keep="first", maintain_order=True)
+    return (
+        versions.with_columns(pl.Series("is_restated", differs))
+        .with_columns(
+            pl.col("is_restated").any().over(bar),
+            # True from the version on that the latest one only repeats.
+            repeats=is_latest.reverse().cum_min().reverse().over(bar),
+        )
+        .filter("repeats")
+        .unique(bar, keep="first", maintain_order=True)
+    )
 
 
 def _quarantined(bad: pl.DataFrame) -> pl.DataFrame:
@@ -159,7 +178,8 @@ def _quarantined(bad: pl.DataFrame) -> pl.DataFrame:
             source_name=pl.col("file_sha256"),
             reference=pl.format("{} line {}", "ticker", "line_number"),
             raw_text=pl.concat_str(
-                [pl.col(name).cast(pl.String).fill_null("") for name in ("session_date", *BAR_COLUMNS)], separator=","),
+                [pl.col(name).cast(pl.String).fill_null("") for name in ("session_date", *BAR_COLUMNS)], separator=","
+            ),
             day_date=pl.col("session_date"),
         ),
         QUARANTINE,

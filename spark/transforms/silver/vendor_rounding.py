@@ -27,8 +27,9 @@ def resolution(prices: Floats) -> Floats:
     price with few digits may have lost zeros (182.81 beside 183), so the unit is never coarser than a cent, or than
     four significant digits below one dollar.
     """
-    exponents = np.clip(np.searchsorted(_POWERS, prices, side="right") - 1 + _LOWEST_EXPONENT - 6,
-                        _LOWEST_EXPONENT, _HIGHEST_EXPONENT)
+    exponents = np.clip(
+        np.searchsorted(_POWERS, prices, side="right") - 1 + _LOWEST_EXPONENT - 6, _LOWEST_EXPONENT, _HIGHEST_EXPONENT
+    )
     finest = _power(exponents + 1 - _MOST_DIGITS)
     unit = finest.copy()
     for digits in range(_MOST_DIGITS - 1, 0, -1):

@@ -46,8 +46,13 @@ def candles(ticks: Iterable[Tick]) -> list[tuple[object, ...]]:
     """Rows of speed.candles_1m, by symbol and minute."""
     return [
         (
-            *key, window[0].price_usd, max(tick.price_usd for tick in window), min(tick.price_usd for tick in window),
-            window[-1].price_usd, float(sum(units(tick.volume_shares) for tick in window)) / 1e8, len(window),
+            *key,
+            window[0].price_usd,
+            max(tick.price_usd for tick in window),
+            min(tick.price_usd for tick in window),
+            window[-1].price_usd,
+            float(sum(units(tick.volume_shares) for tick in window)) / 1e8,
+            len(window),
         )
         for key, window in by_window(ticks, 60).items()
     ]
@@ -59,12 +64,19 @@ def windows_30s(ticks: Iterable[Tick]) -> list[tuple[object, ...]]:
     for (symbol, start), window in by_window(ticks, 30).items():
         prices, n = [units(tick.price_usd) for tick in window], len(window)
         spread = n * sum(price * price for price in prices) - sum(prices) ** 2
-        rows.append((
-            symbol, start, start + timedelta(seconds=30), float(sum(prices)) / n / 1e8,
-            min(tick.price_usd for tick in window), max(tick.price_usd for tick in window),
-            float(sum(units(tick.volume_shares) for tick in window)) / 1e8, n,
-            None if n == 1 else math.sqrt(float(spread) / (n * (n - 1))) / 1e8,
-        ))
+        rows.append(
+            (
+                symbol,
+                start,
+                start + timedelta(seconds=30),
+                float(sum(prices)) / n / 1e8,
+                min(tick.price_usd for tick in window),
+                max(tick.price_usd for tick in window),
+                float(sum(units(tick.volume_shares) for tick in window)) / 1e8,
+                n,
+                None if n == 1 else math.sqrt(float(spread) / (n * (n - 1))) / 1e8,
+            )
+        )
     return rows
 
 

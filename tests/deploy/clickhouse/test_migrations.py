@@ -90,7 +90,7 @@ def test_applying_twice_changes_nothing(engine: ScratchEngine) -> None:
 
 
 def test_a_run_killed_between_any_two_statements_is_finished_by_the_next() -> None:
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     class Mortal:
@@ -101,7 +101,7 @@ def test_a_run_killed_between_any_two_statements_is_finished_by_the_next() -> No
 
         def command(self, sql: str) -> None:
             if self.lives == 0:
-                raise Killed
+                raise KilledError
             self.lives -= 1
             self.engine.command(sql)
 
@@ -116,7 +116,7 @@ def test_a_run_killed_between_any_two_statements_is_finished_by_the_next() -> No
             engine.command("DROP DATABASE IF EXISTS speed SYNC")
             try:
                 apply_migrations(Mortal(engine, lives))
-            except Killed:
+            except KilledError:
                 killed += 1
             else:
                 break
@@ -160,12 +160,15 @@ def test_a_later_migration_is_applied_alone(engine: ScratchEngine, folder: Path)
     assert apply_migrations(engine, folder=folder) == [last]
 
 
-@pytest.mark.parametrize(("name", "text", "message"), [
-    ("later.sql", "", "is no migration"),
-    ("0009_far.sql", None, "is expected where 0009_far.sql"),
-    ("0002_x.sql", "CREATE TABLE x (a Int32) ENGINE = Log;\n", "begins with a line"),
-    ("0002_x.sql", "-- speed.x (thing)\nCREATE TABLE x;\n", "is of kind 'thing'"),
-])
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("later.sql", "", "is no migration"),
+        ("0009_far.sql", None, "is expected where 0009_far.sql"),
+        ("0002_x.sql", "CREATE TABLE x (a Int32) ENGINE = Log;\n", "begins with a line"),
+        ("0002_x.sql", "-- speed.x (thing)\nCREATE TABLE x;\n", "is of kind 'thing'"),
+    ],
+)
 def test_a_file_that_is_no_migration_is_told_how_to_become_one(folder: Path, name: str, text: str | None, message: str) -> None:
     if text is None:
         second(folder, name)
@@ -181,7 +184,9 @@ def test_a_draft_has_what_is_new_and_replaces_views_that_changed() -> None:
     made = {name: text for name, text in contracts.items() if name != "speed.sink_gaps"} | {"speed.anomalies": "an older text"}
     drafted = next_statements(wanted, made, contracts)
     assert [(each.name, each.kind) for each in drafted] == [
-        ("speed.sink_gaps", "table"), ("speed.sink_gaps", "distributed table"), ("speed.anomalies", "view"),
+        ("speed.sink_gaps", "table"),
+        ("speed.sink_gaps", "distributed table"),
+        ("speed.anomalies", "view"),
     ]
     assert drafted[-1].template.startswith("CREATE OR REPLACE VIEW speed.anomalies")
 

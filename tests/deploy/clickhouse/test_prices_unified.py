@@ -32,7 +32,8 @@ def receive(engine: ScratchEngine, symbol: str, moment: datetime) -> None:
     text = f"'{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}'"
     engine.command(
         "INSERT INTO speed.stock_realtime (symbol, trade_ts, price_usd, volume_shares, flaw, received_ts, appended_ts, "
-        f"kafka_offset) VALUES ('{symbol}', {text}, 1, 1, '', {text}, {text}, {int(moment.timestamp())})")
+        f"kafka_offset) VALUES ('{symbol}', {text}, 1, 1, '', {text}, {text}, {int(moment.timestamp())})"
+    )
 
 
 def bars(engine: ScratchEngine) -> list[tuple[str, ...]]:

@@ -55,7 +55,8 @@ def read(engine: ScratchEngine, table: str) -> list[tuple[object, ...]]:
     Without is_final, which depends on what has come since.
     """
     columns = engine.rows(
-        f"SELECT name, type FROM system.columns WHERE table = '{table}' AND name != 'is_final' ORDER BY position")
+        f"SELECT name, type FROM system.columns WHERE table = '{table}' AND name != 'is_final' ORDER BY position"
+    )
     return [
         tuple(_value(text, kind) for text, (_, kind) in zip(row, columns, strict=True))
         for row in engine.rows(f"SELECT {', '.join(name for name, _ in columns)} FROM speed.{table} ORDER BY 1, 2")
@@ -74,13 +75,16 @@ def _value(text: str, kind: str) -> object:
 
 ticks = st.lists(
     st.builds(
-        Tick, symbol=st.sampled_from(["AAPL", "BINANCE:SHIBUSDT"]),
+        Tick,
+        symbol=st.sampled_from(["AAPL", "BINANCE:SHIBUSDT"]),
         trade_ts=st.integers(-70_000, 130_000).map(lambda ms: NOON + timedelta(milliseconds=ms)),
         price_usd=st.floats(1e-9, 1e12, allow_subnormal=False) | st.sampled_from([187.5, 187.51, 0.00001234]),
         volume_shares=st.floats(0, 1e12, allow_subnormal=False) | st.sampled_from([1.0, 100.0, 3e12]),
-        offset=st.just(0), flaw=st.sampled_from(["", "", "", "future_time"]),
+        offset=st.just(0),
+        flaw=st.sampled_from(["", "", "", "future_time"]),
     ),
-    min_size=1, max_size=25,
+    min_size=1,
+    max_size=25,
 ).map(lambda found: [Tick(**{**vars(tick), "offset": at}) for at, tick in enumerate(found)])
 
 
@@ -151,21 +155,27 @@ def receive(engine: ScratchEngine, seconds: Sequence[float], *, late_s: float = 
     values = ", ".join(
         f"('AAPL', '{moment:%Y-%m-%d %H:%M:%S.%f}', 10, 1, '', '{moment + timedelta(seconds=0.1):%Y-%m-%d %H:%M:%S.%f}', "
         f"'{moment + timedelta(seconds=late_s):%Y-%m-%d %H:%M:%S.%f}', 0, {known + number})"
-        for number, moment in enumerate(at))
-    engine.command("INSERT INTO speed.stock_realtime (symbol, trade_ts, price_usd, volume_shares, flaw, received_ts, "
-                   f"appended_ts, kafka_partition, kafka_offset) VALUES {values}")
+        for number, moment in enumerate(at)
+    )
+    engine.command(
+        "INSERT INTO speed.stock_realtime (symbol, trade_ts, price_usd, volume_shares, flaw, received_ts, "
+        f"appended_ts, kafka_partition, kafka_offset) VALUES {values}"
+    )
 
 
 def finals(engine: ScratchEngine, table: str, start: str) -> list[int]:
     """Starts of the final windows, as seconds after noon."""
-    rows = engine.rows(f"SELECT toUnixTimestamp({start}) - toUnixTimestamp('{NOON:%Y-%m-%d %H:%M:%S}', 'UTC') FROM speed.{table} "
-                       "WHERE is_final ORDER BY 1")
+    rows = engine.rows(
+        f"SELECT toUnixTimestamp({start}) - toUnixTimestamp('{NOON:%Y-%m-%d %H:%M:%S}', 'UTC') FROM speed.{table} "
+        "WHERE is_final ORDER BY 1"
+    )
     return [int(second) for (second,) in rows]
 
 
 @pytest.mark.parametrize("late_s", [0.2, 300, 3 * 3600])
 def test_the_current_window_is_marked_until_something_comes_that_was_received_long_after_it(
-    engine: ScratchEngine, late_s: float,
+    engine: ScratchEngine,
+    late_s: float,
 ) -> None:
     receive(engine, [-4 * 86_400], late_s=late_s)
     for last in (59, 119, 121, 179.8, 180):
@@ -174,8 +184,11 @@ def test_the_current_window_is_marked_until_something_comes_that_was_received_lo
         receive(engine, [-4 * 86_400, *range(0, int(last), 5), last], late_s=late_s)
         # Behind by more than an hour, the newest day alone is looked at with doubt.
         told = last + 0.1 if late_s < 3600 else late_s + last - 86_400
-        for table, start, width in (("candles_1m", "minute_ts", 60), ("windows_30s", "window_start_ts", 30),
-                                    ("price_volume_15s", "window_start_ts", 15)):
+        for table, start, width in (
+            ("candles_1m", "minute_ts", 60),
+            ("windows_30s", "window_start_ts", 30),
+            ("price_volume_15s", "window_start_ts", 15),
+        ):
             expected = [begin for begin in range(0, int(last) + 1, width) if begin + width + 60 <= told]
             assert [second for second in finals(engine, table, start) if second >= 0] == expected
             assert any(second < 0 for second in finals(engine, table, start))
@@ -191,7 +204,8 @@ def windows_of(prices: Sequence[tuple[float, float]], volumes: Sequence[float]) 
     """Two trades, lowest and highest, in each 30-second window from noon on."""
     return [
         Tick("AAPL", NOON + timedelta(seconds=30 * at + place), price, volumes[at] / 2, 2 * at + place)
-        for at, pair in enumerate(prices) for place, price in enumerate(pair)
+        for at, pair in enumerate(prices)
+        for place, price in enumerate(pair)
     ]
 
 
@@ -247,14 +261,20 @@ def test_a_wide_sum_becomes_the_nearest_double(module_engine: ScratchEngine, num
     assert [float(value) for (value,) in found] == [float(number) for number in numbers]
 
 
-@pytest.mark.parametrize(("trade_ts", "seconds", "start"), [
-    ("2026-03-02 12:00:59.999", 60, "2026-03-02 12:00:00.000000"),
-    ("2026-03-02 12:01:00.000", 60, "2026-03-02 12:01:00.000000"),
-    ("2026-03-02 12:00:44.999", 15, "2026-03-02 12:00:30.000000"),
-    ("1969-12-31 23:59:59.999", 30, "1969-12-31 23:59:30.000000"),
-])
+@pytest.mark.parametrize(
+    ("trade_ts", "seconds", "start"),
+    [
+        ("2026-03-02 12:00:59.999", 60, "2026-03-02 12:00:00.000000"),
+        ("2026-03-02 12:01:00.000", 60, "2026-03-02 12:01:00.000000"),
+        ("2026-03-02 12:00:44.999", 15, "2026-03-02 12:00:30.000000"),
+        ("1969-12-31 23:59:59.999", 30, "1969-12-31 23:59:30.000000"),
+    ],
+)
 def test_a_window_starts_at_a_multiple_of_its_length(
-    module_engine: ScratchEngine, trade_ts: str, seconds: int, start: str,
+    module_engine: ScratchEngine,
+    trade_ts: str,
+    seconds: int,
+    start: str,
 ) -> None:
     expression = window_start(seconds, f"toDateTime64('{trade_ts}', 3, 'UTC')")
     assert module_engine.rows(f"SELECT {expression}") == [(start,)]

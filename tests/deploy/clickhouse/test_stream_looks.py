@@ -9,9 +9,9 @@ import pytest
 from deploy.clickhouse.migrate import apply_migrations
 from deploy.clickhouse.scratch import ScratchEngine, scratch_engine
 from finlake_assets.asset_specs import asset_key
-from finlake_assets.speed.questions import QUESTIONS, Stream, answers
+from finlake_assets.speed.health_checks import QUESTIONS, WatchedStream, answers
 from finlake_assets.speed.reports import NEWEST, look
-from finlake_assets.speed.rules import StreamLimits
+from finlake_assets.speed.rules import HealthLimits
 from finlake_clients.calendar import TradingCalendar
 from finlake_resources.resources import ClickHouseResource
 from spark.contracts import speed
@@ -26,9 +26,12 @@ def engine() -> Iterator[ScratchEngine]:
         apply_migrations(engine)
         engine.command(
             "INSERT INTO speed.stock_realtime (symbol, trade_ts, price_usd, volume_shares, flaw, received_ts, kafka_offset) "
-            "VALUES ('AAPL', '2026-11-20 15:00:47.5', 1, 1, '', '2026-11-20 15:00:48', 1)")
-        engine.command("INSERT INTO speed.sink_gaps (topic, kafka_partition, first_offset, last_offset, reason) "
-                       "VALUES ('finlake.ods.finnhub_trades', 0, 5, 9, 'deleted')")
+            "VALUES ('AAPL', '2026-11-20 15:00:47.5', 1, 1, '', '2026-11-20 15:00:48', 1)"
+        )
+        engine.command(
+            "INSERT INTO speed.sink_gaps (topic, kafka_partition, first_offset, last_offset, reason) "
+            "VALUES ('finlake.ods.finnhub_trades', 0, 5, 9, 'deleted')"
+        )
         yield engine
 
 
@@ -52,7 +55,7 @@ def clickhouse_over(engine: ScratchEngine) -> ClickHouseResource:
 
 
 @pytest.fixture
-def stream(engine: ScratchEngine) -> Stream:
+def stream(engine: ScratchEngine) -> WatchedStream:
     """The stream as it is watched; ClickHouse alone is real."""
     log = StreamLog(newest_there=datetime(2026, 11, 20, 15, 0, 48, tzinfo=UTC), newest_received=NOW)
 
@@ -60,28 +63,40 @@ def stream(engine: ScratchEngine) -> Stream:
         def first_received_after(self, relation: str, moment: datetime | None) -> datetime | None:
             return None
 
-    return Stream(
-        market=AnyMarket(uri="-", password_file="-"), topics=topics_of(log), capture=capture_of(log),
-        clickhouse=clickhouse_over(engine), state_folder=state_folder_of(log),
+    return WatchedStream(
+        market=AnyMarket(uri="-", password_file="-"),
+        topics=topics_of(log),
+        capture=capture_of(log),
+        clickhouse=clickhouse_over(engine),
+        state_folder=state_folder_of(log),
         # The engine's disk is this machine's.
-        limits=StreamLimits(free_disk_bytes=1), calendar=TradingCalendar(), hours="exchange", now=NOW)
+        limits=HealthLimits(free_disk_bytes=1),
+        calendar=TradingCalendar(),
+        hours="exchange",
+        now=NOW,
+    )
 
 
-def test_every_table_and_view_of_the_contract_tells_how_far_it_has_come(stream: Stream) -> None:
+def test_every_table_and_view_of_the_contract_tells_how_far_it_has_come(stream: WatchedStream) -> None:
     reports, silent = look(stream)
 
     assert silent == []
     assert set(NEWEST) == {table.address for table in speed.TABLES}
     positions = {report.asset: report.position for report in reports}
-    assert {name: positions[asset_key(f"speed.{name}")] for name in (
-        "stock_realtime", "quotes_realtime", "candles_1m", "windows_30s", "price_volume_15s", "anomalies")} == {
-        "stock_realtime": "2026-11-20 15:00:48+00:00", "quotes_realtime": "None",
-        "candles_1m": "2026-11-20 15:00:00+00:00", "windows_30s": "2026-11-20 15:00:30+00:00",
-        "price_volume_15s": "2026-11-20 15:00:45+00:00", "anomalies": "2026-11-20 15:00:30+00:00",
+    assert {
+        name: positions[asset_key(f"speed.{name}")]
+        for name in ("stock_realtime", "quotes_realtime", "candles_1m", "windows_30s", "price_volume_15s", "anomalies")
+    } == {
+        "stock_realtime": "2026-11-20 15:00:48+00:00",
+        "quotes_realtime": "None",
+        "candles_1m": "2026-11-20 15:00:00+00:00",
+        "windows_30s": "2026-11-20 15:00:30+00:00",
+        "price_volume_15s": "2026-11-20 15:00:45+00:00",
+        "anomalies": "2026-11-20 15:00:30+00:00",
     }
 
 
-def test_every_question_is_answered_and_a_skipped_range_is_ill(stream: Stream) -> None:
+def test_every_question_is_answered_and_a_skipped_range_is_ill(stream: WatchedStream) -> None:
     found = {question.name: verdict for question, verdict in answers(QUESTIONS, stream)}
 
     assert {name for name, verdict in found.items() if verdict.state != "well"} == {"nothing_was_skipped"}

@@ -17,16 +17,29 @@ def entry(kind: str, message: str = "", status: str = "LOADED") -> dict[str, Any
     return {"name": "lake", "loadStatus": status, "locationOrLoadError": {"__typename": kind, "message": message}}
 
 
-@pytest.mark.parametrize(("told", "error", "said"), [
-    (entry("RepositoryLocation"), None, ""),
-    (entry("RepositoryLocation", status="LOADING"), NotReadyError, "lake is loading"),
-    (entry("PythonError", "dagster._core.errors.DagsterUserCodeUnreachableError: Could not reach user code server.\n"),
-     NotReadyError, "Could not reach user code server"),
-    (entry("PythonError", "\nModuleNotFoundError: No module named 'lake'\n"), BrokenError,
-     "cannot be loaded: ModuleNotFoundError"),
-])
+@pytest.mark.parametrize(
+    ("told", "error", "said"),
+    [
+        (entry("RepositoryLocation"), None, ""),
+        (entry("RepositoryLocation", status="LOADING"), NotReadyError, "lake is loading"),
+        (
+            entry("PythonError", "dagster._core.errors.DagsterUserCodeUnreachableError: Could not reach user code server.\n"),
+            NotReadyError,
+            "Could not reach user code server",
+        ),
+        (
+            entry("PythonError", "\nModuleNotFoundError: No module named 'lake'\n"),
+            BrokenError,
+            "cannot be loaded: ModuleNotFoundError",
+        ),
+    ],
+)
 def test_code_that_is_wrong_is_broken_and_a_code_server_that_is_away_may_come_back(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: dict[str, Any], error: type[Exception] | None, said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    told: dict[str, Any],
+    error: type[Exception] | None,
+    said: str,
 ) -> None:
     monkeypatch.setattr(dagster, "get", lambda *_: None)
     workspace = {"__typename": "Workspace", "locationEntries": [told]}

@@ -16,8 +16,8 @@ from deploy.local.services import default_ports
 from deploy.prometheus import checker
 from finlake_services.capture_keeper.metrics import KeeperMetrics
 from finlake_services.clickhouse_local.execution import Endpoint
-from finlake_services.clickhouse_local.metrics import Metrics as EndpointMetrics
-from finlake_services.clickhouse_sink.metrics import Metrics as SinkMetrics
+from finlake_services.clickhouse_local.metrics import EndpointMetrics as EndpointMetrics
+from finlake_services.clickhouse_sink.metrics import SinkMetrics as SinkMetrics
 from finlake_services.trade_feed.metrics import FeedMetrics
 
 FOLDER = checker.FOLDER
@@ -37,17 +37,23 @@ def promtool() -> Path:
     """Prometheus's own checker. Where it cannot be had, that is said and not passed over."""
     found = checker.find()
     if found is None:
-        reason = ("promtool is not here: alert rules are checked for form and names only, their unit tests do not run. "
-                  "`python -m deploy.prometheus.checker` builds it where Go is")
+        reason = (
+            "promtool is not here: alert rules are checked for form and names only, their unit tests do not run. "
+            "`python -m deploy.prometheus.checker` builds it where Go is"
+        )
         warnings.warn(reason, stacklevel=1)
         pytest.skip(reason)
     return found
 
 
-@pytest.mark.parametrize("arguments", [
-    ("check", "config", "prometheus.yml"), ("check", "rules", "--lint=all", "--lint-fatal", "alerts.yml"),
-    ("test", "rules", "alerts_test.yml"),
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "config", "prometheus.yml"),
+        ("check", "rules", "--lint=all", "--lint-fatal", "alerts.yml"),
+        ("test", "rules", "alerts_test.yml"),
+    ],
+)
 def test_prometheus_accepts_configuration_and_rules_and_its_unit_tests_pass(promtool: Path, arguments: tuple[str, ...]) -> None:
     done = subprocess.run([promtool, *arguments], cwd=FOLDER, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -55,6 +61,7 @@ def test_prometheus_accepts_configuration_and_rules_and_its_unit_tests_pass(prom
 
 def exported() -> set[str]:
     """Names of all samples that our services export, of counters and histograms those they come to have."""
+
     class Idle:
         def count(self) -> int:
             return 0
@@ -107,14 +114,16 @@ def runbook() -> list[tuple[str, str, str]]:
     page = (Path(__file__).resolve().parents[3] / RUNBOOK).read_text(encoding="utf-8")
     return [
         (group.partition("\n")[0], *section.partition("\n")[::2])
-        for group in page.split("\n## Group: ")[1:] for section in group.split("\n### ")[1:]
+        for group in page.split("\n## Group: ")[1:]
+        for section in group.split("\n### ")[1:]
     ]
 
 
 def test_every_rule_has_its_section_in_the_runbook_and_names_it(runbook: list[tuple[str, str, str]]) -> None:
     groups = read("alerts.yml")["groups"]
     assert [(group, title) for group, title, _ in runbook] == [
-        (group["name"], rule["alert"]) for group in groups for rule in group["rules"]]
+        (group["name"], rule["alert"]) for group in groups for rule in group["rules"]
+    ]
     for name, rule in alerts().items():
         assert rule["annotations"]["runbook_url"] == f"{RUNBOOK}#{name.lower()}", name
 
@@ -136,7 +145,8 @@ def test_every_rule_fires_by_its_cause_and_is_over_when_the_cause_is() -> None:
         cases: list[Mapping[str, Any]] = test["alert_rule_test"]
         fired = {case["alertname"]: minutes(case["eval_time"]) for case in cases if case["exp_alerts"]}
         resolved |= {
-            case["alertname"] for case in cases
+            case["alertname"]
+            for case in cases
             if not case["exp_alerts"] and minutes(case["eval_time"]) > fired.get(case["alertname"], float("inf"))
         }
     assert resolved == set(alerts())
@@ -145,7 +155,9 @@ def test_every_rule_fires_by_its_cause_and_is_over_when_the_cause_is() -> None:
 def test_the_ports_scraped_are_those_of_the_stack() -> None:
     scraped = {
         job["job_name"]: int(target.rpartition(":")[2])
-        for job in read("prometheus.yml")["scrape_configs"] for static in job["static_configs"] for target in static["targets"]
+        for job in read("prometheus.yml")["scrape_configs"]
+        for static in job["static_configs"]
+        for target in static["targets"]
     }
     ports = default_ports()
     assert scraped == {name: ports[name] for name in ("trade_feed", "capture_keeper", "clickhouse_sink", "clickhouse")}
@@ -159,7 +171,9 @@ def test_the_checker_is_pinned_by_checksums() -> None:
 
 
 def test_a_machine_without_go_is_told_and_not_failed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(checker, "built", lambda: tmp_path / "promtool")

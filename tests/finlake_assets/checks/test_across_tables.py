@@ -14,16 +14,21 @@ from tests.finlake_assets.recording import LakeLog, recording_jobs
 D1, D2, D3 = date(2018, 3, 26), date(2018, 3, 27), date(2018, 3, 28)
 
 
-@pytest.mark.parametrize(("found", "expected", "wrong"), [
-    ({D1: 2, D2: 2}, {D1: 2, D2: 2}, []),
-    ({D1: 2, D2: 1}, {D1: 2, D2: 2}, [Difference(D2, 1, 2)]),
-    ({D1: 2, D3: 2}, {D1: 2, D2: 2, D3: 2}, [Difference(D2, 0, 2)]),  # a hole
-    ({D1: 2, D2: 2}, {D1: 2}, [Difference(D2, 2, 0)]),  # rows nobody sent
-    ({D2: 2}, {D1: 2, D2: 2, D3: 2}, []),  # not built yet before and after
-    ({}, {D1: 2}, []),
-])
+@pytest.mark.parametrize(
+    ("found", "expected", "wrong"),
+    [
+        ({D1: 2, D2: 2}, {D1: 2, D2: 2}, []),
+        ({D1: 2, D2: 1}, {D1: 2, D2: 2}, [Difference(D2, 1, 2)]),
+        ({D1: 2, D3: 2}, {D1: 2, D2: 2, D3: 2}, [Difference(D2, 0, 2)]),  # a hole
+        ({D1: 2, D2: 2}, {D1: 2}, [Difference(D2, 2, 0)]),  # rows nobody sent
+        ({D2: 2}, {D1: 2, D2: 2, D3: 2}, []),  # not built yet before and after
+        ({}, {D1: 2}, []),
+    ],
+)
 def test_dates_that_differ_are_named(
-    found: dict[date, int], expected: dict[date, int], wrong: list[Difference],
+    found: dict[date, int],
+    expected: dict[date, int],
+    wrong: list[Difference],
 ) -> None:
     assert differences(found, expected) == wrong
 
@@ -57,7 +62,8 @@ def test_a_window_reads_the_days_a_session_reaches_back_to_and_counts_only_itsel
 
 def run_all(log: LakeLog) -> dict[str, dg.AssetCheckEvaluation]:
     job = dg.Definitions(
-        asset_checks=across_tables.build(), resources={"jobs": recording_jobs(log)},
+        asset_checks=across_tables.build(),
+        resources={"jobs": recording_jobs(log)},
         assets=[dg.AssetSpec(address.split(".")) for address in lake.TABLES],
         jobs=[dg.define_asset_job("all", selection=dg.AssetSelection.all_asset_checks())],
     ).resolve_job_def("all")

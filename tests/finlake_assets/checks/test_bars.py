@@ -17,13 +17,15 @@ NOW = datetime(2018, 6, 1, tzinfo=UTC)
 
 
 def gap(state: str, reason: str = "no_bar", count: int = 1) -> BarGap:
-    return BarGap(ticker="KO", state=state, reason=reason, message=f"because of {reason}", first_date=MONDAY, last_date=MONDAY,
-                  count=count)
+    return BarGap(
+        ticker="KO", state=state, reason=reason, message=f"because of {reason}", first_date=MONDAY, last_date=MONDAY, count=count
+    )
 
 
 def evaluations(log: LakeLog, holes: Collection[date] = ()) -> dict[str, dg.AssetCheckEvaluation]:
     job = dg.Definitions(
-        asset_checks=bars.build(holes, lambda: NOW), resources={"jobs": recording_jobs(log)},
+        asset_checks=bars.build(holes, lambda: NOW),
+        resources={"jobs": recording_jobs(log)},
         assets=[dg.AssetSpec(asset_key(silver.COMPLETENESS.address))],
         jobs=[dg.define_asset_job("all", selection=dg.AssetSelection.all_asset_checks())],
     ).resolve_job_def("all")
@@ -40,9 +42,15 @@ def test_an_empty_lake_says_that_nothing_was_judged() -> None:
     assert str(evaluations(LakeLog())[bars.NOT_EMPTY].description).startswith("no session was judged")
 
 
-@pytest.mark.parametrize(("state", "is_fine"), [
-    ("missing", False), ("late", False), ("unexpected", False), ("not_due", True),
-])
+@pytest.mark.parametrize(
+    ("state", "is_fine"),
+    [
+        ("missing", False),
+        ("late", False),
+        ("unexpected", False),
+        ("not_due", True),
+    ],
+)
 def test_a_gap_warns_unless_it_is_not_due_and_names_the_first(state: str, is_fine: bool) -> None:
     found = evaluations(LakeLog(bar_gaps=[gap(state, count=3)]))[bars.COMPLETE]
     assert found.passed is is_fine

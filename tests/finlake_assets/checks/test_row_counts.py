@@ -52,11 +52,15 @@ def test_the_middle_of_what_was_is_never_unusual(rows: list[int]) -> None:
 def test_over_all_that_is_published_a_day_is_judged_when_it_was_built(is_built: bool) -> None:
     known = weeks_of(100)
     ledger = [*known, *([DAY] if is_built else [])]
-    log = LakeLog(rows={
-        "silver.news_mentions": [{"day_date": day} for day, rows in known.items() for _ in range(rows)],
-        "bronze.gdelt_slots": [{"day_date": day} for day in ledger]})
+    log = LakeLog(
+        rows={
+            "silver.news_mentions": [{"day_date": day} for day, rows in known.items() for _ in range(rows)],
+            "bronze.gdelt_slots": [{"day_date": day} for day in ledger],
+        }
+    )
     job = dg.Definitions(
-        asset_checks=build(), resources={"jobs": recording_jobs(log)},
+        asset_checks=build(),
+        resources={"jobs": recording_jobs(log)},
         assets=[dg.AssetSpec(asset_key(address)) for address in ("bronze.gdelt_gkg", "silver.news_mentions")],
         jobs=[dg.define_asset_job("all", selection=dg.AssetSelection.all_asset_checks())],
     ).resolve_job_def("all")

@@ -27,7 +27,8 @@ def archive(newest: date | None, positions: dict[tuple[str, int], int]) -> LakeR
 
         def published(self, address: str) -> PublishedSnapshot:
             return PublishedSnapshot(
-                address=address, snapshot_id=7, location="file:///w/gold/candles_1m", metadata_path="metadata/1.json", inputs={})
+                address=address, snapshot_id=7, location="file:///w/gold/candles_1m", metadata_path="metadata/1.json", inputs={}
+            )
 
     return Archive(catalog_uri="-", catalog_password_file="-", warehouse="-", spark_remote="-")
 
@@ -35,8 +36,10 @@ def archive(newest: date | None, positions: dict[tuple[str, int], int]) -> LakeR
 def found(log: StreamLog, newest: date | None = date(2026, 11, 20)) -> dg.AssetCheckEvaluation:
     positions = {(TRADES, 0): 500, ("finlake.ods.finnhub_quotes", 0): 9} if newest else {}
     (evaluation,) = evaluations(
-        [speed_against_batch.build()], [dg.AssetSpec(["speed", "candles_1m"]), dg.AssetSpec(["gold", "candles_1m"])],
-        {"jobs": archive(newest, positions), "clickhouse": clickhouse_of(log)}).values()
+        [speed_against_batch.build()],
+        [dg.AssetSpec(["speed", "candles_1m"]), dg.AssetSpec(["gold", "candles_1m"])],
+        {"jobs": archive(newest, positions), "clickhouse": clickhouse_of(log)},
+    ).values()
     return evaluation
 
 
@@ -48,8 +51,13 @@ def test_equal_candles_pass_with_the_totals_of_both_sides() -> None:
 
 
 def test_a_minute_that_differs_is_named_and_counted() -> None:
-    wrong = {"symbol": "AAPL", "minute_ts": datetime(2026, 11, 20, 15, tzinfo=UTC), "batch_rows": 1, "speed_rows": 0,
-             "differing_count": 41}
+    wrong = {
+        "symbol": "AAPL",
+        "minute_ts": datetime(2026, 11, 20, 15, tzinfo=UTC),
+        "batch_rows": 1,
+        "speed_rows": 0,
+        "differing_count": 41,
+    }
     given = found(StreamLog(answers={"AS minutes": TOTALS, "differing_count": [wrong]}))
     assert not given.passed
     assert given.severity == dg.AssetCheckSeverity.ERROR

@@ -5,8 +5,8 @@ import pytest
 
 from finlake_assets.checks import stream
 from finlake_assets.speed import chain
-from finlake_assets.speed.questions import QUESTIONS
-from finlake_assets.speed.rules import StreamLimits
+from finlake_assets.speed.health_checks import QUESTIONS
+from finlake_assets.speed.rules import HealthLimits
 from finlake_clients.calendar import TradingCalendar
 from finlake_clients.connect.change_capture import ConnectorHealth
 from tests.finlake_assets.stream_fakes import StreamLog, evaluations, resources_of
@@ -15,7 +15,7 @@ WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 
 def found(log: StreamLog) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
-    checks = stream.build(StreamLimits(), TradingCalendar(), hours="any")
+    checks = stream.build(HealthLimits(), TradingCalendar(), hours="any")
     return evaluations(checks, chain.build(is_watched=False), resources_of(log))
 
 
@@ -38,12 +38,15 @@ def test_without_the_stream_every_check_warns_and_says_what_to_start() -> None:
         assert "finlake up --service" in str(each.description)
 
 
-@pytest.mark.parametrize(("log", "check", "severity"), [
-    (StreamLog(lag={0: 1001}), ("kafka.ods_finnhub_trades", "sink_keeps_up"), ERROR),
-    (StreamLog(slots=[]), ("cdc.market", "slot_is_read"), ERROR),
-    (StreamLog(ends={"finlake.dead_letters": 3}), ("kafka.dead_letters", "no_dead_letters"), WARN),
-    (StreamLog(rejected=1), ("ods.finnhub_trades", "feed_is_unbroken"), WARN),
-])
+@pytest.mark.parametrize(
+    ("log", "check", "severity"),
+    [
+        (StreamLog(lag={0: 1001}), ("kafka.ods_finnhub_trades", "sink_keeps_up"), ERROR),
+        (StreamLog(slots=[]), ("cdc.market", "slot_is_read"), ERROR),
+        (StreamLog(ends={"finlake.dead_letters": 3}), ("kafka.dead_letters", "no_dead_letters"), WARN),
+        (StreamLog(rejected=1), ("ods.finnhub_trades", "feed_is_unbroken"), WARN),
+    ],
+)
 def test_what_is_ill_fails_as_badly_as_it_is(log: StreamLog, check: tuple[str, str], severity: dg.AssetCheckSeverity) -> None:
     given = found(log)
     assert not given[check].passed

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from finlake_assets.serving import following, gold_ml_features, gold_stock_analytics, prices_unified
-from finlake_clients.clickhouse.server import Served, ServingRejected
+from finlake_clients.clickhouse.server import Served, ServingRejectedError
 from finlake_clients.lake_client import PublishedSnapshot
 from finlake_resources.resources import ClickHouseResource, LakeResource
 from spark.contracts import serving
@@ -32,8 +32,12 @@ def lake_of(log: Log) -> LakeResource:
     class FakeLake(LakeResource):
         def published(self, address: str) -> PublishedSnapshot:
             return PublishedSnapshot(
-                address=address, snapshot_id=SNAPSHOT_ID, location=f"file:///w/{address}", metadata_path="metadata/9.json",
-                inputs={})
+                address=address,
+                snapshot_id=SNAPSHOT_ID,
+                location=f"file:///w/{address}",
+                metadata_path="metadata/9.json",
+                inputs={},
+            )
 
         def column_sums(self, address: str, snapshot_id: int) -> TableSums:
             log.sums_asked.append((address, snapshot_id))
@@ -51,10 +55,11 @@ def clickhouse_of(log: Log) -> ClickHouseResource:
             if log.is_known:
                 return Served(snapshot_id=snapshot.snapshot_id, row_count=10, is_changed=False, previous_snapshot_id=SNAPSHOT_ID)
             if log.is_wrong:
-                raise ServingRejected(f"{table.address} was not replaced: 9 rows instead of {expected().row_count}")
+                raise ServingRejectedError(f"{table.address} was not replaced: 9 rows instead of {expected().row_count}")
             log.served.append((table.address, snapshot.snapshot_id))
-            return Served(snapshot_id=snapshot.snapshot_id, row_count=expected().row_count, is_changed=True,
-                          previous_snapshot_id=41)
+            return Served(
+                snapshot_id=snapshot.snapshot_id, row_count=expected().row_count, is_changed=True, previous_snapshot_id=41
+            )
 
         def point_at_snapshot(self, table: Table, snapshot: PublishedSnapshot, row_count: int) -> Served:
             log.served.append((table.address, snapshot.snapshot_id))
@@ -76,14 +81,16 @@ def assets(recwarn: pytest.WarningsRecorder) -> list[dg.AssetsDefinition]:
 
 def run(log: Log, assets: list[dg.AssetsDefinition]) -> dg.ExecuteInProcessResult:
     definitions = dg.Definitions(
-        assets=assets, jobs=[following.job()], resources={"jobs": lake_of(log), "clickhouse": clickhouse_of(log)})
+        assets=assets, jobs=[following.job()], resources={"jobs": lake_of(log), "clickhouse": clickhouse_of(log)}
+    )
     return definitions.resolve_job_def("serving").execute_in_process(raise_on_error=False)
 
 
 def materializations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetMaterialization]:
     return {
         ".".join(event.asset_key.path): event.materialization
-        for event in result.get_asset_materialization_events() if event.asset_key
+        for event in result.get_asset_materialization_events()
+        if event.asset_key
     }
 
 
@@ -130,7 +137,9 @@ def test_columns_and_lineage_come_from_the_contracts_and_the_view_is_virtual(ass
 
 def test_tables_follow_the_lake_by_themselves_and_the_view_needs_not(assets: list[dg.AssetsDefinition]) -> None:
     following_specs = {
-        ".".join(spec.key.path) for asset in following.with_automation(assets) for spec in asset.specs
+        ".".join(spec.key.path)
+        for asset in following.with_automation(assets)
+        for spec in asset.specs
         if spec.automation_condition is not None
     }
     assert following_specs == set(serving.LAKE_TABLES)

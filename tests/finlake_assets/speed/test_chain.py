@@ -15,7 +15,12 @@ def upstream(key: dg.AssetKey) -> set[str]:
 
 def test_an_anomaly_is_traced_back_to_the_row_in_postgres() -> None:
     assert upstream(dg.AssetKey(["speed", "anomalies"])) >= {
-        "speed/windows_30s", "speed/stock_realtime", "kafka/ods_finnhub_trades", "cdc/market", "ods/finnhub_trades"}
+        "speed/windows_30s",
+        "speed/stock_realtime",
+        "kafka/ods_finnhub_trades",
+        "cdc/market",
+        "ods/finnhub_trades",
+    }
 
 
 def test_every_speed_table_is_there_with_the_columns_of_its_contract() -> None:

@@ -5,13 +5,13 @@ from datetime import timedelta
 import pytest
 
 from finlake_assets.speed import chain
-from finlake_assets.speed.questions import QUESTIONS, Question, answers
+from finlake_assets.speed.health_checks import QUESTIONS, HealthCheck, answers
 from tests.finlake_assets.stream_fakes import NOW, StreamLog, stream_of
 
 SERVICES = ("postgres", "kafka", "kafka_connect", "clickhouse")
 
 
-def name_of(question: Question) -> str:
+def name_of(question: HealthCheck) -> str:
     return f"{question.asset.to_user_string()} {question.name}"
 
 
@@ -25,13 +25,14 @@ def test_a_silent_service_leaves_its_questions_open_and_no_others(service: str) 
     log = StreamLog(silent={service})
     given = answers(QUESTIONS, stream_of(log))
     assert {name_of(q) for q, verdict in given if verdict.state == "unknown"} == {
-        name_of(q) for q in QUESTIONS if service in q.needs}
+        name_of(q) for q in QUESTIONS if service in q.needs
+    }
     assert all(f"`finlake up --service {service}`" in verdict.text for _, verdict in given if verdict.state == "unknown")
     assert log.asked.count(service) == 1
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=name_of)
-def test_a_question_names_exactly_the_services_it_asks(question: Question) -> None:
+def test_a_question_names_exactly_the_services_it_asks(question: HealthCheck) -> None:
     log = StreamLog()
     answers([question], stream_of(log))
     assert set(log.asked) == question.needs

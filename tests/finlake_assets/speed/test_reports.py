@@ -7,7 +7,7 @@ import pytest
 
 from finlake_assets.speed import chain, health_job
 from finlake_assets.speed.reports import events, look
-from finlake_assets.speed.rules import StreamLimits
+from finlake_assets.speed.rules import HealthLimits
 from finlake_clients.calendar import TradingCalendar
 from tests.finlake_assets.stream_fakes import NOW, StreamLog, resources_of, stream_of
 
@@ -37,8 +37,9 @@ def test_only_what_has_moved_is_materialized_again(instance: dg.DagsterInstance)
     assert materialized(log, instance) == {"cdc/market", "kafka/ods_cdc_heartbeat"}
     log.newest_there = NOW + timedelta(seconds=1)
     assert materialized(log, instance) == {
-        f"speed/{name}" for name in (
-            "stock_realtime", "quotes_realtime", "candles_1m", "windows_30s", "price_volume_15s", "anomalies")}
+        f"speed/{name}"
+        for name in ("stock_realtime", "quotes_realtime", "candles_1m", "windows_30s", "price_volume_15s", "anomalies")
+    }
 
 
 def test_a_silent_service_is_named_once_and_the_others_are_reported() -> None:
@@ -51,7 +52,8 @@ def test_a_silent_service_is_named_once_and_the_others_are_reported() -> None:
 def test_the_job_reports_and_answers_and_ends_well_whatever_it_finds() -> None:
     log = StreamLog(lag={0: 5000}, silent={"kafka_connect"})
     job = dg.Definitions(
-        jobs=[health_job.build(StreamLimits(), TradingCalendar(), hours="any")], resources=resources_of(log),
+        jobs=[health_job.build(HealthLimits(), TradingCalendar(), hours="any")],
+        resources=resources_of(log),
         assets=chain.build(is_watched=False),
     ).resolve_job_def("stream_health")
     result = job.execute_in_process()

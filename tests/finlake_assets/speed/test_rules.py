@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from finlake_assets.speed import rules
-from finlake_assets.speed.rules import StreamLimits, SymbolActivity, Verdict
+from finlake_assets.speed.rules import HealthLimits, SymbolActivity, Verdict
 from finlake_clients.calendar import TradingCalendar
 from finlake_clients.connect.change_capture import ConnectorHealth
 from finlake_clients.postgres.market import FeedGaps, SlotHealth, VendorComplaints
 from tests.finlake_assets.stream_fakes import RUNNING, SLOT
 
-LIMITS = StreamLimits()
+LIMITS = HealthLimits()
 CALENDAR = TradingCalendar()
 NOON = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)
 
@@ -25,15 +25,18 @@ def test_a_thousand_records_over_all_partitions_may_wait(lag: dict[int, int], st
 
 
 def test_the_allowed_lag_is_a_setting() -> None:
-    assert rules.judge_lag("t", {0: 11}, StreamLimits(consumer_lag_records=10)).state == "ill"
+    assert rules.judge_lag("t", {0: 11}, HealthLimits(consumer_lag_records=10)).state == "ill"
 
 
-@pytest.mark.parametrize(("slot", "words"), [
-    (replace(SLOT, is_active=False), "nobody reads finlake_ods"),
-    (replace(SLOT, wal_status="lost"), "comes by a new snapshot"),
-    (replace(SLOT, wal_status="unreserved"), "comes by a new snapshot"),
-    (replace(SLOT, retained_wal_bytes=1024 * rules.MIB + 1), "1024 MiB of log are kept for finlake_ods"),
-])
+@pytest.mark.parametrize(
+    ("slot", "words"),
+    [
+        (replace(SLOT, is_active=False), "nobody reads finlake_ods"),
+        (replace(SLOT, wal_status="lost"), "comes by a new snapshot"),
+        (replace(SLOT, wal_status="unreserved"), "comes by a new snapshot"),
+        (replace(SLOT, retained_wal_bytes=1024 * rules.MIB + 1), "1024 MiB of log are kept for finlake_ods"),
+    ],
+)
 def test_a_slot_that_loses_or_hoards_the_log_is_ill(slot: SlotHealth, words: str) -> None:
     found = rules.judge_slot([slot], LIMITS)
     assert found.state == "ill"
@@ -53,20 +56,24 @@ def test_a_slot_that_is_read_is_well_and_a_missing_one_is_not() -> None:
 def test_a_table_that_is_not_published_is_named() -> None:
     expected = frozenset({"finnhub_trades", "finnhub_quotes"})
     assert rules.judge_publication(expected | {"other"}, expected).state == "well"
-    assert "changes of finnhub_quotes are not published" in rules.judge_publication(
-        frozenset({"finnhub_trades"}), expected).text
+    assert "changes of finnhub_quotes are not published" in rules.judge_publication(frozenset({"finnhub_trades"}), expected).text
 
 
-@pytest.mark.parametrize(("health", "words"), [
-    (None, "there is no connector finlake-ods"),
-    (ConnectorHealth(state="RUNNING", task_states=("FAILED",), trace="org.postgresql: refused\n\tat x"), "is FAILED"),
-    (ConnectorHealth(state="RUNNING", task_states=("FAILED",), stands_before="the first change after LSN 0/7B"),
-     "is FAILED before the first change after LSN 0/7B"),
-    (ConnectorHealth(state="PAUSED", task_states=("PAUSED",)), "is PAUSED, PAUSED"),
-    (ConnectorHealth(state="RUNNING", task_states=()), "without a task"),
-    (replace(RUNNING, differing_settings=("poll.interval.ms",)), "other settings than this checkout's (poll.interval.ms)"),
-    (replace(RUNNING, objections=("the worker does not support it",)), "does not deliver exactly once"),
-])
+@pytest.mark.parametrize(
+    ("health", "words"),
+    [
+        (None, "there is no connector finlake-ods"),
+        (ConnectorHealth(state="RUNNING", task_states=("FAILED",), trace="org.postgresql: refused\n\tat x"), "is FAILED"),
+        (
+            ConnectorHealth(state="RUNNING", task_states=("FAILED",), stands_before="the first change after LSN 0/7B"),
+            "is FAILED before the first change after LSN 0/7B",
+        ),
+        (ConnectorHealth(state="PAUSED", task_states=("PAUSED",)), "is PAUSED, PAUSED"),
+        (ConnectorHealth(state="RUNNING", task_states=()), "without a task"),
+        (replace(RUNNING, differing_settings=("poll.interval.ms",)), "other settings than this checkout's (poll.interval.ms)"),
+        (replace(RUNNING, objections=("the worker does not support it",)), "does not deliver exactly once"),
+    ],
+)
 def test_a_connector_that_does_not_do_its_work_says_how(health: ConnectorHealth | None, words: str) -> None:
     found = rules.judge_connector("finlake-ods", health)
     assert found.state == "ill"
@@ -86,17 +93,20 @@ def test_rows_may_wait_for_half_a_minute(waited_s: int | None, state: str) -> No
     assert rules.judge_progress("speed.stock_realtime", NOON - timedelta(hours=9), since, NOON, LIMITS).state == state
 
 
-@pytest.mark.parametrize(("now", "newest", "state"), [
-    ("2026-11-20T17:00:00", "2026-11-20T16:56:00", "well"),  # four minutes of silence at noon
-    ("2026-11-20T17:00:00", "2026-11-20T16:54:00", "ill"),
-    ("2026-11-20T14:34:00", "2026-11-19T21:00:00", "well"),  # four minutes after the opening
-    ("2026-11-20T14:36:00", "2026-11-19T21:00:00", "ill"),
-    ("2026-11-20T14:36:00", None, "ill"),
-    ("2026-11-20T21:00:00", "2026-11-20T20:00:00", "well"),  # the close
-    ("2026-11-21T17:00:00", "2026-11-20T21:00:00", "well"),  # Saturday
-    ("2026-11-26T17:00:00", None, "well"),  # Thanksgiving
-    ("2026-11-27T18:30:00", "2026-11-27T17:59:00", "well"),  # after an early close
-])
+@pytest.mark.parametrize(
+    ("now", "newest", "state"),
+    [
+        ("2026-11-20T17:00:00", "2026-11-20T16:56:00", "well"),  # four minutes of silence at noon
+        ("2026-11-20T17:00:00", "2026-11-20T16:54:00", "ill"),
+        ("2026-11-20T14:34:00", "2026-11-19T21:00:00", "well"),  # four minutes after the opening
+        ("2026-11-20T14:36:00", "2026-11-19T21:00:00", "ill"),
+        ("2026-11-20T14:36:00", None, "ill"),
+        ("2026-11-20T21:00:00", "2026-11-20T20:00:00", "well"),  # the close
+        ("2026-11-21T17:00:00", "2026-11-20T21:00:00", "well"),  # Saturday
+        ("2026-11-26T17:00:00", None, "well"),  # Thanksgiving
+        ("2026-11-27T18:30:00", "2026-11-27T17:59:00", "well"),  # after an early close
+    ],
+)
 def test_silence_is_ill_only_while_the_exchange_is_open(now: str, newest: str | None, state: str) -> None:
     def utc(text: str) -> datetime:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
@@ -110,17 +120,21 @@ def test_samples_that_somebody_watches_over_are_expected_to_trade_always_and_oth
     assert rules.judge_feed(long_ago, on_saturday, "always", CALENDAR, LIMITS).state == "ill"
     assert rules.judge_feed(None, on_saturday, "always", CALENDAR, LIMITS).text.startswith("no trade at all")
     assert rules.judge_feed(long_ago, on_saturday, "any", CALENDAR, LIMITS).state == "well"
-    assert [rules.hours_of("live", is_watched=True), rules.hours_of("sample", is_watched=True),
-            rules.hours_of("sample", is_watched=False)] == ["exchange", "always", "any"]
+    assert [
+        rules.hours_of("live", is_watched=True),
+        rules.hours_of("sample", is_watched=True),
+        rules.hours_of("sample", is_watched=False),
+    ] == ["exchange", "always", "any"]
 
 
 def traded(symbol: str, share: float, *, silent_for: int, now: datetime = NOON) -> SymbolActivity:
     """A symbol with a trade in this share of the open minutes of five days, and none for the last open minutes."""
     spans = rules.open_spans("always" if ":" in symbol else "exchange", now - rules.USUAL_OVER, now, CALENDAR)
     minutes = [opened + n * rules.MINUTE for opened, closed in spans for n in range(int((closed - opened) // rules.MINUTE))]
-    heard = minutes[:len(minutes) - silent_for]
-    return SymbolActivity(symbol=symbol, active_minutes=round(share * len(heard)), first_minute_ts=heard[0],
-                          newest_minute_ts=heard[-1])
+    heard = minutes[: len(minutes) - silent_for]
+    return SymbolActivity(
+        symbol=symbol, active_minutes=round(share * len(heard)), first_minute_ts=heard[0], newest_minute_ts=heard[-1]
+    )
 
 
 def judged(*found: SymbolActivity, now: datetime = NOON) -> Verdict:
@@ -128,9 +142,17 @@ def judged(*found: SymbolActivity, now: datetime = NOON) -> Verdict:
     return rules.judge_symbols(found, *spans)
 
 
-@pytest.mark.parametrize(("share", "silent_for", "state"), [
-    (1.0, 4, "well"), (1.0, 6, "ill"), (0.5, 33, "well"), (0.5, 35, "ill"), (0.1, 200, "well"), (0.1, 225, "ill"),
-])
+@pytest.mark.parametrize(
+    ("share", "silent_for", "state"),
+    [
+        (1.0, 4, "well"),
+        (1.0, 6, "ill"),
+        (0.5, 33, "well"),
+        (0.5, 35, "ill"),
+        (0.1, 200, "well"),
+        (0.1, 225, "ill"),
+    ],
+)
 def test_a_symbol_is_silent_when_its_own_usual_rate_says_so(share: float, silent_for: int, state: str) -> None:
     found = judged(traded("AAPL", share, silent_for=silent_for), traded("MSFT", 1.0, silent_for=0))
     assert found.state == state
@@ -150,8 +172,12 @@ def test_silence_of_all_is_told_by_the_feeds_own_rule_and_a_closed_exchange_is_n
 
 
 def test_a_symbol_that_is_hardly_known_is_not_judged() -> None:
-    new = SymbolActivity(symbol="AAPL", active_minutes=5, first_minute_ts=NOON - timedelta(minutes=50),
-                         newest_minute_ts=NOON - timedelta(minutes=30))
+    new = SymbolActivity(
+        symbol="AAPL",
+        active_minutes=5,
+        first_minute_ts=NOON - timedelta(minutes=50),
+        newest_minute_ts=NOON - timedelta(minutes=30),
+    )
     assert judged(new, traded("MSFT", 1.0, silent_for=0)).state == "well"
     assert judged().state == "well"
 

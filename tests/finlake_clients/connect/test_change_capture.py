@@ -10,11 +10,13 @@ import pytest
 
 from finlake_clients.connect import change_capture
 from finlake_clients.connect.change_capture import ChangeCapture, ConnectorHealth
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 
 WANTED = {
-    "connector.class": "io.debezium.connector.postgresql.PostgresConnector", "exactly.once.support": "required",
-    "poll.interval.ms": "5", "database.hostname": "<postgres_host>",
+    "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+    "exactly.once.support": "required",
+    "poll.interval.ms": "5",
+    "database.hostname": "<postgres_host>",
 }
 NAME = "finlake-ods"
 
@@ -117,5 +119,5 @@ def test_a_worker_that_is_away_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(change_capture, "PATIENCE_S", 0.01)
     file = tmp_path / f"{NAME}.json"
     file.write_text(json.dumps(WANTED), encoding="utf-8")
-    with pytest.raises(ServiceUnavailable, match="finlake up --service kafka_connect"):
+    with pytest.raises(ServiceUnavailableError, match="finlake up --service kafka_connect"):
         ChangeCapture(connect_url="http://127.0.0.1:1", config_file=str(file), certificate_file=None).look()

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from finlake_clients.connect.rest import (
-    ConnectorFailed,
-    ConnectorNotReady,
+    ConnectorFailedError,
+    ConnectorNotReadyError,
     ConnectorStatus,
-    ConnectorUnknown,
-    ConnectRefused,
-    ConnectUnavailable,
+    ConnectorUnknownError,
+    ConnectRefusedError,
+    ConnectUnavailableError,
     KafkaConnect,
     TaskStatus,
 )
@@ -123,21 +123,21 @@ def test_a_worker_that_rebalances_or_starts_is_asked_again(connect: KafkaConnect
 
 def test_a_worker_that_stays_busy_is_given_up_with_the_reason(connect: KafkaConnect, worker: Worker) -> None:
     worker.first_answers = [REBALANCE] * 1000
-    with pytest.raises(ConnectUnavailable, match="conflicting operation"):
+    with pytest.raises(ConnectUnavailableError, match="conflicting operation"):
         replace(connect, patience_s=0.2).names()
 
 
 def test_an_error_that_no_repetition_cures_is_told_at_once(connect: KafkaConnect, worker: Worker) -> None:
     unknown_class = (500, {"error_code": 500, "message": "Failed to find any class that implements Connector"})
     worker.first_answers = [NO_CONNECTOR, unknown_class]
-    with pytest.raises(ConnectRefused, match="with 500: Failed to find any class"):
+    with pytest.raises(ConnectRefusedError, match="with 500: Failed to find any class"):
         connect.register(NAME, CONFIG)
     assert worker.first_answers == []
     assert len(worker.asked) == 2
 
 
 def test_a_worker_that_does_not_answer_is_named_with_its_address() -> None:
-    with pytest.raises(ConnectUnavailable, match=r"http://127.0.0.1:9 does not answer .*see that its worker runs"):
+    with pytest.raises(ConnectUnavailableError, match=r"http://127.0.0.1:9 does not answer .*see that its worker runs"):
         KafkaConnect("http://127.0.0.1:9", None, patience_s=0.1).names()
 
 
@@ -146,13 +146,13 @@ def test_a_certificate_file_that_cannot_be_used_is_named_and_nobody_is_asked(tmp
     file = tmp_path / "connect.pem"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(ConnectRefused, match=f"{file} cannot be read .*FINLAKE_CONNECT_CERTIFICATE_FILE"):
+    with pytest.raises(ConnectRefusedError, match=f"{file} cannot be read .*FINLAKE_CONNECT_CERTIFICATE_FILE"):
         KafkaConnect("https://127.0.0.1:9", file, patience_s=0.1).names()
 
 
 def test_a_refused_configuration_is_not_sent_again(connect: KafkaConnect, worker: Worker) -> None:
     worker.first_answers = [NO_CONNECTOR, (400, {"error_code": 400, "message": "Connector configuration\nis invalid"})]
-    with pytest.raises(ConnectRefused, match="with 400: Connector configuration is invalid"):
+    with pytest.raises(ConnectRefusedError, match="with 400: Connector configuration is invalid"):
         connect.register(NAME, CONFIG)
     assert len(worker.asked) == 2
 
@@ -165,18 +165,16 @@ def test_what_a_connector_has_failed_of_is_told_by_its_first_line(connect: Kafka
     assert status.tasks[1].trace == TRACE
     assert status.failure == "org.example.Broken: the slot is gone"
     assert not status.is_running
-    with pytest.raises(ConnectorFailed, match="connector trades failed: org.example.Broken: the slot is gone"):
+    with pytest.raises(ConnectorFailedError, match="connector trades failed: org.example.Broken: the slot is gone"):
         connect.wait_until_running(NAME)
 
 
 @pytest.mark.parametrize("states", [[], ["UNASSIGNED"], ["RUNNING", "PAUSED"]])
-def test_a_connector_whose_tasks_do_not_all_run_is_not_running(
-    connect: KafkaConnect, worker: Worker, states: list[str]
-) -> None:
+def test_a_connector_whose_tasks_do_not_all_run_is_not_running(connect: KafkaConnect, worker: Worker, states: list[str]) -> None:
     connect.register(NAME, CONFIG)
     worker.task_states = states
     assert not connect.status(NAME).is_running
-    with pytest.raises(ConnectorNotReady, match="connector trades is RUNNING"):
+    with pytest.raises(ConnectorNotReadyError, match="connector trades is RUNNING"):
         connect.wait_until_running(NAME, timeout_s=0.3)
 
 
@@ -187,7 +185,7 @@ def test_a_connector_whose_state_is_not_known_yet_is_waited_for(connect: KafkaCo
 
 
 def test_a_connector_that_does_not_exist_is_unknown(connect: KafkaConnect) -> None:
-    with pytest.raises(ConnectorUnknown, match="register the connector"):
+    with pytest.raises(ConnectorUnknownError, match="register the connector"):
         connect.status(NAME)
 
 
@@ -210,16 +208,25 @@ def test_verbs_reach_their_connector(connect: KafkaConnect, worker: Worker) -> N
     connect.stop(NAME)
     connect.restart_failed(NAME)
     assert worker.asked == [
-        f"PUT /connectors/{NAME}/resume", f"PUT /connectors/{NAME}/stop",
+        f"PUT /connectors/{NAME}/resume",
+        f"PUT /connectors/{NAME}/stop",
         f"POST /connectors/{NAME}/restart?includeTasks=true&onlyFailed=true",
     ]
 
 
-@pytest.mark.parametrize(("lsn", "record"), [
-    (None, ""), (0, ""), ((1 << 32) + 0x16B3748, "the first change after LSN 1/16B3748"),
-])
+@pytest.mark.parametrize(
+    ("lsn", "record"),
+    [
+        (None, ""),
+        (0, ""),
+        ((1 << 32) + 0x16B3748, "the first change after LSN 1/16B3748"),
+    ],
+)
 def test_a_failure_is_told_with_its_cause_and_the_change_it_stands_before(
-    worker: Worker, connect: KafkaConnect, lsn: int | None, record: str,
+    worker: Worker,
+    connect: KafkaConnect,
+    lsn: int | None,
+    record: str,
 ) -> None:
     worker.configs[NAME], worker.lsn = dict(CONFIG), lsn
     assert connect.explain(connect.status(NAME)) is None
@@ -234,7 +241,7 @@ def test_a_connector_that_fails_again_is_not_taken_for_one_that_runs(worker: Wor
     worker.configs[NAME] = dict(CONFIG)
     connect.wait_until_steady(NAME, for_s=0.1)
     worker.task_states = ["FAILED"]
-    with pytest.raises(ConnectorFailed, match="fails again: org.example.Broken"):
+    with pytest.raises(ConnectorFailedError, match="fails again: org.example.Broken"):
         connect.wait_until_steady(NAME, for_s=0.1)
 
 
@@ -243,16 +250,18 @@ def test_columns_that_the_schema_registry_refuses_are_told_with_what_to_do() -> 
         "org.apache.kafka.connect.errors.ConnectException: Tolerance exceeded in error handler\n\tat a.b(C.java:1)\n"
         "Caused by: io.apicurio.registry.rest.client.exception.RuleViolationException: Incompatible artifact: "
         "finlake.ods.finnhub_trades-value [AVRO], num of incompatible diffs: {1}, list of diff types: [x at /fields/0] "
-        "Causes: reader union lacking writer type: RECORD at /fields/0/type/1\n\t... 13 more\n")
+        "Causes: reader union lacking writer type: RECORD at /fields/0/type/1\n\t... 13 more\n"
+    )
     status = ConnectorStatus(NAME, "RUNNING", None, (TaskStatus(0, "FAILED", "w", trace),))
     assert status.failure == (
         "the schema registry refuses the new columns of finlake.ods.finnhub_trades (reader union lacking writer type: RECORD at "
-        "/fields/0/type/1); undo the change of the table, or take it: docs/incompatible-columns.md")
+        "/fields/0/type/1); undo the change of the table, or take it: docs/incompatible-columns.md"
+    )
 
 
 def test_a_failure_that_somebody_mends_in_time_is_waited_for(worker: Worker, connect: KafkaConnect) -> None:
     worker.configs[NAME], worker.task_states = dict(CONFIG), ["FAILED"]
-    with pytest.raises(ConnectorFailed, match="the slot is gone"):
+    with pytest.raises(ConnectorFailedError, match="the slot is gone"):
         connect.wait_until_running(NAME, timeout_s=5, failed_for_s=0.1)
     mended = threading.Timer(0.3, lambda: worker.task_states.__setitem__(0, "RUNNING"))
     mended.start()

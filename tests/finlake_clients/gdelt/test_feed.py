@@ -24,7 +24,7 @@ from finlake_clients.gdelt.feed import (
     slot_path,
     unzip_slot,
 )
-from finlake_clients.source_errors import AccessDenied, CorruptFile, NotData, SourceUnavailable
+from finlake_clients.source_errors import AccessDeniedError, CorruptFileError, NotDataError, SourceUnavailableError
 from finlake_services.sample_sources import archive, news
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ MIB = 1024 * 1024
 
 
 def _feed(server: "SampleServer", attempts: int = 3, whole_list_bytes: int = 4 * MIB) -> GdeltFeed:
-    return GdeltFeed(base_url=server.url, attempts=attempts, backoff_seconds=0, delay_seconds=0,
-                     whole_list_bytes=whole_list_bytes)
+    return GdeltFeed(
+        base_url=server.url, attempts=attempts, backoff_seconds=0, delay_seconds=0, whole_list_bytes=whole_list_bytes
+    )
 
 
 def _target(feed: GdeltFeed) -> GdeltSlot:
@@ -54,15 +55,16 @@ def _target(feed: GdeltFeed) -> GdeltSlot:
 # Which slots a day has
 
 
-@pytest.mark.parametrize(("day", "count", "first", "last"), [
-    (date(2018, 3, 12), 96, datetime(2018, 3, 12, 4, 0, tzinfo=UTC), datetime(2018, 3, 13, 3, 45, tzinfo=UTC)),
-    (date(2025, 1, 9), 96, datetime(2025, 1, 9, 5, 0, tzinfo=UTC), datetime(2025, 1, 10, 4, 45, tzinfo=UTC)),
-    (date(2026, 3, 8), 92, datetime(2026, 3, 8, 5, 0, tzinfo=UTC), datetime(2026, 3, 9, 3, 45, tzinfo=UTC)),
-    (date(2026, 11, 1), 100, datetime(2026, 11, 1, 4, 0, tzinfo=UTC), datetime(2026, 11, 2, 4, 45, tzinfo=UTC)),
-])
-def test_a_day_has_96_slots_and_other_counts_when_clocks_change(
-    day: date, count: int, first: datetime, last: datetime
-) -> None:
+@pytest.mark.parametrize(
+    ("day", "count", "first", "last"),
+    [
+        (date(2018, 3, 12), 96, datetime(2018, 3, 12, 4, 0, tzinfo=UTC), datetime(2018, 3, 13, 3, 45, tzinfo=UTC)),
+        (date(2025, 1, 9), 96, datetime(2025, 1, 9, 5, 0, tzinfo=UTC), datetime(2025, 1, 10, 4, 45, tzinfo=UTC)),
+        (date(2026, 3, 8), 92, datetime(2026, 3, 8, 5, 0, tzinfo=UTC), datetime(2026, 3, 9, 3, 45, tzinfo=UTC)),
+        (date(2026, 11, 1), 100, datetime(2026, 11, 1, 4, 0, tzinfo=UTC), datetime(2026, 11, 2, 4, 45, tzinfo=UTC)),
+    ],
+)
+def test_a_day_has_96_slots_and_other_counts_when_clocks_change(day: date, count: int, first: datetime, last: datetime) -> None:
     slots = expected_slots(day)
     assert (len(slots), slots[0], slots[-1]) == (count, first, last)
 
@@ -71,8 +73,7 @@ def test_a_day_has_96_slots_and_other_counts_when_clocks_change(
 def test_the_slots_of_days_follow_each_other_and_lie_in_their_day(day: date) -> None:
     slots = expected_slots(day)
     assert all(label.astimezone(ZoneInfo("America/New_York")).date() == day for label in slots)
-    steps = {after - before for before, after in zip(slots, slots[1:] + expected_slots(day + timedelta(days=1))[:1],
-                                                     strict=True)}
+    steps = {after - before for before, after in zip(slots, slots[1:] + expected_slots(day + timedelta(days=1))[:1], strict=True)}
     assert steps == {timedelta(minutes=15)}
 
 
@@ -91,7 +92,8 @@ def test_the_master_list_gives_gkg_files_by_label() -> None:
     )
     assert listed == {
         datetime(2015, 2, 18, 23, 0, tzinfo=UTC): MasterEntry(
-            10768507, "ea8dde0beb0ba98810a92db068c0ce99",
+            10768507,
+            "ea8dde0beb0ba98810a92db068c0ce99",
             "https://data.gdeltproject.org/gdeltv2/20150218230000.gkg.csv.zip",
         )
     }
@@ -112,7 +114,7 @@ def test_the_offset_found_is_before_the_wanted_line_and_near_it(count: int, want
         return line_label(following[0]) if following else None
 
     offset = offset_before(wanted_label, len(text), label_at)
-    position = sum(len(line) for line in lines[:max(0, wanted)])
+    position = sum(len(line) for line in lines[: max(0, wanted)])
     if count and 0 <= wanted < count:
         # A piece begins with the rest of a line, so the wanted line must come after a whole one, or be the first.
         assert offset == 0 or offset < position
@@ -132,21 +134,22 @@ def test_the_listed_slots_of_a_day_are_the_same_from_the_whole_list_and_from_a_p
 
 
 @pytest.mark.parametrize("whole_list_bytes", [4 * MIB, 0])
-def test_a_day_that_the_list_does_not_know_has_no_listed_slots(
-    sample_server: "SampleServer", whole_list_bytes: int
-) -> None:
+def test_a_day_that_the_list_does_not_know_has_no_listed_slots(sample_server: "SampleServer", whole_list_bytes: int) -> None:
     feed = _feed(sample_server, whole_list_bytes=whole_list_bytes)
     assert feed.listed_slots(date(2017, 1, 5)) == {}
     assert feed.listed_slots(date(2026, 1, 5)) == {}
     assert list(feed.listed_slots(date(2023, 7, 2))) == [archive.REAL_LABEL]
 
 
-@pytest.mark.parametrize(("fault", "expected"), [
-    ("http_503", SourceUnavailable), ("http_403", AccessDenied), ("unknown_page", NotData),
-])
-def test_a_list_that_cannot_be_had_ends_the_day(
-    sample_server: "SampleServer", fault: str, expected: type[Exception]
-) -> None:
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("http_503", SourceUnavailableError),
+        ("http_403", AccessDeniedError),
+        ("unknown_page", NotDataError),
+    ],
+)
+def test_a_list_that_cannot_be_had_ends_the_day(sample_server: "SampleServer", fault: str, expected: type[Exception]) -> None:
     sample_server.set_faults("gdelt", {"masterfilelist.txt": fault})
     with pytest.raises(expected):
         next(_feed(sample_server).fetch_day(DAY))
@@ -174,7 +177,7 @@ def _archive_with(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         if (asked := request.headers.get("range")) is None:
             return httpx.Response(200, stream=httpx.ByteStream(content))
         start, end = asked.removeprefix("bytes=").split("-")
-        return httpx.Response(206, stream=httpx.ByteStream(content[int(start):int(end or len(content)) + 1]))
+        return httpx.Response(206, stream=httpx.ByteStream(content[int(start) : int(end or len(content)) + 1]))
 
     monkeypatch.setattr(GdeltFeed, "_client", lambda _: httpx.Client(transport=httpx.MockTransport(answer)))
 
@@ -195,12 +198,16 @@ def _archive_list(stray: str, every: int) -> str:
 @given(every=st.integers(5, 700))
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_stray_lines_of_other_dates_do_not_end_the_reading_of_the_list(
-    monkeypatch: pytest.MonkeyPatch, stray: datetime, whole_list_bytes: int, every: int,
+    monkeypatch: pytest.MonkeyPatch,
+    stray: datetime,
+    whole_list_bytes: int,
+    every: int,
 ) -> None:
     _archive_with(monkeypatch, _archive_list(_line(stray, b""), every))
     listed = GdeltFeed(base_url="http://host", delay_seconds=0, whole_list_bytes=whole_list_bytes).listed_slots(DAY)
     assert {label: entry.md5 for label, entry in listed.items()} == {
-        label: hashlib.md5(archive.slot_zip(label)).hexdigest() for label in LABELS}
+        label: hashlib.md5(archive.slot_zip(label)).hexdigest() for label in LABELS
+    }
 
 
 def test_a_slot_behind_a_stray_line_keeps_its_md5_check(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +231,9 @@ def test_a_size_of_thousands_of_digits_is_a_broken_line() -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_slot_that_is_listed_twice_is_sound_with_either_md5_and_the_log_says_so(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, order: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    order: int,
 ) -> None:
     lines = [_line(TARGET, archive.slot_zip(TARGET)), _line(TARGET, b"another file")]
     feed = GdeltFeed(base_url="http://host", delay_seconds=0, backoff_seconds=0, attempts=1)
@@ -264,19 +273,22 @@ def test_the_real_file_comes_with_its_quotes_and_all_its_bytes(sample_server: "S
     assert {slot.message for slot in slots.values()} == {"not in the master list, and the server answers 404"}
 
 
-@pytest.mark.parametrize(("fault", "status", "attempts", "message"), [
-    ("absent", "absent", 3, "but the server answered 404 to 3 tries"),
-    ("missing", "absent", 1, "not in the master list"),
-    ("empty", "empty", 1, "no rows"),
-    ("wrong_md5", "corrupt", 3, "listed with MD5"),
-    ("truncated", "corrupt", 3, "listed with MD5"),
-    ("corrupt_zip", "corrupt", 3, "no sound zip"),
-    ("two_members", "corrupt", 3, "readme.txt"),
-    ("unknown_page", "corrupt", 3, "listed with MD5"),
-    ("lying_size", "loaded", 1, ""),
-    ("unlisted", "loaded", 1, ""),
-    ("redirect", "loaded", 1, ""),
-])
+@pytest.mark.parametrize(
+    ("fault", "status", "attempts", "message"),
+    [
+        ("absent", "absent", 3, "but the server answered 404 to 3 tries"),
+        ("missing", "absent", 1, "not in the master list"),
+        ("empty", "empty", 1, "no rows"),
+        ("wrong_md5", "corrupt", 3, "listed with MD5"),
+        ("truncated", "corrupt", 3, "listed with MD5"),
+        ("corrupt_zip", "corrupt", 3, "no sound zip"),
+        ("two_members", "corrupt", 3, "readme.txt"),
+        ("unknown_page", "corrupt", 3, "listed with MD5"),
+        ("lying_size", "loaded", 1, ""),
+        ("unlisted", "loaded", 1, ""),
+        ("redirect", "loaded", 1, ""),
+    ],
+)
 def test_a_slot_that_is_not_as_it_should_be_is_accounted_for(
     sample_server: "SampleServer", fault: str, status: str, attempts: int, message: str
 ) -> None:
@@ -299,9 +311,7 @@ def test_a_slot_that_is_right_the_next_time_is_loaded(sample_server: "SampleServ
     assert slot.content == news.slot_rows(TARGET)
 
 
-def test_a_size_that_lies_is_said_in_the_log(
-    sample_server: "SampleServer", caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_size_that_lies_is_said_in_the_log(sample_server: "SampleServer", caplog: pytest.LogCaptureFixture) -> None:
     sample_server.set_faults("gdelt", {STAMP: "lying_size"})
     _target(_feed(sample_server))
     assert f"{STAMP}.gkg.csv.zip: the list says" in caplog.text
@@ -322,9 +332,14 @@ def test_a_body_without_end_is_not_downloaded_to_its_end(sample_server: "SampleS
     assert "exceeds the bound of 1000" in slot.message
 
 
-@pytest.mark.parametrize(("fault", "expected"), [
-    ("http_503", SourceUnavailable), ("http_403", AccessDenied), ("redirect_ftp", NotData),
-])
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("http_503", SourceUnavailableError),
+        ("http_403", AccessDeniedError),
+        ("redirect_ftp", NotDataError),
+    ],
+)
 def test_an_outage_ends_the_day_after_the_slots_before_it(
     sample_server: "SampleServer", fault: str, expected: type[Exception]
 ) -> None:
@@ -346,7 +361,7 @@ def test_a_day_that_is_complete_asks_for_nothing() -> None:
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:
     feed = GdeltFeed(base_url="http://127.0.0.1:9", attempts=2, backoff_seconds=0)
-    with pytest.raises(SourceUnavailable, match="masterfilelist"):
+    with pytest.raises(SourceUnavailableError, match="masterfilelist"):
         next(feed.fetch_day(DAY))
 
 
@@ -359,13 +374,13 @@ def test_a_reader_that_stops_early_stops_the_fetching(sample_server: "SampleServ
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_zip_are_corrupt(body: bytes) -> None:
-    with pytest.raises(CorruptFile):
+    with pytest.raises(CorruptFileError):
         unzip_slot(body, TARGET, MIB)
 
 
 @given(st.data())
 def test_a_zip_cut_anywhere_or_with_a_changed_byte_never_gives_other_rows(data: st.DataObject) -> None:
-    rows = b"a\tb\tc\r\n\"quoted\t\xe1\n" * 50
+    rows = b'a\tb\tc\r\n"quoted\t\xe1\n' * 50
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as slot:
         slot.writestr(f"{STAMP}.gkg.csv", rows)
@@ -376,5 +391,5 @@ def test_a_zip_cut_anywhere_or_with_a_changed_byte_never_gives_other_rows(data: 
         del body[position:]
     else:
         body[position] ^= data.draw(st.integers(1, 255))
-    with contextlib.suppress(CorruptFile):
+    with contextlib.suppress(CorruptFileError):
         assert unzip_slot(bytes(body), TARGET, MIB) == rows

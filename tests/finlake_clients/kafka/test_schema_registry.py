@@ -11,12 +11,12 @@ import pytest
 
 from finlake_clients.kafka.schema_registry import (
     MAX_ANSWER_BYTES,
-    RegistryRefused,
-    RegistryUnavailable,
+    RegistryRefusedError,
+    RegistryUnavailableError,
     SchemaRegistry,
     schemas_of,
 )
-from finlake_clients.secret_files import SecretUnreadable
+from finlake_clients.secret_files import SecretUnreadableError
 from finlake_settings.groups import Kafka
 
 
@@ -65,7 +65,9 @@ def test_a_schema_is_asked_for_by_its_number_with_the_token(registry: SchemaRegi
 
 
 def test_the_token_is_told_to_no_proxy(
-    registry: SchemaRegistry, script: Script, monkeypatch: pytest.MonkeyPatch,
+    registry: SchemaRegistry,
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -77,47 +79,68 @@ def test_what_the_registry_lacks_is_no_failure(registry: SchemaRegistry, script:
     script.status, script.answer = 404, b'{"error_code": 40403, "message": "Schema not found"}'
     assert registry.schema_of(7) is None
     assert registry.versions("a-value") == []
-    with pytest.raises(RegistryRefused, match="Schema not found"):
+    with pytest.raises(RegistryRefusedError, match="Schema not found"):
         registry.schema("a-value", 1)
 
 
-@pytest.mark.parametrize(("status", "error"), [(401, RegistryRefused), (403, RegistryRefused), (422, RegistryRefused),
-                                               (500, RegistryUnavailable), (503, RegistryUnavailable)])
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, RegistryRefusedError),
+        (403, RegistryRefusedError),
+        (422, RegistryRefusedError),
+        (500, RegistryUnavailableError),
+        (503, RegistryUnavailableError),
+    ],
+)
 def test_a_refusal_is_told_from_a_registry_that_is_ill(
-    registry: SchemaRegistry, script: Script, status: int, error: type[Exception],
+    registry: SchemaRegistry,
+    script: Script,
+    status: int,
+    error: type[Exception],
 ) -> None:
     script.status, script.answer = status, b'{"message": "because"}'
     with pytest.raises(error, match="because"):
         registry.schema_of(7)
 
 
-@pytest.mark.parametrize("answer", [
-    b"", b"[]", b"{}", b'{"schema": 7}', b"not JSON", b"\xff", b"[" * 100_000,
-    b'{"schema": "' + b"x" * MAX_ANSWER_BYTES + b'"}',
-])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"schema": 7}',
+        b"not JSON",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"schema": "' + b"x" * MAX_ANSWER_BYTES + b'"}',
+    ],
+)
 def test_an_answer_that_is_none_of_the_protocol_is_no_schema(registry: SchemaRegistry, script: Script, answer: bytes) -> None:
     script.answer = answer
-    with pytest.raises(RegistryUnavailable):
+    with pytest.raises(RegistryUnavailableError):
         registry.schema_of(7)
 
 
 def test_whoever_is_no_registry_lacks_no_schema(registry: SchemaRegistry, script: Script) -> None:
     for script.answer in (b"", b"<html>Not Found</html>", b'"Not Found"'):
         script.status = 404
-        with pytest.raises((RegistryUnavailable, RegistryRefused)):
+        with pytest.raises((RegistryUnavailableError, RegistryRefusedError)):
             registry.schema_of(7)
 
 
 def test_the_rule_for_new_columns_is_of_all_subjects(registry: SchemaRegistry, script: Script) -> None:
     registry.require("FULL")
     assert [(method, path, json.loads(body)) for method, path, _, body in script.asked] == [
-        ("PUT", "/apis/ccompat/v7/config", {"compatibility": "FULL"})]
+        ("PUT", "/apis/ccompat/v7/config", {"compatibility": "FULL"})
+    ]
 
 
 def test_a_registry_that_is_away_or_a_token_that_cannot_be_read_is_said(tmp_path: Path) -> None:
-    with pytest.raises(RegistryUnavailable, match="schema_registry at http://127.0.0.1:1 cannot be asked"):
+    with pytest.raises(RegistryUnavailableError, match="schema_registry at http://127.0.0.1:1 cannot be asked"):
         SchemaRegistry("http://127.0.0.1:1", None).schema_of(7)
-    with pytest.raises(SecretUnreadable):
+    with pytest.raises(SecretUnreadableError):
         SchemaRegistry("http://127.0.0.1:1", tmp_path / "none.token").schema_of(7)
 
 

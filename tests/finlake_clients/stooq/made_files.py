@@ -32,7 +32,8 @@ MEMBER = text(BULK_HEADER, *bulk("KO.US"))
 
 
 def zipped(
-    *members: tuple[str, bytes], written: tuple[int, int, int, int, int, int] = (2024, 3, 30, 0, 0, 0),
+    *members: tuple[str, bytes],
+    written: tuple[int, int, int, int, int, int] = (2024, 3, 30, 0, 0, 0),
     method: int = zipfile.ZIP_DEFLATED,
 ) -> bytes:
     buffer = io.BytesIO()
@@ -52,7 +53,13 @@ def dropped(folder: Path, files: dict[str, bytes], mtime: datetime = MTIME) -> S
 def row_counts(batch: StooqBatch) -> dict[str, int]:
     """Rows that bronze makes of each file."""
     return {
-        file.source_name: parse(file.content, ticker=file.ticker, file_sha256=file.sha256, fetched_ts=file.fetched_ts,
-                                source_name=file.source_name, last_closed_date=date(2024, 3, 19)).rows.num_rows
+        file.source_name: parse(
+            file.content,
+            ticker=file.ticker,
+            file_sha256=file.sha256,
+            fetched_ts=file.fetched_ts,
+            source_name=file.source_name,
+            last_closed_date=date(2024, 3, 19),
+        ).rows.num_rows
         for file in batch.files
     }

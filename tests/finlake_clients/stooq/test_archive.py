@@ -38,7 +38,8 @@ def test_a_bulk_archive_gives_the_universe_whatever_its_slashes(tmp_path: Path) 
     batch = dropped(tmp_path, {"d_us_txt.zip": drop.bulk_archive(["AAPL", "FB", "IBM"])}, written)
     assert batch.problems == []
     assert [(file.ticker, file.source_kind, file.fetched_ts) for file in batch.files] == [
-        ("AAPL", "bulk", written), ("IBM", "bulk", written),
+        ("AAPL", "bulk", written),
+        ("IBM", "bulk", written),
     ]
     assert batch.files[0].source_name == "d_us_txt.zip!data\\daily\\us\\nasdaq stocks\\2\\aapl.us.txt"
     assert batch.files[0].content == prices.bulk_body("AAPL", prices.history("AAPL"))
@@ -46,19 +47,23 @@ def test_a_bulk_archive_gives_the_universe_whatever_its_slashes(tmp_path: Path) 
 
 def _flip_a_byte(packed: bytes) -> bytes:
     middle = packed.index(b"AAPL.US") + 20
-    return packed[:middle] + bytes([packed[middle] ^ 1]) + packed[middle + 1:]
+    return packed[:middle] + bytes([packed[middle] ^ 1]) + packed[middle + 1 :]
 
 
-@pytest.mark.parametrize(("packed", "expected"), [
-    (lambda: zipped(("data/daily/us/1/aapl.us.txt", b"")), errors.NotData),
-    (lambda: zipped(("aapl.us.txt", text(BULK_HEADER))), errors.NotData),
-    (lambda: _flip_a_byte(zipped(("data/daily/us/aapl.us.txt", AAPL_MEMBER), method=zipfile.ZIP_STORED)), errors.CorruptFile),
-    (lambda: zipped(("aapl.us.txt", bytes(MAX_FILE_BYTES + 1))), errors.TooLargeError),
-    (lambda: zipped(("aapl.us.txt", text(BULK_HEADER) + b" " * 4_000_000)), errors.TooLargeError),
-])
-def test_a_bad_member_is_a_problem_of_its_own(
-    packed: Callable[[], bytes], expected: type[errors.SourceError]
-) -> None:
+@pytest.mark.parametrize(
+    ("packed", "expected"),
+    [
+        (lambda: zipped(("data/daily/us/1/aapl.us.txt", b"")), errors.NotDataError),
+        (lambda: zipped(("aapl.us.txt", text(BULK_HEADER))), errors.NotDataError),
+        (
+            lambda: _flip_a_byte(zipped(("data/daily/us/aapl.us.txt", AAPL_MEMBER), method=zipfile.ZIP_STORED)),
+            errors.CorruptFileError,
+        ),
+        (lambda: zipped(("aapl.us.txt", bytes(MAX_FILE_BYTES + 1))), errors.TooLargeError),
+        (lambda: zipped(("aapl.us.txt", text(BULK_HEADER) + b" " * 4_000_000)), errors.TooLargeError),
+    ],
+)
+def test_a_bad_member_is_a_problem_of_its_own(packed: Callable[[], bytes], expected: type[errors.SourceError]) -> None:
     with zipfile.ZipFile(io.BytesIO(packed())) as archive:
         batch = archived_files(archive, "d_us_txt.zip", (MTIME, "file"), CODES, ByteBudget())
     assert batch.files == []
@@ -88,15 +93,18 @@ def test_a_member_without_a_name_keeps_the_others(tmp_path: Path) -> None:
     assert [file.ticker for file in batch.files] == ["KO"]
 
 
-@pytest.mark.parametrize(("written", "obtained", "kind"), [
-    # The latest that a time without a zone can mean is twelve hours later in UTC.
-    ((2024, 3, 10, 6, 0, 0), datetime(2024, 3, 10, 18, tzinfo=UTC), "member"),
-    # Later than the archive, older than its own rows, or the zero of the format.
-    ((2024, 3, 20, 0, 0, 2), MTIME, "file"),
-    ((2024, 3, 7, 23, 0, 0), MTIME, "file"),
-    ((1980, 1, 1, 0, 0, 0), MTIME, "file"),
-    ((2024, 15, 31, 0, 0, 0), MTIME, "file"),
-])
+@pytest.mark.parametrize(
+    ("written", "obtained", "kind"),
+    [
+        # The latest that a time without a zone can mean is twelve hours later in UTC.
+        ((2024, 3, 10, 6, 0, 0), datetime(2024, 3, 10, 18, tzinfo=UTC), "member"),
+        # Later than the archive, older than its own rows, or the zero of the format.
+        ((2024, 3, 20, 0, 0, 2), MTIME, "file"),
+        ((2024, 3, 7, 23, 0, 0), MTIME, "file"),
+        ((1980, 1, 1, 0, 0, 0), MTIME, "file"),
+        ((2024, 15, 31, 0, 0, 0), MTIME, "file"),
+    ],
+)
 def test_a_member_keeps_its_own_time_where_it_can_be_true(
     tmp_path: Path, written: tuple[int, int, int, int, int, int], obtained: datetime, kind: str
 ) -> None:
@@ -113,7 +121,7 @@ def test_an_archive_of_too_many_members_is_not_looked_into(tmp_path: Path, monke
 def test_a_list_of_members_that_is_too_long_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded_zip, "MAX_DIRECTORY_BYTES", 70_000)
     batch = dropped(tmp_path, {"d.zip": zipped(*((f"{number}.us.txt", MEMBER) for number in range(1_500)))})
-    assert [type(problem) for problem in batch.problems] == [errors.HalfWrittenFile]
+    assert [type(problem) for problem in batch.problems] == [errors.HalfWrittenFileError]
 
 
 @settings(deadline=None, max_examples=60)
@@ -126,11 +134,11 @@ def test_no_bytes_of_an_archive_raise_anything_but_a_typed_reason(data: st.DataO
             case "change":
                 body[position] = data.draw(st.integers(0, 255))
             case "cut":
-                del body[position:position + data.draw(st.integers(1, 60))]
+                del body[position : position + data.draw(st.integers(1, 60))]
             case "zeros":
-                body[position:position + 4] = b"\xff\xff\xff\xff"
+                body[position : position + 4] = b"\xff\xff\xff\xff"
             case _:
-                body[position:position] = body[position:position + 40]
+                body[position:position] = body[position : position + 40]
         if not body:
             return
     try:

@@ -15,13 +15,23 @@ BULK_ROW = b"AAPL.US,D,20180327,000000,1,1,1,1,1,0\r\n"
 BULK = b"<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\r\n"
 
 
-@pytest.mark.parametrize("body", [
-    b'"Date","Open","High","Low","Close","Volume"\r\n' + ROW, b"Date,Open,High,Low,Close\r\n", CSV_HEADERS[0],
-    BULK, BULK + BULK_ROW, b"\xff\xfe\x00", ROW + CSV, CSV.replace(b",", b";"), CSV.decode().encode("utf-16"),
-    b"Symbol,Date,Time,Open\r\n",
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'"Date","Open","High","Low","Close","Volume"\r\n' + ROW,
+        b"Date,Open,High,Low,Close\r\n",
+        CSV_HEADERS[0],
+        BULK,
+        BULK + BULK_ROW,
+        b"\xff\xfe\x00",
+        ROW + CSV,
+        CSV.replace(b",", b";"),
+        CSV.decode().encode("utf-16"),
+        b"Symbol,Date,Time,Open\r\n",
+    ],
+)
 def test_a_first_line_that_is_no_known_header_is_not_data(body: bytes) -> None:
-    with pytest.raises(errors.NotData):
+    with pytest.raises(errors.NotDataError):
         classify(body)
 
 

@@ -20,18 +20,24 @@ pytest_plugins = ["tests.plugins.sample_server"]
 
 KEY = "0123456789abcdef0123456789abcdef"
 BAD_ANSWERS = [
-    ("no_data", errors.NoData), ("limit", errors.LimitReached), ("limit_pl", errors.LimitReached),
-    ("apikey", errors.ApiKeyNeeded), ("challenge", errors.ChallengePage), ("denied", errors.AccessDenied),
-    ("empty", errors.NotData), ("unknown_page", errors.NotData), ("echo", errors.NotData), ("cut", errors.CorruptFile),
-    ("http_503", errors.SourceUnavailable),
+    ("no_data", errors.NoDataError),
+    ("limit", errors.LimitReachedError),
+    ("limit_pl", errors.LimitReachedError),
+    ("apikey", errors.ApiKeyNeededError),
+    ("challenge", errors.ChallengePageError),
+    ("denied", errors.AccessDeniedError),
+    ("empty", errors.NotDataError),
+    ("unknown_page", errors.NotDataError),
+    ("echo", errors.NotDataError),
+    ("cut", errors.CorruptFileError),
+    ("http_503", errors.SourceUnavailableError),
 ]
 
 
-def _prices(
-    server: "SampleServer", drop_location: Path, apikey_file: str | None = None, attempts: int = 3
-) -> StooqPrices:
-    return StooqPrices(drop_location=str(drop_location), base_url=server.url, apikey_file=apikey_file,
-                       attempts=attempts, backoff_seconds=0)
+def _prices(server: "SampleServer", drop_location: Path, apikey_file: str | None = None, attempts: int = 3) -> StooqPrices:
+    return StooqPrices(
+        drop_location=str(drop_location), base_url=server.url, apikey_file=apikey_file, attempts=attempts, backoff_seconds=0
+    )
 
 
 def test_a_download_is_the_vendors_bytes_with_their_origin(sample_server: "SampleServer", tmp_path: Path) -> None:
@@ -57,9 +63,7 @@ def test_every_answer_that_is_not_data_raises_its_type(
 
 
 @pytest.mark.parametrize("fault", ["pl", "bom"])
-def test_the_polish_header_and_a_byte_order_mark_are_data(
-    sample_server: "SampleServer", tmp_path: Path, fault: str
-) -> None:
+def test_the_polish_header_and_a_byte_order_mark_are_data(sample_server: "SampleServer", tmp_path: Path, fault: str) -> None:
     sample_server.set_faults("stooq", {"aapl.us": fault})
     file = _prices(sample_server, tmp_path).download("AAPL", "aapl.us", date(2018, 3, 27))
     assert file.content.endswith(b"2018-03-27,173.68,175.15,166.92,168.34,38962839\r\n")
@@ -70,14 +74,14 @@ def test_a_server_failure_is_tried_again_and_a_refusal_is_not(sample_server: "Sa
     sample_server.set_faults("stooq", {"aapl.us": {"kind": "http_503", "times": 2}})
     assert source.download("AAPL", "aapl.us", date(2018, 3, 27)).content.startswith(b"Date,")
     sample_server.set_faults("stooq", {"aapl.us": {"kind": "denied", "times": 1}})
-    with pytest.raises(errors.AccessDenied):
+    with pytest.raises(errors.AccessDeniedError):
         source.download("AAPL", "aapl.us")
     assert source.download("AAPL", "aapl.us", date(2018, 3, 27)).content.startswith(b"Date,")
 
 
 def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     source = StooqPrices(drop_location=str(tmp_path), base_url="http://127.0.0.1:9", attempts=2, backoff_seconds=0)
-    with pytest.raises(errors.SourceUnavailable, match="ConnectError"):
+    with pytest.raises(errors.SourceUnavailableError, match="ConnectError"):
         source.download("AAPL", "aapl.us")
 
 
@@ -85,19 +89,22 @@ def test_one_refused_symbol_means_the_run_is_refused_and_one_without_data_does_n
     sample_server: "SampleServer", tmp_path: Path
 ) -> None:
     source = _prices(sample_server, tmp_path)
-    with pytest.raises(errors.NoData) as no_data:
+    with pytest.raises(errors.NoDataError) as no_data:
         source.download("BRK-B", "brk-b.us")
-    assert not isinstance(no_data.value, errors.SourceRefused)
+    assert not isinstance(no_data.value, errors.SourceRefusedError)
     for fault in ("limit", "apikey", "challenge", "denied"):
         sample_server.set_faults("stooq", {"ibm.us": fault})
-        with pytest.raises(errors.SourceRefused):
+        with pytest.raises(errors.SourceRefusedError):
             source.download("IBM", "ibm.us")
 
 
 @pytest.mark.parametrize(("fault", "expected"), [(None, None), *BAD_ANSWERS])
 def test_the_key_is_sent_and_is_in_no_log_error_or_result(
-    sample_server: "SampleServer", tmp_path: Path, caplog: pytest.LogCaptureFixture,
-    fault: str | None, expected: type[errors.SourceError] | None,
+    sample_server: "SampleServer",
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    fault: str | None,
+    expected: type[errors.SourceError] | None,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     key_file = tmp_path / "apikey"
@@ -118,9 +125,12 @@ def test_a_server_that_is_not_there_does_not_bring_the_key_into_the_error(tmp_pa
     key_file = tmp_path / "apikey"
     key_file.write_text(KEY)
     source = StooqPrices(
-        drop_location=str(tmp_path), base_url="http://127.0.0.1:9", apikey_file=str(key_file), attempts=1,
+        drop_location=str(tmp_path),
+        base_url="http://127.0.0.1:9",
+        apikey_file=str(key_file),
+        attempts=1,
     )
-    with pytest.raises(errors.SourceUnavailable) as raised:
+    with pytest.raises(errors.SourceUnavailableError) as raised:
         source.download("AAPL", "aapl.us")
     # The cause would hold the request, and the request the key.
     assert raised.value.__cause__ is None
@@ -128,7 +138,7 @@ def test_a_server_that_is_not_there_does_not_bring_the_key_into_the_error(tmp_pa
 
 
 def test_a_key_file_that_is_not_there_asks_for_the_key(sample_server: "SampleServer", tmp_path: Path) -> None:
-    with pytest.raises(errors.ApiKeyNeeded, match="FINLAKE_STOOQ_APIKEY_FILE"):
+    with pytest.raises(errors.ApiKeyNeededError, match="FINLAKE_STOOQ_APIKEY_FILE"):
         _prices(sample_server, tmp_path, str(tmp_path / "missing")).download("AAPL", "aapl.us")
 
 

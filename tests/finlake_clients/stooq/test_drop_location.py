@@ -12,9 +12,7 @@ from finlake_clients.stooq.feed import StooqPrices
 from tests.finlake_clients.stooq.made_files import CODES, CSV, MTIME, dropped, zipped
 
 
-def test_a_file_that_grows_while_it_is_read_is_left_for_the_next_look(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_grows_while_it_is_read_is_left_for_the_next_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dropped(tmp_path, {"aapl_us_d.csv": CSV})
     source = StooqPrices(drop_location=str(tmp_path))
     listing = source.list_drop()
@@ -23,21 +21,22 @@ def test_a_file_that_grows_while_it_is_read_is_left_for_the_next_look(
     monkeypatch.setattr(DropLocation, "entries", lambda _: listing)
     batch = source.dropped_files(CODES)
     assert batch.files == []
-    assert [type(problem) for problem in batch.problems] == [errors.HalfWrittenFile]
+    assert [type(problem) for problem in batch.problems] == [errors.HalfWrittenFileError]
     (tmp_path / "aapl_us_d.csv").unlink()
-    assert [type(problem) for problem in source.dropped_files(CODES).problems] == [errors.HalfWrittenFile]
+    assert [type(problem) for problem in source.dropped_files(CODES).problems] == [errors.HalfWrittenFileError]
 
 
 def test_the_listing_is_by_name_without_folders_and_hidden_files(tmp_path: Path) -> None:
     dropped(tmp_path, {"msft_us_d.csv": CSV, "aapl_us_d.csv": CSV * 2, ".DS_Store": b"x"})
     (tmp_path / "old").mkdir()
     assert StooqPrices(drop_location=str(tmp_path)).list_drop() == [
-        DropEntry("aapl_us_d.csv", len(CSV * 2), MTIME), DropEntry("msft_us_d.csv", len(CSV), MTIME),
+        DropEntry("aapl_us_d.csv", len(CSV * 2), MTIME),
+        DropEntry("msft_us_d.csv", len(CSV), MTIME),
     ]
 
 
 def test_a_drop_location_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(errors.SourceUnavailable, match="FINLAKE_STOOQ_DROP"):
+    with pytest.raises(errors.SourceUnavailableError, match="FINLAKE_STOOQ_DROP"):
         StooqPrices(drop_location=str(tmp_path / "missing")).list_drop()
 
 
@@ -57,7 +56,8 @@ def test_a_folder_is_told_and_not_looked_into(tmp_path: Path) -> None:
     assert [file.ticker for file in batch.files] == ["A"]
     assert [str(problem) for problem in batch.problems] == [
         "data: it is a folder, and folders are not looked into. Drop the zip itself or the files that are in the folder; "
-        "move away what is not meant to be read."]
+        "move away what is not meant to be read."
+    ]
 
 
 def test_names_and_kinds_of_entries_keep_no_file_out(tmp_path: Path) -> None:
@@ -67,7 +67,10 @@ def test_names_and_kinds_of_entries_keep_no_file_out(tmp_path: Path) -> None:
     batch = dropped(tmp_path, {"a_us_d.csv": CSV})
     assert [file.ticker for file in batch.files] == ["A"]
     assert sorted(problem.reason for problem in batch.problems) == [
-        *["it is named after no ticker of the universe"] * 2, "it is no regular file", "its name is not UTF-8"]
+        *["it is named after no ticker of the universe"] * 2,
+        "it is no regular file",
+        "its name is not UTF-8",
+    ]
     assert r"\xff\xfe_us_d.csv" in {problem.thing for problem in batch.problems}
     assert all(str(problem).isprintable() for problem in batch.problems)
     assert [entry.name for entry in StooqPrices(drop_location=str(tmp_path)).list_drop()][0] == "a_us_d.csv"
@@ -95,8 +98,19 @@ def drop(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["ko_us_d.csv", "ko.zip", "ko.txt"])
-@pytest.mark.parametrize("target", ["../elsewhere/token", "../elsewhere/ko_us_d.csv", "../elsewhere/ko.zip", "../elsewhere",
-                                    "a_us_d.csv", "/dev/zero", "gone.csv", "ko_us_d.csv"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "../elsewhere/token",
+        "../elsewhere/ko_us_d.csv",
+        "../elsewhere/ko.zip",
+        "../elsewhere",
+        "a_us_d.csv",
+        "/dev/zero",
+        "gone.csv",
+        "ko_us_d.csv",
+    ],
+)
 def test_a_link_is_refused_wherever_it_leads_and_nothing_of_its_target_is_told(
     drop: Path, elsewhere: Path, name: str, target: str
 ) -> None:
@@ -169,6 +183,6 @@ def test_a_key_file_of_the_object_store_that_is_not_there_is_named(tmp_path: Pat
     there, missing = tmp_path / "access", tmp_path / "secret"
     there.write_text("key")
     place = DropLocation(location="s3://bucket/drop", s3_access_key_file=str(there), s3_secret_key_file=str(missing))
-    with pytest.raises(errors.SourceUnavailable, match="FINLAKE_S3_SECRET_KEY_FILE") as raised:
+    with pytest.raises(errors.SourceUnavailableError, match="FINLAKE_S3_SECRET_KEY_FILE") as raised:
         place.entries()
     assert raised.value.thing == str(missing)

@@ -33,34 +33,39 @@ def test_dropped_csv_files_of_the_universe_are_read_unchanged(tmp_path: Path) ->
     batch = dropped(tmp_path, {name: CSV for name in ("aapl_us_d.csv", "brk-b_us_d.csv", "MSFT.us_d.csv")})
     assert batch.problems == []
     assert {file.ticker: file.source_name for file in batch.files} == {
-        "AAPL": "aapl_us_d.csv", "BRK-B": "brk-b_us_d.csv", "MSFT": "MSFT.us_d.csv",
+        "AAPL": "aapl_us_d.csv",
+        "BRK-B": "brk-b_us_d.csv",
+        "MSFT": "MSFT.us_d.csv",
     }
     for file in batch.files:
         assert (file.content, file.source_kind, file.fetched_ts) == (CSV, "drop", MTIME)
         assert file.sha256 == hashlib.sha256(CSV).hexdigest()
 
 
-@pytest.mark.parametrize(("name", "content", "expected"), [
-    ("nvda_us_d.csv", CSV, errors.UnknownTicker),
-    ("prices.csv", CSV, errors.UnknownTicker),
-    ("aapl_us_d.csv", CSV[:-9], errors.HalfWrittenFile),
-    ("aapl_us_d.csv.part", CSV, errors.HalfWrittenFile),
-    ("aapl_us_d.csv.tmp", CSV, errors.HalfWrittenFile),
-    ("aapl_us_d.csv", b"", errors.NotData),
-    ("aapl_us_d.csv", b"No data", errors.NoData),
-    ("aapl_us_d.csv", b"<!DOCTYPE html>This site requires JavaScript to verify your browser", errors.ChallengePage),
-    ("aapl.us.txt", text(BULK_HEADER, *bulk("MSFT.US")), errors.NotData),
-    ("aapl.us.txt", text(BULK_HEADER, *bulk("AAPL.US")).replace(b",D,", b",60,"), errors.NotData),
-    ("aapl_us_d.csv.gz", CSV, errors.NotData),
-    ("aapl_us_d.xlsx", CSV, errors.NotData),
-    ("aapl_us_d.csv", text(HEADER), errors.NotData),
-    ("aapl_us_d.csv", bytes(MAX_FILE_BYTES + 1), errors.TooLargeError),
-    ("aapl_us_d.csv", CSV + b"\n" * 200_001, errors.TooLargeError),
-    ("d_us_txt.zip", drop.bulk_archive(["AAPL"])[:-200], errors.HalfWrittenFile),
-    ("d_us_txt.zip", b"", errors.HalfWrittenFile),
-    ("d_us_txt.zip", b"<html>", errors.CorruptFile),
-    ("d_us_txt.zip", drop.bulk_archive(["GOOG"]), errors.UnknownTicker),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("nvda_us_d.csv", CSV, errors.UnknownTickerError),
+        ("prices.csv", CSV, errors.UnknownTickerError),
+        ("aapl_us_d.csv", CSV[:-9], errors.HalfWrittenFileError),
+        ("aapl_us_d.csv.part", CSV, errors.HalfWrittenFileError),
+        ("aapl_us_d.csv.tmp", CSV, errors.HalfWrittenFileError),
+        ("aapl_us_d.csv", b"", errors.NotDataError),
+        ("aapl_us_d.csv", b"No data", errors.NoDataError),
+        ("aapl_us_d.csv", b"<!DOCTYPE html>This site requires JavaScript to verify your browser", errors.ChallengePageError),
+        ("aapl.us.txt", text(BULK_HEADER, *bulk("MSFT.US")), errors.NotDataError),
+        ("aapl.us.txt", text(BULK_HEADER, *bulk("AAPL.US")).replace(b",D,", b",60,"), errors.NotDataError),
+        ("aapl_us_d.csv.gz", CSV, errors.NotDataError),
+        ("aapl_us_d.xlsx", CSV, errors.NotDataError),
+        ("aapl_us_d.csv", text(HEADER), errors.NotDataError),
+        ("aapl_us_d.csv", bytes(MAX_FILE_BYTES + 1), errors.TooLargeError),
+        ("aapl_us_d.csv", CSV + b"\n" * 200_001, errors.TooLargeError),
+        ("d_us_txt.zip", drop.bulk_archive(["AAPL"])[:-200], errors.HalfWrittenFileError),
+        ("d_us_txt.zip", b"", errors.HalfWrittenFileError),
+        ("d_us_txt.zip", b"<html>", errors.CorruptFileError),
+        ("d_us_txt.zip", drop.bulk_archive(["GOOG"]), errors.UnknownTickerError),
+    ],
+)
 def test_a_bad_drop_is_reported_and_the_good_one_beside_it_is_read(
     tmp_path: Path, name: str, content: bytes, expected: type[errors.SourceError]
 ) -> None:
@@ -71,50 +76,68 @@ def test_a_bad_drop_is_reported_and_the_good_one_beside_it_is_read(
     assert (tmp_path / name).read_bytes() == content
 
 
-@pytest.mark.parametrize(("name", "content", "row_count"), [
-    ("ko_us_d.csv", b"\r\n" + CSV, 5),
-    ("ko_us_d.csv", b"\xef\xbb\xbf" + CSV, 5),
-    ("ko_us_d.csv", CSV.replace(b"\r\n", b"\r"), 5),
-    ("ko_us_d.csv", text("Date,Open,High,Low,Close", *(row.rsplit(",", 1)[0] for row in ROWS)), 5),
-    ("ko_us_d.csv", text("Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie", *(row.rsplit(",", 1)[0] for row in ROWS)), 5),
-    ("ko_us_d.csv", text(HEADER, *reversed(ROWS)), 5),
-    ("ko.us.txt", b"\n\n" + MEMBER, 5),
-    # Left out by bronze, which names the file.
-    ("ko_us_d.csv", text(HEADER, *ROWS, "2024-03-08,200.00,201.00,199.00,200.00,5"), 0),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "row_count"),
+    [
+        ("ko_us_d.csv", b"\r\n" + CSV, 5),
+        ("ko_us_d.csv", b"\xef\xbb\xbf" + CSV, 5),
+        ("ko_us_d.csv", CSV.replace(b"\r\n", b"\r"), 5),
+        ("ko_us_d.csv", text("Date,Open,High,Low,Close", *(row.rsplit(",", 1)[0] for row in ROWS)), 5),
+        ("ko_us_d.csv", text("Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie", *(row.rsplit(",", 1)[0] for row in ROWS)), 5),
+        ("ko_us_d.csv", text(HEADER, *reversed(ROWS)), 5),
+        ("ko.us.txt", b"\n\n" + MEMBER, 5),
+        # Left out by bronze, which names the file.
+        ("ko_us_d.csv", text(HEADER, *ROWS, "2024-03-08,200.00,201.00,199.00,200.00,5"), 0),
+    ],
+)
 def test_a_file_that_bronze_can_open_is_handed_over(tmp_path: Path, name: str, content: bytes, row_count: int) -> None:
     batch = dropped(tmp_path, {name: content, "a_us_d.csv": CSV})
     assert batch.problems == []
     assert row_counts(batch) == {"a_us_d.csv": 5, name: row_count}
 
 
-@pytest.mark.parametrize(("name", "content", "said", "next_step"), [
-    ("ko_us_d.csv", CSV.decode().encode("utf-16"), "its encoding is UTF-16", "as it was downloaded"),
-    ("ko_us_d.csv", b"\xfe\xff" + CSV.decode().encode("utf-16-be"), "its encoding is UTF-16", "as it was downloaded"),
-    ("ko_us_d.csv", zipped(("docProps/app.xml", b"x"), ("[Content_Types].xml", b"x")), "it is a spreadsheet",
-     "as it was downloaded"),
-    ("ko_us_d.csv", b"Exceeded the daily hits limit", "the daily limit", "Download it again tomorrow"),
-    ("ko_us_d.csv", b"Get your apikey:", "wants an API key", "Download it again in a browser, with the key"),
-    ("ko_us_d.csv", b"Access denied", "denies access", "Download it again in a browser"),
-    ("x.zip", CSV, "named as a zip archive", "Name it <stooq code>_d.csv"),
-    ("x.zip", MEMBER, "named as a zip archive", "Name it <stooq code>.txt"),
-    ("x.zip", gzip.compress(CSV), "it is a gzip archive", "Unpack it"),
-    ("x.zip", b"<html>", "it is no zip archive", "Download it again in a browser"),
-    ("x.zip", zipped(), "it holds no ticker of the universe; its first members are none", "d_us_txt.zip"),
-    ("ko_us_d.csv", CSV.replace(b",", b";"), "separated by semicolons", "as it was downloaded"),
-    ("ko_us_d.csv", CSV.replace(b",", b"\t"), "separated by tabs", "as it was downloaded"),
-    ("ko_us_d.csv", text(HEADER), "a header and no row", "Download it again"),
-    ("ko_us_d.csv", text("my prices", HEADER, *ROWS), "the header stands in line 2", "Remove the lines before"),
-    ("ko_us_d.csv", MEMBER, "it holds rows of the bulk archive", "Name it <stooq code>.txt"),
-    ("ko.us.txt", CSV, "it holds a CSV of one ticker", "Name it <stooq code>_d.csv"),
-    ("ko_us_d.csv.gz", CSV, "its ending is none of .csv, .txt, .zip", "Unpack it"),
-    ("ko_us_d.ods", CSV, "its ending is none of .csv, .txt, .zip", "Drop the CSV as it was downloaded, named"),
-    ("d_us_txt.zip", zipped(("data/us.txt", text(BULK_HEADER, *bulk("A.US"), *bulk("KO.US")))),
-     "it holds rows of several tickers (A.US, KO.US), which is another layout", "one member for each ticker"),
-    ("d_us_txt.zip", zipped(("goog.us.txt", text(BULK_HEADER, *bulk("GOOG.US")))),
-     "no ticker of the universe; its first members are goog.us.txt", "d_us_txt.zip"),
-    ("d_us_txt.zip", zipped(("data/ko.us.txt", CSV)), "it holds a CSV of one ticker", "Name it <stooq code>_d.csv"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "said", "next_step"),
+    [
+        ("ko_us_d.csv", CSV.decode().encode("utf-16"), "its encoding is UTF-16", "as it was downloaded"),
+        ("ko_us_d.csv", b"\xfe\xff" + CSV.decode().encode("utf-16-be"), "its encoding is UTF-16", "as it was downloaded"),
+        (
+            "ko_us_d.csv",
+            zipped(("docProps/app.xml", b"x"), ("[Content_Types].xml", b"x")),
+            "it is a spreadsheet",
+            "as it was downloaded",
+        ),
+        ("ko_us_d.csv", b"Exceeded the daily hits limit", "the daily limit", "Download it again tomorrow"),
+        ("ko_us_d.csv", b"Get your apikey:", "wants an API key", "Download it again in a browser, with the key"),
+        ("ko_us_d.csv", b"Access denied", "denies access", "Download it again in a browser"),
+        ("x.zip", CSV, "named as a zip archive", "Name it <stooq code>_d.csv"),
+        ("x.zip", MEMBER, "named as a zip archive", "Name it <stooq code>.txt"),
+        ("x.zip", gzip.compress(CSV), "it is a gzip archive", "Unpack it"),
+        ("x.zip", b"<html>", "it is no zip archive", "Download it again in a browser"),
+        ("x.zip", zipped(), "it holds no ticker of the universe; its first members are none", "d_us_txt.zip"),
+        ("ko_us_d.csv", CSV.replace(b",", b";"), "separated by semicolons", "as it was downloaded"),
+        ("ko_us_d.csv", CSV.replace(b",", b"\t"), "separated by tabs", "as it was downloaded"),
+        ("ko_us_d.csv", text(HEADER), "a header and no row", "Download it again"),
+        ("ko_us_d.csv", text("my prices", HEADER, *ROWS), "the header stands in line 2", "Remove the lines before"),
+        ("ko_us_d.csv", MEMBER, "it holds rows of the bulk archive", "Name it <stooq code>.txt"),
+        ("ko.us.txt", CSV, "it holds a CSV of one ticker", "Name it <stooq code>_d.csv"),
+        ("ko_us_d.csv.gz", CSV, "its ending is none of .csv, .txt, .zip", "Unpack it"),
+        ("ko_us_d.ods", CSV, "its ending is none of .csv, .txt, .zip", "Drop the CSV as it was downloaded, named"),
+        (
+            "d_us_txt.zip",
+            zipped(("data/us.txt", text(BULK_HEADER, *bulk("A.US"), *bulk("KO.US")))),
+            "it holds rows of several tickers (A.US, KO.US), which is another layout",
+            "one member for each ticker",
+        ),
+        (
+            "d_us_txt.zip",
+            zipped(("goog.us.txt", text(BULK_HEADER, *bulk("GOOG.US")))),
+            "no ticker of the universe; its first members are goog.us.txt",
+            "d_us_txt.zip",
+        ),
+        ("d_us_txt.zip", zipped(("data/ko.us.txt", CSV)), "it holds a CSV of one ticker", "Name it <stooq code>_d.csv"),
+    ],
+)
 def test_a_file_that_is_not_read_says_what_it_is_and_keeps_no_other_out(
     tmp_path: Path, name: str, content: bytes, said: str, next_step: str
 ) -> None:

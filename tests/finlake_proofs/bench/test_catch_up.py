@@ -7,11 +7,14 @@ from finlake_proofs.bench.catch_up import MEMORY_CAP_MB, Absence, CatchUp, Catch
 from finlake_reconciliation.report import ReconcileReport
 
 FULL_HOUR = Absence(rows_per_s=500, minutes=60)
-SINK = CatchUp(part="clickhouse_sink", row_count=FULL_HOUR.row_count, arrived_count=FULL_HOUR.row_count, seconds=120,
-               peak_mb=MEMORY_CAP_MB)
+SINK = CatchUp(
+    part="clickhouse_sink", row_count=FULL_HOUR.row_count, arrived_count=FULL_HOUR.row_count, seconds=120, peak_mb=MEMORY_CAP_MB
+)
 RESULT = CatchUpResult(
-    absence=FULL_HOUR, parts=(SINK, replace(SINK, part="kafka_connect")),
-    comparison=ReconcileReport(lsn=1, cut_ts=datetime(2026, 5, 6, tzinfo=UTC), row_counts={}, engines=(), derived=(), faults=()))
+    absence=FULL_HOUR,
+    parts=(SINK, replace(SINK, part="kafka_connect")),
+    comparison=ReconcileReport(lsn=1, cut_ts=datetime(2026, 5, 6, tzinfo=UTC), row_counts={}, engines=(), derived=(), faults=()),
+)
 
 
 def with_sink(sink: CatchUp) -> CatchUpResult:

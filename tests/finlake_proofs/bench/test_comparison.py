@@ -13,8 +13,14 @@ durations = st.floats(min_value=1e-3, max_value=1e3)
 
 
 def comparison(measured_s: tuple[float, ...], baseline_s: tuple[float, ...], target_ratio: float = 1.3) -> Comparison:
-    return Comparison(name="increment", measured="20 years", baseline="2 years", measured_s=measured_s,
-                      baseline_s=baseline_s, target_ratio=target_ratio)
+    return Comparison(
+        name="increment",
+        measured="20 years",
+        baseline="2 years",
+        measured_s=measured_s,
+        baseline_s=baseline_s,
+        target_ratio=target_ratio,
+    )
 
 
 def printed(*comparisons: Comparison) -> str:
@@ -43,7 +49,8 @@ def test_a_ratio_exactly_at_its_target_meets_it() -> None:
 
 @pytest.mark.parametrize(("measured_s", "baseline_s"), [((), ()), ((1.0, 2.0), (1.0,))])
 def test_measurements_without_a_partner_are_refused(
-    measured_s: tuple[float, ...], baseline_s: tuple[float, ...],
+    measured_s: tuple[float, ...],
+    baseline_s: tuple[float, ...],
 ) -> None:
     with pytest.raises(ValueError, match="no pairs"):
         comparison(measured_s, baseline_s)

@@ -10,20 +10,40 @@ from finlake_proofs.bench.speed_report import as_json, markdown, remarks
 
 
 def load(
-    rows_per_s: int, p99_ms: float | None, *, backlog_rows: int = 0, p50_ms: float = 50, name: str = "tuned connector",
+    rows_per_s: int,
+    p99_ms: float | None,
+    *,
+    backlog_rows: int = 0,
+    p50_ms: float = 50,
+    name: str = "tuned connector",
 ) -> LoadResult:
-    hops = Hops(row_count=10, hops=tuple(
-        Hop(start=start, end=end, p50_ms=1, p99_ms=50 if start == "committed_ts" else 5, max_ms=60, negative_count=0)
-        for start, end in SPANS))
+    hops = Hops(
+        row_count=10,
+        hops=tuple(
+            Hop(start=start, end=end, p50_ms=1, p99_ms=50 if start == "committed_ts" else 5, max_ms=60, negative_count=0)
+            for start, end in SPANS
+        ),
+    )
     return LoadResult(
-        name=name, asked_rows_per_s=rows_per_s, p50_ms=None if p99_ms is None else p50_ms, p99_ms=p99_ms, max_ms=p99_ms,
-        written=Written(row_count=100, seconds=1, backlog_rows=backlog_rows, cpu_s=0.1), hops=hops,
-        cores={"kafka_connect": 0.95, "postgres": 0.3}, polls_per_s=60)
+        name=name,
+        asked_rows_per_s=rows_per_s,
+        p50_ms=None if p99_ms is None else p50_ms,
+        p99_ms=p99_ms,
+        max_ms=p99_ms,
+        written=Written(row_count=100, seconds=1, backlog_rows=backlog_rows, cpu_s=0.1),
+        hops=hops,
+        cores={"kafka_connect": 0.95, "postgres": 0.3},
+        polls_per_s=60,
+    )
 
 
 RESULT = SpeedResult(
-    tuned=load(5000, 300), defaults=load(5000, 1500, name="Debezium's defaults"), steps=(load(7000, 800), load(9800, 1200)),
-    candles=CandleReads(tick_count=5_000_000, read_count=300, row_count=240, p50_ms=12, p99_ms=20), machine_load=(0.5, 2.0))
+    tuned=load(5000, 300),
+    defaults=load(5000, 1500, name="Debezium's defaults"),
+    steps=(load(7000, 800), load(9800, 1200)),
+    candles=CandleReads(tick_count=5_000_000, read_count=300, row_count=240, p50_ms=12, p99_ms=20),
+    machine_load=(0.5, 2.0),
+)
 
 
 def test_a_load_is_sustained_while_rows_are_seen_in_time_and_postgres_keeps_up() -> None:
@@ -44,7 +64,8 @@ def test_the_highest_rate_and_what_limits_it_are_named() -> None:
     assert RESULT.sustained is not None
     assert RESULT.sustained.asked_rows_per_s == 7000
     assert RESULT.limit == (
-        "at 9800 rows/s the hop committed → captured waits longest; kafka_connect takes most, 0.95 cores, near one core")
+        "at 9800 rows/s the hop committed → captured waits longest; kafka_connect takes most, 0.95 cores, near one core"
+    )
     assert replace(RESULT, steps=()).limit == ""
 
 

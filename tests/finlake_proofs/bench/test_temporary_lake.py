@@ -77,6 +77,7 @@ def test_what_a_worker_raises_is_raised_in_the_caller() -> None:
 @pytest.fixture
 def homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where temporary stacks are made; each writes a log and some data, and starts nothing."""
+
     def up(stack: LocalStack, **_: object) -> None:
         for file in (stack.layout.log("spark_connect"), stack.layout.spark / "big" / "data", stack.layout.record):
             file.parent.mkdir(parents=True, exist_ok=True)

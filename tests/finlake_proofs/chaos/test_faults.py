@@ -46,7 +46,8 @@ def sleeper() -> Iterator[psutil.Popen]:
 
 
 def test_what_stood_still_goes_on_also_when_the_waiting_is_cut_short(
-    sleeper: psutil.Popen, monkeypatch: pytest.MonkeyPatch,
+    sleeper: psutil.Popen,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def cut_short(_: float) -> None:
         _, status = os.waitpid(sleeper.pid, os.WUNTRACED)

@@ -21,8 +21,12 @@ from finlake_proofs.chaos.plan import (
 TARGETS = (*stream_targets(), *batch_targets())
 ALONE = Mix(has_groups=False, has_kills_during_up=False, longest_freeze_s=0, disks=())
 mixes = st.builds(
-    Mix, has_groups=st.booleans(), has_kills_during_up=st.booleans(), longest_freeze_s=st.sampled_from([0.0, 1.0, 6.0, 75.0]),
-    disks=st.sampled_from([(), DISKS, ("kafka",)]))
+    Mix,
+    has_groups=st.booleans(),
+    has_kills_during_up=st.booleans(),
+    longest_freeze_s=st.sampled_from([0.0, 1.0, 6.0, 75.0]),
+    disks=st.sampled_from([(), DISKS, ("kafka",)]),
+)
 
 
 def killed(faults: list[Fault]) -> Counter[Target]:
@@ -31,7 +35,15 @@ def killed(faults: list[Fault]) -> Counter[Target]:
 
 def test_what_may_die_is_every_engine_and_feed_of_the_stream_and_what_archives() -> None:
     assert sorted(stream_targets()) == [
-        "capture_keeper", "clickhouse", "clickhouse_sink", "kafka", "kafka_connect", "postgres", "postgres_backend", "trade_feed"]
+        "capture_keeper",
+        "clickhouse",
+        "clickhouse_sink",
+        "kafka",
+        "kafka_connect",
+        "postgres",
+        "postgres_backend",
+        "trade_feed",
+    ]
     assert sorted(batch_targets()) == ["dagster_code_server", "dagster_daemon", "dagster_run", "spark_connect"]
     assert single_targets() == {"postgres_backend", "dagster_run", "spark_connect"}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from finlake_clients.kafka.schema_registry import RegistryUnavailable
+from finlake_clients.kafka.schema_registry import RegistryUnavailableError
 from finlake_proofs.repair.accept_columns import ColumnsNotAcceptedError, accept
 from spark.contracts.streams import TRADES
 
@@ -45,7 +45,7 @@ def test_the_rule_is_in_force_again_when_nothing_comes() -> None:
 
 
 def test_the_rule_is_in_force_again_when_the_registry_dies_meanwhile() -> None:
-    registry = Registry([1], RegistryUnavailable("schema_registry", "somewhere", "it died"))
-    with pytest.raises(RegistryUnavailable):
+    registry = Registry([1], RegistryUnavailableError("schema_registry", "somewhere", "it died"))
+    with pytest.raises(RegistryUnavailableError):
         accepted(registry, within_s=5)
     assert registry.told == ["NONE", "FULL"]

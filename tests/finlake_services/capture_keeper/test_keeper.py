@@ -8,9 +8,9 @@ from finlake_clients.connect.rest import (
     ConnectorFailure,
     ConnectorState,
     ConnectorStatus,
-    ConnectorUnknown,
-    ConnectRefused,
-    ConnectUnavailable,
+    ConnectorUnknownError,
+    ConnectRefusedError,
+    ConnectUnavailableError,
     TaskStatus,
 )
 from finlake_services.capture_keeper.keeper import LOOK_S, STEADY_S, TASKLESS_S, Keeper, wait_s
@@ -33,8 +33,9 @@ class Worker:
     def status(self, name: str) -> ConnectorStatus:
         if self.error is not None:
             raise self.error
-        tasks = tuple(TaskStatus(number, state, "w", TRACE if state == "FAILED" else None)
-                      for number, state in enumerate(self.tasks))
+        tasks = tuple(
+            TaskStatus(number, state, "w", TRACE if state == "FAILED" else None) for number, state in enumerate(self.tasks)
+        )
         return ConnectorStatus(name, self.state, TRACE if self.state == "FAILED" else None, tasks)
 
     def explain(self, status: ConnectorStatus) -> ConnectorFailure | None:
@@ -110,7 +111,7 @@ def test_a_connector_without_a_task_is_started_anew_after_a_while() -> None:
     assert worker.asked == [("all", TASKLESS_S)]
 
 
-@pytest.mark.parametrize("error", [ConnectUnavailable("x"), ConnectorUnknown("x"), ConnectRefused("x")])
+@pytest.mark.parametrize("error", [ConnectUnavailableError("x"), ConnectorUnknownError("x"), ConnectRefusedError("x")])
 def test_a_worker_that_is_away_or_odd_is_waited_for(error: Exception) -> None:
     worker = Worker(tasks=["FAILED"], error=error)
     keeper = keeper_of(worker)

@@ -57,8 +57,21 @@ class Server:
 
     def command(self) -> list[str]:
         """How the endpoint is started."""
-        return [sys.executable, "-m", "finlake_services.clickhouse_local", "--home", str(self.home), "--port", str(self.port),
-                "--users", str(self.users_file), "--working-folder", str(self.warehouse), "--memory-mb", "1500"]
+        return [
+            sys.executable,
+            "-m",
+            "finlake_services.clickhouse_local",
+            "--home",
+            str(self.home),
+            "--port",
+            str(self.port),
+            "--users",
+            str(self.users_file),
+            "--working-folder",
+            str(self.warehouse),
+            "--memory-mb",
+            "1500",
+        ]
 
     def start(self) -> None:
         """Start, and wait until it answers."""
@@ -103,7 +116,8 @@ class Server:
     def client(self, user: str, **options: Any) -> Client:
         """An unmodified clickhouse-connect client of a user."""
         return clickhouse_connect.get_client(
-            host="127.0.0.1", port=self.port, username=user, password=self.passwords[user], **options)
+            host="127.0.0.1", port=self.port, username=user, password=self.passwords[user], **options
+        )
 
 
 TABLES = (

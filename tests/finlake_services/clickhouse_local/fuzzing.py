@@ -79,11 +79,19 @@ class Canaries:
         with server.http("admin") as admin:
             for statement in (
                 f"INSERT INTO hidden.salaries SELECT '{self.token}' || toString(number) FROM numbers({HIDDEN_ROWS - 1})",
-                f"SELECT 'statement of the administrator {self.token}' FORMAT Null", "SYSTEM FLUSH LOGS",
+                f"SELECT 'statement of the administrator {self.token}' FORMAT Null",
+                "SYSTEM FLUSH LOGS",
             ):
                 admin.post("/", content=statement).raise_for_status()
-        spelled = [self.token, self.token.lower(), self.token.upper(), self.token[::-1], self.token.encode().hex(),
-                   self.token.encode().hex().upper(), *self.passwords]
+        spelled = [
+            self.token,
+            self.token.lower(),
+            self.token.upper(),
+            self.token[::-1],
+            self.token.encode().hex(),
+            self.token.encode().hex().upper(),
+            *self.passwords,
+        ]
         encoded = [base64.b64encode(b" " * shift + self.token.encode())[4:-4] for shift in range(3)]
         self._needles = (*(text.encode() for text in spelled), *encoded)
 
@@ -95,7 +103,7 @@ class Canaries:
         for number in (b"%d" % FILE_BYTES, b"%d" % HIDDEN_ROWS):
             start = answer.find(number)
             while start >= 0:
-                around = answer[start - 1:start] + answer[start + len(number):start + len(number) + 1]
+                around = answer[start - 1 : start] + answer[start + len(number) : start + len(number) + 1]
                 if not any(sign in b"0123456789.-" for sign in around) and len(answer) < 4096:
                     return "the size of a secret"
                 start = answer.find(number, start + 1)
@@ -141,8 +149,10 @@ class Findings:
     def summary(self, seconds: float, seed: int) -> str:
         """The log's last line."""
         codes = ", ".join(f"{outcome} {count}" for outcome, count in self.answers.most_common(12))
-        return (f"seed {seed}, {seconds:.0f} s: {self.attempts} attempts, {len(self.faults)} faults; slowest answer "
-                f"{self.slowest_s:.1f} s; {len(self.answers)} kinds of answers, the most frequent: {codes}")
+        return (
+            f"seed {seed}, {seconds:.0f} s: {self.attempts} attempts, {len(self.faults)} faults; slowest answer "
+            f"{self.slowest_s:.1f} s; {len(self.answers)} kinds of answers, the most frequent: {codes}"
+        )
 
 
 class Attacker:
@@ -153,8 +163,10 @@ class Attacker:
         self._settings = settings
         self._file = str(canaries.file)
         never = str(canaries.never / "written")
-        self._known = [[statement.replace("/etc/passwd", self._file).replace("/tmp/finlake_never", never) for statement in kind]
-                       for kind in (_DEEPER, ALL_WAYS, ALLOWED)]
+        self._known = [
+            [statement.replace("/etc/passwd", self._file).replace("/tmp/finlake_never", never) for statement in kind]
+            for kind in (_DEEPER, ALL_WAYS, ALLOWED)
+        ]
 
     def attempts(self) -> Iterator[Attempt]:
         """One text after the other, each with all of its parameters' values."""
@@ -169,11 +181,23 @@ class Attacker:
             for _ in range(draw.choice((0, 0, 0, 1, 1, 2))):
                 text = draw.choice((self._commented, self._cased, self._quoted, self._spaced, self._broken))(text)
             if draw.random() < 0.15:
-                text += draw.choice((" FORMAT JSON", " FORMAT Native", " FORMAT Protobuf", " FORMAT CSVWithNames",
-                                     " FORMAT RawBLOB",
-                                     " FORMAT Arrow", ";",
-                                     " FORMAT Values", " SETTINGS max_threads = 1", " LIMIT 3", " -- x", " /* x",
-                                     " INTO OUTFILE 'x'"))
+                text += draw.choice(
+                    (
+                        " FORMAT JSON",
+                        " FORMAT Native",
+                        " FORMAT Protobuf",
+                        " FORMAT CSVWithNames",
+                        " FORMAT RawBLOB",
+                        " FORMAT Arrow",
+                        ";",
+                        " FORMAT Values",
+                        " SETTINGS max_threads = 1",
+                        " LIMIT 3",
+                        " -- x",
+                        " /* x",
+                        " INTO OUTFILE 'x'",
+                    )
+                )
             user = draw.choice(USERS)
             for parameters in sets:
                 yield self._sent(user, text, parameters)
@@ -184,8 +208,12 @@ class Attacker:
         harmful: dict[str, str] = {}
         harmless: dict[str, str] = {}
         tokens = list(_tokens(text))
-        movable = [at for at, token in enumerate(tokens) if token[0] == "'" or (
-            token[0] in _WORD + '`"' and not token.isupper() and (tokens[at + 1:at + 2] != ["("] or draw.random() < 0.1))]
+        movable = [
+            at
+            for at, token in enumerate(tokens)
+            if token[0] == "'"
+            or (token[0] in _WORD + '`"' and not token.isupper() and (tokens[at + 1 : at + 2] != ["("] or draw.random() < 0.1))
+        ]
         for at in draw.sample(movable, min(len(movable), draw.randrange(1, 4))):
             name, word = f"p{len(harmful)}", tokens[at].strip("`\"'")
             kinds = ("String", "String", "String", "Identifier", "Nullable(String)", "Array(String)")
@@ -207,8 +235,9 @@ class Attacker:
         return "".join(token + (self._random.choice(_GAPS) if self._random.random() < 0.15 else "") for token in _tokens(text))
 
     def _cased(self, text: str) -> str:
-        return "".join(self._random.choice((token,) * 9 + (token.upper(), token.lower(),
-                                                           token.swapcase())) for token in _tokens(text))
+        return "".join(
+            self._random.choice((token,) * 9 + (token.upper(), token.lower(), token.swapcase())) for token in _tokens(text)
+        )
 
     def _quoted(self, text: str) -> str:
         return "".join(self._quote(token) if self._random.random() < 0.15 else token for token in _tokens(text))
@@ -217,12 +246,21 @@ class Attacker:
         draw = self._random
         if token[0] == "'":
             inner = token[1:-1]
-            return draw.choice((f"$${inner}$$", f"$a${inner}$a$", f"\u2018{inner}\u2019", f"concat('{inner[:3]}', '{inner[3:]}')",
-                                f"reverse('{inner[::-1]}')", "'" + "".join(f"\\x{ord(sign):02x}" for sign in inner[:60]) + "'"))
+            return draw.choice(
+                (
+                    f"$${inner}$$",
+                    f"$a${inner}$a$",
+                    f"\u2018{inner}\u2019",
+                    f"concat('{inner[:3]}', '{inner[3:]}')",
+                    f"reverse('{inner[::-1]}')",
+                    "'" + "".join(f"\\x{ord(sign):02x}" for sign in inner[:60]) + "'",
+                )
+            )
         if token[0] in string.ascii_letters:
             escaped = f"\\x{ord(token[0]):02x}{token[1:]}"
-            return draw.choice((f"`{token}`", f'"{token}"', f"\u201c{token}\u201d", f"`{escaped}`", f'"{escaped}"',
-                                f"{token}\u00a0"))
+            return draw.choice(
+                (f"`{token}`", f'"{token}"', f"\u201c{token}\u201d", f"`{escaped}`", f'"{escaped}"', f"{token}\u00a0")
+            )
         return token
 
     def _spaced(self, text: str) -> str:
@@ -255,8 +293,14 @@ class Attacker:
         elif way < 0.25:
             fields = {"query": text, **params}
             params = {}
-            content = b"".join(b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (
-                name.encode(errors="replace"), value.encode(errors="replace")) for name, value in fields.items()) + b"--b--\r\n"
+            content = (
+                b"".join(
+                    b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+                    % (name.encode(errors="replace"), value.encode(errors="replace"))
+                    for name, value in fields.items()
+                )
+                + b"--b--\r\n"
+            )
             headers["Content-Type"] = "multipart/form-data; boundary=b"
         if draw.random() < 0.12:
             encoding = draw.choice(tuple(_ENCODERS))
@@ -272,86 +316,254 @@ class Attacker:
 
 _DEEPER = (
     "SELECT unhex('010100104669786564537472696e67282d323029') AS `x\n Identifier Native (alias z` FORMAT RawBLOB",
-    "SELECT 1 AS `x\n Identifier JSON\rX-Evil: 1`, 2 FORMAT TSV", "SELECT $a0$ $a1$ $a2$ $a3$",
-    "SELECT arrayMap(upper, ['/etc/passwd'])", "SELECT arrayMap(file, ['/etc/passwd'])", "SELECT * FROM system.processes",
-    "SELECT count() FROM speed.ticks", "SELECT count() FROM hidden.salaries", "SELECT length(file('/etc/passwd'))",
-    "SELECT arrayFilter(x -> length(file(x)) > 0, ['/etc/passwd'])", "WITH x -> file(x) AS upper SELECT upper('/etc/passwd')",
-    "SELECT query FROM system.query_log", "SELECT * FROM system.query_log WHERE query LIKE '%statement%'",
-    "SELECT * FROM merge(REGEXP('.*'), '.*')", "SELECT name FROM hidden.salaries ORDER BY name LIMIT 1",
-    "SELECT (SELECT any(name) FROM hidden.salaries)", "SELECT * FROM speed.ticks AS t, hidden.salaries AS s LIMIT 1",
-    "SELECT dictGetOrDefault('hidden.salaries', 'name', 1, 'x')", "SELECT joinGet('hidden.salaries', 'name', 'x')",
-    "SELECT hasColumnInTable('hidden', 'salaries', 'name')", "SELECT * FROM mergeTreeIndex('hidden', 'salaries')",
-    "SELECT total_rows FROM system.tables WHERE database = 'hidden'", "SELECT rows FROM system.parts WHERE database = 'hidden'",
-    "SELECT sum(rows) FROM system.parts", "SELECT sum(total_rows) FROM system.tables", "SELECT * FROM system.parts_columns",
-    "SELECT * FROM system.view_refreshes", "SELECT * FROM system.events", "SELECT * FROM system.metrics",
+    "SELECT 1 AS `x\n Identifier JSON\rX-Evil: 1`, 2 FORMAT TSV",
+    "SELECT $a0$ $a1$ $a2$ $a3$",
+    "SELECT arrayMap(upper, ['/etc/passwd'])",
+    "SELECT arrayMap(file, ['/etc/passwd'])",
+    "SELECT * FROM system.processes",
+    "SELECT count() FROM speed.ticks",
+    "SELECT count() FROM hidden.salaries",
+    "SELECT length(file('/etc/passwd'))",
+    "SELECT arrayFilter(x -> length(file(x)) > 0, ['/etc/passwd'])",
+    "WITH x -> file(x) AS upper SELECT upper('/etc/passwd')",
+    "SELECT query FROM system.query_log",
+    "SELECT * FROM system.query_log WHERE query LIKE '%statement%'",
+    "SELECT * FROM merge(REGEXP('.*'), '.*')",
+    "SELECT name FROM hidden.salaries ORDER BY name LIMIT 1",
+    "SELECT (SELECT any(name) FROM hidden.salaries)",
+    "SELECT * FROM speed.ticks AS t, hidden.salaries AS s LIMIT 1",
+    "SELECT dictGetOrDefault('hidden.salaries', 'name', 1, 'x')",
+    "SELECT joinGet('hidden.salaries', 'name', 'x')",
+    "SELECT hasColumnInTable('hidden', 'salaries', 'name')",
+    "SELECT * FROM mergeTreeIndex('hidden', 'salaries')",
+    "SELECT total_rows FROM system.tables WHERE database = 'hidden'",
+    "SELECT rows FROM system.parts WHERE database = 'hidden'",
+    "SELECT sum(rows) FROM system.parts",
+    "SELECT sum(total_rows) FROM system.tables",
+    "SELECT * FROM system.parts_columns",
+    "SELECT * FROM system.view_refreshes",
+    "SELECT * FROM system.events",
+    "SELECT * FROM system.metrics",
     "EXPLAIN CURRENT TRANSACTION",
-    "SELECT * FROM information_schema.tables", "SELECT * FROM information_schema.views", "SHOW CREATE TABLE serving.symbols",
-    "EXPLAIN ESTIMATE SELECT * FROM hidden.salaries", "EXPLAIN TABLE OVERRIDE mysql('a', 'b', 'c', 'd', 'e')",
-    "EXPLAIN QUERY TREE SELECT file('/etc/passwd')", "EXPLAIN PIPELINE SELECT * FROM file('/etc/passwd', 'LineAsString')",
-    "SELECT * FROM format('LineAsString', 'x')", "SELECT * FROM input('x String')",
+    "SELECT * FROM information_schema.tables",
+    "SELECT * FROM information_schema.views",
+    "SHOW CREATE TABLE serving.symbols",
+    "EXPLAIN ESTIMATE SELECT * FROM hidden.salaries",
+    "EXPLAIN TABLE OVERRIDE mysql('a', 'b', 'c', 'd', 'e')",
+    "EXPLAIN QUERY TREE SELECT file('/etc/passwd')",
+    "EXPLAIN PIPELINE SELECT * FROM file('/etc/passwd', 'LineAsString')",
+    "SELECT * FROM format('LineAsString', 'x')",
+    "SELECT * FROM input('x String')",
     "SELECT * FROM generateRandom('a Int8') LIMIT 1",
-    "SELECT * FROM fuzzJSON('x', 1)", "SELECT * FROM viewExplain('', '', (SELECT 1))",
+    "SELECT * FROM fuzzJSON('x', 1)",
+    "SELECT * FROM viewExplain('', '', (SELECT 1))",
     "SELECT getServerSetting('users_config')",
-    "SELECT * FROM viewIfPermitted(SELECT name FROM hidden.salaries ELSE null('name String'))", "SELECT currentRoles()",
-    "SELECT * FROM loop('hidden', 'salaries') LIMIT 1", "SELECT * FROM primes(3)", "SHOW PROCESSLIST",
+    "SELECT * FROM viewIfPermitted(SELECT name FROM hidden.salaries ELSE null('name String'))",
+    "SELECT currentRoles()",
+    "SELECT * FROM loop('hidden', 'salaries') LIMIT 1",
+    "SELECT * FROM primes(3)",
+    "SHOW PROCESSLIST",
     "SHOW SETTING max_threads",
-    "INSERT INTO speed.ticks (symbol) SELECT name FROM hidden.salaries", 
+    "INSERT INTO speed.ticks (symbol) SELECT name FROM hidden.salaries",
     "INSERT INTO speed.ticks SELECT file('/etc/passwd'), now(), 1",
     "INSERT INTO speed.ticks FORMAT CSV\n'A',2026-01-05 14:30:00,1\n",
     "INSERT INTO speed.ticks (symbol) VALUES (file('/etc/passwd'))",
     "INSERT INTO TABLE FUNCTION file('/tmp/finlake_never', 'CSV', 'x String') SELECT 'x'",
     "SELECT 1 INTO OUTFILE '/tmp/finlake_never'",
-    "KILL QUERY WHERE query_id = 'x'", "KILL QUERY WHERE user = 'admin'", "USE system", "USE hidden", "SELECT * FROM salaries",
-    "SELECT * FROM processes", "SELECT formatQuery('SELECT 1')", "SELECT * FROM executable('cat', 'LineAsString', 's String')",
-    "SELECT 1 BETWEEN 1 AND 2 BETWEEN 1 AND 2 BETWEEN 1 AND 2", "SELECT COLUMNS('a') APPLY COLUMNS('b') APPLY file",
-    "SELECT evalMLMethod(1, 2)", "SELECT catboostEvaluate('/etc/passwd', 1)", "SELECT getClientHTTPHeader('authorization')",
-    "SELECT queryString(1)", "SELECT initialQueryID(), queryID()", "SELECT tokenizeQuery('SELECT 1')",
+    "KILL QUERY WHERE query_id = 'x'",
+    "KILL QUERY WHERE user = 'admin'",
+    "USE system",
+    "USE hidden",
+    "SELECT * FROM salaries",
+    "SELECT * FROM processes",
+    "SELECT formatQuery('SELECT 1')",
+    "SELECT * FROM executable('cat', 'LineAsString', 's String')",
+    "SELECT 1 BETWEEN 1 AND 2 BETWEEN 1 AND 2 BETWEEN 1 AND 2",
+    "SELECT COLUMNS('a') APPLY COLUMNS('b') APPLY file",
+    "SELECT evalMLMethod(1, 2)",
+    "SELECT catboostEvaluate('/etc/passwd', 1)",
+    "SELECT getClientHTTPHeader('authorization')",
+    "SELECT queryString(1)",
+    "SELECT initialQueryID(), queryID()",
+    "SELECT tokenizeQuery('SELECT 1')",
     "SELECT showCertificate()",
-    "SELECT symbol FROM speed.ticks WHERE symbol IN (SELECT name FROM hidden.salaries)", "SELECT * EXCEPT a APPLY file",
+    "SELECT symbol FROM speed.ticks WHERE symbol IN (SELECT name FROM hidden.salaries)",
+    "SELECT * EXCEPT a APPLY file",
 )
 _WRAPPERS = (
-    "EXPLAIN …", "EXPLAIN AST …", "EXPLAIN SYNTAX …", "EXPLAIN PLAN actions = 1, header = 1 …", "EXPLAIN QUERY TREE …",
-    "EXPLAIN PIPELINE …", "EXPLAIN ESTIMATE …", "SELECT * FROM (…)", "SELECT (…)", "WITH (…) AS a SELECT a",
+    "EXPLAIN …",
+    "EXPLAIN AST …",
+    "EXPLAIN SYNTAX …",
+    "EXPLAIN PLAN actions = 1, header = 1 …",
+    "EXPLAIN QUERY TREE …",
+    "EXPLAIN PIPELINE …",
+    "EXPLAIN ESTIMATE …",
+    "SELECT * FROM (…)",
+    "SELECT (…)",
+    "WITH (…) AS a SELECT a",
     "WITH a AS (…) SELECT * FROM a",
-    "SELECT 1 WHERE 1 IN (…)", "SELECT EXISTS (…)", "SELECT * FROM view(…)", "DESCRIBE (…)", "… UNION ALL …", "(…)", "…;…",
-    "… FORMAT JSON", "… FORMAT Protobuf", "… FORMAT/**/dataframe",
-    "SELECT * FROM (…) AS a JOIN (…) AS b ON 1 = 1", "INSERT INTO speed.ticks (symbol) …", "SELECT * FROM (EXPLAIN …)",
+    "SELECT 1 WHERE 1 IN (…)",
+    "SELECT EXISTS (…)",
+    "SELECT * FROM view(…)",
+    "DESCRIBE (…)",
+    "… UNION ALL …",
+    "(…)",
+    "…;…",
+    "… FORMAT JSON",
+    "… FORMAT Protobuf",
+    "… FORMAT/**/dataframe",
+    "SELECT * FROM (…) AS a JOIN (…) AS b ON 1 = 1",
+    "INSERT INTO speed.ticks (symbol) …",
+    "SELECT * FROM (EXPLAIN …)",
     "FROM (…) SELECT *",
-    "SELECT * FROM numbers(2) WHERE number > (…)", "SELECT arrayMap(x -> (…), [1])", "/* … */ SELECT 1", "SELECT '…'", "… -- …",
+    "SELECT * FROM numbers(2) WHERE number > (…)",
+    "SELECT arrayMap(x -> (…), [1])",
+    "/* … */ SELECT 1",
+    "SELECT '…'",
+    "… -- …",
     "SELECT * FROM viewExplain('EXPLAIN', '', (…))",
     "WITH RECURSIVE a AS (… UNION ALL SELECT * FROM a) SELECT * FROM a LIMIT 2",
-    "CREATE VIEW speed.v AS …", "CREATE TEMPORARY TABLE t AS …", "PREPARE …", "EXECUTE AS admin …", "… PARALLEL WITH …",
+    "CREATE VIEW speed.v AS …",
+    "CREATE TEMPORARY TABLE t AS …",
+    "PREPARE …",
+    "EXECUTE AS admin …",
+    "… PARALLEL WITH …",
 )
-_GAPS = ("", " ", "\n", "\t", " \r\n", "\u00a0", "\u3000", "/**/", "/* : */", "-- x\n", "# x\n", "#! x\n", "/* } */", "/*'*/",
-         '/*"*/', "\f")
-_PIECES = ("(", ")", "[", "]", "{", "}", "'", '"', "`", ",", ";", ".", "::", "->", "file", "system", "hidden", "*", "APPLY",
-           "FORMAT", "SETTINGS",
-           "INTO", "OUTFILE", "SELECT", "FROM", "NULL", "1e400", "0x", "{p0:Identifier}", "{p0:String}", "\0", "\u00e9", "$$",
-           "--", "/*", "*/",
-           "INTERVAL", "BETWEEN", "AS", "file(", "IN", "@@version", "?", ":", "$", "\\")
+_GAPS = (
+    "",
+    " ",
+    "\n",
+    "\t",
+    " \r\n",
+    "\u00a0",
+    "\u3000",
+    "/**/",
+    "/* : */",
+    "-- x\n",
+    "# x\n",
+    "#! x\n",
+    "/* } */",
+    "/*'*/",
+    '/*"*/',
+    "\f",
+)
+_PIECES = (
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    "'",
+    '"',
+    "`",
+    ",",
+    ";",
+    ".",
+    "::",
+    "->",
+    "file",
+    "system",
+    "hidden",
+    "*",
+    "APPLY",
+    "FORMAT",
+    "SETTINGS",
+    "INTO",
+    "OUTFILE",
+    "SELECT",
+    "FROM",
+    "NULL",
+    "1e400",
+    "0x",
+    "{p0:Identifier}",
+    "{p0:String}",
+    "\0",
+    "\u00e9",
+    "$$",
+    "--",
+    "/*",
+    "*/",
+    "INTERVAL",
+    "BETWEEN",
+    "AS",
+    "file(",
+    "IN",
+    "@@version",
+    "?",
+    ":",
+    "$",
+    "\\",
+)
 _HARMLESS_NAMES = ("upper", "speed", "ticks", "symbol", "one", "numbers", "x", "length", "default", "toString")
 _PROTOCOL = (
-    ("database", "speed"), ("database", "system"), ("database", "hidden"), ("database", "/etc"), ("session_id", "a"),
+    ("database", "speed"),
+    ("database", "system"),
+    ("database", "hidden"),
+    ("database", "/etc"),
+    ("session_id", "a"),
     ("session_id", "b"),
-    ("session_timeout", "9" * 30), ("session_timeout", "-1"), ("session_check", "1"), ("default_format", "JSON"), ("role",
-                                                                                                                   "user_admin"),
-    ("default_format", "Template"), ("default_format", "protobuf"), ("default_format", "DataFrame"), ("default_format",
-    "RawBLOB"), ("default_format", "Native"), ("client_protocol_version",
-                                                                                                  "54465"),
-    ("client_protocol_version", "9" * 5000), ("compress", "1"), ("enable_http_compression", "1"), ("query_id", "x"),
+    ("session_timeout", "9" * 30),
+    ("session_timeout", "-1"),
+    ("session_check", "1"),
+    ("default_format", "JSON"),
+    ("role", "user_admin"),
+    ("default_format", "Template"),
+    ("default_format", "protobuf"),
+    ("default_format", "DataFrame"),
+    ("default_format", "RawBLOB"),
+    ("default_format", "Native"),
+    ("client_protocol_version", "54465"),
+    ("client_protocol_version", "9" * 5000),
+    ("compress", "1"),
+    ("enable_http_compression", "1"),
+    ("query_id", "x"),
     ("query_id", "'"),
-    ("wait_end_of_query", "1"), ("user", "admin"), ("quota_key", "x"), ("stacktrace", "1"), ("readonly", "0"), ("param_p0",
-                                                                                                                "file"),
-    ("param_", "x"), ("", ""), ("framing", "x"), ("http_response_headers", "{'a':'b'}"), ("buffer_size", "9" * 30), ("profile",
-                                                                                                                     "default"),
-    ("max_result_rows", "0"), ("max_execution_time", "1e400"), ("max_execution_time", "0.0000001"), ("max_memory_usage",
-    "0.5"), ("limit", "-1"), ("offset", "1"), ("extremes", "1"),
+    ("wait_end_of_query", "1"),
+    ("user", "admin"),
+    ("quota_key", "x"),
+    ("stacktrace", "1"),
+    ("readonly", "0"),
+    ("param_p0", "file"),
+    ("param_", "x"),
+    ("", ""),
+    ("framing", "x"),
+    ("http_response_headers", "{'a':'b'}"),
+    ("buffer_size", "9" * 30),
+    ("profile", "default"),
+    ("max_result_rows", "0"),
+    ("max_execution_time", "1e400"),
+    ("max_execution_time", "0.0000001"),
+    ("max_memory_usage", "0.5"),
+    ("limit", "-1"),
+    ("offset", "1"),
+    ("extremes", "1"),
     ("log_comment", "\0"),
-    ("send_logs_level", "trace"), ("format_schema", "/etc/passwd"), ("session_timezone", "/etc/passwd"), ("session_timezone",
-                                                                                                          "UTC"),
+    ("send_logs_level", "trace"),
+    ("format_schema", "/etc/passwd"),
+    ("session_timezone", "/etc/passwd"),
+    ("session_timezone", "UTC"),
 )
-_VALUES = ("0", "1", "2", "-1", "", "x", "/etc/passwd", "9" * 40, "nan", "1e400", "'", "\\", "1, readonly = 0", "auto", "[]",
-           "{}", "\0", "\u00e9")
+_VALUES = (
+    "0",
+    "1",
+    "2",
+    "-1",
+    "",
+    "x",
+    "/etc/passwd",
+    "9" * 40,
+    "nan",
+    "1e400",
+    "'",
+    "\\",
+    "1, readonly = 0",
+    "auto",
+    "[]",
+    "{}",
+    "\0",
+    "\u00e9",
+)
 
 
 def _checked(raw: bytes) -> bytes:
@@ -362,8 +574,12 @@ def _checked(raw: bytes) -> bytes:
 
 
 _ENCODERS: Mapping[str, Callable[[bytes], bytes]] = {
-    "gzip": partial(gzip.compress, mtime=0), "deflate": zlib.compress, "zstd": zstandard.ZstdCompressor().compress,
-    "lz4": lz4.frame.compress, "br": lambda raw: raw, "identity": lambda raw: raw,
+    "gzip": partial(gzip.compress, mtime=0),
+    "deflate": zlib.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
+    "lz4": lz4.frame.compress,
+    "br": lambda raw: raw,
+    "identity": lambda raw: raw,
 }
 
 
@@ -389,8 +605,9 @@ def ask(client: httpx.Client, canaries: Canaries, attempt: Attempt, findings: Fi
     outcome, fault = "cut", None
     received = bytearray()
     try:
-        with client.stream(attempt.method, "/", params=attempt.params, headers=attempt.headers, content=attempt.content,
-                           timeout=ANSWER_TIMEOUT_S) as answer:
+        with client.stream(
+            attempt.method, "/", params=attempt.params, headers=attempt.headers, content=attempt.content, timeout=ANSWER_TIMEOUT_S
+        ) as answer:
             code = answer.headers.get("x-clickhouse-exception-code")
             outcome = f"code {code}" if code else f"status {answer.status_code}"
             if answer.status_code >= 400 and code is None:
@@ -434,18 +651,23 @@ def _unchecked(raw: bytes) -> bytes:
     with contextlib.suppress(struct.error, lz4.block.LZ4BlockError):
         while at < len(raw):
             _, packed, size = struct.unpack_from("<BII", raw, at + 16)
-            parts.append(lz4.block.decompress(raw[at + 25:at + 16 + packed], uncompressed_size=min(size, LONGEST_ANSWER)))
+            parts.append(lz4.block.decompress(raw[at + 25 : at + 16 + packed], uncompressed_size=min(size, LONGEST_ANSWER)))
             at += 16 + packed
     return b"".join(parts)
 
 
 def _check_that_secrets_would_be_seen(server: Server, canaries: Canaries) -> None:
     with server.http("admin") as admin:
-        for statement in (f"SELECT file('{canaries.file}')", f"SELECT length(file('{canaries.file}'))",
-                          "SELECT * FROM hidden.salaries LIMIT 2",
-                          "SELECT count() FROM hidden.salaries", "SELECT query FROM system.query_log",
-                          "SELECT query FROM system.processes",
-                          f"SELECT hex(file('{canaries.file}'))", f"SELECT base64Encode(file('{canaries.file}'))"):
+        for statement in (
+            f"SELECT file('{canaries.file}')",
+            f"SELECT length(file('{canaries.file}'))",
+            "SELECT * FROM hidden.salaries LIMIT 2",
+            "SELECT count() FROM hidden.salaries",
+            "SELECT query FROM system.query_log",
+            "SELECT query FROM system.processes",
+            f"SELECT hex(file('{canaries.file}'))",
+            f"SELECT base64Encode(file('{canaries.file}'))",
+        ):
             answer = admin.post("/", content=f"{statement} /* {canaries.token if 'processes' in statement else ''} */")
             assert canaries.found_in(answer.content), f"the secret would not be seen: {statement}: {answer.text[:300]}"
 

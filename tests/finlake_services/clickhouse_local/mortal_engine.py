@@ -27,8 +27,11 @@ class MortalEngine:
         self.home = home
         self._channel, theirs = socket.socketpair()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(home), str(theirs.fileno())], pass_fds=[theirs.fileno()], cwd=ROOT,
-            stdout=subprocess.DEVNULL)
+            [sys.executable, "-m", __name__, str(home), str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+        )
         theirs.close()
         self._answers = self._channel.makefile("rb")
 

@@ -20,20 +20,66 @@ from typing import Literal
 
 _NUMBERS = {
     "x86_64": {
-        "write": 1, "pwrite64": 18, "writev": 20, "fsync": 74, "fdatasync": 75, "truncate": 76, "ftruncate": 77, "rename": 82,
-        "mkdir": 83, "rmdir": 84, "link": 86, "unlink": 87, "symlink": 88, "openat": 257, "mkdirat": 258, "unlinkat": 263,
-        "renameat": 264, "linkat": 265, "symlinkat": 266, "renameat2": 316, "seccomp": 317, "copy_file_range": 326,
+        "write": 1,
+        "pwrite64": 18,
+        "writev": 20,
+        "fsync": 74,
+        "fdatasync": 75,
+        "truncate": 76,
+        "ftruncate": 77,
+        "rename": 82,
+        "mkdir": 83,
+        "rmdir": 84,
+        "link": 86,
+        "unlink": 87,
+        "symlink": 88,
+        "openat": 257,
+        "mkdirat": 258,
+        "unlinkat": 263,
+        "renameat": 264,
+        "linkat": 265,
+        "symlinkat": 266,
+        "renameat2": 316,
+        "seccomp": 317,
+        "copy_file_range": 326,
     },
     "aarch64": {
-        "write": 64, "pwrite64": 68, "writev": 66, "fsync": 82, "fdatasync": 83, "truncate": 45, "ftruncate": 46,
-        "mkdirat": 34, "unlinkat": 35, "symlinkat": 36, "linkat": 37, "renameat": 38, "openat": 56, "renameat2": 276,
-        "seccomp": 277, "copy_file_range": 285,
+        "write": 64,
+        "pwrite64": 68,
+        "writev": 66,
+        "fsync": 82,
+        "fdatasync": 83,
+        "truncate": 45,
+        "ftruncate": 46,
+        "mkdirat": 34,
+        "unlinkat": 35,
+        "symlinkat": 36,
+        "linkat": 37,
+        "renameat": 38,
+        "openat": 56,
+        "renameat2": 276,
+        "seccomp": 277,
+        "copy_file_range": 285,
     },
 }
 _AUDIT_ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 # Position of the argument that names the file: a path, or an open descriptor.
-_PATH_AT = {"truncate": 0, "rename": 0, "mkdir": 0, "rmdir": 0, "link": 0, "unlink": 0, "symlink": 1, "openat": 1, "mkdirat": 1,
-            "unlinkat": 1, "renameat": 1, "linkat": 1, "symlinkat": 2, "renameat2": 1}
+_PATH_AT = {
+    "truncate": 0,
+    "rename": 0,
+    "mkdir": 0,
+    "rmdir": 0,
+    "link": 0,
+    "unlink": 0,
+    "symlink": 1,
+    "openat": 1,
+    "mkdirat": 1,
+    "unlinkat": 1,
+    "renameat": 1,
+    "linkat": 1,
+    "symlinkat": 2,
+    "renameat2": 1,
+}
 _DESCRIPTOR_AT = {"copy_file_range": 2}
 _PR_SET_NO_NEW_PRIVS = 38
 _SET_MODE_FILTER, _FLAGS = 1, 1 | 8 | 16  # for all threads, with a listener, an error instead of a thread's number
@@ -68,9 +114,12 @@ def stop_at_changes(channel: socket.socket) -> None:
         raise OSError(f"the numbers of system calls on {machine} are not known here")
     numbers = {name: number for name, number in _NUMBERS[machine].items() if name != "seccomp"}
     instructions = [
-        (0x20, 0, 0, 4), (0x15, 0, len(numbers) + 1, _AUDIT_ARCHITECTURES[machine]), (0x20, 0, 0, 0),
+        (0x20, 0, 0, 4),
+        (0x15, 0, len(numbers) + 1, _AUDIT_ARCHITECTURES[machine]),
+        (0x20, 0, 0, 0),
         *((0x15, len(numbers) - position, 0, number) for position, number in enumerate(numbers.values())),
-        (0x06, 0, 0, _ALLOW), (0x06, 0, 0, _ASK),
+        (0x06, 0, 0, _ALLOW),
+        (0x06, 0, 0, _ASK),
     ]
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *each) for each in instructions))
     program = _Program(len(instructions), ctypes.addressof(code))

@@ -18,7 +18,9 @@ NEVER = Path("/tmp/finlake_never")
 @pytest.mark.parametrize("statement", ALL_WAYS)
 @pytest.mark.parametrize("user", ["reader", "sink"])
 def test_neither_a_reader_nor_the_writer_gets_out_of_its_rights(
-    clients: dict[str, httpx.Client], user: str, statement: str,
+    clients: dict[str, httpx.Client],
+    user: str,
+    statement: str,
 ) -> None:
     for session in ({}, {"session_id": f"{user}-tries"}):
         answer = clients[user].post("/", content=statement, params=session)
@@ -35,7 +37,9 @@ def test_without_the_rules_the_ways_into_files_would_work(admin: httpx.Client) -
 
 @pytest.mark.parametrize("statement", ALLOWED)
 def test_what_dashboards_and_analysts_ask_is_allowed_to_a_reader(
-    reader: httpx.Client, writer: httpx.Client, statement: str,
+    reader: httpx.Client,
+    writer: httpx.Client,
+    statement: str,
 ) -> None:
     answer = reader.post("/", content=statement)
     assert answer.status_code == 200, answer.text
@@ -51,19 +55,39 @@ def test_a_reader_sees_the_names_of_its_own_databases_only(clients: dict[str, ht
     assert refused.headers["x-clickhouse-exception-code"] == "497"
 
 
-@pytest.mark.parametrize("form", [
-    "SELECT * FROM {}", "SELECT nothing FROM {}", "SELECT 1 FROM speed.ticks, {}", "SELECT 1 IN ({})", "SELECT 1 IN {}",
-    "SELECT 1 NOT IN {}", "WITH x AS (SELECT * FROM {}) SELECT * FROM x", "DESCRIBE {}", "EXISTS {}", "SHOW CREATE TABLE {}",
-    "SHOW COLUMNS FROM {}", "SHOW INDEX FROM {}", "EXPLAIN SELECT * FROM {}", "EXPLAIN SYNTAX SELECT * FROM {}",
-    "INSERT INTO {} VALUES ('x')", "INSERT INTO {} SELECT 'x'",
-])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "SELECT * FROM {}",
+        "SELECT nothing FROM {}",
+        "SELECT 1 FROM speed.ticks, {}",
+        "SELECT 1 IN ({})",
+        "SELECT 1 IN {}",
+        "SELECT 1 NOT IN {}",
+        "WITH x AS (SELECT * FROM {}) SELECT * FROM x",
+        "DESCRIBE {}",
+        "EXISTS {}",
+        "SHOW CREATE TABLE {}",
+        "SHOW COLUMNS FROM {}",
+        "SHOW INDEX FROM {}",
+        "EXPLAIN SELECT * FROM {}",
+        "EXPLAIN SYNTAX SELECT * FROM {}",
+        "INSERT INTO {} VALUES ('x')",
+        "INSERT INTO {} SELECT 'x'",
+    ],
+)
 def test_what_is_hidden_is_answered_as_what_is_not_there(clients: dict[str, httpx.Client], form: str) -> None:
     for user in ("reader", "sink"):
         told = set()
         for table in ("hidden.salaries", "hidden.salarie", "hiden.salaries"):
             answer = clients[user].post("/", content=form.format(table))
-            told.add((answer.status_code, answer.headers["x-clickhouse-exception-code"],
-                      answer.text.replace(table.partition(".")[0], "…")))
+            told.add(
+                (
+                    answer.status_code,
+                    answer.headers["x-clickhouse-exception-code"],
+                    answer.text.replace(table.partition(".")[0], "…"),
+                )
+            )
         assert len(told) == 1, told
 
 
@@ -75,12 +99,20 @@ def test_a_hidden_database_is_answered_as_one_that_is_not_there(clients: dict[st
         assert hidden.text.replace("hidden", "") == missing.text.replace("hiden", "")
 
 
-@pytest.mark.parametrize("call", [
-    "editDistance('a', 'b')", "levenshteinDistance('a', 'b')", "editDistanceUTF8('a', 'b')",
-    "damerauLevenshteinDistance('a', 'b')",
-    "arrayMap(editDistance, ['a'], ['b'])", "arraySimilarity(['a'], ['b'], [1.], [1.])", "arrayLevenshteinDistance(['a'], ['b'])",
-    "levenshteinDistanceUTF8('a', 'b')", "arrayLevenshteinDistanceWeighted(['a'], ['b'], [1.], [1.])",
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "editDistance('a', 'b')",
+        "levenshteinDistance('a', 'b')",
+        "editDistanceUTF8('a', 'b')",
+        "damerauLevenshteinDistance('a', 'b')",
+        "arrayMap(editDistance, ['a'], ['b'])",
+        "arraySimilarity(['a'], ['b'], [1.], [1.])",
+        "arrayLevenshteinDistance(['a'], ['b'])",
+        "levenshteinDistanceUTF8('a', 'b')",
+        "arrayLevenshteinDistanceWeighted(['a'], ['b'], [1.], [1.])",
+    ],
+)
 def test_a_call_that_no_limit_of_time_would_end_is_refused(clients: dict[str, httpx.Client], call: str) -> None:
     for user in ("reader", "sink"):
         answer = clients[user].post("/", content=f"SELECT {call}")
@@ -94,7 +126,9 @@ def test_a_view_shows_no_more_than_its_reader_may_read(clients: dict[str, httpx.
 
 
 def test_an_iceberg_table_is_read_by_a_reader_through_its_engine_but_not_by_its_path(
-    server: Server, admin: httpx.Client, reader: httpx.Client,
+    server: Server,
+    admin: httpx.Client,
+    reader: httpx.Client,
 ) -> None:
     path = server.warehouse / "gold" / "candles"
     for statement in (
@@ -117,9 +151,15 @@ def test_a_name_given_as_a_parameter_is_judged_like_one_in_the_text(reader: http
     assert reader.post("/", content=statement, params=allowed).text == "10\n"
 
 
-@pytest.mark.parametrize("braces", [
-    "{%s:Identifier}", "{%s:/**/Identifier}", "{/* a */ %s /* : */ : -- b\n Identifier\n}", "{ %s\u00a0: Identifier }",
-])
+@pytest.mark.parametrize(
+    "braces",
+    [
+        "{%s:Identifier}",
+        "{%s:/**/Identifier}",
+        "{/* a */ %s /* : */ : -- b\n Identifier\n}",
+        "{ %s\u00a0: Identifier }",
+    ],
+)
 def test_a_verdict_counts_for_one_set_of_parameters_however_they_are_spelled(reader: httpx.Client, braces: str) -> None:
     def ask(statement: str, **parameters: str) -> httpx.Response:
         return reader.post("/", content=statement, params={f"param_{name}": value for name, value in parameters.items()})
@@ -134,16 +174,31 @@ def test_a_verdict_counts_for_one_set_of_parameters_however_they_are_spelled(rea
             assert ask(table, d=database, t=name).status_code == 403
 
 
-@pytest.mark.parametrize("setting", [
-    ("readonly", "0"), ("readonly", "2"), ("format_schema", "/etc/passwd"), ("format_template_resultset", "/etc/passwd"),
-    ("output_format_schema", "/tmp/finlake_never"), ("input_format_record_errors_file_path", "x"),
-    ("allow_introspection_functions", "1"),
-    ("dialect", "prql"), ("profile", "default"), ("allow_ddl", "1"), ("compile_expressions", "1"), ("enable_url_encoding", "1"),
-    ("input_format_values_interpret_expressions", "1"), ("output_format_native_encode_types_in_binary_format", "1"),
-    ("max_threads=1, readonly", "0"), ("user_files_path", "/"), ("format_display_secrets_in_show_and_select", "1"),
-])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        ("readonly", "0"),
+        ("readonly", "2"),
+        ("format_schema", "/etc/passwd"),
+        ("format_template_resultset", "/etc/passwd"),
+        ("output_format_schema", "/tmp/finlake_never"),
+        ("input_format_record_errors_file_path", "x"),
+        ("allow_introspection_functions", "1"),
+        ("dialect", "prql"),
+        ("profile", "default"),
+        ("allow_ddl", "1"),
+        ("compile_expressions", "1"),
+        ("enable_url_encoding", "1"),
+        ("input_format_values_interpret_expressions", "1"),
+        ("output_format_native_encode_types_in_binary_format", "1"),
+        ("max_threads=1, readonly", "0"),
+        ("user_files_path", "/"),
+        ("format_display_secrets_in_show_and_select", "1"),
+    ],
+)
 def test_a_setting_that_could_widen_rights_is_refused_in_the_url(
-    clients: dict[str, httpx.Client], setting: tuple[str, str],
+    clients: dict[str, httpx.Client],
+    setting: tuple[str, str],
 ) -> None:
     for user in ("reader", "sink"):
         if (user, setting) == ("sink", ("readonly", "0")):
@@ -161,10 +216,54 @@ def test_a_limit_asked_for_is_taken_down_to_the_users_own(reader: httpx.Client) 
 
 LIMITS = ("max_execution_time", "max_result_rows", "max_result_bytes", "max_memory_usage", "max_threads", "max_block_size")
 SPELLINGS = (
-    "0", "1", "5", "'5'", "0.5", "'0.5'", "0.0000001", "1e-9", "'1e-9'", "1e1", "'1e1'", "0x1", "'0x1'", "0b1", "0x0.8p0", "-1",
-    "'-1'", "'+5'", "' 5'", "'5 '", "1_0", "'1_0'", "true", "false", "NULL", "DEFAULT", "'auto'", "'1K'", "'1Gi'", "'5s'",
-    "18446744073709551615", "18446744073709551616", "'18446744073709551616'", "1e300", "inf", "nan", "'inf'", "'nan'", "''",
-    "'\u0665'", "'\u00bd'", "'0'", "'00'", "'007'", "0.9999999999999999999999", "5.9", "{p:Float64}", "{p:String}",
+    "0",
+    "1",
+    "5",
+    "'5'",
+    "0.5",
+    "'0.5'",
+    "0.0000001",
+    "1e-9",
+    "'1e-9'",
+    "1e1",
+    "'1e1'",
+    "0x1",
+    "'0x1'",
+    "0b1",
+    "0x0.8p0",
+    "-1",
+    "'-1'",
+    "'+5'",
+    "' 5'",
+    "'5 '",
+    "1_0",
+    "'1_0'",
+    "true",
+    "false",
+    "NULL",
+    "DEFAULT",
+    "'auto'",
+    "'1K'",
+    "'1Gi'",
+    "'5s'",
+    "18446744073709551615",
+    "18446744073709551616",
+    "'18446744073709551616'",
+    "1e300",
+    "inf",
+    "nan",
+    "'inf'",
+    "'nan'",
+    "''",
+    "'\u0665'",
+    "'\u00bd'",
+    "'0'",
+    "'00'",
+    "'007'",
+    "0.9999999999999999999999",
+    "5.9",
+    "{p:Float64}",
+    "{p:String}",
 )
 
 
@@ -198,9 +297,17 @@ def test_get_cannot_change_anything(admin: httpx.Client) -> None:
     assert admin.get("/", params={"query": "SELECT count() FROM speed.ticks"}).text == "10\n"
 
 
-@pytest.mark.parametrize("login", [
-    ("reader", "wrong"), ("nobody", "wrong"), ("", ""), ("admin", ""), ("default", ""), ("engine", ""),
-])
+@pytest.mark.parametrize(
+    "login",
+    [
+        ("reader", "wrong"),
+        ("nobody", "wrong"),
+        ("", ""),
+        ("admin", ""),
+        ("default", ""),
+        ("engine", ""),
+    ],
+)
 def test_a_wrong_login_is_refused_without_saying_what_was_wrong(server: Server, login: tuple[str, str]) -> None:
     answer = httpx.post(server.url, content="SELECT 1", auth=login)
     assert answer.status_code == 403
@@ -225,12 +332,15 @@ def test_no_secret_is_in_the_log_or_the_engines_files(server: Server, reader: ht
     assert all(password.encode() not in text for password in server.passwords.values() for text in written)
 
 
-@pytest.mark.parametrize(("statement", "value"), [
-    ("SELECT b FROM values({p:String}, (1))", "a UInt8, b String ALIAS file('/etc/passwd')"),
-    ("SELECT CAST('abcdefgh', {p:String})", "AggregateFunction(sum, UInt64)"),
-    ("SELECT finalizeAggregation({p:AggregateFunction(sum, UInt64)})", "abcdefgh"),
-    (r"SELECT finalizeAggregation({p:`Aggregate\x46unction`(sum, UInt64)})", "abcdefgh"),
-])
+@pytest.mark.parametrize(
+    ("statement", "value"),
+    [
+        ("SELECT b FROM values({p:String}, (1))", "a UInt8, b String ALIAS file('/etc/passwd')"),
+        ("SELECT CAST('abcdefgh', {p:String})", "AggregateFunction(sum, UInt64)"),
+        ("SELECT finalizeAggregation({p:AggregateFunction(sum, UInt64)})", "abcdefgh"),
+        (r"SELECT finalizeAggregation({p:`Aggregate\x46unction`(sum, UInt64)})", "abcdefgh"),
+    ],
+)
 def test_a_structure_or_a_type_in_a_parameter_is_judged_too(clients: dict[str, httpx.Client], statement: str, value: str) -> None:
     for user in ("reader", "sink"):
         answer = clients[user].post("/", content=statement, params={"param_p": value})
@@ -243,17 +353,20 @@ FORGED_SUM = b"abcdefgh"
 """As the memory of a sum of UInt64 it would be 7523094288207667809."""
 
 
-@pytest.mark.parametrize(("statement", "rows"), [
-    ("INSERT INTO speed.states FORMAT TSV\n", FORGED_SUM),
-    ("INSERT INTO speed.states FORMAT RowBinary\n", FORGED_SUM),
-    ("INSERT INTO speed.states FORMAT Native\n", b"\x01\x01\x05state\x1eAggregateFunction(sum, UInt64)" + FORGED_SUM),
-    ("INSERT INTO speed.states FORMAT Native\n", b"\x01\x01\x05state\x06String\x08" + FORGED_SUM),
-    ("INSERT INTO speed.numbers FORMAT Native\n", b"\x01\x01\x06number\x1eAggregateFunction(sum, UInt64)" + FORGED_SUM),
-    ("INSERT INTO speed.texts FORMAT Native\n", b"\x01\x01\x04text\x1eAggregateFunction(sum, UInt64)" + FORGED_SUM),
-    ("INSERT INTO speed.states VALUES ", b"('abcdefgh')"),
-    ("INSERT INTO speed.states FORMAT JSONEachRow\n", b'{"state": "abcdefgh"}'),
-    ("INSERT INTO speed.states SELECT 'abcdefgh'", b""),
-])
+@pytest.mark.parametrize(
+    ("statement", "rows"),
+    [
+        ("INSERT INTO speed.states FORMAT TSV\n", FORGED_SUM),
+        ("INSERT INTO speed.states FORMAT RowBinary\n", FORGED_SUM),
+        ("INSERT INTO speed.states FORMAT Native\n", b"\x01\x01\x05state\x1eAggregateFunction(sum, UInt64)" + FORGED_SUM),
+        ("INSERT INTO speed.states FORMAT Native\n", b"\x01\x01\x05state\x06String\x08" + FORGED_SUM),
+        ("INSERT INTO speed.numbers FORMAT Native\n", b"\x01\x01\x06number\x1eAggregateFunction(sum, UInt64)" + FORGED_SUM),
+        ("INSERT INTO speed.texts FORMAT Native\n", b"\x01\x01\x04text\x1eAggregateFunction(sum, UInt64)" + FORGED_SUM),
+        ("INSERT INTO speed.states VALUES ", b"('abcdefgh')"),
+        ("INSERT INTO speed.states FORMAT JSONEachRow\n", b'{"state": "abcdefgh"}'),
+        ("INSERT INTO speed.states SELECT 'abcdefgh'", b""),
+    ],
+)
 def test_rows_of_a_writer_never_become_a_state(admin: httpx.Client, writer: httpx.Client, statement: str, rows: bytes) -> None:
     for table in ("states (state AggregateFunction(sum, UInt64))", "numbers (number UInt64)", "texts (text String)"):
         admin.post("/", content=f"CREATE OR REPLACE TABLE speed.{table} ENGINE = MergeTree ORDER BY tuple()").raise_for_status()
@@ -267,13 +380,22 @@ def test_rows_of_a_writer_never_become_a_state(admin: httpx.Client, writer: http
             admin.post("/", content=f"DROP TABLE speed.{table}").raise_for_status()
 
 
-@pytest.mark.parametrize("column_type", [
-    "Dynamic(max_types=0)", "Array(Dynamic(max_types=0))", "Tuple(a Dynamic(max_types=0), `b` Array(UInt8))",
-    "Map(String, Dynamic(max_types=0))", "Variant(AggregateFunction(sum, UInt64), String)",
-])
+@pytest.mark.parametrize(
+    "column_type",
+    [
+        "Dynamic(max_types=0)",
+        "Array(Dynamic(max_types=0))",
+        "Tuple(a Dynamic(max_types=0), `b` Array(UInt8))",
+        "Map(String, Dynamic(max_types=0))",
+        "Variant(AggregateFunction(sum, UInt64), String)",
+    ],
+)
 @pytest.mark.parametrize("named", ["Native", "RowBinaryWithNamesAndTypes"])
 def test_rows_bring_no_states_within_other_types(
-    admin: httpx.Client, writer: httpx.Client, column_type: str, named: str,
+    admin: httpx.Client,
+    writer: httpx.Client,
+    column_type: str,
+    named: str,
 ) -> None:
     value = "sumState(toUInt64(number))"
     held = {"A": f"[{value}]", "T": f"({value}::Dynamic(max_types=0), [1])", "M": f"map('a', {value})"}.get(column_type[0], value)
@@ -285,17 +407,23 @@ def test_rows_bring_no_states_within_other_types(
     assert admin.post("/", content="SELECT count() FROM speed.ticks").text == before
 
 
-@pytest.mark.parametrize("sent", [
-    {"content": "SELECT unhex('010100104669786564537472696e67282d323029') AS `x\n Identifier Native (alias z` FORMAT RawBLOB"},
-    {"content": r"SELECT 1 AS `x\n Identifier Native (alias z` FORMAT RawBLOB"},
-    {"content": r'SELECT 1 AS "x\x0a Identifier Native (alias z" FORMAT RawBLOB'},
-    {"content": "SELECT 1 AS \u201cx\n Identifier Native (alias z\u201d FORMAT RawBLOB"},
-    {"content": "SELECT 1 AS a$b$, 2 AS `x\n Identifier Native (alias z`, 3 AS a$b$ FORMAT RawBLOB"},
-    {"content": "SELECT 1 AS `x\n Identifier JSON\rX-Evil: 1`, 2 FORMAT TSV"},
-    {"content": "SELECT 1 AS {p:Identifier} FORMAT RawBLOB", "params": {"param_p": "x\n Identifier Native (alias z"}},
-    {"content": "SELECT 1 AS {p:Identifier} FORMAT RawBLOB", "params": {"param_p": r"x\n Identifier Native (alias z"}},
-    {"content": "DESCRIBE (SELECT 1 AS `x\n Identifier JSON`)"},
-])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {
+            "content": "SELECT unhex('010100104669786564537472696e67282d323029') "
+            "AS `x\n Identifier Native (alias z` FORMAT RawBLOB"
+        },
+        {"content": r"SELECT 1 AS `x\n Identifier Native (alias z` FORMAT RawBLOB"},
+        {"content": r'SELECT 1 AS "x\x0a Identifier Native (alias z" FORMAT RawBLOB'},
+        {"content": "SELECT 1 AS \u201cx\n Identifier Native (alias z\u201d FORMAT RawBLOB"},
+        {"content": "SELECT 1 AS a$b$, 2 AS `x\n Identifier Native (alias z`, 3 AS a$b$ FORMAT RawBLOB"},
+        {"content": "SELECT 1 AS `x\n Identifier JSON\rX-Evil: 1`, 2 FORMAT TSV"},
+        {"content": "SELECT 1 AS {p:Identifier} FORMAT RawBLOB", "params": {"param_p": "x\n Identifier Native (alias z"}},
+        {"content": "SELECT 1 AS {p:Identifier} FORMAT RawBLOB", "params": {"param_p": r"x\n Identifier Native (alias z"}},
+        {"content": "DESCRIBE (SELECT 1 AS `x\n Identifier JSON`)"},
+    ],
+)
 def test_a_name_cannot_forge_a_part_of_a_statement(clients: dict[str, httpx.Client], sent: dict[str, Any]) -> None:
     for user in ("reader", "sink"):
         answer = clients[user].post("/", **{**sent, "params": {**sent.get("params", {}), "client_protocol_version": "54500"}})

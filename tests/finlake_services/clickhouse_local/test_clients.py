@@ -18,11 +18,14 @@ from tests.finlake_services.clickhouse_local.endpoint import Server
 pytestmark = pytest.mark.slow
 
 START = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
-ROWS = [[f"S{number % 3}", START + timedelta(seconds=number), float(number), ["a", "b"][:number % 3], None]
-        for number in range(500)]
+ROWS = [
+    [f"S{number % 3}", START + timedelta(seconds=number), float(number), ["a", "b"][: number % 3], None] for number in range(500)
+]
 COLUMNS = ["symbol", "trade_ts", "price_usd", "conditions", "note"]
-MAKE = ("CREATE OR REPLACE TABLE speed.client (symbol LowCardinality(String), trade_ts DateTime64(6, 'UTC'), price_usd Float64, "
-        "conditions Array(String), note Nullable(String)) ENGINE = MergeTree ORDER BY (symbol, trade_ts)")
+MAKE = (
+    "CREATE OR REPLACE TABLE speed.client (symbol LowCardinality(String), trade_ts DateTime64(6, 'UTC'), price_usd Float64, "
+    "conditions Array(String), note Nullable(String)) ENGINE = MergeTree ORDER BY (symbol, trade_ts)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +64,24 @@ def test_rows_go_in_and_come_out_as_they_were(server: Server, admin_client: Clie
     with server.client("sink", compress=compression) as client:
         client.insert("speed.client", ROWS, column_names=COLUMNS)
         result = client.query("SELECT * FROM speed.client ORDER BY trade_ts", column_formats={"trade_ts": "native"})
-        assert [(symbol, conditions, note) for symbol, _, _, conditions, note in result.result_rows] \
-            == [(symbol, conditions, note) for symbol, _, _, conditions, note in ROWS]
+        assert [(symbol, conditions, note) for symbol, _, _, conditions, note in result.result_rows] == [
+            (symbol, conditions, note) for symbol, _, _, conditions, note in ROWS
+        ]
         assert [price for _, _, price, _, _ in result.result_rows] == [price for _, _, price, _, _ in ROWS]
         assert result.result_rows[0][1].replace(tzinfo=UTC) == START
         assert result.summary["read_rows"] == "500"
 
 
 def test_frames_and_arrow_tables_go_in_and_come_out(admin_client: Client, writer_client: Client, reader_client: Client) -> None:
-    frame = pd.DataFrame({"symbol": ["A", "B"], "trade_ts": pd.to_datetime([START, START]).as_unit("us"), "price_usd": [1.5, 2.5],
-                          "conditions": [["x"], []], "note": [None, "n"]})
+    frame = pd.DataFrame(
+        {
+            "symbol": ["A", "B"],
+            "trade_ts": pd.to_datetime([START, START]).as_unit("us"),
+            "price_usd": [1.5, 2.5],
+            "conditions": [["x"], []],
+            "note": [None, "n"],
+        }
+    )
     admin_client.command(MAKE)
     writer_client.insert_df("speed.client", frame)
     writer_client.insert_arrow("speed.client", pa.table({"symbol": ["C"], "price_usd": [3.5]}))
@@ -90,10 +101,12 @@ def test_an_empty_result_is_no_rows(filled: str, reader_client: Client) -> None:
 
 def test_parameters_by_name_and_bound_by_the_server(filled: str, reader_client: Client) -> None:
     for condition in (
-        "price_usd < %(limit)s AND symbol = %(symbol)s", "price_usd < {limit:Float64} AND symbol = {symbol:String}",
+        "price_usd < %(limit)s AND symbol = %(symbol)s",
+        "price_usd < {limit:Float64} AND symbol = {symbol:String}",
     ):
-        result = reader_client.query(f"SELECT price_usd FROM {filled} WHERE {condition} ORDER BY 1",
-                                     parameters={"limit": 10.0, "symbol": "S1"})
+        result = reader_client.query(
+            f"SELECT price_usd FROM {filled} WHERE {condition} ORDER BY 1", parameters={"limit": 10.0, "symbol": "S1"}
+        )
         assert result.result_columns == [[1.0, 4.0, 7.0]]
 
 
@@ -164,10 +177,10 @@ def test_errors_carry_code_and_name(reader_client: Client) -> None:
 def test_the_asynchronous_client_asks_many_things_at_once(server: Server, filled: str) -> None:
     async def ask() -> list[int]:
         client = await clickhouse_connect.get_async_client(
-            host="127.0.0.1", port=server.port, username="reader", password=server.passwords["reader"])
+            host="127.0.0.1", port=server.port, username="reader", password=server.passwords["reader"]
+        )
         try:
-            results = await asyncio.gather(
-                *(client.query(f"SELECT count() + {number} FROM {filled}") for number in range(20)))
+            results = await asyncio.gather(*(client.query(f"SELECT count() + {number} FROM {filled}") for number in range(20)))
         finally:
             await client.close()
         return [result.result_rows[0][0] for result in results]

@@ -16,7 +16,10 @@ from finlake_services.clickhouse_local.compression import MOST_MEMBERS, decode_b
 from finlake_services.clickhouse_local.errors import ClickHouseError
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstandard.ZstdCompressor().compress,
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
     "lz4": lz4.frame.compress,
 }
 LIMIT = 1 << 20

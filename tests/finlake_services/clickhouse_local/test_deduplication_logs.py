@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from finlake_services.clickhouse_local import deduplication_logs
 from finlake_services.clickhouse_local.deduplication_logs import (
     Blocks,
-    Held,
+    BlocksInParts,
     Lines,
     TakenBack,
     WrittenThrough,
@@ -31,14 +31,22 @@ def blocks(draw: st.DrawFn) -> Blocks:
 @given(st.lists(blocks()), blocks())
 def test_blocks_are_held_if_one_part_holds_them_all(parts: list[Blocks], looked_for: Blocks) -> None:
     numbers = set(range(looked_for.first, looked_for.last + 1))
-    assert (looked_for in Held(parts)) == any(
-        part.partition == looked_for.partition and numbers <= set(range(part.first, part.last + 1)) for part in parts)
+    assert (looked_for in BlocksInParts(parts)) == any(
+        part.partition == looked_for.partition and numbers <= set(range(part.first, part.last + 1)) for part in parts
+    )
 
 
-@pytest.mark.parametrize(("name", "held"), [
-    ("20260105_4_4_0", Blocks("20260105", 4, 4)), ("all_1_7_2", Blocks("all", 1, 7)), ("all_1_7_2_9", Blocks("all", 1, 7)),
-    ("deduplication_logs", None), ("detached", None), ("format_version.txt", None),
-])
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("20260105_4_4_0", Blocks("20260105", 4, 4)),
+        ("all_1_7_2", Blocks("all", 1, 7)),
+        ("all_1_7_2_9", Blocks("all", 1, 7)),
+        ("deduplication_logs", None),
+        ("detached", None),
+        ("format_version.txt", None),
+    ],
+)
 def test_what_a_part_holds_is_told_by_its_name(name: str, held: Blocks | None) -> None:
     assert Blocks.of(name) == held
 
@@ -49,7 +57,7 @@ def line(number: int, operation: int = 1) -> bytes:
 
 @given(st.lists(st.integers(1, 9)), st.sets(st.integers(1, 9)))
 def test_a_line_stays_if_its_part_is_there(added: list[int], parts: set[int]) -> None:
-    held = Held(Blocks("all", number, number) for number in parts)
+    held = BlocksInParts(Blocks("all", number, number) for number in parts)
     there, missing = ([line(number) for number in added if (number in parts) == wanted] for wanted in (True, False))
     assert judged(b"".join(map(line, added)), held) == Lines(there, missing, [])
 
@@ -60,16 +68,16 @@ def test_a_log_cut_anywhere_keeps_its_whole_lines(length: int) -> None:
     cut = b"".join(lines)[:length]
     whole = lines[: cut.count(b"\n")]
     rest = cut.removeprefix(b"".join(whole))
-    assert judged(cut, Held([Blocks("all", 1, 8)])) == Lines(whole, [], [rest] if rest else [])
+    assert judged(cut, BlocksInParts([Blocks("all", 1, 8)])) == Lines(whole, [], [rest] if rest else [])
 
 
 @pytest.mark.parametrize("bad", [b"\0" * 40 + b"\n", b"\n", b"3\tall_1_1_0\tall_1\n", b"1\tall_1_1_0\n", b"1\tnonsense\tall_1\n"])
 def test_lines_after_a_bad_one_are_kept(bad: bytes) -> None:
-    assert judged(line(1) + bad + line(2), Held([Blocks("all", 1, 2)])) == Lines([line(1), line(2)], [], [bad])
+    assert judged(line(1) + bad + line(2), BlocksInParts([Blocks("all", 1, 2)])) == Lines([line(1), line(2)], [], [bad])
 
 
 def test_a_dropped_parts_lines_stay() -> None:
-    assert judged(line(1, operation=2), Held([])) == Lines([line(1, operation=2)], [], [])
+    assert judged(line(1, operation=2), BlocksInParts([])) == Lines([line(1, operation=2)], [], [])
 
 
 @pytest.fixture
@@ -106,7 +114,9 @@ def test_of_two_logs_each_is_made_true_and_stays_so(table: Path, tmp_path: Path)
 
 
 def test_a_table_that_the_running_engine_drops_meanwhile_is_passed_over(
-    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(deduplication_logs, "_tables", lambda _: [tmp_path / "data/store/abc/gone", table])
     log = table / "deduplication_logs/deduplication_log_1.txt"

@@ -9,9 +9,22 @@ from finlake_services.clickhouse_local.statement_text import named_formats
 from tests.finlake_services.clickhouse_local.endpoint import Server
 from tests.finlake_services.clickhouse_local.statements import NAMES_A_FORMAT_WITH_FILES
 
-REFUSED = ("Protobuf", "protobufSINGLE", "ProtobufList", "CapnProto", "Template", "TemplateIgnoreSpaces", "AvroConfluent",
-           "Regexp",
-           "MySQLWire", "DataFrame", "nonsense", "Native ", "\u212aative", "")
+REFUSED = (
+    "Protobuf",
+    "protobufSINGLE",
+    "ProtobufList",
+    "CapnProto",
+    "Template",
+    "TemplateIgnoreSpaces",
+    "AvroConfluent",
+    "Regexp",
+    "MySQLWire",
+    "DataFrame",
+    "nonsense",
+    "Native ",
+    "\u212aative",
+    "",
+)
 
 
 @pytest.mark.parametrize("named", REFUSED)
@@ -20,10 +33,16 @@ def test_a_format_that_is_not_on_the_list_is_refused(named: str) -> None:
         formats.check_format(named)
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("SELECT 1 FORMAT JSON", ["JSON"]), ("DESCRIBE t format/*x*/`a`", ["a"]), ("SELECT 'FORMAT a', format, `FORMAT` b", []),
-    ("SELECT format AS x, 1 -- FORMAT a\n FORMAT -- b\n CSV", ["AS", "CSV"]), ("SELECT format('{}', 1)", []),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT 1 FORMAT JSON", ["JSON"]),
+        ("DESCRIBE t format/*x*/`a`", ["a"]),
+        ("SELECT 'FORMAT a', format, `FORMAT` b", []),
+        ("SELECT format AS x, 1 -- FORMAT a\n FORMAT -- b\n CSV", ["AS", "CSV"]),
+        ("SELECT format('{}', 1)", []),
+    ],
+)
 def test_a_format_in_a_text_is_found(text: str, expected: list[str]) -> None:
     assert list(named_formats(text)) == expected
 
@@ -42,7 +61,9 @@ def test_a_default_format_that_is_not_on_the_list_is_refused(clients: dict[str, 
 
 @pytest.mark.slow
 def test_no_format_that_may_be_named_makes_a_file(
-    server: Server, admin: httpx.Client, clients: dict[str, httpx.Client],
+    server: Server,
+    admin: httpx.Client,
+    clients: dict[str, httpx.Client],
 ) -> None:
     folder = server.home / "tmp"
     assert folder.stat().st_mode & 0o777 == 0o700

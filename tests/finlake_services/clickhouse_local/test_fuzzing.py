@@ -14,7 +14,8 @@ SECONDS, SEED = 60, 20260105
 
 def test_a_seed_draws_the_same_attempts_again(tmp_path: Path) -> None:
     first, again, other = (
-        list(islice(Attacker(seed, Canaries(tmp_path, "secret"), ("max_threads",)).attempts(), 200)) for seed in ("1", "1", "2"))
+        list(islice(Attacker(seed, Canaries(tmp_path, "secret"), ("max_threads",)).attempts(), 200)) for seed in ("1", "1", "2")
+    )
     assert first == again != other
     assert {attempt.user for attempt in first} == {"reader", "sink", "other_reader"}
     assert len({attempt.text for attempt in first}) > 60
@@ -22,7 +23,8 @@ def test_a_seed_draws_the_same_attempts_again(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_no_attack_of_a_minute_gets_anything_out_or_brings_the_endpoint_down(
-    new_server: Callable[[], Server], tmp_path: Path,
+    new_server: Callable[[], Server],
+    tmp_path: Path,
 ) -> None:
     findings = attack(new_server(), tmp_path, SECONDS, SEED)
     assert findings.faults == []

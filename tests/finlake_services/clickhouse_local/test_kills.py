@@ -23,10 +23,23 @@ ROWS = 6
 
 def block(number: int) -> dict[str, object]:
     """A block of trades of one symbol over two days of Kafka's time, two minutes and four windows, as the sink inserts it."""
-    return {"table": TRADES, "token": f"trades:0:{number}", "rows": [{
-        "symbol": f"B{number}", "trade_ts": f"2026-01-05 14:3{row % 2}:{row * 9:02}.000", "price_usd": 100 + number + row / 8,
-        "volume_shares": row + 0.5, "flaw": "", "kafka_partition": 0, "kafka_offset": number * ROWS + row,
-        "appended_ts": f"2026-01-0{5 + row % 2} 14:30:00"} for row in range(ROWS)]}
+    return {
+        "table": TRADES,
+        "token": f"trades:0:{number}",
+        "rows": [
+            {
+                "symbol": f"B{number}",
+                "trade_ts": f"2026-01-05 14:3{row % 2}:{row * 9:02}.000",
+                "price_usd": 100 + number + row / 8,
+                "volume_shares": row + 0.5,
+                "flaw": "",
+                "kafka_partition": 0,
+                "kafka_offset": number * ROWS + row,
+                "appended_ts": f"2026-01-0{5 + row % 2} 14:30:00",
+            }
+            for row in range(ROWS)
+        ],
+    }
 
 
 class Lake:
@@ -108,10 +121,12 @@ class Lake:
             columns = engine.ask(
                 "SELECT arrayStringConcat(groupArray(if(startsWith(type, 'Aggregate'), "
                 "format('finalizeAggregation({})', name), name)), ', ') FROM (SELECT name, type FROM system.columns "
-                f"WHERE database = '{database}' AND table = '{name}' AND name != 'last_inserted_ts' ORDER BY position)").strip()
+                f"WHERE database = '{database}' AND table = '{name}' AND name != 'last_inserted_ts' ORDER BY position)"
+            ).strip()
             query = engine.ask(
                 "SELECT as_select FROM system.tables "
-                f"WHERE database = '{database}' AND name = '{view.split('.')[1]}' FORMAT TSVRaw").strip()
+                f"WHERE database = '{database}' AND name = '{view.split('.')[1]}' FORMAT TSVRaw"
+            ).strip()
             found = engine.ask(f"SELECT {columns} FROM {table} FINAL ORDER BY ALL")
             assert found == engine.ask(f"SELECT {columns} FROM ({query}) ORDER BY ALL"), table
 
@@ -146,7 +161,11 @@ class Nth:
     """Kill before the `number`-th call, from 1, that changes the folder and is `wanted`, or have that call fail."""
 
     def __init__(
-        self, home: Path, number: int, wanted: Callable[[Call], bool] = lambda _: True, fate: Fate = "killed",
+        self,
+        home: Path,
+        number: int,
+        wanted: Callable[[Call], bool] = lambda _: True,
+        fate: Fate = "killed",
     ) -> None:
         self._home, self._left, self._wanted, self._fate = home, number, wanted, fate
 
@@ -194,9 +213,13 @@ def test_an_insert_killed_at_any_system_call_and_repeated_is_there_once(lake: La
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("table", [TRADES, "speed.candles_1m_state"])
 def test_a_merge_killed_at_any_system_call_changes_nothing(lake: Lake, table: str) -> None:
-    calls = _all_kills(lambda number: lake.begin_statement(
-        # The engine merges other tables meanwhile, when it likes.
-        f"OPTIMIZE TABLE {table} FINAL", Nth(lake.home, number, lambda call: lake.table_of(call) == table)))
+    calls = _all_kills(
+        lambda number: lake.begin_statement(
+            # The engine merges other tables meanwhile, when it likes.
+            f"OPTIMIZE TABLE {table} FINAL",
+            Nth(lake.home, number, lambda call: lake.table_of(call) == table),
+        )
+    )
     lake.repeat_and_compare()
     assert any(call.name.startswith("rename") and "/tmp_merge_" in call.path for call in calls)
 
@@ -233,8 +256,9 @@ def test_an_insert_that_begins_a_new_log_killed_at_any_system_call_is_there_once
     home, begun = tmp_path / "clickhouse", 0
     with MortalEngine(home) as engine:
         engine.open()
-        engine.ask("CREATE TABLE default.few (a Int64) ENGINE = MergeTree ORDER BY a "
-                   "SETTINGS non_replicated_deduplication_window = 1")
+        engine.ask(
+            "CREATE TABLE default.few (a Int64) ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 1"
+        )
         folder = Path(engine.ask("SELECT data_paths[1] FROM system.tables WHERE name = 'few'").strip())
 
     def begin(number: int) -> Call | None:

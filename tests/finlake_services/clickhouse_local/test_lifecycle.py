@@ -28,8 +28,11 @@ def block(number: int) -> bytes:
 
 def insert(client: httpx.Client, number: int) -> httpx.Response:
     """Insert a block under its own token."""
-    return client.post("/", content=block(number), params={
-        "query": "INSERT INTO speed.ticks FORMAT CSV", "insert_deduplication_token": f"block:{number}", **DEDUPLICATE})
+    return client.post(
+        "/",
+        content=block(number),
+        params={"query": "INSERT INTO speed.ticks FORMAT CSV", "insert_deduplication_token": f"block:{number}", **DEDUPLICATE},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +93,7 @@ def test_sigterm_ends_it_in_spite_of_a_running_statement(own_server: Server) -> 
     with own_server.http("reader") as reader:
         asking = threading.Thread(target=lambda: pytest.raises(httpx.HTTPError, _ask_forever, reader))
         asking.start()
-        while 'running_queries 1.0' not in httpx.get(f"{own_server.url}/metrics").text:
+        while "running_queries 1.0" not in httpx.get(f"{own_server.url}/metrics").text:
             pass
         began = time.monotonic()
         assert own_server.end(signal.SIGTERM) == 0
@@ -160,15 +163,21 @@ def _rows_by_symbol(client: httpx.Client, select: str) -> dict[str, int]:
 def full_table(own_server: Server) -> Iterator[str]:
     """A table that finds its disk full."""
     with own_server.http("admin") as admin:
-        admin.post("/", content="CREATE TABLE speed.full (a Int8) ENGINE = MergeTree ORDER BY a "
-                                f"SETTINGS min_free_disk_bytes_to_perform_insert = {1 << 60}")
+        admin.post(
+            "/",
+            content="CREATE TABLE speed.full (a Int8) ENGINE = MergeTree ORDER BY a "
+            f"SETTINGS min_free_disk_bytes_to_perform_insert = {1 << 60}",
+        )
         yield "speed.full"
         admin.post("/", content="DROP TABLE speed.full SYNC")
 
 
 @pytest.mark.parametrize(("statement", "data"), [("INSERT INTO {} SELECT 1", ""), ("INSERT INTO {} FORMAT TSV", "1\n")])
 def test_a_full_disk_is_clickhouses_own_error_and_the_endpoint_lives(
-    own_server: Server, full_table: str, statement: str, data: str,
+    own_server: Server,
+    full_table: str,
+    statement: str,
+    data: str,
 ) -> None:
     with own_server.http("admin") as admin:
         answer = admin.post("/", params={"query": statement.format(full_table)}, content=data)
@@ -197,15 +206,21 @@ def test_an_insert_that_a_materialized_view_refuses_is_an_error_and_not_acknowle
         assert answer.status_code == 200
 
 
-@pytest.mark.parametrize(("users", "reason"), [
-    ("nonsense", "must be JSON"), ("{}", "holds no users"), ('{"a b": {}}', "a name is"), ('{"a": 1}', "must be an object"),
-    ('{"a": {"rights": "owner", "password_file": "p"}}', "rights must be"),
-    ('{"a": {"rights": "reader"}}', "password_file must be"),
-    ('{"a": {"rights": "reader", "password_file": "missing"}}', "missing"),
-    ('{"a": {"rights": "reader", "password_file": "empty"}}', "is empty"),
-    ('{"a": {"rights": "reader", "password_file": "p", "databases": ["system"]}}', "must not name system"),
-    ('{"a": {"rights": "reader", "password_file": "p", "databases": ["x`; DROP"]}}', "list of database names"),
-])
+@pytest.mark.parametrize(
+    ("users", "reason"),
+    [
+        ("nonsense", "must be JSON"),
+        ("{}", "holds no users"),
+        ('{"a b": {}}', "a name is"),
+        ('{"a": 1}', "must be an object"),
+        ('{"a": {"rights": "owner", "password_file": "p"}}', "rights must be"),
+        ('{"a": {"rights": "reader"}}', "password_file must be"),
+        ('{"a": {"rights": "reader", "password_file": "missing"}}', "missing"),
+        ('{"a": {"rights": "reader", "password_file": "empty"}}', "is empty"),
+        ('{"a": {"rights": "reader", "password_file": "p", "databases": ["system"]}}', "must not name system"),
+        ('{"a": {"rights": "reader", "password_file": "p", "databases": ["x`; DROP"]}}', "list of database names"),
+    ],
+)
 def test_a_users_file_that_cannot_be_used_is_refused_with_file_and_reason(tmp_path: Path, users: str, reason: str) -> None:
     from finlake_services.clickhouse_local.users import UsersFileError, read_users
 

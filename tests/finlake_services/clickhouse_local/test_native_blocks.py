@@ -23,19 +23,51 @@ REVISION = 54460
 BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
 AS_GO_ASKS = {"default_format": "Native", "client_protocol_version": str(REVISION), "max_execution_time": "60"}
 EXPRESSIONS = [
-    "number", "toString(number)", "repeat('long', 100)", "toDateTime64(number, 3, 'UTC')", "now()", "today()", "toDate32(1)",
-    "cast((('a', 1), 2), 'Tuple(`a b` Tuple(`c d` String, e UInt8), f UInt8)')", "[number, 1]", "[[number], []]",
-    "emptyArrayString()", "map('a', number)", "map('a', ['b', 'c'])", "toNullable(number)",
-    "NULL", "toNullable('x')", "('x', number)", "tuple()", "cast(('a', [1]), 'Tuple(n String, `b c` Array(UInt8))')",
-    "cast(('a', ('b', 1)), 'Tuple(n String, m Tuple(x String, y Int8))')", "[('a', [1, 2]), ('b', [])]",
-    "toDecimal32(1, 3)", "toDecimal64(1, 3)", "toDecimal128(1, 3)", "toDecimal256(1, 3)",
+    "number",
+    "toString(number)",
+    "repeat('long', 100)",
+    "toDateTime64(number, 3, 'UTC')",
+    "now()",
+    "today()",
+    "toDate32(1)",
+    "cast((('a', 1), 2), 'Tuple(`a b` Tuple(`c d` String, e UInt8), f UInt8)')",
+    "[number, 1]",
+    "[[number], []]",
+    "emptyArrayString()",
+    "map('a', number)",
+    "map('a', ['b', 'c'])",
+    "toNullable(number)",
+    "NULL",
+    "toNullable('x')",
+    "('x', number)",
+    "tuple()",
+    "cast(('a', [1]), 'Tuple(n String, `b c` Array(UInt8))')",
+    "cast(('a', ('b', 1)), 'Tuple(n String, m Tuple(x String, y Int8))')",
+    "[('a', [1, 2]), ('b', [])]",
+    "toDecimal32(1, 3)",
+    "toDecimal64(1, 3)",
+    "toDecimal128(1, 3)",
+    "toDecimal256(1, 3)",
     "toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0')",
-    "toIPv4('1.2.3.4')", "toIPv6('::1')", "CAST('a' AS Enum8('a' = 1, 'b, (\\'c)' = 2))", "CAST('a' AS Enum16('a' = 1000))",
-    "toFixedString('abc', 5)", "toInt128(1)", "toUInt256(1)", "toFloat32(1)", "true", "toIntervalDay(1)",
-    "toLowCardinality('a')", "toLowCardinality(toString(number % 300))", "toLowCardinality(toNullable('z'))",
-    "[toLowCardinality('a'), toLowCardinality('b')]", "map(toLowCardinality('a'), toLowCardinality(toString(number)))",
-    "(toLowCardinality('a'), toLowCardinality(toFixedString('b', 2)))", "[toNullable(toLowCardinality('q'))]",
-    "CAST([(1, 'a')], 'Nested(a UInt8, b String)')", "CAST(number AS SimpleAggregateFunction(sum, UInt64))",
+    "toIPv4('1.2.3.4')",
+    "toIPv6('::1')",
+    "CAST('a' AS Enum8('a' = 1, 'b, (\\'c)' = 2))",
+    "CAST('a' AS Enum16('a' = 1000))",
+    "toFixedString('abc', 5)",
+    "toInt128(1)",
+    "toUInt256(1)",
+    "toFloat32(1)",
+    "true",
+    "toIntervalDay(1)",
+    "toLowCardinality('a')",
+    "toLowCardinality(toString(number % 300))",
+    "toLowCardinality(toNullable('z'))",
+    "[toLowCardinality('a'), toLowCardinality('b')]",
+    "map(toLowCardinality('a'), toLowCardinality(toString(number)))",
+    "(toLowCardinality('a'), toLowCardinality(toFixedString('b', 2)))",
+    "[toNullable(toLowCardinality('q'))]",
+    "CAST([(1, 'a')], 'Nested(a UInt8, b String)')",
+    "CAST(number AS SimpleAggregateFunction(sum, UInt64))",
 ]
 
 
@@ -52,14 +84,14 @@ def varint(data: bytes, position: int) -> tuple[int, int]:
 def text(data: bytes, position: int) -> tuple[str, int]:
     """A string and the position after it."""
     length, position = varint(data, position)
-    return data[position:position + length].decode(), position + length
+    return data[position : position + length].decode(), position + length
 
 
 def number_blocks(data: bytes) -> Iterator[list[int]]:
     """Values of blocks with one UInt64 column, read as a client of REVISION reads them."""
     position = 0
     while position < len(data):
-        assert data[position:position + len(BLOCK_INFO)] == BLOCK_INFO
+        assert data[position : position + len(BLOCK_INFO)] == BLOCK_INFO
         position += len(BLOCK_INFO)
         columns, position = varint(data, position)
         rows, position = varint(data, position)
@@ -115,7 +147,8 @@ def test_a_type_without_a_known_length_is_refused_by_name(reader: httpx.Client) 
 @given(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=5), max_size=5))
 def test_frames_leave_values_as_they_are(blocks: list[list[int]]) -> None:
     plain = b"".join(
-        b"\x01" + bytes([len(block)]) + b"\x01x\x06UInt64" + struct.pack(f"<{len(block)}Q", *block) for block in blocks)
+        b"\x01" + bytes([len(block)]) + b"\x01x\x06UInt64" + struct.pack(f"<{len(block)}Q", *block) for block in blocks
+    )
     assert list(number_blocks(with_revision(plain, REVISION))) == blocks
     assert with_revision(plain, 0) == plain
 
@@ -153,10 +186,17 @@ def test_answers_and_bodies_in_checked_blocks(reader: httpx.Client, writer: http
         assert writer.post("/", params=insert, content=sent[:-1]).headers["x-clickhouse-exception-code"] == "33"
 
 
-@pytest.mark.parametrize("column_type", [
-    "FixedString(-20)", "FixedString(999999999999)", "Array(" * (DEEPEST_TYPE + 1), "Tuple(" * 3_000, "Array(FixedString(-9))",
-    "LowCardinality(FixedString(-3))",
-])
+@pytest.mark.parametrize(
+    "column_type",
+    [
+        "FixedString(-20)",
+        "FixedString(999999999999)",
+        "Array(" * (DEEPEST_TYPE + 1),
+        "Tuple(" * 3_000,
+        "Array(FixedString(-9))",
+        "LowCardinality(FixedString(-3))",
+    ],
+)
 def test_blocks_that_do_not_hold_what_they_say_are_refused(column_type: str) -> None:
     for count in (1, 255):
         values = bytes([count] * 64)
@@ -167,23 +207,64 @@ def test_blocks_that_do_not_hold_what_they_say_are_refused(column_type: str) -> 
 
 
 PLAIN = st.recursive(
-    st.sampled_from(["UInt8", "String", "Float64", "FixedString(3)", "Decimal(18, 4)", "DateTime64(6, 'UTC')",
-    "Enum8('a, (' = 1)",
-                     "SimpleAggregateFunction(sum, UInt64)", "LowCardinality(Nullable(String))", "IntervalDay", "UUID",
-                     "Point"]),
+    st.sampled_from(
+        [
+            "UInt8",
+            "String",
+            "Float64",
+            "FixedString(3)",
+            "Decimal(18, 4)",
+            "DateTime64(6, 'UTC')",
+            "Enum8('a, (' = 1)",
+            "SimpleAggregateFunction(sum, UInt64)",
+            "LowCardinality(Nullable(String))",
+            "IntervalDay",
+            "UUID",
+            "Point",
+        ]
+    ),
     lambda inner: st.one_of(
-        inner.map("Array({})".format), inner.map("Nullable({})".format), inner.map("Map(String, {})".format),
-        inner.map("Tuple(`a (` {0}, b {0})".format), inner.map("Nested(x {})".format), inner.map("Tuple({})".format),
-    ), max_leaves=4)
-UNPLAIN = st.sampled_from([
-    "Dynamic", "Dynamic(max_types=0)", "JSON", "JSON(a UInt8)", "Object('json')", "Variant(String, UInt8)", "QBit(Float32, 3)",
-    "AggregateFunction(sum, UInt64)", "`Dynamic`", '"Dynamic"', "Array(`Aggregate\\x46unction`(sum, UInt64))",
-    "Array (Dynamic)",
-    "/**/Dynamic", "UInt8 Dynamic", "SimpleAggregateFunction(any, Dynamic)", "Tuple(Dynamic, `b` Array(UInt8))", "dynamic",
-    "INT",
-    "--x\nDynamic", "Array(UInt8) Dynamic", "FixedString(0x5)", "FixedString(1_0)", "FixedString(010)", "Array(UInt8", "UInt8)",
-    "String\0", "Nothing at all", "Array()",
-])
+        inner.map("Array({})".format),
+        inner.map("Nullable({})".format),
+        inner.map("Map(String, {})".format),
+        inner.map("Tuple(`a (` {0}, b {0})".format),
+        inner.map("Nested(x {})".format),
+        inner.map("Tuple({})".format),
+    ),
+    max_leaves=4,
+)
+UNPLAIN = st.sampled_from(
+    [
+        "Dynamic",
+        "Dynamic(max_types=0)",
+        "JSON",
+        "JSON(a UInt8)",
+        "Object('json')",
+        "Variant(String, UInt8)",
+        "QBit(Float32, 3)",
+        "AggregateFunction(sum, UInt64)",
+        "`Dynamic`",
+        '"Dynamic"',
+        "Array(`Aggregate\\x46unction`(sum, UInt64))",
+        "Array (Dynamic)",
+        "/**/Dynamic",
+        "UInt8 Dynamic",
+        "SimpleAggregateFunction(any, Dynamic)",
+        "Tuple(Dynamic, `b` Array(UInt8))",
+        "dynamic",
+        "INT",
+        "--x\nDynamic",
+        "Array(UInt8) Dynamic",
+        "FixedString(0x5)",
+        "FixedString(1_0)",
+        "FixedString(010)",
+        "Array(UInt8",
+        "UInt8)",
+        "String\0",
+        "Nothing at all",
+        "Array()",
+    ]
+)
 
 
 def block_of(column_type: str, values: bytes = b"\1" * 64) -> bytes:
@@ -210,14 +291,22 @@ def test_a_type_that_holds_another_is_not_plain_wherever_it_stands(outer: str, i
             check_types_of_rows(input_format, header)
 
 
-@pytest.mark.parametrize("rows", [
-    block_of("UInt8", b"\1") + block_of("Dynamic"), block_of("String", b"\5ab"), block_of("UInt8", b""), b"\1", b"\1\1",
-    block_of("LowCardinality(String)", struct.pack("<QQQ", 1, 0, 1) + b"\0"),
-    block_of("LowCardinality(String)", struct.pack("<QQQ", 1, 0x600, 1) + b"\0" + struct.pack("<Q", 2) + b"\0\0"),
-    block_of("LowCardinality(String)", struct.pack("<QQQ", 1, 0x700, 1) + b"\0" + struct.pack("<Q", 1) + b"\0"),
-    block_of("UInt8", b"\1") * (MOST_TYPE_BYTES // 5 + 1), block_of("Array(" * 101 + "UInt8" + ")" * 101),
-    block_of("Enum8('" + "a" * LONGEST_TYPE + "')"),
-])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        block_of("UInt8", b"\1") + block_of("Dynamic"),
+        block_of("String", b"\5ab"),
+        block_of("UInt8", b""),
+        b"\1",
+        b"\1\1",
+        block_of("LowCardinality(String)", struct.pack("<QQQ", 1, 0, 1) + b"\0"),
+        block_of("LowCardinality(String)", struct.pack("<QQQ", 1, 0x600, 1) + b"\0" + struct.pack("<Q", 2) + b"\0\0"),
+        block_of("LowCardinality(String)", struct.pack("<QQQ", 1, 0x700, 1) + b"\0" + struct.pack("<Q", 1) + b"\0"),
+        block_of("UInt8", b"\1") * (MOST_TYPE_BYTES // 5 + 1),
+        block_of("Array(" * 101 + "UInt8" + ")" * 101),
+        block_of("Enum8('" + "a" * LONGEST_TYPE + "')"),
+    ],
+)
 def test_rows_that_the_engine_might_read_otherwise_are_refused(rows: bytes) -> None:
     with pytest.raises(ClickHouseError, match="ACCESS_DENIED"):
         check_types_of_rows("Native", rows)

@@ -40,8 +40,11 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 def running(server: Server) -> int:
     """Statements that run now, as the endpoint's metrics say."""
-    line = next(line for line in httpx.get(f"{server.url}/metrics").text.splitlines()
-                if line.startswith("finlake_clickhouse_running_queries "))
+    line = next(
+        line
+        for line in httpx.get(f"{server.url}/metrics").text.splitlines()
+        if line.startswith("finlake_clickhouse_running_queries ")
+    )
     return int(float(line.split()[1]))
 
 
@@ -104,12 +107,23 @@ def test_parameters_are_values_and_never_text(reader: httpx.Client) -> None:
     assert reader.post("/", content="SELECT {x:UInt8}").headers["x-clickhouse-exception-code"] == "456"
 
 
-@pytest.mark.parametrize(("statement", "code", "status"), [
-    ("SELEC 1", "62", 400), ("", "62", 400), ("SELECT * FROM speed.nothing", "60", 404), ("SELECT nothing", "47", 404),
-    ("SELECT * FROM nothing.ticks", "497", 403), ("SELECT throwIf(1)", "395", 500), ("SELECT toUInt8('x')", "6", 400),
-    ("SELECT no_function(1)", "497", 403), ("SELECT 1 FORMAT Nothing", "73", 404), ("SELECT toUInt8(unhex('e9'))", "6", 400),
-    ("SELECT throwIf(1, unhex('ff')) FORMAT JSON", "395", 500), ("SELECT 'x\\xff' AS `\\xff`, throwIf(1, `\\xff`)", "395", 500),
-])
+@pytest.mark.parametrize(
+    ("statement", "code", "status"),
+    [
+        ("SELEC 1", "62", 400),
+        ("", "62", 400),
+        ("SELECT * FROM speed.nothing", "60", 404),
+        ("SELECT nothing", "47", 404),
+        ("SELECT * FROM nothing.ticks", "497", 403),
+        ("SELECT throwIf(1)", "395", 500),
+        ("SELECT toUInt8('x')", "6", 400),
+        ("SELECT no_function(1)", "497", 403),
+        ("SELECT 1 FORMAT Nothing", "73", 404),
+        ("SELECT toUInt8(unhex('e9'))", "6", 400),
+        ("SELECT throwIf(1, unhex('ff')) FORMAT JSON", "395", 500),
+        ("SELECT 'x\\xff' AS `\\xff`, throwIf(1, `\\xff`)", "395", 500),
+    ],
+)
 def test_errors_have_the_code_status_and_text_of_the_engine(reader: httpx.Client, statement: str, code: str, status: int) -> None:
     answer = reader.post("/", content=statement)
     assert answer.headers["x-clickhouse-exception-code"] == code, answer.text
@@ -137,15 +151,24 @@ def test_an_insert_tells_how_many_rows_it_wrote(writer: httpx.Client, admin: htt
     assert json.loads(answer.headers["x-clickhouse-summary"])["written_rows"] == "3"
 
 
-@pytest.mark.parametrize(("head", "data"), [
-    ("INSERT INTO speed.kinds (a, b) VALUES", " (1, 'x;'), (2, 'y FORMAT z')"),
-    ("INSERT INTO speed.kinds FORMAT CSV\n", "1,x;\n2,y FORMAT z\n"),
-    ("INSERT INTO speed.kinds (b, a) FORMAT TSV\n", "x;\t1\ny FORMAT z\t2\n"),
-    ("/* (FORMAT */ INSERT INTO TABLE `speed`.`kinds`(a,b)\nformat JSONEachRow ", '{"a":1,"b":"x;"}\n{"a":2,"b":"y FORMAT z"}'),
-    ("INSERT INTO speed.kinds SELECT number + 1, ['x;', 'y FORMAT z'][number + 1] FROM numbers(2)", ""),
-])
+@pytest.mark.parametrize(
+    ("head", "data"),
+    [
+        ("INSERT INTO speed.kinds (a, b) VALUES", " (1, 'x;'), (2, 'y FORMAT z')"),
+        ("INSERT INTO speed.kinds FORMAT CSV\n", "1,x;\n2,y FORMAT z\n"),
+        ("INSERT INTO speed.kinds (b, a) FORMAT TSV\n", "x;\t1\ny FORMAT z\t2\n"),
+        (
+            "/* (FORMAT */ INSERT INTO TABLE `speed`.`kinds`(a,b)\nformat JSONEachRow ",
+            '{"a":1,"b":"x;"}\n{"a":2,"b":"y FORMAT z"}',
+        ),
+        ("INSERT INTO speed.kinds SELECT number + 1, ['x;', 'y FORMAT z'][number + 1] FROM numbers(2)", ""),
+    ],
+)
 def test_an_insert_brings_its_rows_in_any_form(
-    writer: httpx.Client, admin: httpx.Client, head: str, data: str,
+    writer: httpx.Client,
+    admin: httpx.Client,
+    head: str,
+    data: str,
 ) -> None:
     for by_url in (False, True):
         admin.post("/", content="CREATE OR REPLACE TABLE speed.kinds (a Int64, b String) ENGINE = MergeTree ORDER BY a")
@@ -163,14 +186,27 @@ def test_an_insert_with_a_broken_row_writes_nothing(writer: httpx.Client) -> Non
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "lz4"])
 def test_bodies_are_compressed_both_ways(writer: httpx.Client, encoding: str) -> None:
-    compress = {"gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstandard.ZstdCompressor().compress,
-                "lz4": lz4.frame.compress}[encoding]
-    decompress = {"gzip": gzip.decompress, "deflate": zlib.decompress, "lz4": lz4.frame.decompress,
-                  "zstd": lambda data: zstandard.ZstdDecompressor().stream_reader(data).read()}[encoding]
+    compress = {
+        "gzip": gzip.compress,
+        "deflate": zlib.compress,
+        "zstd": zstandard.ZstdCompressor().compress,
+        "lz4": lz4.frame.compress,
+    }[encoding]
+    decompress = {
+        "gzip": gzip.decompress,
+        "deflate": zlib.decompress,
+        "lz4": lz4.frame.decompress,
+        "zstd": lambda data: zstandard.ZstdDecompressor().stream_reader(data).read(),
+    }[encoding]
     for rows in (10_000, 200_000):
         statement = f"SELECT number FROM numbers({rows})".encode()
-        with writer.stream("POST", "/", content=compress(statement), params={"enable_http_compression": "1"},
-                           headers={"Content-Encoding": encoding, "Accept-Encoding": encoding}) as answer:
+        with writer.stream(
+            "POST",
+            "/",
+            content=compress(statement),
+            params={"enable_http_compression": "1"},
+            headers={"Content-Encoding": encoding, "Accept-Encoding": encoding},
+        ) as answer:
             assert answer.headers["content-encoding"] == encoding
             raw = b"".join(answer.iter_raw())
         assert decompress(raw) == b"".join(b"%d\n" % number for number in range(rows))
@@ -185,9 +221,12 @@ def test_a_broken_or_unknown_encoding_is_refused(writer: httpx.Client) -> None:
 
 
 def test_a_body_beyond_the_limit_is_refused_also_when_it_grows_by_decompression(reader: httpx.Client) -> None:
-    for content, encoding in ((b" " * (5 << 20), "identity"), (gzip.compress(b" " * (5 << 20)), "gzip"),
-                              (zstandard.ZstdCompressor().compress(b" " * (5 << 20)), "zstd"),
-                              (lz4.frame.compress(b" " * (5 << 20)), "lz4")):
+    for content, encoding in (
+        (b" " * (5 << 20), "identity"),
+        (gzip.compress(b" " * (5 << 20)), "gzip"),
+        (zstandard.ZstdCompressor().compress(b" " * (5 << 20)), "zstd"),
+        (lz4.frame.compress(b" " * (5 << 20)), "lz4"),
+    ):
         answer = reader.post("/", content=content, headers={"Content-Encoding": encoding})
         assert answer.headers["x-clickhouse-exception-code"] == "307"
 
@@ -222,19 +261,28 @@ def test_an_answer_begins_when_it_is_long_and_a_short_one_fails_by_its_status(re
 
 @pytest.mark.parametrize("output", ["TabSeparated", "JSON"])
 def test_a_client_that_goes_away_takes_its_statement_with_it(
-    server: Server, admin: httpx.Client, reader: httpx.Client, output: str,
+    server: Server,
+    admin: httpx.Client,
+    reader: httpx.Client,
+    output: str,
 ) -> None:
     with pytest.raises(httpx.ReadTimeout):
         reader.post("/", content=f"{FOREVER} FORMAT {output}", timeout=0.5)
     until(lambda: processes(admin) == 0 and running(server) == 0, "the statement still runs")
 
 
-@pytest.mark.parametrize("statement", [
-    "SELECT number FROM numbers(9000000)",
-    "SELECT number FROM numbers(1000000000000) WHERE number < 200000 OR sipHash64(number) = 1",
-])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT number FROM numbers(9000000)",
+        "SELECT number FROM numbers(1000000000000) WHERE number < 200000 OR sipHash64(number) = 1",
+    ],
+)
 def test_a_client_that_leaves_amid_a_stream_takes_its_statement_with_it(
-    server: Server, admin: httpx.Client, reader: httpx.Client, statement: str,
+    server: Server,
+    admin: httpx.Client,
+    reader: httpx.Client,
+    statement: str,
 ) -> None:
     with reader.stream("POST", "/", content=statement) as answer:
         unread = answer.iter_raw()
@@ -259,7 +307,8 @@ def statement_of_reader(server: Server, admin: httpx.Client, query_id: str) -> I
 
 
 def test_a_statement_is_killed_by_its_author_or_an_administrator_only(
-    server: Server, clients: dict[str, httpx.Client],
+    server: Server,
+    clients: dict[str, httpx.Client],
 ) -> None:
     kill = "KILL QUERY WHERE query_id = 'long'"
     for killer in ("reader", "admin"):
@@ -273,10 +322,13 @@ def test_a_statement_is_killed_by_its_author_or_an_administrator_only(
 
 @pytest.mark.parametrize("user", ["reader", "admin"])
 def test_statements_that_hold_all_places_of_a_user_do_not_hold_up_their_kill(
-    server: Server, clients: dict[str, httpx.Client], user: str,
+    server: Server,
+    clients: dict[str, httpx.Client],
+    user: str,
 ) -> None:
     places = BEGINNING_AT_ONCE + LASTING_AT_ONCE
     with ThreadPoolExecutor(places) as asking:
+
         def ask(number: int) -> httpx.Response:
             with server.http(user) as client:
                 return client.post("/", content=f"{FOREVER} SETTINGS max_threads = 1", params={"query_id": f"held-{number}"})
@@ -319,11 +371,14 @@ def test_the_list_of_processes_shows_a_user_its_own(server: Server, clients: dic
         clients["reader"].post("/", content="KILL QUERY WHERE query_id = 'shown'")
 
 
-@pytest.mark.parametrize(("asked", "sentence"), [
-    ("SELECT getServerSetting('max_connections')", "configuration is for its administrator"),
-    ("SELECT 1 SETTINGS allow_ddl = 1", "Cannot modify 'allow_ddl' setting"),
-    ("SELECT 1 SETTINGS max_execution_time = 0", "the most is 30"),
-])
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ("SELECT getServerSetting('max_connections')", "configuration is for its administrator"),
+        ("SELECT 1 SETTINGS allow_ddl = 1", "Cannot modify 'allow_ddl' setting"),
+        ("SELECT 1 SETTINGS max_execution_time = 0", "the most is 30"),
+    ],
+)
 def test_what_a_client_may_not_ask_is_answered_with_a_sentence(reader: httpx.Client, asked: str, sentence: str) -> None:
     assert sentence in reader.post("/", content=asked).text
 
@@ -339,9 +394,17 @@ def test_a_session_takes_one_statement_at_a_time(server: Server, admin: httpx.Cl
     until(lambda: admin.post("/", content="SELECT getSetting('max_threads')", params=session).text == "1\n", "still taken")
 
 
-@pytest.mark.parametrize("condition", [
-    "1", "user = 'sink'", "query_id != ''", "query_id = 'x' OR 1", "query_id IN ('x')", "query_id = 1",
-])
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "1",
+        "user = 'sink'",
+        "query_id != ''",
+        "query_id = 'x' OR 1",
+        "query_id IN ('x')",
+        "query_id = 1",
+    ],
+)
 def test_kill_takes_a_query_id_and_nothing_else(reader: httpx.Client, admin: httpx.Client, condition: str) -> None:
     for client in (reader, admin):
         assert client.post("/", content=f"KILL QUERY WHERE {condition}").headers["x-clickhouse-exception-code"] == "36"
@@ -368,7 +431,9 @@ def test_nothing_of_a_failed_answer_gets_into_the_next_one(admin: httpx.Client, 
 
 
 def test_too_many_statements_at_once_are_refused_and_others_go_on(
-    server: Server, reader: httpx.Client, writer: httpx.Client,
+    server: Server,
+    reader: httpx.Client,
+    writer: httpx.Client,
 ) -> None:
     unread = []
     with contextlib.ExitStack() as held:
@@ -415,12 +480,20 @@ def test_a_format_of_the_library_is_unknown_to_an_administrator_too(admin: httpx
         assert answer.text.startswith("Code: 73. DB::Exception: ")
 
 
-@pytest.mark.parametrize(("error", "code"), [
-    (RuntimeError("Code: 62. DB::Exception: Syntax error"), 62), (RuntimeError("Unsupported output format dataframe"), 73),
-    (RuntimeError("its own words"), 1002), (ValueError("vector::reserve"), 1002), (MemoryError(), 241), (IndexError("at"), 1002),
-    (TypeError("incompatible arguments"), 1002), (OverflowError("large"), 1002),
-    (UnicodeDecodeError("utf-8", b"Code: 6. DB::Exception: \xff", 0, 1, "invalid"), 6),
-])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RuntimeError("Code: 62. DB::Exception: Syntax error"), 62),
+        (RuntimeError("Unsupported output format dataframe"), 73),
+        (RuntimeError("its own words"), 1002),
+        (ValueError("vector::reserve"), 1002),
+        (MemoryError(), 241),
+        (IndexError("at"), 1002),
+        (TypeError("incompatible arguments"), 1002),
+        (OverflowError("large"), 1002),
+        (UnicodeDecodeError("utf-8", b"Code: 6. DB::Exception: \xff", 0, 1, "invalid"), 6),
+    ],
+)
 def test_whatever_the_library_raises_has_a_code(monkeypatch: pytest.MonkeyPatch, error: Exception, code: int) -> None:
     class Raw:
         def query(self, *_: object, params: object) -> object:
@@ -489,23 +562,45 @@ def test_formats_that_only_the_library_knows_do_no_harm(reader: httpx.Client, ou
     assert reader.post("/", content="SELECT 1").text == "1\n"
 
 
-@pytest.mark.parametrize("text", [
-    "INSERT " + "/*" * 500_000, "INSERT INTO t " + "'`" * 500_000, "SELECT '" + "x" * 2_000_000, "INSERT " + "(" * 3_900_000,
-    "/**/" * 900_000 + "SELECT 1",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INSERT " + "/*" * 500_000,
+        "INSERT INTO t " + "'`" * 500_000,
+        "SELECT '" + "x" * 2_000_000,
+        "INSERT " + "(" * 3_900_000,
+        "/**/" * 900_000 + "SELECT 1",
+    ],
+)
 def test_a_text_of_nonsense_is_refused_at_once(reader: httpx.Client, text: str) -> None:
     assert reader.post("/", content=text, timeout=20).headers["x-clickhouse-exception-code"] == "62"
 
 
-@pytest.mark.parametrize(("statement", "params"), [
-    ("EXPLAIN CURRENT TRANSACTION", {}), ("SELECT 1", {"session_id": "a", "session_timeout": "9" * 5000}),
-    ("SELECT 1", {"client_protocol_version": "9" * 5000}), ("SELECT 1", {"client_protocol_version": "\u0661"}),
-    ("SELECT 1", {"max_result_rows": "nan"}), ("SELECT 1", {"max_result_rows": "1" * 5000}), ("SELECT 1", {"": "1"}),
-    ("SELECT 1", {"param_": "1"}), ("SELECT {a:Int8}", {"param_a": "\0"}), ("SELECT 1", {"database": "\0"}),
-    ("SELECT 1", {"query_id": "\u00e9"}), ("SELECT \0", {}), ("EXPLAIN", {}), ("SHOW", {}), ("KILL QUERY", {}), ("USE", {}),
-])
+@pytest.mark.parametrize(
+    ("statement", "params"),
+    [
+        ("EXPLAIN CURRENT TRANSACTION", {}),
+        ("SELECT 1", {"session_id": "a", "session_timeout": "9" * 5000}),
+        ("SELECT 1", {"client_protocol_version": "9" * 5000}),
+        ("SELECT 1", {"client_protocol_version": "\u0661"}),
+        ("SELECT 1", {"max_result_rows": "nan"}),
+        ("SELECT 1", {"max_result_rows": "1" * 5000}),
+        ("SELECT 1", {"": "1"}),
+        ("SELECT 1", {"param_": "1"}),
+        ("SELECT {a:Int8}", {"param_a": "\0"}),
+        ("SELECT 1", {"database": "\0"}),
+        ("SELECT 1", {"query_id": "\u00e9"}),
+        ("SELECT \0", {}),
+        ("EXPLAIN", {}),
+        ("SHOW", {}),
+        ("KILL QUERY", {}),
+        ("USE", {}),
+    ],
+)
 def test_whatever_a_client_sends_is_answered_with_a_code_or_a_result(
-    reader: httpx.Client, statement: str, params: dict[str, str],
+    reader: httpx.Client,
+    statement: str,
+    params: dict[str, str],
 ) -> None:
     answer = reader.post("/", content=statement, params=params)
     assert answer.status_code == 200 or "x-clickhouse-exception-code" in answer.headers, answer.text
@@ -537,14 +632,20 @@ def test_a_block_is_unpacked_to_the_size_of_its_header_and_no_further(reader: ht
 
 
 def test_metrics_count_statements_errors_rows_seconds_and_memory(
-    server: Server, writer: httpx.Client, reader: httpx.Client,
+    server: Server,
+    writer: httpx.Client,
+    reader: httpx.Client,
 ) -> None:
     writer.post("/", content="INSERT INTO speed.counted VALUES (1)")
     reader.post("/", content="SELECT nothing_at_all")
     text = httpx.get(f"{server.url}/metrics").text
-    for sample in ('finlake_clickhouse_queries_total{kind="insert",user="sink"}', 'finlake_clickhouse_errors_total{code="47"}',
-                   "finlake_clickhouse_rows_inserted_total", 'finlake_clickhouse_query_seconds_bucket{kind="select",le="0.005"}',
-                   "finlake_clickhouse_resident_memory_bytes"):
+    for sample in (
+        'finlake_clickhouse_queries_total{kind="insert",user="sink"}',
+        'finlake_clickhouse_errors_total{code="47"}',
+        "finlake_clickhouse_rows_inserted_total",
+        'finlake_clickhouse_query_seconds_bucket{kind="select",le="0.005"}',
+        "finlake_clickhouse_resident_memory_bytes",
+    ):
         line = next(line for line in text.splitlines() if line.startswith(sample))
         assert float(line.split()[-1]) > 0
     assert "nothing_at_all" not in text
@@ -556,11 +657,16 @@ def test_it_listens_on_loopback_only(server: Server) -> None:
     assert {connection.laddr.ip for connection in listening if connection.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("content_type", [
-    "multipart/form-data" + ";" * 60_000, "multipart/form-data; boundary=b" + "; a=b" * 9,
-    "multipart/form-data; " + "boundary*0=x;" * 6_000, "multipart/form-data; boundary=" + "=?utf-8?q?a?= " * 4_000 + "b",
-    "multipart/form-data; boundary=" + "b" * 1024,
-])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "multipart/form-data" + ";" * 60_000,
+        "multipart/form-data; boundary=b" + "; a=b" * 9,
+        "multipart/form-data; " + "boundary*0=x;" * 6_000,
+        "multipart/form-data; boundary=" + "=?utf-8?q?a?= " * 4_000 + "b",
+        "multipart/form-data; boundary=" + "b" * 1024,
+    ],
+)
 def test_a_form_whose_headers_would_take_long_to_read_is_refused_at_once(reader: httpx.Client, content_type: str) -> None:
     answer = reader.post("/", content=b"--b\r\n", headers={"Content-Type": content_type})
     assert answer.headers["x-clickhouse-exception-code"] == "36"
@@ -571,13 +677,18 @@ def test_a_form_whose_headers_would_take_long_to_read_is_refused_at_once(reader:
         assert "parameters" in answer.text
 
 
-@pytest.mark.parametrize("upgrade", [
-    b"GET /ping HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, upgrade\r\nUpgrade: WebSocket\r\n\r\n",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"\x16\x03\x01\x02\x00\x01\x00", b"GET  HTTP/1.1\r\n\r\n",
-])
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        b"GET /ping HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, upgrade\r\nUpgrade: WebSocket\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET  HTTP/1.1\r\n\r\n",
+    ],
+)
 def test_what_is_no_request_of_http_is_refused_without_a_traceback(server: Server, upgrade: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(upgrade)
@@ -597,7 +708,7 @@ def test_who_reads_no_answers_keeps_nobody_else_from_them(server: Server) -> Non
                 with contextlib.suppress(BlockingIOError):
                     rest = request * times
                     while rest:
-                        rest = rest[silent.send(rest):]
+                        rest = rest[silent.send(rest) :]
         for _ in range(3):
             assert httpx.get(f"{server.url}/metrics", timeout=10).status_code == 200
             assert httpx.get(f"{server.url}/ping", timeout=10).text == "Ok.\n"

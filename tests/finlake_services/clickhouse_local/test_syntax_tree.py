@@ -27,8 +27,9 @@ def failing(text: str) -> EngineConnection:
     return cast(EngineConnection, Failing(text))
 
 
-@pytest.mark.parametrize("text", [
-    "Code: 167. DB::Exception: AST is too deep", "Code: 241. DB::Exception: Memory limit exceeded", "no code at all"])
+@pytest.mark.parametrize(
+    "text", ["Code: 167. DB::Exception: AST is too deep", "Code: 241. DB::Exception: Memory limit exceeded", "no code at all"]
+)
 def test_a_statement_whose_names_are_not_known_is_not_let_through(text: str) -> None:
     with pytest.raises(EngineError):
         may_be_forged(failing(text), ASKED, {})

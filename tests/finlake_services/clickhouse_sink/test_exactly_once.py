@@ -13,20 +13,20 @@ from finlake_services.clickhouse_sink.exactly_once import (
     CommitRefusedError,
     CorruptPlanError,
     Gap,
+    InFlightBlock,
+    Partition,
     PartitionStream,
-    Place,
-    Plan,
     Resumption,
     TopicReplacedError,
     resumption,
 )
 from finlake_services.clickhouse_sink.records import LogRecord
 
-PLACE = Place("trades", 0)
+PLACE = Partition("trades", 0)
 Offsets = tuple[int, ...]
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """The process is killed here."""
 
 
@@ -85,25 +85,25 @@ class Process:
                 if self.gives_up:
                     self.crash_in = None
                     self.stream.settle()
-                raise Crash
+                raise CrashError
             self.crash_in -= 1
 
-    def prepare(self, place: Place, records: Sequence[LogRecord]) -> Offsets:
+    def prepare(self, place: Partition, records: Sequence[LogRecord]) -> Offsets:
         self._step()
         return tuple(record.offset for record in records)
 
-    def commit(self, place: Place, offset: int, metadata: str) -> None:
+    def commit(self, place: Partition, offset: int, metadata: str) -> None:
         self._step()
         if self.generation != self.world.generation:
             raise CommitRefusedError
         self.world.committed, self.world.metadata = offset, metadata
         self._step()
 
-    def insert(self, place: Place, token: str, prepared: Offsets, confirm: Callable[[], None]) -> None:
+    def insert(self, place: Partition, token: str, prepared: Offsets, confirm: Callable[[], None]) -> None:
         self._step()
         if self.delays_insert:
             self.world.late.append((token, prepared))
-            raise Crash
+            raise CrashError
         if self.retries_insert:
             self.world.insert_rows(token, prepared)
             confirm()
@@ -174,7 +174,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.zombie.crash_in, self.zombie.retries_insert = None, False
         try:
             self.zombie.read(count)
-        except (CommitRefusedError, Crash):
+        except (CommitRefusedError, CrashError):
             self.zombie = None
 
     @precondition(lambda self: self.world.late)
@@ -201,16 +201,23 @@ class ExactlyOnce(RuleBasedStateMachine):
     def _run(self, process: Process, action: Callable[[Process], None]) -> None:
         try:
             action(process)
-        except Crash:
+        except CrashError:
             self.process = None
 
 
 def run(machine: type[ExactlyOnce], *phases: Phase) -> None:
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=300, stateful_step_count=30, deadline=None, derandomize=True, database=None,
-                          suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
-                          phases=phases),
+        settings=settings(
+            max_examples=300,
+            stateful_step_count=30,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+            phases=phases,
+        ),
     )
 
 
@@ -220,22 +227,22 @@ def test_every_record_is_in_both_tables_once_whatever_is_killed_when() -> None:
 
 
 class _WithoutPlan(PartitionStream[Offsets]):
-    def _announce(self, plan: Plan) -> None:
+    def _announce(self, plan: InFlightBlock) -> None:
         self._effects.commit(self.place, plan.first, "")
         self._in_flight = plan
 
 
 class _WithoutToken(PartitionStream[Offsets]):
-    def _insert(self, plan: Plan, prepared: Offsets) -> None:
+    def _insert(self, plan: InFlightBlock, prepared: Offsets) -> None:
         self._effects.insert(self.place, f"{len(self._effects.world.row_tokens)}", prepared, lambda: None)  # type: ignore[attr-defined]
         self._in_flight, self._done = None, plan.last + 1
 
 
 class _CommittingAfterwards(PartitionStream[Offsets]):
-    def _announce(self, plan: Plan) -> None:
+    def _announce(self, plan: InFlightBlock) -> None:
         self._in_flight = plan
 
-    def _insert(self, plan: Plan, prepared: Offsets) -> None:
+    def _insert(self, plan: InFlightBlock, prepared: Offsets) -> None:
         super()._insert(plan, prepared)
         self._effects.commit(self.place, plan.last + 1, "")
 
@@ -248,18 +255,25 @@ def test_the_model_sees_it_when_plan_or_token_is_missing(broken: type[PartitionS
         run(machine, Phase.generate)
 
 
-@pytest.mark.parametrize(("committed", "metadata", "low", "high", "wanted"), [
-    (None, "", 0, 0, Resumption(0)),
-    (None, "", 40, 90, Resumption(40)),
-    (50, "", 0, 90, Resumption(50)),
-    (50, "50-59", 0, 90, Resumption(50, Plan(50, 59))),
-    (90, "", 0, 90, Resumption(90)),
-    (50, "", 70, 90, Resumption(70, None, Gap(50, 69))),
-    (50, "50-59", 55, 90, Resumption(55, Plan(50, 59), Gap(50, 54))),
-    (50, "50-59", 60, 90, Resumption(60, None, Gap(50, 59))),
-])
+@pytest.mark.parametrize(
+    ("committed", "metadata", "low", "high", "wanted"),
+    [
+        (None, "", 0, 0, Resumption(0)),
+        (None, "", 40, 90, Resumption(40)),
+        (50, "", 0, 90, Resumption(50)),
+        (50, "50-59", 0, 90, Resumption(50, InFlightBlock(50, 59))),
+        (90, "", 0, 90, Resumption(90)),
+        (50, "", 70, 90, Resumption(70, None, Gap(50, 69))),
+        (50, "50-59", 55, 90, Resumption(55, InFlightBlock(50, 59), Gap(50, 54))),
+        (50, "50-59", 60, 90, Resumption(60, None, Gap(50, 59))),
+    ],
+)
 def test_a_partition_is_taken_up_where_the_group_left_it(
-    committed: int | None, metadata: str, low: int, high: int, wanted: Resumption,
+    committed: int | None,
+    metadata: str,
+    low: int,
+    high: int,
+    wanted: Resumption,
 ) -> None:
     assert resumption(committed, metadata, low, high) == wanted
 
@@ -282,13 +296,13 @@ class Recording:
         self.commits: list[tuple[int, str]] = []
         self.inserts: list[tuple[str, Offsets]] = []
 
-    def prepare(self, place: Place, records: Sequence[LogRecord]) -> Offsets:
+    def prepare(self, place: Partition, records: Sequence[LogRecord]) -> Offsets:
         return tuple(record.offset for record in records)
 
-    def commit(self, place: Place, offset: int, metadata: str) -> None:
+    def commit(self, place: Partition, offset: int, metadata: str) -> None:
         self.commits.append((offset, metadata))
 
-    def insert(self, place: Place, token: str, prepared: Offsets, confirm: Callable[[], None]) -> None:
+    def insert(self, place: Partition, token: str, prepared: Offsets, confirm: Callable[[], None]) -> None:
         self.inserts.append((token, prepared))
 
 
@@ -308,7 +322,7 @@ def test_blocks_that_follow_each_other_cost_one_commit_each() -> None:
 
 def test_a_replay_waits_for_its_last_record_and_takes_no_more_than_the_plan_says() -> None:
     effects = Recording()
-    stream = PartitionStream(PLACE, Resumption(4, Plan(4, 8)), effects, 3)
+    stream = PartitionStream(PLACE, Resumption(4, InFlightBlock(4, 8)), effects, 3)
     stream.take(records(4, 5))
     stream.settle()
     assert effects.inserts == []

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, Arrived, build
-from finlake_services.clickhouse_sink.exactly_once import Place
+from finlake_services.clickhouse_sink.exactly_once import Partition
 from finlake_services.clickhouse_sink.records import LogRecord
 from spark.contracts.clickhouse import FILLED_BY_CLICKHOUSE
 from spark.contracts.stream_rows import MAX_VALUE_BYTES, NUMBER_LIMIT
 
-PLACE = Place(TRADES.topic, 2)
+PLACE = Partition(TRADES.topic, 2)
 RECEIVED = datetime(2026, 3, 2, 15, 0, 0, 123456, UTC)
 
 
@@ -25,16 +25,34 @@ def iso(instant: datetime) -> str:
 
 def trade(**changed: Any) -> dict[str, Any]:
     return {
-        "received_ts": iso(RECEIVED), "connection_id": "c-1", "message_seq": 7, "trade_index": 0, "symbol": "AAPL",
-        "price_usd": 187.5, "volume_shares": 100, "trade_ts": "2026-03-02T14:59:59.987Z", "conditions": ["1", "12"], **changed,
+        "received_ts": iso(RECEIVED),
+        "connection_id": "c-1",
+        "message_seq": 7,
+        "trade_index": 0,
+        "symbol": "AAPL",
+        "price_usd": 187.5,
+        "volume_shares": 100,
+        "trade_ts": "2026-03-02T14:59:59.987Z",
+        "conditions": ["1", "12"],
+        **changed,
     }
 
 
 def quote(**changed: Any) -> dict[str, Any]:
     return {
-        "received_ts": iso(RECEIVED), "poller_id": "p-1", "poll_seq": 3, "symbol": "AAPL", "price_usd": 187.5,
-        "change_usd": None, "change_pct": -0.5, "high_usd": 188.0, "low_usd": 186.0, "open_usd": 187.0,
-        "previous_close_usd": 188.4, "quote_ts": "2026-03-02T14:59:59Z", **changed,
+        "received_ts": iso(RECEIVED),
+        "poller_id": "p-1",
+        "poll_seq": 3,
+        "symbol": "AAPL",
+        "price_usd": 187.5,
+        "change_usd": None,
+        "change_pct": -0.5,
+        "high_usd": 188.0,
+        "low_usd": 186.0,
+        "open_usd": 187.0,
+        "previous_close_usd": 188.4,
+        "quote_ts": "2026-03-02T14:59:59Z",
+        **changed,
     }
 
 
@@ -57,16 +75,28 @@ def test_a_trade_arrives_with_every_column_the_contract_has_in_its_order() -> No
     assert block.rows.column_names == [name for name in TRADES.table.column_names if name != FILLED_BY_CLICKHOUSE]
     row = block.rows.to_pylist()[0]
     assert row == {
-        "symbol": "AAPL", "trade_ts": datetime(2026, 3, 2, 14, 59, 59, 987000, UTC), "price_usd": 187.5, "volume_shares": 100.0,
-        "conditions": ["1", "12"], "flaw": "", "received_ts": RECEIVED, "connection_id": "c-1", "message_seq": 7,
-        "trade_index": 0, "lsn": 900, "committed_ts": datetime(2026, 3, 2, 15, 0, 0, 200000, UTC),
-        "captured_ts": datetime(2026, 3, 2, 15, 0, 0, 250000, UTC), "appended_ts": datetime(2026, 3, 2, 15, 0, 0, 300000, UTC),
-        "consumed_ts": datetime(2026, 3, 2, 15, 0, 0, 310000, UTC), "kafka_partition": 2, "kafka_offset": 40,
+        "symbol": "AAPL",
+        "trade_ts": datetime(2026, 3, 2, 14, 59, 59, 987000, UTC),
+        "price_usd": 187.5,
+        "volume_shares": 100.0,
+        "conditions": ["1", "12"],
+        "flaw": "",
+        "received_ts": RECEIVED,
+        "connection_id": "c-1",
+        "message_seq": 7,
+        "trade_index": 0,
+        "lsn": 900,
+        "committed_ts": datetime(2026, 3, 2, 15, 0, 0, 200000, UTC),
+        "captured_ts": datetime(2026, 3, 2, 15, 0, 0, 250000, UTC),
+        "appended_ts": datetime(2026, 3, 2, 15, 0, 0, 300000, UTC),
+        "consumed_ts": datetime(2026, 3, 2, 15, 0, 0, 310000, UTC),
+        "kafka_partition": 2,
+        "kafka_offset": 40,
     }
 
 
 def test_a_quote_arrives_with_every_column_and_its_nulls() -> None:
-    block = build(QUOTES, Place(QUOTES.topic, 0), log(envelope(quote())), nothing_held)
+    block = build(QUOTES, Partition(QUOTES.topic, 0), log(envelope(quote())), nothing_held)
     assert block.rows is not None
     assert block.rows.column_names == [name for name in QUOTES.table.column_names if name != FILLED_BY_CLICKHOUSE]
     row = block.rows.to_pylist()[0]
@@ -79,18 +109,21 @@ def test_missing_conditions_are_an_empty_list() -> None:
     assert block.rows["conditions"].to_pylist() == [[]]
 
 
-@pytest.mark.parametrize(("changed", "flaw"), [
-    ({}, ""),
-    ({"price_usd": 0}, "price_not_positive"),
-    ({"price_usd": -1, "volume_shares": -1}, "price_not_positive"),
-    ({"volume_shares": -1}, "volume_negative"),
-    ({"volume_shares": 0}, ""),
-    ({"trade_ts": iso(RECEIVED + timedelta(seconds=60))}, ""),
-    ({"trade_ts": iso(RECEIVED + timedelta(seconds=60, milliseconds=1))}, "future_time"),
-    ({"trade_ts": iso(RECEIVED + timedelta(days=9)), "volume_shares": -1}, "volume_negative"),
-    ({"trade_ts": "1970-01-20T16:13:20.000Z"}, "past_time"),
-    ({"trade_ts": "2000-01-01T00:00:00.000Z"}, ""),
-])
+@pytest.mark.parametrize(
+    ("changed", "flaw"),
+    [
+        ({}, ""),
+        ({"price_usd": 0}, "price_not_positive"),
+        ({"price_usd": -1, "volume_shares": -1}, "price_not_positive"),
+        ({"volume_shares": -1}, "volume_negative"),
+        ({"volume_shares": 0}, ""),
+        ({"trade_ts": iso(RECEIVED + timedelta(seconds=60))}, ""),
+        ({"trade_ts": iso(RECEIVED + timedelta(seconds=60, milliseconds=1))}, "future_time"),
+        ({"trade_ts": iso(RECEIVED + timedelta(days=9)), "volume_shares": -1}, "volume_negative"),
+        ({"trade_ts": "1970-01-20T16:13:20.000Z"}, "past_time"),
+        ({"trade_ts": "2000-01-01T00:00:00.000Z"}, ""),
+    ],
+)
 def test_an_impossible_trade_is_kept_with_its_first_flaw(changed: dict[str, Any], flaw: str) -> None:
     block = build(TRADES, PLACE, log(envelope(trade(**changed))), nothing_held)
     assert block.rows is not None
@@ -141,7 +174,10 @@ def test_a_block_of_poison_alone_has_no_rows() -> None:
 
 def test_deletes_updates_and_tombstones_are_counted_and_not_applied() -> None:
     block = build(
-        TRADES, PLACE, log(envelope(None, op="d"), envelope(trade(), op="u"), None, envelope(trade())), nothing_held,
+        TRADES,
+        PLACE,
+        log(envelope(None, op="d"), envelope(trade(), op="u"), None, envelope(trade())),
+        nothing_held,
     )
     assert block.not_applied == 3
     assert block.dead_letters == ()
@@ -157,12 +193,12 @@ def test_rows_read_again_are_left_out_when_they_came_before() -> None:
         return {("c-1", 1, 0)}
 
     values = [
-        envelope(trade(message_seq=1), op="r"),   # held from an earlier block
+        envelope(trade(message_seq=1), op="r"),  # held from an earlier block
         envelope(trade(message_seq=2)),
-        envelope(trade(message_seq=2), op="r"),   # came in this block
-        envelope(trade(message_seq=3), op="r"),   # new: its first coming was lost with the slot
+        envelope(trade(message_seq=2), op="r"),  # came in this block
+        envelope(trade(message_seq=3), op="r"),  # new: its first coming was lost with the slot
         envelope(trade(message_seq=3), op="r"),
-        envelope(trade(message_seq=1)),           # created rows are never questioned
+        envelope(trade(message_seq=1)),  # created rows are never questioned
     ]
     block = build(TRADES, PLACE, log(*values), held)
     assert block.rows is not None
@@ -178,9 +214,12 @@ def test_equal_trades_of_one_message_are_kept() -> None:
     assert block.rows.num_rows == 2
 
 
-@given(st.binary(max_size=200) | st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=5)).map(
-    lambda value: json.dumps(value).encode(),
-))
+@given(
+    st.binary(max_size=200)
+    | st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=5)).map(
+        lambda value: json.dumps(value).encode(),
+    )
+)
 def test_no_bytes_stop_the_stream(value: bytes) -> None:
     block = build(TRADES, PLACE, log(value), nothing_held)
     assert len(block.dead_letters) + block.not_applied == 1
@@ -194,10 +233,21 @@ moments = st.datetimes(datetime(1970, 1, 1), datetime(2250, 1, 1), timezones=st.
 
 @given(price=finite, volume=finite, traded=moments, received=moments, seq=st.integers(0, 2**63 - 1), symbol=names)
 def test_what_postgres_holds_arrives_unchanged(
-    price: float, volume: float, traded: datetime, received: datetime, seq: int, symbol: str,
+    price: float,
+    volume: float,
+    traded: datetime,
+    received: datetime,
+    seq: int,
+    symbol: str,
 ) -> None:
-    after = trade(price_usd=price, volume_shares=volume, trade_ts=iso_padded(traded), received_ts=iso_padded(received),
-                  message_seq=seq, symbol=symbol)
+    after = trade(
+        price_usd=price,
+        volume_shares=volume,
+        trade_ts=iso_padded(traded),
+        received_ts=iso_padded(received),
+        message_seq=seq,
+        symbol=symbol,
+    )
     block = build(TRADES, PLACE, log(envelope(after)), nothing_held)
     assert block.rows is not None
     row = block.rows.to_pylist()[0]

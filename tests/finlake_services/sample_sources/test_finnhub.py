@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from finlake_services.sample_sources import faults
 from finlake_services.sample_sources.finnhub import CallWindow
-from finlake_services.sample_sources.finnhub_trades import COIN_SYMBOLS, TradeMaker, is_extended_hours
+from finlake_services.sample_sources.finnhub_trades import COIN_SYMBOLS, SampleTradeMaker, is_extended_hours
 
 if TYPE_CHECKING:
     from tests.plugins.sample_server import SampleServer
@@ -88,9 +88,12 @@ def test_an_unknown_symbol_is_answered_with_zeros(finnhub: "SampleServer") -> No
 
 def test_the_symbol_look_up_finds_parts_of_names(finnhub: "SampleServer") -> None:
     found = rest(finnhub, "search?q=binance:btc").json()
-    assert found == {"count": 1, "result": [
-        {"symbol": "BINANCE:BTCUSDT", "description": "BTCUSDT", "displaySymbol": "BTCUSDT", "type": "Crypto"},
-    ]}
+    assert found == {
+        "count": 1,
+        "result": [
+            {"symbol": "BINANCE:BTCUSDT", "description": "BTCUSDT", "displaySymbol": "BTCUSDT", "type": "Crypto"},
+        ],
+    }
     assert rest(finnhub, "search?q=NOSUCH").json() == {"count": 0, "result": []}
 
 
@@ -225,17 +228,18 @@ def test_a_fault_refuses_the_handshake(finnhub: "SampleServer", fault: str, stat
 
 def test_the_same_seed_makes_the_same_trades_at_any_time() -> None:
     def numbers(now_ms: int) -> list[tuple[str, float, float]]:
-        maker = TradeMaker(seed=7)
+        maker = SampleTradeMaker(seed=7)
         return [
             (trade.s, trade.p, trade.v)
-            for _ in range(50) for trade in maker.message(["AAPL", "BINANCE:BTCUSDT"], maker.size(10), now_ms).data
+            for _ in range(50)
+            for trade in maker.message(["AAPL", "BINANCE:BTCUSDT"], maker.size(10), now_ms).data
         ]
 
     assert numbers(SUMMER_NOON_MS) == numbers(SUMMER_NOON_MS + 86_400_000)
 
 
 def test_made_trades_have_the_habits_of_captured_ones() -> None:
-    maker = TradeMaker()
+    maker = SampleTradeMaker()
     messages = [maker.message(["AAPL", "IBM", *COIN_SYMBOLS], 10, SUMMER_NOON_MS).data for _ in range(300)]
     stocks = [trade for message in messages for trade in message if trade.s not in COIN_SYMBOLS]
     coins = [trade for message in messages for trade in message if trade.s in COIN_SYMBOLS]
@@ -252,9 +256,12 @@ def test_made_trades_have_the_habits_of_captured_ones() -> None:
 @pytest.mark.parametrize(
     ("moment", "expected"),
     [
-        (datetime(2026, 7, 2, 13, 29, tzinfo=UTC), True), (datetime(2026, 7, 2, 13, 30, tzinfo=UTC), False),
-        (datetime(2026, 7, 2, 20, 0, tzinfo=UTC), True), (datetime(2026, 1, 15, 14, 29, tzinfo=UTC), True),
-        (datetime(2026, 1, 15, 20, 59, tzinfo=UTC), False), (datetime(2026, 7, 4, 15, 0, tzinfo=UTC), True),
+        (datetime(2026, 7, 2, 13, 29, tzinfo=UTC), True),
+        (datetime(2026, 7, 2, 13, 30, tzinfo=UTC), False),
+        (datetime(2026, 7, 2, 20, 0, tzinfo=UTC), True),
+        (datetime(2026, 1, 15, 14, 29, tzinfo=UTC), True),
+        (datetime(2026, 1, 15, 20, 59, tzinfo=UTC), False),
+        (datetime(2026, 7, 4, 15, 0, tzinfo=UTC), True),
     ],
 )
 def test_extended_hours_follow_the_clock_of_new_york(moment: datetime, expected: bool) -> None:

@@ -9,8 +9,7 @@ import pytest
 
 from finlake_services.sample_sources import news
 
-SLOTS = [news.FIRST_LABEL, datetime(2018, 3, 14, 15, 0, tzinfo=UTC), datetime(2018, 3, 18, 9, 15, tzinfo=UTC),
-         news.LAST_LABEL]
+SLOTS = [news.FIRST_LABEL, datetime(2018, 3, 14, 15, 0, tzinfo=UTC), datetime(2018, 3, 18, 9, 15, tzinfo=UTC), news.LAST_LABEL]
 
 
 def _rows(label: datetime) -> list[list[str]]:
@@ -75,7 +74,8 @@ def test_some_bytes_are_latin_1_and_some_page_times_are_after_the_label() -> Non
     bodies = {label: news.slot_rows(label) for label in news.labels()[:200]}
     assert any(b"Ren\xe9 Sample" in body for body in bodies.values())
     late = [
-        stamp for label, body in bodies.items()
+        stamp
+        for label, body in bodies.items()
         for stamp in re.findall(rb"<PAGE_PRECISEPUBTIMESTAMP>(\d{14})<", body)
         if stamp.decode() > label.strftime("%Y%m%d%H%M%S")
     ]

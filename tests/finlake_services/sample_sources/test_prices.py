@@ -72,7 +72,8 @@ def test_the_drop_holds_one_file_a_ticker_and_no_partial_files(tmp_path: Path) -
 def test_the_bulk_archive_has_the_vendors_layout() -> None:
     with zipfile.ZipFile(io.BytesIO(drop.bulk_archive(["AAPL", "IBM"]))) as archive:
         assert archive.namelist() == [
-            "data\\daily\\us\\nasdaq stocks\\2\\aapl.us.txt", "data/daily/us/nyse stocks/1/ibm.us.txt",
+            "data\\daily\\us\\nasdaq stocks\\2\\aapl.us.txt",
+            "data/daily/us/nyse stocks/1/ibm.us.txt",
             "data/daily/us/nasdaq stocks/2/empty.us.txt",
         ]
         lines = archive.read("data/daily/us/nyse stocks/1/ibm.us.txt").split(b"\r\n")

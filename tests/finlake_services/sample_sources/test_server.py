@@ -26,8 +26,10 @@ def _stooq(server: "SampleServer", query: str) -> bytes:
 
 def test_a_range_is_inclusive_and_the_code_is_not_case_sensitive(sample_server: "SampleServer") -> None:
     body = _stooq(sample_server, "s=AAPL.US&i=d&d1=20180326&d2=20180327")
-    assert body == (b"Date,Open,High,Low,Close,Volume\r\n2018-03-26,168.07,173.1,166.44,172.77,36272617\r\n"
-                    b"2018-03-27,173.68,175.15,166.92,168.34,38962839\r\n")
+    assert body == (
+        b"Date,Open,High,Low,Close,Volume\r\n2018-03-26,168.07,173.1,166.44,172.77,36272617\r\n"
+        b"2018-03-27,173.68,175.15,166.92,168.34,38962839\r\n"
+    )
 
 
 @pytest.mark.parametrize("query", ["s=nvda.us&i=d", "s=aapl.us&i=5", "s=aapl.us&i=d&d1=20300101"])
@@ -106,10 +108,16 @@ def test_a_part_of_the_master_list_can_be_asked_for(sample_server: "SampleServer
     assert httpx.get(url, headers={"range": f"bytes={len(whole)}-"}).status_code == 416
 
 
-@pytest.mark.parametrize(("method", "path"), [
-    ("GET", "/_faults"), ("POST", "/_faults"), ("DELETE", "/_faults"), ("GET", "/finnhub/_control"),
-    ("POST", "/finnhub/_control"),
-])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/_faults"),
+        ("POST", "/_faults"),
+        ("DELETE", "/_faults"),
+        ("GET", "/finnhub/_control"),
+        ("POST", "/finnhub/_control"),
+    ],
+)
 def test_a_server_that_knows_its_token_takes_no_orders_without_it(method: str, path: str) -> None:
     async def ask(headers: dict[str, str]) -> int:
         transport = httpx.ASGITransport(create_app("right"))

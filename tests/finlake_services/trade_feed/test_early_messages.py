@@ -14,7 +14,7 @@ from finlake_services.trade_feed.finnhub_token import TokenFile
 from finlake_services.trade_feed.gaps import GapLedger
 from finlake_services.trade_feed.metrics import FeedMetrics
 from finlake_services.trade_feed.rows import RejectedRow, Row, TradeRow
-from finlake_services.trade_feed.trade_stream import StreamLimits, TradeStream
+from finlake_services.trade_feed.trade_stream import ConnectionLimits, TradeStream
 
 TRADE = json.dumps({"type": "trade", "data": [{"p": 1.5, "s": "AAPL", "t": 1_700_000_000_000, "v": 1}]}).encode()
 
@@ -42,7 +42,9 @@ class EndedSocket:
 
 @pytest.mark.parametrize("sent", [None, Close(CloseCode.MESSAGE_TOO_BIG, ""), Close(CloseCode.PROTOCOL_ERROR, "")])
 def test_messages_of_a_connection_that_ended_before_its_subscription_are_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: Close | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: Close | None,
 ) -> None:
     (tmp_path / "token").write_text("made-up-token", encoding="utf-8")
     taken, sockets = list[Row](), [EndedSocket(30, ConnectionClosedError(None, sent))]
@@ -60,8 +62,15 @@ def test_messages_of_a_connection_that_ended_before_its_subscription_are_taken(
             return sockets.pop()
 
         stream = TradeStream(
-            "ws://127.0.0.1:1", TokenFile(tmp_path / "token"), ["AAPL"], put, GapLedger(None), ReceiveClock(), FeedMetrics(),
-            StreamLimits())
+            "ws://127.0.0.1:1",
+            TokenFile(tmp_path / "token"),
+            ["AAPL"],
+            put,
+            GapLedger(None),
+            ReceiveClock(),
+            FeedMetrics(),
+            ConnectionLimits(),
+        )
         monkeypatch.setattr(stream, "_connect", connect)
         monkeypatch.setattr("finlake_services.trade_feed.trade_stream.reconnect_wait_s", lambda _: 0.0)
         running = asyncio.create_task(stream.run())

@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from finlake_clients.source_errors import (
-    AccessDenied,
-    ApiKeyNeeded,
-    LimitReached,
-    NotData,
+    AccessDeniedError,
+    ApiKeyNeededError,
+    LimitReachedError,
+    NotDataError,
     SourceError,
-    SourceUnavailable,
+    SourceUnavailableError,
 )
 from finlake_services.trade_feed.clock import ReceiveClock
 from finlake_services.trade_feed.finnhub_rest import FinnhubRest
@@ -46,7 +46,10 @@ def finnhub(sample_server: "SampleServer") -> "SampleServer":
 
 
 def ask(
-    server: "SampleServer", token: TokenFile, verb: Callable[[FinnhubRest], Awaitable[Answer]], budget: CallBudget | None = None,
+    server: "SampleServer",
+    token: TokenFile,
+    verb: Callable[[FinnhubRest], Awaitable[Answer]],
+    budget: CallBudget | None = None,
 ) -> Answer:
     async def asked() -> Answer:
         rest = FinnhubRest(f"{server.url}/finnhub/api/v1", token, budget or CallBudget())
@@ -72,12 +75,19 @@ def test_zeros_mean_that_the_symbol_is_unknown(finnhub: "SampleServer", token: T
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        ("invalid_key", ApiKeyNeeded), ("no_access", AccessDenied), ("limit", LimitReached), ("http_503", SourceUnavailable),
-        ("unknown_page", NotData), ("cut", NotData),
+        ("invalid_key", ApiKeyNeededError),
+        ("no_access", AccessDeniedError),
+        ("limit", LimitReachedError),
+        ("http_503", SourceUnavailableError),
+        ("unknown_page", NotDataError),
+        ("cut", NotDataError),
     ],
 )
 def test_what_is_no_quote_has_a_type_that_says_what_to_do(
-    finnhub: "SampleServer", token: TokenFile, fault: str, error: type[SourceError],
+    finnhub: "SampleServer",
+    token: TokenFile,
+    fault: str,
+    error: type[SourceError],
 ) -> None:
     finnhub.set_faults("finnhub", {"AAPL": fault})
     with pytest.raises(error) as caught:
@@ -90,7 +100,7 @@ def test_a_server_that_is_not_there_has_a_type_too(token: TokenFile, unused_url:
     async def asked() -> None:
         await FinnhubRest(unused_url, token, CallBudget()).quote("AAPL")
 
-    with pytest.raises(SourceUnavailable):
+    with pytest.raises(SourceUnavailableError):
         asyncio.run(asked())
 
 
@@ -105,7 +115,7 @@ def test_a_reached_limit_holds_back_every_later_call(finnhub: "SampleServer", to
     budget = CallBudget()
 
     async def twice(rest: FinnhubRest) -> None:
-        with pytest.raises(LimitReached):
+        with pytest.raises(LimitReachedError):
             await rest.quote("AAPL")
         async with asyncio.timeout(0.1):
             await rest.quote("MSFT")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from finlake_clients.source_errors import ApiKeyNeeded
+from finlake_clients.source_errors import ApiKeyNeededError
 from finlake_services.trade_feed.finnhub_token import TokenFile
 
 
@@ -27,7 +27,7 @@ def test_without_a_token_the_error_names_the_file_and_what_to_do(tmp_path: Path,
     file = tmp_path / "token"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(ApiKeyNeeded, match="finnhub.io/dashboard") as caught:
+    with pytest.raises(ApiKeyNeededError, match="finnhub.io/dashboard") as caught:
         TokenFile(file).read()
     assert str(file) in str(caught.value)
 

@@ -14,7 +14,8 @@ histories = st.lists(st.tuples(st.lists(st.integers(1, 50), max_size=4), st.samp
 
 @given(st.none() | st.integers(0, 1000), histories)
 def test_messages_and_gaps_together_cover_all_time_without_overlap(
-    stored_us: int | None, history: list[tuple[list[int], GapReason]],
+    stored_us: int | None,
+    history: list[tuple[list[int], GapReason]],
 ) -> None:
     ledger = GapLedger(stored_us)
     now = stored_us or 0

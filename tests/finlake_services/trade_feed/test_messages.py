@@ -29,18 +29,43 @@ RECEIVED_US = 1_700_000_001_000_000
 FIRST_MS, LAST_MS = 946_684_800_000, int(LATEST_TS.timestamp()) * 1_000 - 1
 SOUND: dict[str, object] = {"c": ["1", "12"], "p": 164.06, "s": "AAPL", "t": 1700001000480, "v": 4}
 
-trades = st.fixed_dictionaries({
-    "c": st.none() | st.lists(st.sampled_from(["1", "8", "12", "24"]), max_size=4),
-    "p": st.floats(-1e9, 1e9) | st.integers(-5, 5),
-    "s": st.sampled_from(["AAPL", "BRK.B", "BINANCE:BTCUSDT"]),
-    "t": st.integers(FIRST_MS, LAST_MS),
-    "v": st.floats(0, 1e9) | st.integers(0, 1000),
-})
+trades = st.fixed_dictionaries(
+    {
+        "c": st.none() | st.lists(st.sampled_from(["1", "8", "12", "24"]), max_size=4),
+        "p": st.floats(-1e9, 1e9) | st.integers(-5, 5),
+        "s": st.sampled_from(["AAPL", "BRK.B", "BINANCE:BTCUSDT"]),
+        "t": st.integers(FIRST_MS, LAST_MS),
+        "v": st.floats(0, 1e9) | st.integers(0, 1000),
+    }
+)
 WRONG: list[dict[str, object]] = [
-    {"p": None}, {"p": "164.06"}, {"p": True}, {"p": float("nan")}, {"p": float("inf")}, {"p": 1e300},
-    {"p": NUMBER_LIMIT}, {"p": 5e13}, {"v": -NUMBER_LIMIT}, {"v": float("-inf")}, {"v": []}, {"t": "now"}, {"t": 1.5},
-    {"t": -1}, {"t": LAST_MS + 1}, {"t": 10**30}, {"t": 1e300}, {"s": ""}, {"s": 7}, {"s": "A" * 65}, {"s": "A\x00"},
-    {"s": "\ud800"}, {"s": "Ä"}, {"c": "1"}, {"c": [1]}, {"c": ["\x00"]}, {"c": ["1"] * (MOST_CONDITIONS + 1)},
+    {"p": None},
+    {"p": "164.06"},
+    {"p": True},
+    {"p": float("nan")},
+    {"p": float("inf")},
+    {"p": 1e300},
+    {"p": NUMBER_LIMIT},
+    {"p": 5e13},
+    {"v": -NUMBER_LIMIT},
+    {"v": float("-inf")},
+    {"v": []},
+    {"t": "now"},
+    {"t": 1.5},
+    {"t": -1},
+    {"t": LAST_MS + 1},
+    {"t": 10**30},
+    {"t": 1e300},
+    {"s": ""},
+    {"s": 7},
+    {"s": "A" * 65},
+    {"s": "A\x00"},
+    {"s": "\ud800"},
+    {"s": "Ä"},
+    {"c": "1"},
+    {"c": [1]},
+    {"c": ["\x00"]},
+    {"c": ["1"] * (MOST_CONDITIONS + 1)},
     {"c": ["x" * (LONGEST_CONDITIONS + 1)]},
 ]
 broken: st.SearchStrategy[object] = st.one_of(
@@ -73,9 +98,7 @@ def test_a_broken_trade_is_named_and_costs_none_of_its_neighbours(entries: list[
     parsed = parse(message([entry for _, entry in entries]))
     assert isinstance(parsed, Trades)
     assert [index for index, _ in parsed.trades] == [index for index, (is_sound, _) in enumerate(entries) if is_sound]
-    assert [each.index for each in parsed.refused] == [
-        index for index, (is_sound, _) in enumerate(entries) if not is_sound
-    ]
+    assert [each.index for each in parsed.refused] == [index for index, (is_sound, _) in enumerate(entries) if not is_sound]
 
 
 @given(broken)
@@ -87,9 +110,14 @@ def test_whatever_is_kept_or_told_can_be_stored_as_text(entry: object) -> None:
     assert "\x00" not in reason
 
 
-@given(st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")) | st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-).map(lambda value: json.dumps(value).encode()))
+@given(
+    st.binary()
+    | st.text().map(lambda text: text.encode("utf-8", "surrogatepass"))
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ).map(lambda value: json.dumps(value).encode())
+)
 def test_no_message_stops_the_reader(raw: bytes) -> None:
     parse(raw)
     text = raw_text(raw)
@@ -126,12 +154,19 @@ def test_nan_written_as_javascript_does_costs_its_own_trade_only() -> None:
     assert "number nan" in parsed.refused[0].why
 
 
-@pytest.mark.parametrize("costly", [
-    b'{"p":1,"s":"AAPL","t":' + b"1" * 5_000 + b',"v":NaN}',
-    b'{"p":1,"s":"AAPL","t":1e3,"v":' + b"[" * 3_000 + b"]" * 3_000 + b"}",
-    b'{"p":1,"s":"AAPL","t":1e3,"v":1,"x":' + b'{"x":' * 3_000 + b"1" + b"}" * 3_001,
-    b'{"p":1,"s":"\xff\xfe","t":1e3,"v":1}', b'{"p":1 "s":"AAPL"}', b'{"s":"a\\"],[","p":NaN}', b"",
-], ids=lambda raw: raw[:36].decode("latin-1"))
+@pytest.mark.parametrize(
+    "costly",
+    [
+        b'{"p":1,"s":"AAPL","t":' + b"1" * 5_000 + b',"v":NaN}',
+        b'{"p":1,"s":"AAPL","t":1e3,"v":' + b"[" * 3_000 + b"]" * 3_000 + b"}",
+        b'{"p":1,"s":"AAPL","t":1e3,"v":1,"x":' + b'{"x":' * 3_000 + b"1" + b"}" * 3_001,
+        b'{"p":1,"s":"\xff\xfe","t":1e3,"v":1}',
+        b'{"p":1 "s":"AAPL"}',
+        b'{"s":"a\\"],[","p":NaN}',
+        b"",
+    ],
+    ids=lambda raw: raw[:36].decode("latin-1"),
+)
 @pytest.mark.parametrize("other", [b'{"p":NaN,"s":"AAPL","t":1e3,"v":1}', b'{"p":2,"s":"AAPL","t":1e3,"v":1}'])
 def test_a_trade_that_no_decoder_takes_costs_itself_only(costly: bytes, other: bytes) -> None:
     sound = b'{"p":2,"s":"AAPL","t":1e3,"v":1}'
@@ -142,9 +177,14 @@ def test_a_trade_that_no_decoder_takes_costs_itself_only(costly: bytes, other: b
     assert (parsed.refused[0].index, parsed.refused[0].text) == (1, costly)
 
 
-@given(st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)), st.sampled_from([None, 1]), st.booleans())
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+    st.sampled_from([None, 1]),
+    st.booleans(),
+)
 def test_json_is_cut_at_its_outermost_commas(value: object, indent: int | None, is_ascii: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=is_ascii).encode()
     parts = json_pieces.cut(text, b"[]")
@@ -172,13 +212,16 @@ def test_cutting_twice_the_text_takes_no_more_than_twice_the_steps(flood: bytes)
     assert steps(2_000) <= 2.1 * steps(1_000)
 
 
-@pytest.mark.parametrize(("raw", "reason"), [
-    ("{}".encode("utf-16"), "not UTF-8: byte 0xff at position 0"),
-    (b'{"type":"ping\xfe"}', "not UTF-8: byte 0xfe at position 13"),
-    (b'\xef\xbb\xbf{"type":"ping"}', "not JSON: Unexpected UTF-8 BOM"),
-    ('{"type":"ping"}'.encode("utf-16-le"), "not JSON: "),
-    (b'{"a":' * 3_000 + b"1" + b"}" * 3_000, "not JSON that can be read: brackets within brackets"),
-])
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ("{}".encode("utf-16"), "not UTF-8: byte 0xff at position 0"),
+        (b'{"type":"ping\xfe"}', "not UTF-8: byte 0xfe at position 13"),
+        (b'\xef\xbb\xbf{"type":"ping"}', "not JSON: Unexpected UTF-8 BOM"),
+        ('{"type":"ping"}'.encode("utf-16-le"), "not JSON: "),
+        (b'{"a":' * 3_000 + b"1" + b"}" * 3_000, "not JSON that can be read: brackets within brackets"),
+    ],
+)
 def test_a_frame_that_cannot_be_read_has_a_plain_reason(raw: bytes, reason: str) -> None:
     parsed = parse(raw)
     assert isinstance(parsed, Malformed)
@@ -217,7 +260,8 @@ def test_text_that_is_no_json_says_where() -> None:
 def test_rows_carry_receipt_and_place_and_leave_out_codes_that_say_nothing() -> None:
     trades = [(3, VendorTrade(1.5, "AAPL", 99, 2.0, ["1", None])), (5, VendorTrade(2.5, "X:Y", 98, 0.5))]
     assert trade_rows(trades, received_us=7, connection_id="c", message_seq=2) == [
-        TradeRow(7, "c", 2, 3, "AAPL", 1.5, 2.0, 99, ["1"]), TradeRow(7, "c", 2, 5, "X:Y", 2.5, 0.5, 98, None),
+        TradeRow(7, "c", 2, 3, "AAPL", 1.5, 2.0, 99, ["1"]),
+        TradeRow(7, "c", 2, 5, "X:Y", 2.5, 0.5, 98, None),
     ]
 
 
@@ -226,11 +270,17 @@ def test_many_rejections_make_a_short_reason() -> None:
     assert reason == "trade 0: x; trade 1: x; trade 2: x; trade 3: x; trade 4: x; and 4 more"
 
 
-@pytest.mark.parametrize(("stamp", "milliseconds"), [
-    (1_700_000_000, 1_700_000_000_000), (1_700_000_000_123_456, 1_700_000_000_123),
-    (1_700_000_000_123_456_789, 1_700_000_000_123), (1_700_000_000_123, 1_700_000_000_123),
-    (1_700_000_000_123.0, 1_700_000_000_123), (1.7e9, 1_700_000_000_000),
-])
+@pytest.mark.parametrize(
+    ("stamp", "milliseconds"),
+    [
+        (1_700_000_000, 1_700_000_000_000),
+        (1_700_000_000_123_456, 1_700_000_000_123),
+        (1_700_000_000_123_456_789, 1_700_000_000_123),
+        (1_700_000_000_123, 1_700_000_000_123),
+        (1_700_000_000_123.0, 1_700_000_000_123),
+        (1.7e9, 1_700_000_000_000),
+    ],
+)
 def test_a_time_near_its_receipt_is_understood_in_whatever_unit_it_comes(stamp: float, milliseconds: int) -> None:
     parsed = parse(message([SOUND | {"t": stamp}]))
     assert isinstance(parsed, Trades)
@@ -257,8 +307,11 @@ def test_of_a_long_message_the_refused_trades_keep_their_own_text_and_the_others
 
 @given(st.integers(1, 400), st.integers(0, 60_000))
 def test_a_rejected_message_is_kept_within_bounds_and_says_how_much_was_cut(count: int, length: int) -> None:
-    entries = [SOUND | {"c": ["x" * length] * 40, "v": number} for number in range(count)] if length < 500 else [
-        SOUND | {"c": ["x" * length] * 40}]
+    entries = (
+        [SOUND | {"c": ["x" * length] * 40, "v": number} for number in range(count)]
+        if length < 500
+        else [SOUND | {"c": ["x" * length] * 40}]
+    )
     raw = json.dumps({"data": entries, "type": "trade"}).encode()
     parsed = parse(raw)
     assert isinstance(parsed, Trades)

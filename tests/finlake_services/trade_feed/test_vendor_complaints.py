@@ -12,7 +12,7 @@ from finlake_services.trade_feed.finnhub_token import TokenFile
 from finlake_services.trade_feed.gaps import GapLedger
 from finlake_services.trade_feed.metrics import FeedMetrics
 from finlake_services.trade_feed.rows import RejectedRow, Row
-from finlake_services.trade_feed.trade_stream import StreamLimits, TradeStream
+from finlake_services.trade_feed.trade_stream import ConnectionLimits, TradeStream
 from spark.contracts.stream_rows import VENDOR_COMPLAINS
 
 
@@ -38,8 +38,15 @@ def test_a_complaint_is_a_row_in_the_vendors_words_and_no_sign_of_life(tmp_path:
         async with serve(vendor, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             stream = TradeStream(
-                f"ws://127.0.0.1:{port}", TokenFile(token), ["AAPL"], put, GapLedger(None), ReceiveClock(), metrics,
-                StreamLimits())
+                f"ws://127.0.0.1:{port}",
+                TokenFile(token),
+                ["AAPL"],
+                put,
+                GapLedger(None),
+                ReceiveClock(),
+                metrics,
+                ConnectionLimits(),
+            )
             running = asyncio.create_task(stream.run())
             await asyncio.wait_for(heard.wait(), 30)
             running.cancel()

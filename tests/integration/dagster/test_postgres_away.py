@@ -24,8 +24,14 @@ pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(1200)]
 
 AWAY_S = 120
 TOLD_ONCE = {
-    "RunStartEvent", "RunSuccessEvent", "ExecutionStepStartEvent", "ExecutionStepSuccessEvent", "MaterializationEvent",
-    "AssetMaterializationPlannedEvent", "AssetCheckEvaluationPlannedEvent", "AssetCheckEvaluationEvent",
+    "RunStartEvent",
+    "RunSuccessEvent",
+    "ExecutionStepStartEvent",
+    "ExecutionStepSuccessEvent",
+    "MaterializationEvent",
+    "AssetMaterializationPlannedEvent",
+    "AssetCheckEvaluationPlannedEvent",
+    "AssetCheckEvaluationEvent",
 }
 # These say when something was looked at, or are kept as what was decided once.
 LEDGERS = ("silver.price_restatements", "silver.completeness", "silver.price_decisions")
@@ -34,8 +40,11 @@ LEDGERS = ("silver.price_restatements", "silver.completeness", "silver.price_dec
 @pytest.fixture
 def built(lake: "Lake", span_run: str) -> dict[str, "WindowContent"]:
     """What an undisturbed run made of the tables that are computed, which are empty when the test begins."""
-    tables = [address for address, table in contracts.TABLES.items()
-              if table.layer != "bronze" and address not in LEDGERS and lake.catalog.table_exists(address)]
+    tables = [
+        address
+        for address, table in contracts.TABLES.items()
+        if table.layer != "bronze" and address not in LEDGERS and lake.catalog.table_exists(address)
+    ]
     contents = {address: lake.content(address) for address in tables}
     for address in tables:
         lake.table(address).delete()
@@ -55,11 +64,22 @@ def away(stack: LocalStack) -> None:
     supervisor.start("postgres")
 
 
-@pytest.mark.parametrize(("step", "fault"), [
-    ("silver__prices_daily", killed), ("gold__indicators", killed), ("gold__ml_features", killed), ("gold__indicators", away),
-])
+@pytest.mark.parametrize(
+    ("step", "fault"),
+    [
+        ("silver__prices_daily", killed),
+        ("gold__indicators", killed),
+        ("gold__ml_features", killed),
+        ("gold__indicators", away),
+    ],
+)
 def test_a_run_outlasts_its_postgres_and_leaves_what_an_undisturbed_one_does(
-    webserver: Webserver, stack: LocalStack, lake: "Lake", built: dict[str, "WindowContent"], span_run: str, step: str,
+    webserver: Webserver,
+    stack: LocalStack,
+    lake: "Lake",
+    built: dict[str, "WindowContent"],
+    span_run: str,
+    step: str,
     fault: Callable[[LocalStack], None],
 ) -> None:
     with ExitStack() as on:
@@ -69,8 +89,11 @@ def test_a_run_outlasts_its_postgres_and_leaves_what_an_undisturbed_one_does(
         fault(stack)
         ended = webserver.end_of(run_id)
         back = datetime.now(UTC).timestamp()
-        ticks = until(lambda: webserver.ticks()["run_failures"], lambda ticks: any(
-            tick["timestamp"] > back and tick["status"] in ("SKIPPED", "SUCCESS") for tick in ticks), timeout_s=180)
+        ticks = until(
+            lambda: webserver.ticks()["run_failures"],
+            lambda ticks: any(tick["timestamp"] > back and tick["status"] in ("SKIPPED", "SUCCESS") for tick in ticks),
+            timeout_s=180,
+        )
 
     assert ended.status == "SUCCESS", ended.errors
     assert ticks

@@ -37,14 +37,18 @@ def stack() -> Iterator[LocalStack]:
 
 
 def test_a_step_whose_spark_server_is_killed_is_tried_again_and_the_run_ends_well_by_itself(
-    webserver: Webserver, stack: LocalStack, lake: "Lake", span_run: str,
+    webserver: Webserver,
+    stack: LocalStack,
+    lake: "Lake",
+    span_run: str,
 ) -> None:
     undisturbed = {address: lake.content(address, WINDOW) for address in (PRICES, INDICATORS)}
     for address in undisturbed:
         lake.table(address).delete()
 
     run_id = webserver.client.launch(
-        BY_SESSION, first_key=SPAN[0], last_key=SPAN[-1], assets=("silver/prices_daily", "gold/indicators"))
+        BY_SESSION, first_key=SPAN[0], last_key=SPAN[-1], assets=("silver/prices_daily", "gold/indicators")
+    )
     webserver.until_step(run_id, "gold__indicators")
     psutil.Process(Supervisor(stack.layout).program("spark_connect").pid).kill()
     ended = webserver.end_of(run_id)
@@ -57,4 +61,5 @@ def test_a_step_whose_spark_server_is_killed_is_tried_again_and_the_run_ends_wel
     assert tried_again == ["gold__indicators"]
     assert {address: lake.content(address, WINDOW) for address in undisturbed} == undisturbed
     assert {address: set(lake.table(address).metadata.refs) for address in undisturbed} == {
-        address: {"main"} for address in undisturbed}
+        address: {"main"} for address in undisturbed
+    }

@@ -40,8 +40,15 @@ def log(url: str) -> RangeEventLogStorage:
 def event_of(kind: dg.DagsterEventType, data: object, run_id: str, at: float = 1.0) -> EventLogEntry:
     told = DagsterEvent(event_type_value=kind.value, job_name="a_job", event_specific_data=data, step_key="a_step")  # type: ignore[arg-type]
     return EventLogEntry(  # type: ignore[no-untyped-call]
-        error_info=None, level=10, user_message="", run_id=run_id, timestamp=at, step_key="a_step", job_name="a_job",
-        dagster_event=told)
+        error_info=None,
+        level=10,
+        user_message="",
+        run_id=run_id,
+        timestamp=at,
+        step_key="a_step",
+        job_name="a_job",
+        dagster_event=told,
+    )
 
 
 PLANNED = AssetCheckEvaluationPlanned(asset_key=KEY, check_name="a_check")
@@ -78,7 +85,8 @@ def test_an_event_whose_connection_breaks_is_there_once(log: RangeEventLogStorag
         log.store_event(event)
     assert lost
     assert [each.get_dagster_event().event_type for each in log.get_logs_for_run(run_id)] == [
-        dg.DagsterEventType.ASSET_MATERIALIZATION]
+        dg.DagsterEventType.ASSET_MATERIALIZATION
+    ]
     newest = log.get_latest_materialization_events([KEY])[KEY]
     assert newest is not None
     assert newest.run_id == run_id
@@ -98,8 +106,11 @@ def test_a_planned_check_whose_connection_breaks_is_evaluated_once(log: RangeEve
         log.store_event(event_of(dg.DagsterEventType.ASSET_CHECK_EVALUATION, EVALUATED, run_id, at=2.0))
     assert lost
     assert lost_again
-    found = [each for each in log.get_asset_check_execution_history(dg.AssetCheckKey(KEY, "a_check"), limit=10)
-             if each.run_id == run_id]
+    found = [
+        each
+        for each in log.get_asset_check_execution_history(dg.AssetCheckKey(KEY, "a_check"), limit=10)
+        if each.run_id == run_id
+    ]
     assert [each.status.value for each in found] == ["SUCCEEDED"]
     assert len(log.get_logs_for_run(run_id)) == 2
 
@@ -107,8 +118,14 @@ def test_a_planned_check_whose_connection_breaks_is_evaluated_once(log: RangeEve
 def test_events_stored_together_are_there_once(log: RangeEventLogStorage) -> None:
     from dagster._core.events import AssetMaterializationPlannedData
 
-    events = [event_of(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
-                       AssetMaterializationPlannedData(KEY, partition=str(number)), "planned") for number in range(3)]
+    events = [
+        event_of(
+            dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+            AssetMaterializationPlannedData(KEY, partition=str(number)),
+            "planned",
+        )
+        for number in range(3)
+    ]
     with answer_lost(log, "INSERT INTO event_logs") as lost:
         log.store_event_batch(events)
     assert lost
@@ -123,7 +140,9 @@ def test_what_is_only_asked_is_asked_again(log: RangeEventLogStorage) -> None:
 
 
 def test_storages_wait_for_a_postgres_that_is_away_also_while_they_are_made(
-    idle_stack: LocalStack, url: str, log: RangeEventLogStorage,
+    idle_stack: LocalStack,
+    url: str,
+    log: RangeEventLogStorage,
 ) -> None:
     supervisor = Supervisor(idle_stack.layout)
     made: list[Callable[[], object]] = [
@@ -160,4 +179,5 @@ def test_the_webservers_connections_do_not_wait(url: str) -> None:
 
 def test_dagster_is_configured_with_them(url: str) -> None:
     assert {settings["class"] for settings in dagster_storage(url).values()} == {  # type: ignore[index]
-        each.__name__ for each in (AwaitingRunStorage, AwaitingScheduleStorage, RangeEventLogStorage)}
+        each.__name__ for each in (AwaitingRunStorage, AwaitingScheduleStorage, RangeEventLogStorage)
+    }

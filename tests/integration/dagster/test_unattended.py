@@ -29,8 +29,19 @@ pytestmark = [pytest.mark.stack, pytest.mark.long]
 ATTENDED_BY_NOBODY_S = 600
 PATIENCE_S = 3 * ATTENDED_BY_NOBODY_S
 ALWAYS_ON = {
-    "stooq_arrivals", "price_restatements", "months_follow_sessions", "stream_ranges", "stream_health", "run_failures",
-    "failed_checks", "automation", "after_close", "news_of_the_day", "month_end", "daily_checks", "weekly_upkeep",
+    "stooq_arrivals",
+    "price_restatements",
+    "months_follow_sessions",
+    "stream_ranges",
+    "stream_health",
+    "run_failures",
+    "failed_checks",
+    "automation",
+    "after_close",
+    "news_of_the_day",
+    "month_end",
+    "daily_checks",
+    "weekly_upkeep",
 }
 
 
@@ -99,8 +110,9 @@ def test_nothing_fails_and_an_alert_arrives_once_and_resolves(unattended: LocalS
     unattended.up()
     until(lambda: kept.of("turned_well", name), bool, timeout_s=400)
 
-    waiting = Retrying(retry=retry_if_result(lambda seen: seen < ATTENDED_BY_NOBODY_S), wait=wait_fixed(10),
-                       stop=stop_after_delay(PATIENCE_S))
+    waiting = Retrying(
+        retry=retry_if_result(lambda seen: seen < ATTENDED_BY_NOBODY_S), wait=wait_fixed(10), stop=stop_after_delay(PATIENCE_S)
+    )
     waiting(lambda: ticked_for_s(webserver.ticks()["stream_health"]))
 
     failed = {name: tick for name, several in webserver.ticks().items() for tick in several if tick["status"] == "FAILURE"}

@@ -73,8 +73,11 @@ class Webserver:
         """Ask for a backfill of one asset and wait for its end."""
         params = {"assetSelection": [{"path": asset.split("/")}], "partitionNames": keys}
         asked = self._answer(_BACKFILL, {"params": params})
-        ended = until(lambda: self._answer(_BACKFILL_STATE, {"id": asked["backfillId"]}),
-                      lambda state: not str(state["status"]).startswith(("REQUESTED", "COMPLETING")), timeout_s)
+        ended = until(
+            lambda: self._answer(_BACKFILL_STATE, {"id": asked["backfillId"]}),
+            lambda state: not str(state["status"]).startswith(("REQUESTED", "COMPLETING")),
+            timeout_s,
+        )
         return dict(ended)
 
     def assets(self) -> dict[str, dict[str, Any]]:
@@ -112,7 +115,7 @@ class Webserver:
     def run_of(self, sensor: str, cause: str) -> RunProgress:
         """The end of the one run that a sensor requests; the sensor is on until it has."""
         with self.running_sensor(sensor):
-            run_id, = until(lambda: self.runs_tagged({"finlake/cause": cause}), bool, timeout_s=150)
+            (run_id,) = until(lambda: self.runs_tagged({"finlake/cause": cause}), bool, timeout_s=150)
         return self.end_of(run_id)
 
     def runs_tagged(self, tags: Mapping[str, str]) -> list[str]:
@@ -126,8 +129,15 @@ class Webserver:
 
     def until_step(self, run_id: str, step: str) -> list[dict[str, Any]]:
         """The run's events once a step has begun."""
-        return list(until(lambda: self.events(run_id), lambda events: any(
-            event["__typename"] == "ExecutionStepStartEvent" and event["stepKey"] == step for event in events), timeout_s=180))
+        return list(
+            until(
+                lambda: self.events(run_id),
+                lambda events: any(
+                    event["__typename"] == "ExecutionStepStartEvent" and event["stepKey"] == step for event in events
+                ),
+                timeout_s=180,
+            )
+        )
 
     def tick(self, schedule: str, time_s: float) -> dict[str, Any]:
         """What a schedule would do at a time (seconds since 1970)."""
@@ -143,6 +153,7 @@ class Webserver:
 
 def until(ask: Callable[[], Any], is_wanted: Callable[[Any], bool], timeout_s: float) -> Any:
     """Ask until the answer is the wanted one; raises tenacity.RetryError with the last answer after `timeout_s`."""
-    waiting = Retrying(retry=retry_if_result(lambda answer: not is_wanted(answer)), wait=wait_fixed(0.2),
-                       stop=stop_after_delay(timeout_s))
+    waiting = Retrying(
+        retry=retry_if_result(lambda answer: not is_wanted(answer)), wait=wait_fixed(0.2), stop=stop_after_delay(timeout_s)
+    )
     return waiting(ask)

@@ -16,15 +16,23 @@ ADDRESS = silver.PRICES_DAILY.address
 def bars(window: Window, close_usd: float, tickers: tuple[str, ...] = ("AAPL", "MSFT")) -> pa.Table:
     """One bar per ticker and day of the window, all with this close."""
     return pa.Table.from_pylist(
-        [bar(ticker, day, close_usd) for ticker in tickers for day in days(window)], arrow_schema(silver.PRICES_DAILY))
+        [bar(ticker, day, close_usd) for ticker in tickers for day in days(window)], arrow_schema(silver.PRICES_DAILY)
+    )
 
 
 def bar(ticker: str, day: date, close_usd: float) -> dict[str, object]:
     """One bar, 2 USD wide."""
     return {
-        "ticker": ticker, "session_date": day,
-        "open_usd": close_usd, "high_usd": close_usd + 1, "low_usd": close_usd - 1, "close_usd": close_usd,
-        "volume_shares": 1000.0, "is_restated": False, "is_contested": False, "file_sha256": "a" * 64,
+        "ticker": ticker,
+        "session_date": day,
+        "open_usd": close_usd,
+        "high_usd": close_usd + 1,
+        "low_usd": close_usd - 1,
+        "close_usd": close_usd,
+        "volume_shares": 1000.0,
+        "is_restated": False,
+        "is_contested": False,
+        "file_sha256": "a" * 64,
         "fetched_ts": datetime(2018, 3, 28, tzinfo=UTC),
     }
 

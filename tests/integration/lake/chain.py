@@ -25,8 +25,7 @@ from spark.contracts.report import JobReport, Provenance, Window
 from spark.contracts.universe import Universe, parse_universe
 from spark.lake.storage import Lake
 
-PROVENANCE = Provenance(
-    run_id="11111111-2222-3333-4444-555555555555", partition="a-partition", code_version="a-version")
+PROVENANCE = Provenance(run_id="11111111-2222-3333-4444-555555555555", partition="a-partition", code_version="a-version")
 
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
@@ -63,7 +62,10 @@ def price_file(ticker: str, bars: Sequence[prices.Bar], fetched: date) -> StooqF
 def dropped(ticker: str, content: bytes, fetched: date) -> StooqFile:
     """A dropped file of these bytes, with the midnight of a day as its modification time."""
     return StooqFile(
-        ticker=ticker, content=content, sha256=hashlib.sha256(content).hexdigest(), source_kind="drop",
+        ticker=ticker,
+        content=content,
+        sha256=hashlib.sha256(content).hexdigest(),
+        source_kind="drop",
         source_name=f"{ticker.lower()}_us_d.csv",
         fetched_ts=datetime(fetched.year, fetched.month, fetched.day, tzinfo=UTC),
     )
@@ -72,8 +74,15 @@ def dropped(ticker: str, content: bytes, fetched: date) -> StooqFile:
 def generated_slot(label: datetime) -> GdeltSlot:
     """A slot of the sample sources as the connector would hand it over."""
     listed = archive.listed(label)
-    return GdeltSlot(label_ts=label, status="loaded", md5=listed.md5, zip_bytes=listed.size,
-                     content=news.slot_rows(label), source_url="", attempts=1)
+    return GdeltSlot(
+        label_ts=label,
+        status="loaded",
+        md5=listed.md5,
+        zip_bytes=listed.size,
+        content=news.slot_rows(label),
+        source_url="",
+        attempts=1,
+    )
 
 
 @dataclass(frozen=True)
@@ -93,8 +102,7 @@ class Chain:
 
     def price_inputs(self, *files: StooqFile) -> StooqPricesInputs:
         """What the step of prices is given for these files."""
-        return StooqPricesInputs(
-            files=files, problems=[], universe=self.universe, last_closed=last_closed(files, self.calendar))
+        return StooqPricesInputs(files=files, problems=[], universe=self.universe, last_closed=last_closed(files, self.calendar))
 
     def load_slots(self, slots: Iterable[GdeltSlot]) -> JobReport:
         """Ingest slots in label order."""

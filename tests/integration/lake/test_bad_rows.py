@@ -37,7 +37,8 @@ def file_content(lines: dict[str, str]) -> bytes:
 
 
 def test_impossible_rows_are_quarantined_once_with_reason_and_text_and_the_rest_is_published(
-    empty_lake: Lake, lake_jobs: LakeClient,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL", "MSFT"))
     bad = dropped("AAPL", file_content(lines_of("AAPL") | IMPOSSIBLE), FETCHED)
@@ -49,8 +50,10 @@ def test_impossible_rows_are_quarantined_once_with_reason_and_text_and_the_rest_
         quarantined.append((chain.build("silver.prices_daily", MARCH), published(empty_lake, "silver.quarantine")))
 
     (first, rows), (second, rows_again) = quarantined
-    assert [(row["source_table"], row["reason"], row["raw_text"], row["ticker"], str(row["day_date"]))
-            for row in sorted(rows.to_pylist(), key=lambda row: row["day_date"])] == [
+    assert [
+        (row["source_table"], row["reason"], row["raw_text"], row["ticker"], str(row["day_date"]))
+        for row in sorted(rows.to_pylist(), key=lambda row: row["day_date"])
+    ] == [
         ("silver.prices_daily", "impossible_price", "2018-03-06,176.0,175.0,177.0,176.5,1000.0", "AAPL", "2018-03-06"),
         ("silver.prices_daily", "impossible_price", "2018-03-07,176.0,177.0,0.0,176.5,1000.0", "AAPL", "2018-03-07"),
         ("bronze.stooq_prices", "unparseable_number", IMPOSSIBLE["2018-03-08"], "AAPL", "2018-03-08"),
@@ -63,7 +66,8 @@ def test_impossible_rows_are_quarantined_once_with_reason_and_text_and_the_rest_
     sessions = chain.calendar.sessions(MARCH.start, MARCH.end)
     published_dates = {
         ticker: sorted(empty_lake.rows("silver.prices_daily", EqualTo("ticker", ticker))["session_date"].to_pylist())
-        for ticker in ("AAPL", "MSFT")}
+        for ticker in ("AAPL", "MSFT")
+    }
     assert published_dates["MSFT"] == list(sessions)
     assert published_dates["AAPL"] == [day for day in sessions if day.isoformat() not in IMPOSSIBLE]
     assert all(check.passed for check in empty_lake.check("silver.prices_daily"))
@@ -71,7 +75,8 @@ def test_impossible_rows_are_quarantined_once_with_reason_and_text_and_the_rest_
 
 
 def test_a_file_with_two_prices_for_one_date_is_left_out_and_keeps_no_other_file_out(
-    empty_lake: Lake, lake_jobs: LakeClient,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL", "MSFT"))
     lines = lines_of("AAPL")
@@ -95,7 +100,8 @@ def test_a_file_with_two_prices_for_one_date_is_left_out_and_keeps_no_other_file
 
 
 def test_a_bar_that_was_not_final_when_its_file_came_is_kept_when_the_same_content_comes_later(
-    empty_lake: Lake, lake_jobs: LakeClient,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL"))
     content = file_content(lines_of("AAPL"))
@@ -116,7 +122,9 @@ def test_a_bar_that_was_not_final_when_its_file_came_is_kept_when_the_same_conte
 
 
 def test_rows_of_a_run_that_died_before_its_ledger_do_not_count_and_are_not_doubled_by_the_next_run(
-    empty_lake: Lake, lake_jobs: LakeClient, monkeypatch: pytest.MonkeyPatch,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL"))
     file = price_file("AAPL", prices.between(prices.history("AAPL"), MARCH.start, MARCH.end), FETCHED)

@@ -74,16 +74,24 @@ def test_gaps_are_found_in_any_order_and_told_at_the_end_of_a_run(empty_lake: La
     before = empty_lake.snapshot_id("silver.quarantine")
     chain.load_prices(dropped("MSFT", prices.csv_body(bars("MSFT")) + b"rubbish\r\n", date(2018, 3, 29)))
     asked = Asked(
-        addresses=("bronze.stooq_prices", "silver.price_restatements", "silver.prices_daily", ADDRESS), sessions=WINDOW,
-        days=None, tickers=tickers.symbols, before=before)
+        addresses=("bronze.stooq_prices", "silver.price_restatements", "silver.prices_daily", ADDRESS),
+        sessions=WINDOW,
+        days=None,
+        tickers=tickers.symbols,
+        before=before,
+    )
     told = [(each.kind, each.subject, each.reason, each.count) for each in shortfalls(empty_lake, asked, NOW)]
     assert [each for each in told if each[0] != "quarantined"] == [
-        ("missing", "IBM", "no_bar", 5), ("missing", "AAPL", "no_bar", 1), ("unexpected", "MSFT", "closed_day", 1)]
+        ("missing", "IBM", "no_bar", 5),
+        ("missing", "AAPL", "no_bar", 1),
+        ("unexpected", "MSFT", "closed_day", 1),
+    ]
     assert any(kind == "quarantined" and "msft_us_d.csv" in subject for kind, subject, _, _ in told)
     after = replace(asked, sessions=None, before=empty_lake.snapshot_id("silver.quarantine"))
     assert shortfalls(empty_lake, after, NOW) == []
 
     # A ticker that begins within the run although its file goes further back.
     assert not_built(empty_lake, asked, date(2000, 1, 3)) == [
-        NotBuilt(ticker=name, first_in_files=date(2018, 3, 1), first_built=FIRST) for name in ("AAPL", "MSFT")]
+        NotBuilt(ticker=name, first_in_files=date(2018, 3, 1), first_built=FIRST) for name in ("AAPL", "MSFT")
+    ]
     assert not_built(empty_lake, replace(asked, sessions=Window(start=LAST, end=LAST)), date(2000, 1, 3)) == []

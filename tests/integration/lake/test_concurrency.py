@@ -41,8 +41,7 @@ def by_spark(lake: Lake, *, window: Window, close_usd: float) -> TableReport:
 
 
 def by_pyiceberg(lake: Lake, *, window: Window, close_usd: float) -> TableReport:
-    return lake.replace_rows(
-        ADDRESS, bars(window, close_usd), replaced=between("session_date", window), provenance=PROVENANCE)
+    return lake.replace_rows(ADDRESS, bars(window, close_usd), replaced=between("session_date", window), provenance=PROVENANCE)
 
 
 def at_once(jobs: LakeClient, calls: Sequence[Callable[[Lake], T]]) -> list[T]:
@@ -64,12 +63,15 @@ def closes(lake: Lake, window: Window) -> list[float]:
 
 @pytest.mark.parametrize("writers", [(by_spark, by_spark), (by_pyiceberg, by_pyiceberg), (by_spark, by_pyiceberg)])
 def test_two_writers_of_different_windows_of_one_partition_lose_nothing(
-    empty_lake: Lake, lake_jobs: LakeClient, writers: tuple[Write, Write],
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
+    writers: tuple[Write, Write],
 ) -> None:
     for number in range(1, ROUNDS + 1):
         one, other = 10.0 * number, 10.0 * number + 5
-        reports = at_once(lake_jobs, [
-            partial(writers[0], window=FIRST, close_usd=one), partial(writers[1], window=SECOND, close_usd=other)])
+        reports = at_once(
+            lake_jobs, [partial(writers[0], window=FIRST, close_usd=one), partial(writers[1], window=SECOND, close_usd=other)]
+        )
         assert [(report.is_changed, report.row_count) for report in reports] == [(True, 20), (True, 20)]
         assert (closes(empty_lake, FIRST), closes(empty_lake, SECOND)) == ([one], [other])
         assert empty_lake.rows(ADDRESS).num_rows == 40
@@ -77,12 +79,15 @@ def test_two_writers_of_different_windows_of_one_partition_lose_nothing(
 
 @pytest.mark.parametrize("writer", [by_spark, by_pyiceberg])
 def test_two_writers_of_the_same_window_leave_the_rows_of_one_of_them(
-    empty_lake: Lake, lake_jobs: LakeClient, writer: Write,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
+    writer: Write,
 ) -> None:
     for number in range(1, ROUNDS + 1):
         one, other = 10.0 * number, 10.0 * number + 5
-        reports = at_once(lake_jobs, [
-            partial(writer, window=FIRST, close_usd=one), partial(writer, window=FIRST, close_usd=other)])
+        reports = at_once(
+            lake_jobs, [partial(writer, window=FIRST, close_usd=one), partial(writer, window=FIRST, close_usd=other)]
+        )
         assert closes(empty_lake, FIRST) in ([one], [other])
         assert empty_lake.rows(ADDRESS).num_rows == 20
         # Main is where the later of the two put it, and it stands on the earlier one.
@@ -98,8 +103,9 @@ class OvertakenLake(Lake):
         self.overtake = overtake
         self.intruder: TableReport | None = None
 
-    def audit(self, contract: Table, window: Window | None, audited: BooleanExpression | None,
-              branch: str | None) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
+    def audit(
+        self, contract: Table, window: Window | None, audited: BooleanExpression | None, branch: str | None
+    ) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
         found = super().audit(contract, window, audited, branch)
         self._overtake()
         return found
@@ -116,7 +122,8 @@ class OvertakenLake(Lake):
 
 @pytest.mark.parametrize("writer", [by_spark, by_pyiceberg])
 def test_a_write_overtaken_between_audit_and_publish_is_repeated_on_top_of_the_new_main(
-    empty_lake: Lake, writer: Write,
+    empty_lake: Lake,
+    writer: Write,
 ) -> None:
     lake = OvertakenLake(empty_lake.location, partial(by_spark, empty_lake, window=SECOND, close_usd=50.0))
 
@@ -131,13 +138,18 @@ def test_a_write_overtaken_between_audit_and_publish_is_repeated_on_top_of_the_n
 
 
 def test_four_writers_that_create_the_table_together_all_find_their_rows(
-    empty_lake: Lake, lake_jobs: LakeClient,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
 ) -> None:
     windows = [Window(start=date(2018, month, 1), end=date(2018, month, 5)) for month in range(1, 5)]
 
-    reports = at_once(lake_jobs, [
-        partial(writer, window=window, close_usd=10.0)
-        for window, writer in zip(windows, (by_spark, by_pyiceberg) * 2, strict=True)])
+    reports = at_once(
+        lake_jobs,
+        [
+            partial(writer, window=window, close_usd=10.0)
+            for window, writer in zip(windows, (by_spark, by_pyiceberg) * 2, strict=True)
+        ],
+    )
 
     assert all(report.is_changed for report in reports)
     assert empty_lake.rows(ADDRESS).num_rows == 40
@@ -145,7 +157,8 @@ def test_four_writers_that_create_the_table_together_all_find_their_rows(
 
 
 def test_a_lake_whose_namespaces_are_missing_is_created_by_four_writers_together(
-    empty_lake: Lake, lake_jobs: LakeClient,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
 ) -> None:
     for (namespace,) in empty_lake.catalog.list_namespaces():
         empty_lake.catalog.drop_namespace(namespace)

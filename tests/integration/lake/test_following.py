@@ -20,7 +20,9 @@ PRICES, INDICATORS = "silver.prices_daily", "gold.indicators"
 
 
 def test_writes_are_changes_on_their_dates_compaction_is_none_and_a_write_by_hand_is_one_everywhere(
-    empty_lake: Lake, lake_jobs: LakeClient, monkeypatch: pytest.MonkeyPatch,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def changed() -> Window | None:
         return empty_lake.changed_since_built(INDICATORS, {PRICES: empty_lake.snapshot_id(PRICES)})

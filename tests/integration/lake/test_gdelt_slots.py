@@ -34,7 +34,9 @@ def feed_of(server: "SampleServer") -> GdeltFeed:
 
 
 def test_every_row_of_a_real_slot_is_kept_or_counted(
-    empty_lake: Lake, lake_jobs: LakeClient, sample_server: "SampleServer",
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
+    sample_server: "SampleServer",
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL", "FB", "GOOG", "IBM", "MSFT"))
 
@@ -57,19 +59,23 @@ def test_every_row_of_a_real_slot_is_kept_or_counted(
 
 
 def test_a_day_with_missing_slots_completes_says_which_and_is_resumed_with_those_alone(
-    empty_lake: Lake, lake_jobs: LakeClient, sample_server: "SampleServer",
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
+    sample_server: "SampleServer",
 ) -> None:
     chain, feed = Chain(lake_jobs, universe("AAPL", "MSFT")), feed_of(sample_server)
     absent, void, corrupt = (datetime(2018, 3, 13, hour, 15, tzinfo=UTC) for hour in (14, 15, 16))
-    sample_server.set_faults("gdelt", {
-        "20180313141500": "absent", "20180313151500": "empty", "20180313161500": "corrupt_zip"})
+    sample_server.set_faults("gdelt", {"20180313141500": "absent", "20180313151500": "empty", "20180313161500": "corrupt_zip"})
 
     report = chain.load_slots(feed.fetch_day(DAY))
 
     statuses = {row["slot_ts"]: row["status"] for row in empty_lake.rows("bronze.gdelt_slots").to_pylist()}
     assert len(statuses) == 96
     assert {ts: status for ts, status in statuses.items() if status != "loaded"} == {
-        absent: "absent", void: "empty", corrupt: "corrupt"}
+        absent: "absent",
+        void: "empty",
+        corrupt: "corrupt",
+    }
     assert report.notes == ("2 slots missing: 2018-03-13 14:15Z absent, 2018-03-13 16:15Z corrupt",)
     damaged = empty_lake.rows("silver.quarantine").to_pylist()
     assert [(row["source_name"], row["reason"]) for row in damaged] == [("20180313161500.gkg.csv", "corrupt_file")]
@@ -100,10 +106,23 @@ def test_records_of_2015_keep_their_27_fields_the_last_one_empty(empty_lake: Lak
     label = datetime(2015, 2, 18, 23, 0, tzinfo=UTC)
     with zipfile.ZipFile(CHECKOUT / "tests/data/gdelt/rows_2015_2020.gkg.csv.zip") as archive:
         content = archive.read("20150218230000.gkg.csv")
-    slot = GdeltSlot(label_ts=label, status="loaded", md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
-                     zip_bytes=1, content=content, source_url="", attempts=1)
-    gazprom = Ticker(symbol="GAZP", company="Gazprom", stooq_code="gazp.ru", title_patterns=(), company_words=(),
-                     aliases=(Alias(name="gazprom", policy="strong"),))
+    slot = GdeltSlot(
+        label_ts=label,
+        status="loaded",
+        md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+        zip_bytes=1,
+        content=content,
+        source_url="",
+        attempts=1,
+    )
+    gazprom = Ticker(
+        symbol="GAZP",
+        company="Gazprom",
+        stooq_code="gazp.ru",
+        title_patterns=(),
+        company_words=(),
+        aliases=(Alias(name="gazprom", policy="strong"),),
+    )
     chain = Chain(lake_jobs, Universe(tickers=(gazprom,)))
 
     following = replace(slot, label_ts=datetime(2015, 2, 18, 23, 15, tzinfo=UTC), status="absent", content=b"")

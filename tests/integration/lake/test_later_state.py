@@ -18,11 +18,12 @@ pytestmark = pytest.mark.stack
 
 ADDRESS = gold.INDICATORS.address
 LAST, FETCHED = date(2018, 3, 27), date(2018, 3, 28)
-BARS = prices.history("AAPL")[-LOOKBACK_BARS - 30:]
+BARS = prices.history("AAPL")[-LOOKBACK_BARS - 30 :]
 
 
 def test_a_row_without_the_state_is_no_state_and_the_ticker_is_read_from_its_first_bar(
-    empty_lake: Lake, lake_jobs: LakeClient,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL"))
     chain.load_prices(price_file("AAPL", BARS, FETCHED))

@@ -44,7 +44,10 @@ def nothing_happens(lake: Lake, marker: Path) -> Iterator[None]:
 
 @pytest.mark.both_engines
 def test_what_reaches_outside_is_refused_and_nothing_has_happened(
-    lake_jobs: LakeClient, empty_lake: Lake, tmp_path: Path, subtests: pytest.Subtests,
+    lake_jobs: LakeClient,
+    empty_lake: Lake,
+    tmp_path: Path,
+    subtests: pytest.Subtests,
 ) -> None:
     write(empty_lake, WEEK, 20.0)
     marker = tmp_path / "made"
@@ -57,13 +60,18 @@ def test_what_reaches_outside_is_refused_and_nothing_has_happened(
 
 @pytest.mark.spark_alone
 def test_a_judgement_of_spark_analyses_nothing(
-    lake_jobs: LakeClient, empty_lake: Lake, tmp_path: Path, subtests: pytest.Subtests,
+    lake_jobs: LakeClient,
+    empty_lake: Lake,
+    tmp_path: Path,
+    subtests: pytest.Subtests,
 ) -> None:
     write(empty_lake, WEEK, 20.0)
     spark, marker = lake_jobs.lake().spark, tmp_path / "made"
     script = f"select transform(1) using 'touch {marker}; date +%F' as (x string)"
-    for attack in (f"select * from {ADDRESS} timestamp as of ({script})",
-                   f"select reflect('java.lang.System', 'setProperty', '{PROPERTY}', 'yes') from values (1)"):
+    for attack in (
+        f"select * from {ADDRESS} timestamp as of ({script})",
+        f"select reflect('java.lang.System', 'setProperty', '{PROPERTY}', 'yes') from values (1)",
+    ):
         with subtests.test(attack), nothing_happens(empty_lake, marker):
             (told,), *_ = spark.sql(parse_of(attack)).collect()
             assert "MISSING_WINDOW_SPECIFICATION" in told

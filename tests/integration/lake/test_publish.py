@@ -16,7 +16,7 @@ from pyiceberg.expressions import EqualTo
 
 from spark.contracts import lake as contracts
 from spark.contracts import silver
-from spark.contracts.report import AuditFailed, TableReport, Window
+from spark.contracts.report import AuditFailedError, TableReport, Window
 from spark.lake.publish import branches_of
 from spark.lake.storage import Lake, between
 from spark.schemas import arrow_schema
@@ -33,7 +33,11 @@ class Write(Protocol):
     """Replaces the rows of a window."""
 
     def __call__(
-        self, lake: Lake, window: Window, rows: pa.Table, inputs: Mapping[str, int] | None = None,
+        self,
+        lake: Lake,
+        window: Window,
+        rows: pa.Table,
+        inputs: Mapping[str, int] | None = None,
     ) -> TableReport: ...
 
 
@@ -46,16 +50,19 @@ print(chdb.query(sys.argv[1], "JSONEachRow"))
 
 def replace(lake: Lake, window: Window, rows: pa.Table, inputs: Mapping[str, int] | None = None) -> TableReport:
     """Through Spark."""
-    return lake.replace_window(
-        ADDRESS, frame(lake, rows), window=window, provenance=PROVENANCE, input_snapshots=inputs)
+    return lake.replace_window(ADDRESS, frame(lake, rows), window=window, provenance=PROVENANCE, input_snapshots=inputs)
 
 
 def replace_by_pyiceberg(
-    lake: Lake, window: Window, rows: pa.Table, inputs: Mapping[str, int] | None = None,
+    lake: Lake,
+    window: Window,
+    rows: pa.Table,
+    inputs: Mapping[str, int] | None = None,
 ) -> TableReport:
     """The same without Spark."""
     return lake.replace_rows(
-        ADDRESS, rows, replaced=between("session_date", window), provenance=PROVENANCE, input_snapshots=inputs)
+        ADDRESS, rows, replaced=between("session_date", window), provenance=PROVENANCE, input_snapshots=inputs
+    )
 
 
 WRITERS = pytest.mark.parametrize("write", [replace, replace_by_pyiceberg])
@@ -76,22 +83,24 @@ def closes_in_clickhouse(lake: Lake) -> list[tuple[str, str, float]]:
     table = lake.catalog.load_table(ADDRESS)
     folder = urlsplit(table.location()).path
     metadata = urlsplit(table.metadata_location).path.removeprefix(folder).lstrip("/")
-    query = (f"SELECT ticker, session_date, close_usd FROM icebergLocal('{folder}', "
-             f"SETTINGS iceberg_metadata_file_path = '{metadata}') ORDER BY ALL")
-    answer = subprocess.run(
-        [sys.executable, "-c", CLICKHOUSE, query], cwd=folder, check=True, capture_output=True, text=True)
+    query = (
+        f"SELECT ticker, session_date, close_usd FROM icebergLocal('{folder}', "
+        f"SETTINGS iceberg_metadata_file_path = '{metadata}') ORDER BY ALL"
+    )
+    answer = subprocess.run([sys.executable, "-c", CLICKHOUSE, query], cwd=folder, check=True, capture_output=True, text=True)
     return [tuple(json.loads(line).values()) for line in answer.stdout.splitlines() if line]
 
 
 @WRITERS
 def test_a_window_that_fails_its_audit_publishes_nothing_and_every_reader_sees_the_rows_before(
-    empty_lake: Lake, write: Write,
+    empty_lake: Lake,
+    write: Write,
 ) -> None:
     replace(empty_lake, WEEK, bars(WEEK, 10.0))
     before = published(empty_lake, ADDRESS)
     snapshot = empty_lake.snapshot_id(ADDRESS)
 
-    with pytest.raises(AuditFailed) as failure:
+    with pytest.raises(AuditFailedError) as failure:
         write(empty_lake, WEEK, impossible(WEEK))
 
     # The message names the check, the rows and where they are.
@@ -100,7 +109,9 @@ def test_a_window_that_fails_its_audit_publishes_nothing_and_every_reader_sees_t
     assert "ticker=MSFT, session_date=2018-03-16" in str(failure.value)
     assert branch in str(failure.value)
     assert [(check.name, check.failing_count) for check in failure.value.report.checks if not check.passed] == [
-        ("high_is_highest", 1), ("low_is_lowest", 1)]
+        ("high_is_highest", 1),
+        ("low_is_lowest", 1),
+    ]
     # Nothing has changed for readers.
     assert empty_lake.snapshot_id(ADDRESS) == snapshot
     assert published(empty_lake, ADDRESS).equals(before)
@@ -114,11 +125,13 @@ def test_a_window_that_fails_its_audit_publishes_nothing_and_every_reader_sees_t
     assert on_branch.num_rows == 10
     assert on_branch.filter(pc.less(on_branch["high_usd"], 2)).num_rows == 1
     assert [check.name for check in empty_lake.check(ADDRESS, branch=branch) if not check.passed] == [
-        "high_is_highest", "low_is_lowest"]
+        "high_is_highest",
+        "low_is_lowest",
+    ]
 
 
 def test_the_next_good_write_of_the_window_is_published_after_a_failed_one(empty_lake: Lake) -> None:
-    with pytest.raises(AuditFailed):
+    with pytest.raises(AuditFailedError):
         replace(empty_lake, WEEK, impossible(WEEK))
     replace(empty_lake, WEEK, bars(WEEK, 30.0))
     assert set(empty_lake.rows(ADDRESS)["close_usd"].to_pylist()) == {30.0}
@@ -144,11 +157,10 @@ def test_a_step_that_is_tried_again_drops_what_its_last_attempt_has_left_and_not
 
 def test_a_key_that_stands_twice_and_a_missing_required_value_stop_the_window(empty_lake: Lake) -> None:
     doubled = pa.concat_tables([bars(WEEK, 10.0), bars(Window(start=WEEK.start, end=WEEK.start), 11.0, ("AAPL",))])
-    with pytest.raises(AuditFailed, match="grain_is_unique.*ticker=AAPL, session_date=2018-03-12, count=2"):
+    with pytest.raises(AuditFailedError, match="grain_is_unique.*ticker=AAPL, session_date=2018-03-12, count=2"):
         replace(empty_lake, WEEK, doubled)
-    lacking = pa.Table.from_pylist(
-        [{**bar("AAPL", WEEK.start, 10.0), "file_sha256": None}], arrow_schema(silver.PRICES_DAILY))
-    with pytest.raises(AuditFailed, match="required_columns_present"):
+    lacking = pa.Table.from_pylist([{**bar("AAPL", WEEK.start, 10.0), "file_sha256": None}], arrow_schema(silver.PRICES_DAILY))
+    with pytest.raises(AuditFailedError, match="required_columns_present"):
         replace(empty_lake, WEEK, lacking)
     assert empty_lake.rows(ADDRESS).num_rows == 0
 
@@ -204,7 +216,9 @@ def test_a_window_built_by_the_same_code_from_the_same_inputs_is_not_computed_ag
 ) -> None:
     def build(close_usd: float, code_version: str, prices_snapshot: int) -> bool:
         return empty_lake.replace_window(
-            ADDRESS, frame(empty_lake, bars(WEEK, close_usd)), window=WEEK,
+            ADDRESS,
+            frame(empty_lake, bars(WEEK, close_usd)),
+            window=WEEK,
             provenance=dataclasses.replace(PROVENANCE, code_version=code_version),
             input_snapshots={"bronze.stooq_prices": prices_snapshot},
         ).is_changed
@@ -223,8 +237,14 @@ def test_a_window_built_by_the_same_code_from_the_same_inputs_is_not_computed_ag
 
 def test_a_value_that_moves_to_the_column_beside_it_is_a_change(empty_lake: Lake) -> None:
     address, window = "gold.ml_labels", Window(start=WEEK.start, end=WEEK.start)
-    label = {"ticker": "AAPL", "session_date": WEEK.start, "next_day_return": 0.5, "tradable_return": None,
-             "entry_date": None, "exit_date": None}
+    label = {
+        "ticker": "AAPL",
+        "session_date": WEEK.start,
+        "next_day_return": 0.5,
+        "tradable_return": None,
+        "entry_date": None,
+        "exit_date": None,
+    }
     moved = {**label, "next_day_return": None, "tradable_return": 0.5}
     for row in (label, moved):
         frame = empty_lake.spark.createDataFrame(pa.Table.from_pylist([row], arrow_schema(contracts.table(address))))
@@ -234,7 +254,8 @@ def test_a_value_that_moves_to_the_column_beside_it_is_a_change(empty_lake: Lake
 
 @WRITERS
 def test_a_snapshot_says_which_run_and_partition_wrote_it_with_which_code_and_from_what(
-    empty_lake: Lake, write: Write,
+    empty_lake: Lake,
+    write: Write,
 ) -> None:
     inputs = {"bronze.stooq_prices": 17, "silver.price_restatements": 18}
 
@@ -244,12 +265,21 @@ def test_a_snapshot_says_which_run_and_partition_wrote_it_with_which_code_and_fr
     assert snapshot is not None
     assert snapshot.summary is not None
     assert snapshot.snapshot_id == report.snapshot_id
-    assert {name: snapshot.summary[name] for name in (
-        "dagster.run_id", "dagster.partition", "finlake.code_version", "finlake.input.bronze.stooq_prices",
-        "finlake.input.silver.price_restatements",
-    )} == {
-        "dagster.run_id": PROVENANCE.run_id, "dagster.partition": "a-partition", "finlake.code_version": "a-version",
-        "finlake.input.bronze.stooq_prices": "17", "finlake.input.silver.price_restatements": "18",
+    assert {
+        name: snapshot.summary[name]
+        for name in (
+            "dagster.run_id",
+            "dagster.partition",
+            "finlake.code_version",
+            "finlake.input.bronze.stooq_prices",
+            "finlake.input.silver.price_restatements",
+        )
+    } == {
+        "dagster.run_id": PROVENANCE.run_id,
+        "dagster.partition": "a-partition",
+        "finlake.code_version": "a-version",
+        "finlake.input.bronze.stooq_prices": "17",
+        "finlake.input.silver.price_restatements": "18",
     }
     assert report.row_count_by_date == {str(WEEK.start.replace(day=day)): 2 for day in range(12, 17)}
     assert audit_branches(empty_lake) == []

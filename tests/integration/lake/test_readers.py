@@ -25,8 +25,12 @@ KILLS = 3
 def writer(environment: Mapping[str, str]) -> Iterator["subprocess.Popen[str]"]:
     """A writing process, about to write for the first time; it is not there any more afterwards."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.lake.writer", str(ROUNDS)], cwd=CHECKOUT,
-        env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
+        [sys.executable, "-m", "tests.integration.lake.writer", str(ROUNDS)],
+        cwd=CHECKOUT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "writing\n"
@@ -52,7 +56,8 @@ def seen(lake: Lake) -> tuple[float, ...]:
 
 
 def test_a_reader_sees_whole_windows_only_also_while_writers_are_killed(
-    empty_lake: Lake, lake_environment: dict[str, str],
+    empty_lake: Lake,
+    lake_environment: dict[str, str],
 ) -> None:
     # Undisturbed.
     states = []
@@ -85,8 +90,7 @@ def test_a_reader_sees_whole_windows_only_also_while_writers_are_killed(
 def test_a_reader_in_spark_keeps_the_snapshot_it_has_begun_with(empty_lake: Lake) -> None:
     def write(close_usd: float) -> None:
         window = WINDOWS[0]
-        empty_lake.replace_rows(
-            ADDRESS, bars(window, close_usd), replaced=between("session_date", window), provenance=PROVENANCE)
+        empty_lake.replace_rows(ADDRESS, bars(window, close_usd), replaced=between("session_date", window), provenance=PROVENANCE)
 
     write(10.0)
     begun = empty_lake.frame(ADDRESS)

@@ -38,9 +38,18 @@ FILES = [
 MONTHS = [Window(start=date(2016, 9, 1), end=date(2017, 7, 31)), Window(start=date(2017, 8, 1), end=date(2018, 3, 31))]
 BY_SESSION = ("silver.prices_daily", "gold.indicators", "gold.stock_analytics", "gold.ml_features", "gold.ml_labels")
 TABLES = (
-    "bronze.stooq_prices", "bronze.gdelt_gkg", "bronze.gdelt_slots", "silver.price_restatements", "silver.prices_daily",
-    "silver.news_mentions", "gold.indicators", "gold.news_daily", "gold.stock_analytics", "gold.monthly_summary",
-    "gold.ml_features", "gold.ml_labels",
+    "bronze.stooq_prices",
+    "bronze.gdelt_gkg",
+    "bronze.gdelt_slots",
+    "silver.price_restatements",
+    "silver.prices_daily",
+    "silver.news_mentions",
+    "gold.indicators",
+    "gold.news_daily",
+    "gold.stock_analytics",
+    "gold.monthly_summary",
+    "gold.ml_features",
+    "gold.ml_labels",
 )
 
 COMPARED = (*TABLES, "bronze.stooq_downloads", "silver.completeness")
@@ -74,10 +83,13 @@ def built_at_once(lake_jobs: LakeClient) -> Iterator[State]:
     empty(lake)
 
 
-@pytest.mark.parametrize(
-    ("order", "seed"), [("piece by piece", 1), pytest.param("table by table", 1, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("order", "seed"), [("piece by piece", 1), pytest.param("table by table", 1, marks=pytest.mark.long)])
 def test_any_mix_of_pieces_orders_and_repeats_gives_the_same_bits(
-    built_at_once: State, lake_jobs: LakeClient, empty_lake: Lake, order: str, seed: int,
+    built_at_once: State,
+    lake_jobs: LakeClient,
+    empty_lake: Lake,
+    order: str,
+    seed: int,
 ) -> None:
     chain, random = Chain(lake_jobs, universe(*TICKERS)), Random(seed)
 
@@ -86,7 +98,8 @@ def test_any_mix_of_pieces_orders_and_repeats_gives_the_same_bits(
 
     rebuilt = state(empty_lake)
     assert {address: content for address, (content, _) in rebuilt.items()} == {
-        address: content for address, (content, _) in built_at_once.items()}
+        address: content for address, (content, _) in built_at_once.items()
+    }
     for address, (_, rows) in rebuilt.items():
         assert rows.equals(built_at_once[address][1]), address
 
@@ -100,8 +113,9 @@ def test_both_engines_give_the_same_bits(lake_environment: dict[str, str], empty
         jobs = jobs_of({**lake_environment, "FINLAKE_ENGINE": engine})
         assert jobs.engine == engine
         build_at_once(jobs)
-        late = price_file("AAPL", prices.restated(prices.between(prices.history("AAPL"), HISTORY.start, HISTORY.end), "split"),
-                          date(2018, 4, 2))
+        late = price_file(
+            "AAPL", prices.restated(prices.between(prices.history("AAPL"), HISTORY.start, HISTORY.end), "split"), date(2018, 4, 2)
+        )
         chain = Chain(jobs, universe(*TICKERS))
         chain.load_prices(late)
         for address in BY_SESSION:
@@ -160,8 +174,11 @@ def pieces(chain: Chain, random: Random, window: Window) -> list[Window]:
     """The window in three pieces, in order; the middle one is a single session."""
     alone = random.choice(chain.calendar.sessions(window.start, window.end)[1:-1])
     day = timedelta(days=1)
-    return [Window(start=window.start, end=alone - day), Window(start=alone, end=alone),
-            Window(start=alone + day, end=window.end)]
+    return [
+        Window(start=window.start, end=alone - day),
+        Window(start=alone, end=alone),
+        Window(start=alone + day, end=window.end),
+    ]
 
 
 def shuffled(random: Random, steps: list[T]) -> list[T]:

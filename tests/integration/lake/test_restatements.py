@@ -27,10 +27,7 @@ HISTORY = Window(start=date(2012, 1, 3), end=date(2013, 3, 1))
 RESTATEMENTS = {"AAPL": "split", "GOOG": "broken", "IBM": "uneven", "MSFT": "dividend"}
 BARS = {ticker: prices.between(prices.history(ticker), HISTORY.start, HISTORY.end) for ticker in RESTATEMENTS}
 OLD = {ticker: price_file(ticker, bars, date(2013, 3, 2)) for ticker, bars in BARS.items()}
-NEW = {
-    ticker: price_file(ticker, prices.restated(BARS[ticker], kind), date(2013, 3, 5))
-    for ticker, kind in RESTATEMENTS.items()
-}
+NEW = {ticker: price_file(ticker, prices.restated(BARS[ticker], kind), date(2013, 3, 5)) for ticker, kind in RESTATEMENTS.items()}
 DERIVED = ("gold.indicators", "gold.stock_analytics", "gold.ml_features", "gold.ml_labels")
 PROVENANCE_COLUMNS = ("file_sha256", "fetched_ts", "is_restated")
 
@@ -55,7 +52,8 @@ def verdicts(lake: Lake, ticker: str, sha256: str) -> list[dict[str, object]]:
 
 
 def test_split_dividend_and_four_dividends_at_once_are_recorded_and_recomputed_a_broken_file_changes_nothing(
-    empty_lake: Lake, lake_jobs: LakeClient,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
 ) -> None:
     chain = Chain(lake_jobs, universe(*RESTATEMENTS))
     chain.load_prices(*OLD.values())
@@ -67,22 +65,38 @@ def test_split_dividend_and_four_dividends_at_once_are_recorded_and_recomputed_a
 
     start = HISTORY.start
     assert_recorded(empty_lake, "AAPL", "split", [(0.25, start, None)])
-    assert_recorded(empty_lake, "MSFT", "dividend", [
-        (prices.DIVIDEND_FACTOR, start, session_from_end("MSFT", 10)), (1, session_from_end("MSFT", 10), None)])
+    assert_recorded(
+        empty_lake,
+        "MSFT",
+        "dividend",
+        [(prices.DIVIDEND_FACTOR, start, session_from_end("MSFT", 10)), (1, session_from_end("MSFT", 10), None)],
+    )
     steps = [session_from_end("IBM", count) for count in (199, 136, 73, 10)]
-    assert_recorded(empty_lake, "IBM", "dividend", [
-        *((prices.DIVIDEND_FACTOR ** power, since, until)
-          for power, since, until in zip((4, 3, 2, 1), (start, *steps), steps, strict=False)),
-        (1, steps[-1], None)])
+    assert_recorded(
+        empty_lake,
+        "IBM",
+        "dividend",
+        [
+            *(
+                (prices.DIVIDEND_FACTOR**power, since, until)
+                for power, since, until in zip((4, 3, 2, 1), (start, *steps), steps, strict=False)
+            ),
+            (1, steps[-1], None),
+        ],
+    )
     (broken,) = verdicts(empty_lake, "GOOG", NEW["GOOG"].sha256)
     assert broken["verdict"] == "rejected"
     (quarantined,) = empty_lake.rows("silver.quarantine").to_pylist()
     assert (quarantined["source_table"], quarantined["reference"], quarantined["ticker"]) == (
-        "silver.price_restatements", f"GOOG {NEW['GOOG'].sha256}", "GOOG")
+        "silver.price_restatements",
+        f"GOOG {NEW['GOOG'].sha256}",
+        "GOOG",
+    )
     assert quarantined["message"] == broken["message"]
     pending = lake_jobs.pending_restatements()
     assert [(each.ticker, each.file_sha256, each.recompute_from_date) for each in pending] == [
-        (ticker, NEW[ticker].sha256, start) for ticker in ("AAPL", "IBM", "MSFT")]
+        (ticker, NEW[ticker].sha256, start) for ticker in ("AAPL", "IBM", "MSFT")
+    ]
     # Until it is recomputed, everything stands as it was.
     assert all(state(empty_lake)[address].equals(rows) for address, rows in before.items())
 
@@ -106,7 +120,10 @@ def test_split_dividend_and_four_dividends_at_once_are_recorded_and_recomputed_a
 
 @pytest.mark.parametrize(("built_bars", "is_changed"), [(20, True), (10, False)])
 def test_of_a_restated_history_only_what_was_built_is_asked_to_be_built_again(
-    empty_lake: Lake, lake_jobs: LakeClient, built_bars: int, is_changed: bool,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
+    built_bars: int,
+    is_changed: bool,
 ) -> None:
     chain = Chain(lake_jobs, universe("MSFT"))
     chain.load_prices(OLD["MSFT"])
@@ -123,7 +140,8 @@ def test_of_a_restated_history_only_what_was_built_is_asked_to_be_built_again(
 
 
 def test_a_file_taken_before_the_close_keeps_its_last_bar_to_itself_and_does_not_stand_in_the_way_of_the_next(
-    empty_lake: Lake, lake_jobs: LakeClient,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
 ) -> None:
     chain = Chain(lake_jobs, universe("AAPL"))
     bars = BARS["AAPL"][-30:]
@@ -150,7 +168,8 @@ def session_from_end(ticker: str, count: int) -> date:
 def assert_recorded(lake: Lake, ticker: str, kind: str, segments: list[tuple[float, date, date | None]]) -> None:
     rows = verdicts(lake, ticker, NEW[ticker].sha256)
     assert [(row["verdict"], row["segment_start_date"], row["boundary_date"]) for row in rows] == [
-        ("restated", since, until) for _, since, until in segments]
+        ("restated", since, until) for _, since, until in segments
+    ]
     assert [row["ratio"] for row in rows] == pytest.approx([ratio for ratio, _, _ in segments], rel=1e-5)
     assert [row["kind"] for row in rows] == [kind if ratio != 1 else None for ratio, _, _ in segments]
     assert {row["recompute_from_date"] for row in rows} == {HISTORY.start}
@@ -159,31 +178,46 @@ def assert_recorded(lake: Lake, ticker: str, kind: str, segments: list[tuple[flo
 
 def assert_flagged(lake: Lake) -> None:
     """Bars that another version had with another close are flagged; each bar names the file that first said it so."""
-    shown = {(row["ticker"], row["session_date"]): (row["is_restated"], row["file_sha256"])
-             for row in lake.rows(silver.PRICES_DAILY.address).to_pylist()}
+    shown = {
+        (row["ticker"], row["session_date"]): (row["is_restated"], row["file_sha256"])
+        for row in lake.rows(silver.PRICES_DAILY.address).to_pylist()
+    }
     untouched = {
-        "AAPL": set(), "GOOG": {bar.session_date for bar in BARS["GOOG"]},
+        "AAPL": set(),
+        "GOOG": {bar.session_date for bar in BARS["GOOG"]},
         **{ticker: {bar.session_date for bar in BARS[ticker][-10:]} for ticker in ("IBM", "MSFT")},
     }
     assert shown == {
-        (ticker, bar.session_date): (False, OLD[ticker].sha256) if bar.session_date in untouched[ticker] else
-        (True, NEW[ticker].sha256)
-        for ticker, bars in BARS.items() for bar in bars
+        (ticker, bar.session_date): (False, OLD[ticker].sha256)
+        if bar.session_date in untouched[ticker]
+        else (True, NEW[ticker].sha256)
+        for ticker, bars in BARS.items()
+        for bar in bars
     }
 
 
 def test_verdicts_and_prices_do_not_depend_on_window_or_order_and_the_printed_remedy_works(
-    empty_lake: Lake, lake_jobs: LakeClient, monkeypatch: pytest.MonkeyPatch,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bars = BARS["AAPL"][-280:]
     strange = BARS["GOOG"][-130:]
-    spoilt = [*bars[:150], *(replace(other, session_date=bar.session_date)
-                             for bar, other in zip(bars[150:], strange, strict=True))]
+    spoilt = [
+        *bars[:150],
+        *(replace(other, session_date=bar.session_date) for bar, other in zip(bars[150:], strange, strict=True)),
+    ]
     files = [
         price_file("AAPL", bars[:240], date(2013, 1, 10)),
         price_file("AAPL", spoilt, date(2013, 3, 2)),
-        price_file("AAPL", [replace(bar, high=bar.high * 1.02) if number == 40 else bar
-                            for number, bar in enumerate(prices.restated(bars[:270], "split"))], date(2013, 2, 20)),
+        price_file(
+            "AAPL",
+            [
+                replace(bar, high=bar.high * 1.02) if number == 40 else bar
+                for number, bar in enumerate(prices.restated(bars[:270], "split"))
+            ],
+            date(2013, 2, 20),
+        ),
     ]
     chain = Chain(lake_jobs, universe("AAPL"))
     whole = Window(start=bars[0].session_date, end=bars[-1].session_date)
@@ -198,8 +232,7 @@ def test_verdicts_and_prices_do_not_depend_on_window_or_order_and_the_printed_re
             chain.build("silver.price_restatements", early)
         chain.build("silver.prices_daily", early)
         chain.build("silver.prices_daily", whole)
-        seen.append({address: published(empty_lake, address) for address in (
-            "silver.price_restatements", "silver.prices_daily")})
+        seen.append({address: published(empty_lake, address) for address in ("silver.price_restatements", "silver.prices_daily")})
     assert all(seen[0][address].equals(seen[1][address]) for address in seen[0])
     told = {row["file_sha256"]: row for row in empty_lake.rows("silver.price_restatements").to_pylist()}
     assert [told[file.sha256]["verdict"] for file in files] == ["first", "rejected", "restated"]

@@ -49,18 +49,22 @@ def test_rows_as_of_a_snapshot_or_a_time_stay_as_they_were(empty_lake: Lake, lak
         second = datetime.fromtimestamp(entry.timestamp_ms // 1000 + 1, UTC)
         newest = max(
             (other for other in metadata.snapshot_log if other.timestamp_ms <= second.timestamp() * 1000),
-            key=lambda other: other.timestamp_ms)
+            key=lambda other: other.timestamp_ms,
+        )
         if newest.snapshot_id in snapshots:
             assert shows(at_version(QUERY, as_of_ts=second)) == shown[snapshots.index(newest.snapshot_id)]
 
 
 @pytest.mark.both_engines
 def test_a_frame_of_before_an_upgrade_has_the_columns_that_came_with_it_as_null(
-    empty_lake: Lake, monkeypatch: pytest.MonkeyPatch,
+    empty_lake: Lake,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before, contract = write(empty_lake, WEEK, 10.0), contracts.table(ADDRESS)
-    later = (Column(name="later_ts", type="timestamp", note="of a test", nullable=True),
-             Column(name="later_names", type="list<string>", note="of a test", nullable=True))
+    later = (
+        Column(name="later_ts", type="timestamp", note="of a test", nullable=True),
+        Column(name="later_names", type="list<string>", note="of a test", nullable=True),
+    )
     monkeypatch.setitem(contracts.TABLES, ADDRESS, replace(contract, columns=(*contract.columns, *later)))
 
     held = empty_lake.frame(ADDRESS, WEEK, before)
@@ -71,7 +75,9 @@ def test_a_frame_of_before_an_upgrade_has_the_columns_that_came_with_it_as_null(
 
 @pytest.mark.both_engines
 def test_a_query_that_an_engine_refuses_is_told_in_one_line_and_nothing_is_logged(
-    lake_jobs: LakeClient, empty_lake: Lake, capfd: pytest.CaptureFixture[str],
+    lake_jobs: LakeClient,
+    empty_lake: Lake,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(QueryRefusedError) as refusal:
         Query.of(lake_jobs, "select * from silver.price_daily").page(1).collect()
@@ -81,25 +87,39 @@ def test_a_query_that_an_engine_refuses_is_told_in_one_line_and_nothing_is_logge
 
 
 WRITING = (
-    f"drop table {ADDRESS}", f"  /* first */ DELETE FROM {ADDRESS}",
+    f"drop table {ADDRESS}",
+    f"  /* first */ DELETE FROM {ADDRESS}",
     f"-- a comment\ninsert into {ADDRESS} select * from {ADDRESS}",
-    f"update {ADDRESS} set close_usd = 1", f"alter table {ADDRESS} create branch mine", f"truncate table {ADDRESS}",
-    f"from {ADDRESS} insert into {ADDRESS} select *", f"create table lake.silver.mine as select * from {ADDRESS}",
+    f"update {ADDRESS} set close_usd = 1",
+    f"alter table {ADDRESS} create branch mine",
+    f"truncate table {ADDRESS}",
+    f"from {ADDRESS} insert into {ADDRESS} select *",
+    f"create table lake.silver.mine as select * from {ADDRESS}",
     f"with bars as (select * from {ADDRESS}) insert into {ADDRESS} select * from bars",
-    "call lake.system.expire_snapshots('" + ADDRESS + "')", f"show tables; drop table {ADDRESS}",
-    f"explain select 1; drop table {ADDRESS}", f"select 1) ; drop table {ADDRESS} -- (", "set spark.sql.ansi.enabled = false",
-    f"begin drop table {ADDRESS}; end", f"merge into {ADDRESS} a using {ADDRESS} b on false when matched then delete",
+    "call lake.system.expire_snapshots('" + ADDRESS + "')",
+    f"show tables; drop table {ADDRESS}",
+    f"explain select 1; drop table {ADDRESS}",
+    f"select 1) ; drop table {ADDRESS} -- (",
+    "set spark.sql.ansi.enabled = false",
+    f"begin drop table {ADDRESS}; end",
+    f"merge into {ADDRESS} a using {ADDRESS} b on false when matched then delete",
 )
 READING = (
-    f"select * from {ADDRESS} -- all of it", f"with bars as (select * from {ADDRESS}) select 1, 1 from bars order by 1",
-    f"table {ADDRESS}", "values (1), (2)", f"show create table lake.{ADDRESS}", f"describe lake.{ADDRESS}",
+    f"select * from {ADDRESS} -- all of it",
+    f"with bars as (select * from {ADDRESS}) select 1, 1 from bars order by 1",
+    f"table {ADDRESS}",
+    "values (1), (2)",
+    f"show create table lake.{ADDRESS}",
+    f"describe lake.{ADDRESS}",
     f"explain select * from {ADDRESS}",
 )
 
 
 @pytest.mark.both_engines
 def test_a_statement_that_would_write_is_refused_and_has_written_nothing(
-    lake_jobs: LakeClient, empty_lake: Lake, subtests: pytest.Subtests,
+    lake_jobs: LakeClient,
+    empty_lake: Lake,
+    subtests: pytest.Subtests,
 ) -> None:
     write(empty_lake, WEEK, 20.0)
     before = empty_lake.catalog.load_table(ADDRESS).metadata

@@ -9,7 +9,7 @@ import pytest
 
 from finlake_clients.lake_client import LakeClient
 from spark import upkeep
-from spark.contracts.report import AuditFailed, Window
+from spark.contracts.report import AuditFailedError, Window
 from spark.lake.storage import Lake, between
 from tests.integration.lake.bars import ADDRESS, bars
 from tests.integration.lake.chain import PROVENANCE, published
@@ -25,9 +25,8 @@ def written(empty_lake: Lake) -> Lake:
     # Compaction takes five small files or more for worth its while.
     for day in range(1, 6):
         empty_lake.table(ADDRESS).append(bars(Window(start=date(2018, 3, day), end=date(2018, 3, day)), 10.0 + day))
-    with pytest.raises(AuditFailed):
-        empty_lake.replace_rows(
-            ADDRESS, bars(MONTH, 0.5), replaced=between("session_date", MONTH), provenance=PROVENANCE)
+    with pytest.raises(AuditFailedError):
+        empty_lake.replace_rows(ADDRESS, bars(MONTH, 0.5), replaced=between("session_date", MONTH), provenance=PROVENANCE)
     return empty_lake
 
 
@@ -47,7 +46,9 @@ def test_compacting_leaves_fewer_files_with_the_same_rows(written: Lake, lake_jo
 
 
 def test_expiring_drops_old_snapshots_and_keeps_rows_and_audit_branches(
-    written: Lake, lake_jobs: LakeClient, monkeypatch: pytest.MonkeyPatch,
+    written: Lake,
+    lake_jobs: LakeClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before, content = published(written, ADDRESS), written.content(ADDRESS)
     (branch,) = [name for name in refs(written) if name != "main"]
@@ -83,7 +84,9 @@ def test_only_old_files_that_no_snapshot_names_are_removed(written: Lake, lake_j
 
 
 def test_stale_audit_branches_go_and_young_ones_main_and_rows_stay(
-    written: Lake, lake_jobs: LakeClient, monkeypatch: pytest.MonkeyPatch,
+    written: Lake,
+    lake_jobs: LakeClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = published(written, ADDRESS)
     own = "somebodys_own"

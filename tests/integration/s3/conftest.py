@@ -44,8 +44,13 @@ class S3Server:
         from pyarrow.fs import S3FileSystem
 
         return S3FileSystem(
-            access_key=self.access_key_file.read_text(), secret_key=self.secret_key_file.read_text(), region=REGION,
-            endpoint_override=self.endpoint.removeprefix("http://"), scheme="http", allow_bucket_creation=True)
+            access_key=self.access_key_file.read_text(),
+            secret_key=self.secret_key_file.read_text(),
+            region=REGION,
+            endpoint_override=self.endpoint.removeprefix("http://"),
+            scheme="http",
+            allow_bucket_creation=True,
+        )
 
 
 @pytest.fixture(scope="session")
@@ -73,17 +78,39 @@ def prepared(folder: Path) -> tuple[S3Server, list[str]]:
     keys = {name: secrets.token_hex(16) for name in ("access", "secret")}
     for name, key in keys.items():
         write_private(folder / f"{name}.key", key)
-    write_private(folder / "s3.json", json.dumps({"identities": [{
-        "name": "finlake", "credentials": [{"accessKey": keys["access"], "secretKey": keys["secret"]}],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}))
+    write_private(
+        folder / "s3.json",
+        json.dumps(
+            {
+                "identities": [
+                    {
+                        "name": "finlake",
+                        "credentials": [{"accessKey": keys["access"], "secretKey": keys["secret"]}],
+                        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+                    }
+                ]
+            }
+        ),
+    )
     (folder / "data").mkdir()
     parts = ("master", "volume", "filer", "s3")
     ports = unused_ports(2 * len(parts))
     command = [
-        str(Path(sysconfig.get_path("scripts")) / "weed"), "server", f"-dir={folder}/data", f"-ip={LOOPBACK}",
-        f"-ip.bind={LOOPBACK}", "-filer", "-s3", f"-s3.config={folder}/s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0",
-        f"-s3.localSocket={folder}/s3.sock", f"-filer.localSocket={folder}/filer.sock", "-master.telemetry=false",
-        "-volume.max=50", "-master.volumeSizeLimitMB=64",
+        str(Path(sysconfig.get_path("scripts")) / "weed"),
+        "server",
+        f"-dir={folder}/data",
+        f"-ip={LOOPBACK}",
+        f"-ip.bind={LOOPBACK}",
+        "-filer",
+        "-s3",
+        f"-s3.config={folder}/s3.json",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        f"-s3.localSocket={folder}/s3.sock",
+        f"-filer.localSocket={folder}/filer.sock",
+        "-master.telemetry=false",
+        "-volume.max=50",
+        "-master.volumeSizeLimitMB=64",
         *(f"-{part}.port{kind}={ports.pop()}" for part in parts for kind in (".grpc", "")),
     ]
     endpoint = f"http://{LOOPBACK}:{command[-1].partition('=')[2]}"
@@ -114,12 +141,20 @@ def s3_environment(s3_server: S3Server, engine: Engine) -> Iterator[dict[str, st
     home = Path(tempfile.mkdtemp(prefix="finlake-"))
     # Others may walk through it, because root's Postgres runs as another user.
     home.chmod(0o711)
-    stack = LocalStack(home, free_ports(), jars=CHECKOUT / ".finlake" / "jars", variables={
-        "FINLAKE_WAREHOUSE": f"s3://{BUCKET}/warehouse", "FINLAKE_STOOQ_DROP": f"s3://{BUCKET}/drop",
-        "FINLAKE_S3_ENDPOINT": s3_server.endpoint, "FINLAKE_S3_REGION": REGION,
-        "FINLAKE_S3_ACCESS_KEY_FILE": str(s3_server.access_key_file),
-        "FINLAKE_S3_SECRET_KEY_FILE": str(s3_server.secret_key_file), "FINLAKE_ENGINE": engine,
-    })
+    stack = LocalStack(
+        home,
+        free_ports(),
+        jars=CHECKOUT / ".finlake" / "jars",
+        variables={
+            "FINLAKE_WAREHOUSE": f"s3://{BUCKET}/warehouse",
+            "FINLAKE_STOOQ_DROP": f"s3://{BUCKET}/drop",
+            "FINLAKE_S3_ENDPOINT": s3_server.endpoint,
+            "FINLAKE_S3_REGION": REGION,
+            "FINLAKE_S3_ACCESS_KEY_FILE": str(s3_server.access_key_file),
+            "FINLAKE_S3_SECRET_KEY_FILE": str(s3_server.secret_key_file),
+            "FINLAKE_ENGINE": engine,
+        },
+    )
     try:
         stack.up(services=("spark_connect",) if engine == "spark" else ("postgres",))
         yield stack.environment()

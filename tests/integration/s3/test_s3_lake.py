@@ -11,13 +11,13 @@ import pytest
 from pyarrow.fs import FileSelector, FileType
 
 from finlake_clients.lake_client import LakeClient
-from finlake_clients.source_errors import HalfWrittenFile, SourceUnavailable
+from finlake_clients.source_errors import HalfWrittenFileError, SourceUnavailableError
 from finlake_clients.stooq.feed import StooqPrices
 from finlake_resources.build import build_resources
 from finlake_services.sample_sources import prices
 from spark.contracts import lake as contracts
 from spark.contracts import silver
-from spark.contracts.report import AuditFailed, Window
+from spark.contracts.report import AuditFailedError, Window
 from spark.lake import embedded
 from spark.lake.storage import Lake
 from spark.schemas import arrow_schema
@@ -61,7 +61,8 @@ def put_into_drop(server: "S3Server") -> None:
     with zipfile.ZipFile(bulk, "w") as archive:
         archive.writestr("data/daily/us/nasdaq stocks/2/msft.us.txt", prices.bulk_body("MSFT", history("MSFT")))
     contents = {
-        "aapl_us_d.csv": prices.csv_body(history("AAPL")), "d_us_txt.zip": bulk.getvalue(),
+        "aapl_us_d.csv": prices.csv_body(history("AAPL")),
+        "d_us_txt.zip": bulk.getvalue(),
         "ibm_us_d.csv": prices.csv_body(history("AAPL"))[:-9],
     }
     for name, content in contents.items():
@@ -70,14 +71,17 @@ def put_into_drop(server: "S3Server") -> None:
 
 
 def test_files_dropped_in_s3_become_published_tables_in_s3_that_the_engine_and_pyiceberg_read_alike(
-    s3_server: "S3Server", s3_environment: dict[str, str], s3_jobs: LakeClient, s3_lake: Lake,
+    s3_server: "S3Server",
+    s3_environment: dict[str, str],
+    s3_jobs: LakeClient,
+    s3_lake: Lake,
 ) -> None:
     stooq = build_resources(settings_of(s3_environment))["stooq"]
     assert isinstance(stooq, StooqPrices)
     # A new installation: no object has the prefix. A bucket that is not there is a mistake.
     assert (stooq.list_drop(), stooq.dropped_files({}).problems) == ([], [])
     elsewhere = stooq.model_copy(update={"drop_location": "s3://no-such-bucket/drop"})
-    with pytest.raises(SourceUnavailable, match="no-such-bucket"):
+    with pytest.raises(SourceUnavailableError, match="no-such-bucket"):
         elsewhere.list_drop()
     put_into_drop(s3_server)
     chain = Chain(s3_jobs, universe("AAPL", "IBM", "MSFT"))
@@ -85,7 +89,7 @@ def test_files_dropped_in_s3_become_published_tables_in_s3_that_the_engine_and_p
     assert [entry.name for entry in stooq.list_drop()] == ["aapl_us_d.csv", "d_us_txt.zip", "ibm_us_d.csv"]
     batch = stooq.dropped_files(chain.universe.stooq_codes)
     assert [(file.ticker, file.source_kind) for file in batch.files] == [("AAPL", "drop"), ("MSFT", "bulk")]
-    assert [type(problem) for problem in batch.problems] == [HalfWrittenFile]
+    assert [type(problem) for problem in batch.problems] == [HalfWrittenFileError]
     chain.load_prices(*batch.files)
     chain.build("silver.prices_daily", HISTORY)
     chain.build("gold.indicators", Window(start=HISTORY.start, end=date(2018, 2, 28)))
@@ -116,9 +120,10 @@ def test_a_failed_audit_in_s3_publishes_nothing_and_keeps_the_branch(s3_lake: La
     s3_lake.replace_window(ADDRESS, frame(s3_lake, bars(WEEK, 10.0)), window=WEEK, provenance=PROVENANCE)
     before = published(s3_lake, ADDRESS)
     bad = pa.Table.from_pylist(
-        [{**row, "high_usd": 0.5} for row in bars(WEEK, 20.0).to_pylist()], arrow_schema(silver.PRICES_DAILY))
+        [{**row, "high_usd": 0.5} for row in bars(WEEK, 20.0).to_pylist()], arrow_schema(silver.PRICES_DAILY)
+    )
 
-    with pytest.raises(AuditFailed, match="high_is_highest.*session_date=2018-03-1") as failure:
+    with pytest.raises(AuditFailedError, match="high_is_highest.*session_date=2018-03-1") as failure:
         s3_lake.replace_window(ADDRESS, frame(s3_lake, bad), window=WEEK, provenance=PROVENANCE)
 
     assert published(s3_lake, ADDRESS).equals(before)

@@ -2,20 +2,20 @@
 
 import typer
 
-from finlake_services.clickhouse_sink import clickhouse, membership
+from finlake_services.clickhouse_sink import clickhouse, consumer_session
 from finlake_services.clickhouse_sink.__main__ import main
-from finlake_services.clickhouse_sink.exactly_once import Place
+from finlake_services.clickhouse_sink.exactly_once import Partition
 
-commit_as_made = membership.Membership.commit
+commit_as_made = consumer_session.ConsumerSession.commit
 
 
-def commit_without_plan(self: membership.Membership, place: Place, offset: int, metadata: str) -> None:
+def commit_without_plan(self: consumer_session.ConsumerSession, place: Partition, offset: int, metadata: str) -> None:
     """Commit only when nothing is in flight, as a consumer does that knows of no plans."""
     if not metadata:
         commit_as_made(self, place, offset, metadata)
 
 
 if __name__ == "__main__":
-    membership.Membership.commit = commit_without_plan  # type: ignore[method-assign]
+    consumer_session.ConsumerSession.commit = commit_without_plan  # type: ignore[method-assign]
     clickhouse.ONCE.update(insert_deduplicate=0)
     typer.run(main)

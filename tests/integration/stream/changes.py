@@ -42,18 +42,27 @@ class Trade:
 
     @property
     def key(self) -> dict[str, Any]:
-        return {"received_ts": iso(self.received_ts), "connection_id": self.connection_id,
-                "message_seq": self.message_seq, "trade_index": self.trade_index}
+        return {
+            "received_ts": iso(self.received_ts),
+            "connection_id": self.connection_id,
+            "message_seq": self.message_seq,
+            "trade_index": self.trade_index,
+        }
 
     @property
     def row(self) -> dict[str, Any]:
-        return {**self.key, "symbol": self.symbol, "price_usd": self.price_usd, "volume_shares": self.volume_shares,
-                "trade_ts": iso(self.trade_ts), "conditions": self.conditions}
+        return {
+            **self.key,
+            "symbol": self.symbol,
+            "price_usd": self.price_usd,
+            "volume_shares": self.volume_shares,
+            "trade_ts": iso(self.trade_ts),
+            "conditions": self.conditions,
+        }
 
     @property
     def is_flawed(self) -> bool:
-        return (self.price_usd <= 0 or self.volume_shares < 0
-                or self.trade_ts > self.received_ts + timedelta(seconds=60))
+        return self.price_usd <= 0 or self.volume_shares < 0 or self.trade_ts > self.received_ts + timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,19 @@ class Change:
         envelope = {
             "before": {**self.trade.key, **unknown} if self.op == "d" else None,
             "after": None if self.op == "d" else self.trade.row,
-            "source": {"version": "3.7.0.Final", "connector": "postgresql", "lsn": 1000 + number, "snapshot": "false",
-                       "ts_us": micros(now) + number, "schema": "ods", "table": "finnhub_trades"},
-            "op": self.op, "ts_ms": micros(now) // 1000, "ts_us": micros(now) + number + 5, "transaction": None,
+            "source": {
+                "version": "3.7.0.Final",
+                "connector": "postgresql",
+                "lsn": 1000 + number,
+                "snapshot": "false",
+                "ts_us": micros(now) + number,
+                "schema": "ods",
+                "table": "finnhub_trades",
+            },
+            "op": self.op,
+            "ts_ms": micros(now) // 1000,
+            "ts_us": micros(now) + number + 5,
+            "transaction": None,
         }
         return json.dumps(self.trade.key).encode(), json.dumps(envelope).encode()
 
@@ -152,8 +171,12 @@ def made_up_trades(seed: int, count: int, received: datetime) -> list[Trade]:
         received_ts = received + timedelta(milliseconds=37 * number)
         late = chance.choice([0, 0, 0, 1, 61, 3_600, 86_400, 86_400 * 900])
         trade = Trade(
-            received_ts=received_ts, connection_id=f"connection-{seed}", message_seq=number // 3 + 1, trade_index=number % 3,
-            symbol=chance.choice(SYMBOLS), price_usd=round(chance.uniform(0.01, 500), 4),
+            received_ts=received_ts,
+            connection_id=f"connection-{seed}",
+            message_seq=number // 3 + 1,
+            trade_index=number % 3,
+            symbol=chance.choice(SYMBOLS),
+            price_usd=round(chance.uniform(0.01, 500), 4),
             volume_shares=chance.choice([1.0, 100.0, 0.00012345, 0.1, chance.uniform(1e8, 1e12)]),
             trade_ts=(received_ts - timedelta(seconds=late)).replace(microsecond=chance.randrange(3) * 1000),
             conditions=chance.choice([None, ["1"], ["1", "12"]]),
@@ -161,9 +184,13 @@ def made_up_trades(seed: int, count: int, received: datetime) -> list[Trade]:
         if trades and chance.random() < 0.1:
             trade = replace(trades[-1], message_seq=trade.message_seq, trade_index=trade.trade_index, received_ts=received_ts)
         if chance.random() < 0.05:
-            trade = chance.choice([
-                replace(trade, price_usd=0.0), replace(trade, volume_shares=-1.0),
-                replace(trade, trade_ts=received_ts + timedelta(seconds=61))])
+            trade = chance.choice(
+                [
+                    replace(trade, price_usd=0.0),
+                    replace(trade, volume_shares=-1.0),
+                    replace(trade, trade_ts=received_ts + timedelta(seconds=61)),
+                ]
+            )
         trades.append(trade)
     return trades
 

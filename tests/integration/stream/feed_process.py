@@ -48,7 +48,8 @@ class Vendor:
 
     def wait_for_subscriber(self, symbols: int = 1) -> None:
         wait_until(
-            lambda: any(each["is_open"] and len(each["symbols"]) >= symbols for each in self.connections()), "a subscription",
+            lambda: any(each["is_open"] and len(each["symbols"]) >= symbols for each in self.connections()),
+            "a subscription",
         )
 
     def wait_until_sent(self) -> None:
@@ -94,7 +95,11 @@ def feeding(environment: Mapping[str, str], folder: Path, arguments: Sequence[st
     command = [sys.executable, "-m", "finlake_services.trade_feed", "--metrics-port", str(port), *arguments]
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, cwd=CHECKOUT, env={**os.environ, **environment}, stdout=out, stderr=subprocess.STDOUT,
+            command,
+            cwd=CHECKOUT,
+            env={**os.environ, **environment},
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )
     feed = Feed(process, log, f"http://127.0.0.1:{port}/metrics")
     try:

@@ -48,9 +48,7 @@ def as_superuser(stack: LocalStack) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def insert_trades(
-    feed: psycopg.Connection, connection_id: str, numbers: Sequence[int], received_ts: datetime = FIRST_TS
-) -> None:
+def insert_trades(feed: psycopg.Connection, connection_id: str, numbers: Sequence[int], received_ts: datetime = FIRST_TS) -> None:
     """One trade for each number, all in one statement and one transaction."""
     values: list[Any] = []
     for number in numbers:

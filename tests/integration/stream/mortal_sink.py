@@ -11,35 +11,37 @@ import typer
 
 from finlake_services.clickhouse_sink import __main__ as sink
 from finlake_services.clickhouse_sink.blocks import Block
-from finlake_services.clickhouse_sink.clickhouse import ClickHouse
-from finlake_services.clickhouse_sink.exactly_once import PartitionStream, Place, Plan
-from finlake_services.clickhouse_sink.membership import Membership
+from finlake_services.clickhouse_sink.clickhouse import SinkConnection
+from finlake_services.clickhouse_sink.consumer_session import ConsumerSession
+from finlake_services.clickhouse_sink.exactly_once import InFlightBlock, Partition, PartitionStream
 
 STATUS = 99
 
 
 def main(
-    metrics_port: Annotated[int, typer.Option()], spoil: Annotated[str, typer.Option(help="nothing, plan or token")],
-    instance: str | None = None, dies: bool = True,
+    metrics_port: Annotated[int, typer.Option()],
+    spoil: Annotated[str, typer.Option(help="nothing, plan or token")],
+    instance: str | None = None,
+    dies: bool = True,
 ) -> None:
     """Run the sink with the given part missing."""
     if spoil == "plan":
         PartitionStream._announce = _announce_nothing  # type: ignore[method-assign,assignment]
     if spoil == "token":
-        insert = ClickHouse.insert
-        ClickHouse.insert = lambda self, table, rows, token: insert(self, table, rows, f"{token}:{os.getpid()}")  # type: ignore[method-assign]
+        insert = SinkConnection.insert
+        SinkConnection.insert = lambda self, table, rows, token: insert(self, table, rows, f"{token}:{os.getpid()}")  # type: ignore[method-assign]
     if dies:
-        Membership.insert = _insert_and_die(Membership.insert)  # type: ignore[method-assign]
+        ConsumerSession.insert = _insert_and_die(ConsumerSession.insert)  # type: ignore[method-assign]
     sink.main(metrics_port, 384, instance)
 
 
-def _announce_nothing(self: PartitionStream[Block], plan: Plan) -> None:
+def _announce_nothing(self: PartitionStream[Block], plan: InFlightBlock) -> None:
     self._effects.commit(self.place, plan.first, "")
     self._in_flight = plan
 
 
 def _insert_and_die(insert: Callable[..., None]) -> Callable[..., None]:
-    def inserting(self: Membership, place: Place, token: str, prepared: Block, confirm: Any) -> None:
+    def inserting(self: ConsumerSession, place: Partition, token: str, prepared: Block, confirm: Any) -> None:
         insert(self, place, token, prepared, confirm)
         os._exit(STATUS)
 

@@ -23,7 +23,8 @@ def rows_of(address: str, tickers: Sequence[str], days: Sequence[date], **values
     table = contracts.table(address)
     return pa.Table.from_pylist(
         [_row(table, {"ticker": ticker, "session_date": day, **values}) for ticker in tickers for day in days],
-        arrow_schema(table))
+        arrow_schema(table),
+    )
 
 
 def _row(table: Table, told: Mapping[str, object]) -> dict[str, object]:
@@ -33,8 +34,7 @@ def _row(table: Table, told: Mapping[str, object]) -> dict[str, object]:
 def _harmless(column: Column) -> object:
     if column.nullable:
         return None
-    harmless = {
-        "string": WORDS.get(column.name, "x"), "boolean": False, "long": 1, "int": 1, "double": 0.0, "date": FRIDAY}
+    harmless = {"string": WORDS.get(column.name, "x"), "boolean": False, "long": 1, "int": 1, "double": 0.0, "date": FRIDAY}
     return harmless[column.type]
 
 
@@ -46,10 +46,13 @@ def publish(lake: Lake, address: str, rows: pa.Table) -> TableSums:
 
 def sums_of(address: str, rows: pa.Table) -> TableSums:
     """What the columns add up to, computed a third way."""
-    return TableSums(row_count=rows.num_rows, columns={
-        column.name: _sum_of([value for value in rows[column.name].to_pylist() if value is not None])
-        for column in contracts.table(address).columns
-    })
+    return TableSums(
+        row_count=rows.num_rows,
+        columns={
+            column.name: _sum_of([value for value in rows[column.name].to_pylist() if value is not None])
+            for column in contracts.table(address).columns
+        },
+    )
 
 
 def _sum_of(values: Sequence[object]) -> ColumnSum:
@@ -73,7 +76,10 @@ def _whole_number(value: object) -> int:
 
 
 def insert_trades(
-    clickhouse: ClickHouse, symbol: str, trades: Sequence[tuple[datetime, float, float]], first_offset: int,
+    clickhouse: ClickHouse,
+    symbol: str,
+    trades: Sequence[tuple[datetime, float, float]],
+    first_offset: int,
 ) -> None:
     """Trades of a symbol at times (UTC), prices and volumes, received an hour later, as the sink would insert them."""
     columns = [column.name for column in speed.STOCK_REALTIME.columns if column.name != "inserted_ts"]
@@ -81,10 +87,18 @@ def insert_trades(
     for number, (trade_ts, price, volume) in enumerate(trades):
         moment = f"'{trade_ts:%Y-%m-%d %H:%M:%S}'"
         told = {
-            "symbol": f"'{symbol}'", "price_usd": str(price), "volume_shares": str(volume), "conditions": "[]", "flaw": "''",
+            "symbol": f"'{symbol}'",
+            "price_usd": str(price),
+            "volume_shares": str(volume),
+            "conditions": "[]",
+            "flaw": "''",
             "received_ts": f"'{trade_ts + timedelta(hours=1):%Y-%m-%d %H:%M:%S}'",
-            "connection_id": f"'{symbol}'", "message_seq": str(first_offset + number), "trade_index": "0", "lsn": "1",
-            "kafka_partition": "0", "kafka_offset": str(first_offset + number),
+            "connection_id": f"'{symbol}'",
+            "message_seq": str(first_offset + number),
+            "trade_index": "0",
+            "lsn": "1",
+            "kafka_partition": "0",
+            "kafka_offset": str(first_offset + number),
         }
         rows.append(f"({', '.join(told.get(name, moment) for name in columns)})")
     clickhouse.define(f"INSERT INTO speed.stock_realtime ({', '.join(columns)}) VALUES {', '.join(rows)}")

@@ -109,8 +109,9 @@ class Street:
     # Sinks.
 
     @contextmanager
-    def sink(self, *, instance: str | None = None, module: str = "finlake_services.clickhouse_sink",
-             arguments: Sequence[str] = ()) -> Iterator[SinkProcess]:
+    def sink(
+        self, *, instance: str | None = None, module: str = "finlake_services.clickhouse_sink", arguments: Sequence[str] = ()
+    ) -> Iterator[SinkProcess]:
         """A sink that has begun to start; ended with the block if it still runs."""
         port = free_ports()["clickhouse_sink"]
         log = self.logs / f"sink-{uuid4().hex[:6]}.log"
@@ -119,7 +120,11 @@ class Street:
             command += ["--instance", instance]
         with log.open("wb") as file:
             process = subprocess.Popen(
-                command, cwd=CHECKOUT, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **self.environment},
+                command,
+                cwd=CHECKOUT,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.environment},
             )
         sink = SinkProcess(process, port, log)
         try:
@@ -132,6 +137,7 @@ class Street:
 
     def wait_for_rows(self, sink: SinkProcess, rows: int, flow: "Flow") -> None:
         """Wait until a sink has inserted more than so many rows; a failure tells how far every partition and log is."""
+
         def inserted() -> bool:
             flow.check()
             assert sink.process.poll() is None, f"the sink ended with {sink.process.returncode} (see {sink.log})"
@@ -169,12 +175,22 @@ class Street:
     # Kafka.
 
     def produce(
-        self, ticks: Iterable[Tick], *, op: str = "c", partition: int = 0, aborts: random.Random | None = None,
+        self,
+        ticks: Iterable[Tick],
+        *,
+        op: str = "c",
+        partition: int = 0,
+        aborts: random.Random | None = None,
     ) -> list[Tick]:
         """Write one transaction; returns the trades with the offsets they got. Now and then one is aborted before it."""
-        producer = Producer({
-            **client_settings(self.kafka), "transactional.id": uuid4().hex, "linger.ms": 5, "log_level": 0,
-        })
+        producer = Producer(
+            {
+                **client_settings(self.kafka),
+                "transactional.id": uuid4().hex,
+                "linger.ms": 5,
+                "log_level": 0,
+            }
+        )
         producer.init_transactions(30)
         made = list(ticks)
         if aborts is not None and aborts.random() < 0.3:
@@ -235,10 +251,17 @@ class Street:
 
     def take_name(self, instance: str) -> None:
         """Be the group's static member of this name until it has been given a partition, then be no more."""
-        intruder = Consumer({
-            **client_settings(self.kafka), "group.id": SINK_GROUP, "group.instance.id": instance, "log_level": 0,
-            "partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 6_000, "enable.auto.commit": False,
-        })
+        intruder = Consumer(
+            {
+                **client_settings(self.kafka),
+                "group.id": SINK_GROUP,
+                "group.instance.id": instance,
+                "log_level": 0,
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": 6_000,
+                "enable.auto.commit": False,
+            }
+        )
         intruder.subscribe([TOPIC])
         try:
             wait_until(lambda: intruder.poll(0.1) is not None or intruder.assignment(), f"the group to take another {instance}")
@@ -258,10 +281,16 @@ class Street:
 
     @contextmanager
     def _consumer(self, *, topic_end: bool = False) -> Iterator[Consumer]:
-        consumer = Consumer({
-            **client_settings(self.kafka), "group.id": SINK_GROUP, "enable.auto.commit": False, "log_level": 0,
-            "isolation.level": "read_committed", "enable.partition.eof": topic_end,
-        })
+        consumer = Consumer(
+            {
+                **client_settings(self.kafka),
+                "group.id": SINK_GROUP,
+                "enable.auto.commit": False,
+                "log_level": 0,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": topic_end,
+            }
+        )
         try:
             yield consumer
         finally:
@@ -274,7 +303,9 @@ class Street:
         import clickhouse_connect
 
         return clickhouse_connect.get_client(
-            dsn=self.environment["FINLAKE_CLICKHOUSE_URL"], username="reader", autogenerate_session_id=False,
+            dsn=self.environment["FINLAKE_CLICKHOUSE_URL"],
+            username="reader",
+            autogenerate_session_id=False,
             password=Path(self.environment["FINLAKE_CLICKHOUSE_READER_PASSWORD_FILE"]).read_text().strip(),
         )
 
@@ -296,8 +327,10 @@ class Street:
     def wait_until_done(self, partitions: Iterable[int] = (0,)) -> None:
         """Everything produced is inserted, and the group's offsets say so."""
         for partition in partitions:
-            wait_until(lambda partition=partition: self.committed(partition) == (self.end(partition), ""),  # type: ignore[misc]
-                       f"partition {partition} to be settled")
+            wait_until(
+                lambda partition=partition: self.committed(partition) == (self.end(partition), ""),  # type: ignore[misc]
+                f"partition {partition} to be settled",
+            )
 
 
 def _with_zone(value: Any) -> Any:
@@ -359,8 +392,13 @@ def made_up(name: str, seed: int, count: int, *, at: datetime | None = None) -> 
     for number in range(count):
         late_ms = chance.choice([0, 0, 20, 300, 61_000, 3_600_000])
         price_usd, volume_shares = round(chance.uniform(1, 500), 4), chance.choice([1.0, 100.0, 0.00012345, 2.5e11])
-        tick = Tick(f"{name}:{chance.randint(1, 2)}", begin + timedelta(milliseconds=number * 20 - late_ms), price_usd,
-                    volume_shares, number)
+        tick = Tick(
+            f"{name}:{chance.randint(1, 2)}",
+            begin + timedelta(milliseconds=number * 20 - late_ms),
+            price_usd,
+            volume_shares,
+            number,
+        )
         if chance.random() < 0.03:
             tick = replace(tick, price_usd=0.0, flaw="price_not_positive")
         ticks.append(replace(ticks[-1], offset=number) if ticks and chance.random() < 0.05 else tick)
@@ -371,8 +409,14 @@ def record(tick: Tick, op: str = "c") -> bytes:
     """A trade as Debezium writes it; symbol and the offset as given identify it."""
     now_us = int(time.time() * 1e6)
     row: Mapping[str, object] = {
-        "received_ts": iso(tick.trade_ts), "connection_id": tick.symbol, "message_seq": tick.offset, "trade_index": 0,
-        "symbol": tick.symbol, "price_usd": tick.price_usd, "volume_shares": tick.volume_shares, "trade_ts": iso(tick.trade_ts),
+        "received_ts": iso(tick.trade_ts),
+        "connection_id": tick.symbol,
+        "message_seq": tick.offset,
+        "trade_index": 0,
+        "symbol": tick.symbol,
+        "price_usd": tick.price_usd,
+        "volume_shares": tick.volume_shares,
+        "trade_ts": iso(tick.trade_ts),
         "conditions": None,
     }
     source = {"lsn": tick.offset, "ts_us": now_us, "snapshot": "false"}

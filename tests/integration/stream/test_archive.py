@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local.stack import LocalStack
 from finlake_clients.kafka import topics as kafka_topics
-from finlake_clients.kafka.topics import KafkaTopics, RangeBeyondEnd, RangeEatenByRetention
+from finlake_clients.kafka.topics import KafkaTopics, RangeBeyondEndError, RangeEatenByRetentionError
 from finlake_clients.lake_client import LakeClient
 from finlake_code_locations.build import build_defs
 from finlake_settings.processes import Settings
@@ -19,7 +19,7 @@ from spark.contracts import lake
 from spark.contracts.job_inputs import ArchiveInputs, JobInputs, RebuildInputs
 from spark.contracts.report import JobReport, OffsetRange, Window
 from spark.jobs import archiving
-from spark.jobs.archiving import TopicMadeAnew
+from spark.jobs.archiving import TopicMadeAnewError
 from spark.jobs.bronze import finnhub_trades_cdc
 from spark.lake.snapshots import says_position
 from spark.lake.storage import Lake, between
@@ -44,8 +44,7 @@ class Archive:
         return self.jobs.run(inputs, window=Window(start=today, end=today), provenance=PROVENANCE)
 
     def archive(self, end: int | None = None) -> JobReport:
-        return self.run(ArchiveInputs(
-            table=lake.table(CHANGES), topics=self.kafka, ends=None if end is None else {0: end}))
+        return self.run(ArchiveInputs(table=lake.table(CHANGES), topics=self.kafka, ends=None if end is None else {0: end}))
 
     def carry_on(self) -> None:
         self.settle(TRADES)
@@ -66,8 +65,12 @@ class Archive:
 
     def trades(self) -> dict[tuple[str, int, int], tuple[int, Trade]]:
         """Silver's rows as what they should be: values, and the number of the record that made each."""
-        offsets = {row["kafka_offset"]: number for number, row in enumerate(sorted(
-            self.lake.rows(CHANGES, columns=("kafka_offset",)).to_pylist(), key=lambda row: row["kafka_offset"]))}
+        offsets = {
+            row["kafka_offset"]: number
+            for number, row in enumerate(
+                sorted(self.lake.rows(CHANGES, columns=("kafka_offset",)).to_pylist(), key=lambda row: row["kafka_offset"])
+            )
+        }
         names = Trade.__dataclass_fields__
         found = {}
         for row in self.lake.rows(TRADES).to_pylist():
@@ -85,7 +88,10 @@ def kafka(idle_stack: LocalStack) -> KafkaTopics:
 
 @pytest.fixture
 def archive(
-    kafka: KafkaTopics, lake_jobs: LakeClient, empty_lake: Lake, monkeypatch: pytest.MonkeyPatch,
+    kafka: KafkaTopics,
+    lake_jobs: LakeClient,
+    empty_lake: Lake,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Archive]:
     topic = Topic(kafka.access).create()
     monkeypatch.setattr(finnhub_trades_cdc, "TOPIC", topic.name)
@@ -119,7 +125,8 @@ def assert_follows(archive: Archive, changes: Sequence[Change]) -> None:
 
 
 def test_a_range_is_archived_once_and_candles_are_those_of_its_trades(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch,
+    archive: Archive,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     commit_after(40, monkeypatch)
     archive.topic.put(CREATED[:100])
@@ -140,12 +147,18 @@ def test_a_range_is_archived_once_and_candles_are_those_of_its_trades(
     assert '"connection_id": "connection-1"' in rows[0]["after_json"]
     quarantined = archive.lake.rows("silver.quarantine").to_pylist()
     assert {(row["reason"], row["raw_text"]) for row in quarantined} == {
-        ("unreadable_change", "no json"), ("unreadable_change", "")}
+        ("unreadable_change", "no json"),
+        ("unreadable_change", ""),
+    }
 
     archive.carry_on()
     assert_follows(archive, CREATED)
     assert {row["flaw"] for row in archive.lake.rows(TRADES, columns=("flaw",)).to_pylist()} == {
-        "", "price_not_positive", "volume_negative", "future_time"}
+        "",
+        "price_not_positive",
+        "volume_negative",
+        "future_time",
+    }
     assert archive.position(TRADES) == archive.position(CANDLES) == archive.end()
 
     snapshots = {address: archive.lake.snapshot_id(address) for address in (CHANGES, TRADES, CANDLES)}
@@ -190,13 +203,26 @@ def test_pieces_give_the_same_rows_as_the_whole_and_altered_rows_are_followed(ar
 
 def test_a_minute_is_published_when_it_is_over_and_not_before(archive: Archive) -> None:
     """Against all trades: at no edge of the archive does a candle differ from what its minute becomes."""
-    trades = [replace(trade, received_ts=MIDNIGHT + timedelta(seconds=2 * number), price_usd=1.0 + number,
-                      volume_shares=1.0, symbol="AAPL", trade_ts=MIDNIGHT + timedelta(seconds=2 * number))
-              for number, trade in enumerate(change.trade for change in CREATED)]
+    trades = [
+        replace(
+            trade,
+            received_ts=MIDNIGHT + timedelta(seconds=2 * number),
+            price_usd=1.0 + number,
+            volume_shares=1.0,
+            symbol="AAPL",
+            trade_ts=MIDNIGHT + timedelta(seconds=2 * number),
+        )
+        for number, trade in enumerate(change.trade for change in CREATED)
+    ]
     archive.topic.put([Change("c", trade) for trade in trades])
     everything = {number: (number, trade) for number, trade in enumerate(trades)}
-    whole = {row[1]: row for row in candles_of(everything | {-1: (10**6, replace(
-        trades[-1], received_ts=trades[-1].received_ts + timedelta(hours=1), price_usd=0.0))})}
+    whole = {
+        row[1]: row
+        for row in candles_of(
+            everything
+            | {-1: (10**6, replace(trades[-1], received_ts=trades[-1].received_ts + timedelta(hours=1), price_usd=0.0))}
+        )
+    }
     assert len(whole) == 4
     for end in (20, 47, 75, 99, 120):
         archive.archive(end=end)
@@ -208,16 +234,17 @@ def test_a_minute_is_published_when_it_is_over_and_not_before(archive: Archive) 
 
 
 def test_what_retention_has_eaten_is_told_and_archiving_goes_on(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch,
+    archive: Archive,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Compaction takes five small files or more for worth its while.
     commit_after(5, monkeypatch)
     archive.topic.put(CREATED[:40])
     archive.archive(end=20)
     archive.topic.delete_before(30)
-    with pytest.raises(RangeEatenByRetention, match=r"everything before offset 30; go on from 30"):
+    with pytest.raises(RangeEatenByRetentionError, match=r"everything before offset 30; go on from 30"):
         list(archive.kafka.read(archive.topic.name, 0, 20, 41))
-    with pytest.raises(RangeBeyondEnd):
+    with pytest.raises(RangeBeyondEndError):
         list(archive.kafka.read(archive.topic.name, 0, 30, 99))
 
     report = archive.archive()
@@ -251,12 +278,13 @@ def test_a_topic_that_was_made_anew_is_refused(archive: Archive) -> None:
     archive.archive()
     archive.topic.drop()
     archive.topic.create()
-    with pytest.raises(TopicMadeAnew, match=r"ends at offset 0, but is archived up to 6: the topic was made anew"):
+    with pytest.raises(TopicMadeAnewError, match=r"ends at offset 0, but is archived up to 6: the topic was made anew"):
         archive.archive()
 
 
 def test_one_run_in_dagster_carries_everything_in_kafka_to_candles_and_the_next_one_finds_nothing(
-    archive: Archive, idle_stack: LocalStack,
+    archive: Archive,
+    idle_stack: LocalStack,
 ) -> None:
     archive.topic.put(CREATED[:30])
     defs = build_defs(settings_of(idle_stack.environment()), jobs=archive.jobs, kafka=archive.kafka)
@@ -269,9 +297,12 @@ def test_one_run_in_dagster_carries_everything_in_kafka_to_candles_and_the_next_
 
     first = run()
     assert {(each.asset_key.path[1], each.check_name) for each in first.get_asset_check_evaluations() if not each.passed} == {
-        ("trades", "no_flaw")}
-    shown = {event.materialization.asset_key.path[1]: event.materialization.metadata
-             for event in first.get_asset_materialization_events()}
+        ("trades", "no_flaw")
+    }
+    shown = {
+        event.materialization.asset_key.path[1]: event.materialization.metadata
+        for event in first.get_asset_materialization_events()
+    }
     assert [shown[name]["dagster/row_count"].value for name in ("finnhub_trades_cdc", "trades")] == [30, 30]
     assert_follows(archive, CREATED[:30])
 

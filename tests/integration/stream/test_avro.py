@@ -20,7 +20,7 @@ from deploy.local.supervision import Supervisor
 from finlake_clients.clickhouse.connection import reader
 from finlake_clients.connect.rest import KafkaConnect
 from finlake_clients.kafka.access import client_settings
-from finlake_clients.kafka.schema_registry import RegistryRefused, SchemaRegistry
+from finlake_clients.kafka.schema_registry import RegistryRefusedError, SchemaRegistry
 from finlake_clients.kafka.topics import KafkaRecord, KafkaTopics
 from finlake_proofs.repair.accept_columns import accept
 from finlake_proofs.repair.replay import replay, spans
@@ -53,14 +53,16 @@ class Street:
     def write(self, count: int = 3, *, more: dict[str, str] | None = None) -> str:
         """Trades of a new connection, with more columns as SQL; returns its id."""
         connection_id, told = new_id(), more or {}
-        columns = ", ".join(("received_ts, connection_id, message_seq, trade_index, symbol, price_usd, volume_shares, trade_ts",
-                             *told))
+        columns = ", ".join(
+            ("received_ts, connection_id, message_seq, trade_index, symbol, price_usd, volume_shares, trade_ts", *told)
+        )
         values = ", ".join(("now(), %s, n, 0, 'AAPL', 187.5 + n, 0.1, date_trunc('milliseconds', now())", *told.values()))
         with as_role(self.stack, "feed") as feed:
             feed.execute("SELECT ods.ensure_partitions(current_date, current_date + 1)")
             feed.execute(
                 f"INSERT INTO ods.finnhub_trades ({columns}) SELECT {values} FROM generate_series(1, %s) AS n".encode(),
-                [connection_id, count])
+                [connection_id, count],
+            )
             feed.commit()
         return connection_id
 
@@ -70,9 +72,14 @@ class Street:
 
     def rows(self, connection_id: str) -> list[tuple[int, float]]:
         with reader(self.settings.clickhouse) as client:
-            return [(int(number), float(price)) for number, price in client.query(
-                "SELECT message_seq, price_usd FROM speed.stock_realtime WHERE connection_id = {id:String} ORDER BY message_seq",
-                parameters={"id": connection_id}).result_rows]
+            return [
+                (int(number), float(price))
+                for number, price in client.query(
+                    "SELECT message_seq, price_usd FROM speed.stock_realtime "
+                    "WHERE connection_id = {id:String} ORDER BY message_seq",
+                    parameters={"id": connection_id},
+                ).result_rows
+            ]
 
     def wait_for(self, connection_id: str, count: int = 3) -> None:
         until(lambda: self.rows(connection_id) == [(n, 187.5 + n) for n in range(1, count + 1)])
@@ -87,7 +94,8 @@ class Street:
         offsets: list[int] = []
         for value in values:
             producer.produce(
-                TRADES.topic, value=value, partition=0, on_delivery=lambda _, message: offsets.append(int(message.offset() or 0)))
+                TRADES.topic, value=value, partition=0, on_delivery=lambda _, message: offsets.append(int(message.offset() or 0))
+            )
         producer.flush(10)
         return offsets
 
@@ -98,8 +106,7 @@ class Street:
     def let_connector_write(self, *, avro: bool) -> None:
         """Change the connector's format; returns when it writes that. What runs when it is told so may still be the old task."""
         place = self.stack.place
-        self.connect.register(
-            CONNECTOR, wanted_connectors(local_places(place.layout, place.ports), avro=avro)[CONNECTOR])
+        self.connect.register(CONNECTOR, wanted_connectors(local_places(place.layout, place.ports), avro=avro)[CONNECTOR])
         self.connect.wait_until_running(CONNECTOR)
         until(lambda: self.format_of(self.write(1)) == (b"\0" if avro else b"{"))
 
@@ -129,8 +136,7 @@ def assert_proven(street: Street) -> None:
 def street() -> Iterator[Street]:
     home = Path(tempfile.mkdtemp(prefix="finlake-"))
     home.chmod(0o711)
-    stack = LocalStack(
-        home, free_ports(), jars=CHECKOUT / ".finlake" / "jars", variables={"FINLAKE_STREAM_FORMAT": "avro"})
+    stack = LocalStack(home, free_ports(), jars=CHECKOUT / ".finlake" / "jars", variables={"FINLAKE_STREAM_FORMAT": "avro"})
     try:
         stack.up(services=SERVICES)
         yield Street(stack)
@@ -157,7 +163,8 @@ def test_the_schema_in_the_registry_has_the_declared_columns(street: Street, tab
         with as_role(street.stack, "feed") as feed:
             feed.execute("SELECT ods.ensure_partitions(current_date, current_date + 1)")
             feed.execute(
-                "INSERT INTO ods.finnhub_quotes VALUES (now(), %s, 1, 'AAPL', 1, NULL, 2, 3, 4, 5, 6, now())", [new_id()])
+                "INSERT INTO ods.finnhub_quotes VALUES (now(), %s, 1, 'AAPL', 1, NULL, 2, 3, 4, 5, 6, now())", [new_id()]
+            )
             feed.commit()
     else:
         street.write(1)
@@ -168,14 +175,25 @@ def test_the_schema_in_the_registry_has_the_declared_columns(street: Street, tab
 
 def test_without_the_token_nothing_is_told(street: Street) -> None:
     url = registry_url(street.stack.settings().ports)
-    with pytest.raises(RegistryRefused):
+    with pytest.raises(RegistryRefusedError):
         SchemaRegistry(url, None).schema_of(1)
     closed = (
-        "/", "/ui/", "/health", "/metrics", "/apis", "/apis/ccompat/v6/subjects", "/apis/registry/v2/system/info",
-        "/apis/registry/v2/admin/export", "/apis/registry/v2/search/artifacts", "/apis/ccompat/v7/../../registry/v2/system/info",
+        "/",
+        "/ui/",
+        "/health",
+        "/metrics",
+        "/apis",
+        "/apis/ccompat/v6/subjects",
+        "/apis/registry/v2/system/info",
+        "/apis/registry/v2/admin/export",
+        "/apis/registry/v2/search/artifacts",
+        "/apis/ccompat/v7/../../registry/v2/system/info",
     )
     open_to_the_token = (
-        "/apis/ccompat/v7/subjects", "/apis/registry/v2/groups/default/artifacts", "/apis/registry/v2/ids/contentIds/1")
+        "/apis/ccompat/v7/subjects",
+        "/apis/registry/v2/groups/default/artifacts",
+        "/apis/registry/v2/ids/contentIds/1",
+    )
     for path in (*closed, *open_to_the_token):
         assert httpx.get(url + path, trust_env=False).status_code >= 400, path
     token = {"authorization": f"Bearer {street.stack.layout.registry_token.read_text()}"}
@@ -210,8 +228,10 @@ def test_what_is_broken_or_of_an_unknown_schema_is_a_dead_letter_and_the_stream_
 
 
 def test_a_registry_that_was_killed_knows_every_number_again(street: Street) -> None:
-    known = {table.subject: [street.registry.schema(table.subject, each) for each in street.registry.versions(table.subject)]
-             for table in STREAMS}
+    known = {
+        table.subject: [street.registry.schema(table.subject, each) for each in street.registry.versions(table.subject)]
+        for table in STREAMS
+    }
     street.kill("schema_registry")
     connection_id = street.write()
     street.kill("clickhouse_sink")
@@ -219,8 +239,9 @@ def test_a_registry_that_was_killed_knows_every_number_again(street: Street) -> 
 
     @eventually
     def found() -> dict[str, list[tuple[int, str]]]:
-        return {subject: [street.registry.schema(subject, each) for each in street.registry.versions(subject)]
-                for subject in known}
+        return {
+            subject: [street.registry.schema(subject, each) for each in street.registry.versions(subject)] for subject in known
+        }
 
     assert found() == known
 

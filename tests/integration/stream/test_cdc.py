@@ -111,8 +111,14 @@ def test_a_row_keeps_its_values_times_with_microseconds_and_arrays(feed: psycopg
     insert_trades(feed, of, [1, 2], FIRST_TS.replace(microsecond=123456))
     first, second = changes_from(kafka, start, lambda found: len(found) == 2, of=of)
     assert first.after == {
-        "received_ts": "2031-05-06T23:59:59.123456Z", "connection_id": of, "message_seq": 1, "trade_index": 0,
-        "symbol": "AAPL", "price_usd": 2.5, "volume_shares": 2.0, "trade_ts": "2031-05-06T23:59:59.123456Z",
+        "received_ts": "2031-05-06T23:59:59.123456Z",
+        "connection_id": of,
+        "message_seq": 1,
+        "trade_index": 0,
+        "symbol": "AAPL",
+        "price_usd": 2.5,
+        "volume_shares": 2.0,
+        "trade_ts": "2031-05-06T23:59:59.123456Z",
         "conditions": ["1", "12"],
     }
     assert second.after["conditions"] is None
@@ -164,8 +170,17 @@ def test_a_column_added_in_postgres_harms_nothing(stack: LocalStack, feed: psyco
 def test_the_widest_row_of_postgres_passes(feed: psycopg.Connection, kafka: Kafka) -> None:
     of, start = new_id(), end_of(kafka)
     widest_id = (of + '"' * 64)[:64]
-    values = [FIRST_TS, widest_id, 2**63 - 1, 2**31 - 1, "\\" * 64, -1.2345678901234567e-300,
-              -1.2345678901234567e-300, FIRST_TS, ['"' * 7] * 32]
+    values = [
+        FIRST_TS,
+        widest_id,
+        2**63 - 1,
+        2**31 - 1,
+        "\\" * 64,
+        -1.2345678901234567e-300,
+        -1.2345678901234567e-300,
+        FIRST_TS,
+        ['"' * 7] * 32,
+    ]
     feed.execute(INSERT.format("(%s, %s, %s, %s, %s, %s, %s, %s, %s)").encode(), values)
     feed.commit()
     (change,) = changes_from(kafka, start, lambda found: len(found) == 1, of=widest_id)
@@ -174,7 +189,9 @@ def test_the_widest_row_of_postgres_passes(feed: psycopg.Connection, kafka: Kafk
 
 
 def test_a_row_that_is_wider_than_the_constraints_allow_reaches_kafka_and_stops_nothing(
-    stack: LocalStack, feed: psycopg.Connection, kafka: Kafka,
+    stack: LocalStack,
+    feed: psycopg.Connection,
+    kafka: Kafka,
 ) -> None:
     of, start = new_id(), end_of(kafka)
     constraint = trade_constraints()["conditions_are_few"]
@@ -183,11 +200,14 @@ def test_a_row_that_is_wider_than_the_constraints_allow_reaches_kafka_and_stops_
         superuser.execute("ALTER TABLE ods.finnhub_trades DROP CONSTRAINT conditions_are_few")
         try:
             insert_trades(feed, of, [1])
-            superuser.execute(INSERT.format("(%s, %s, 2, 0, 'AAPL', 1, 1, now(), array_fill(repeat('x', 1000), ARRAY[3000]))"
-                                            ).encode(), [FIRST_TS, of])
+            superuser.execute(
+                INSERT.format("(%s, %s, 2, 0, 'AAPL', 1, 1, now(), array_fill(repeat('x', 1000), ARRAY[3000]))").encode(),
+                [FIRST_TS, of],
+            )
         finally:
             superuser.execute(
-                f"ALTER TABLE ods.finnhub_trades ADD CONSTRAINT conditions_are_few CHECK ({constraint}) NOT VALID".encode())
+                f"ALTER TABLE ods.finnhub_trades ADD CONSTRAINT conditions_are_few CHECK ({constraint}) NOT VALID".encode()
+            )
     insert_trades(feed, of, [3])
     changes = changes_from(kafka, start, lambda found: len(found) == 3, of=of)
     assert numbers(changes) == [1, 2, 3]
@@ -195,21 +215,25 @@ def test_a_row_that_is_wider_than_the_constraints_allow_reaches_kafka_and_stops_
 
 
 def test_a_message_in_the_log_that_nobody_reads_stops_nothing(
-    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: Kafka,
+    stack: LocalStack,
+    connect: KafkaConnect,
+    feed: psycopg.Connection,
+    kafka: Kafka,
 ) -> None:
     of, start = new_id(), end_of(kafka)
     insert_trades(feed, of, [1])
     with as_superuser(stack) as superuser:
         for is_transactional in (True, False):
-            superuser.execute(
-                "SELECT pg_logical_emit_message(%s, 'finlake', repeat('x', 20000000))", [is_transactional])
+            superuser.execute("SELECT pg_logical_emit_message(%s, 'finlake', repeat('x', 20000000))", [is_transactional])
     insert_trades(feed, of, [2])
     assert numbers(changes_from(kafka, start, lambda found: len(found) == 2, of=of)) == [1, 2]
     assert connect.status(NAME).is_running
 
 
 def test_a_wide_text_in_a_column_that_somebody_added_is_cut_and_stops_nothing(
-    stack: LocalStack, feed: psycopg.Connection, kafka: Kafka,
+    stack: LocalStack,
+    feed: psycopg.Connection,
+    kafka: Kafka,
 ) -> None:
     of, start = new_id(), end_of(kafka)
     with as_superuser(stack) as superuser:
@@ -277,7 +301,10 @@ def test_nothing_is_lost_and_nothing_doubled_when_connect_and_kafka_are_killed(
 
 
 def test_a_failed_connector_comes_back_by_itself_and_meanwhile_status_says_why(
-    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: Kafka,
+    stack: LocalStack,
+    connect: KafkaConnect,
+    feed: psycopg.Connection,
+    kafka: Kafka,
 ) -> None:
     stack.up(services=("capture_keeper",))
     of, start = new_id(), end_of(kafka)
@@ -300,7 +327,10 @@ def test_a_failed_connector_comes_back_by_itself_and_meanwhile_status_says_why(
 
 
 def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
-    stack: LocalStack, connect: KafkaConnect, feed: psycopg.Connection, kafka: Kafka,
+    stack: LocalStack,
+    connect: KafkaConnect,
+    feed: psycopg.Connection,
+    kafka: Kafka,
 ) -> None:
     stack.up(services=("capture_keeper",))
     of, start = new_id(), end_of(kafka)
@@ -309,10 +339,13 @@ def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
     constraint = trade_constraints()["conditions_are_few"]
     with as_superuser(stack) as superuser:
         superuser.execute("ALTER TABLE ods.finnhub_trades DROP CONSTRAINT conditions_are_few")
-        superuser.execute(INSERT.format("(%s, %s, 2, 0, 'AAPL', 1, 1, now(), array_fill(repeat('x', 1000), ARRAY[9000]))"
-                                        ).encode(), [FIRST_TS, of])
         superuser.execute(
-            f"ALTER TABLE ods.finnhub_trades ADD CONSTRAINT conditions_are_few CHECK ({constraint}) NOT VALID".encode())
+            INSERT.format("(%s, %s, 2, 0, 'AAPL', 1, 1, now(), array_fill(repeat('x', 1000), ARRAY[9000]))").encode(),
+            [FIRST_TS, of],
+        )
+        superuser.execute(
+            f"ALTER TABLE ods.finnhub_trades ADD CONSTRAINT conditions_are_few CHECK ({constraint}) NOT VALID".encode()
+        )
     insert_trades(feed, of, [3])
     eventually(lambda: _assert(connect.status(NAME).failure is not None))()
     (fault,) = connector_faults(stack.place)[NAME]
@@ -340,8 +373,21 @@ def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
 def psql(stack: LocalStack, statement: str) -> str:
     """What Postgres's own client prints for its administrator; raises when Postgres refuses."""
     environment = {"PGPASSWORD": stack.layout.password_file("postgres").read_text().strip()}
-    command = [str(packaged_installation() / "bin" / "psql"), "-h", LOOPBACK, "-p", str(stack.settings().ports["postgres"]),
-               "-U", "postgres", "-At", "-v", "ON_ERROR_STOP=1", "-c", statement, MARKET_DATABASE]
+    command = [
+        str(packaged_installation() / "bin" / "psql"),
+        "-h",
+        LOOPBACK,
+        "-p",
+        str(stack.settings().ports["postgres"]),
+        "-U",
+        "postgres",
+        "-At",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-c",
+        statement,
+        MARKET_DATABASE,
+    ]
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from deploy.local.stack import LocalStack
 from finlake_cli.main import app
 from finlake_proofs.bench.lake_steps import lake_jobs
-from finlake_proofs.bench.made_up_trades import TradeMaker
+from finlake_proofs.bench.synthetic_trades import SyntheticTrades
 from finlake_proofs.bench.temporary_lake import temporary_stack
 from finlake_proofs.chaos.plan import Mix, stream_services, stream_targets
-from finlake_proofs.chaos.run import ChaosReport, Options, wreak
+from finlake_proofs.chaos.run import ChaosReport, Options, run_chaos
 from finlake_reconciliation.reconcile import Reconciliation
 from finlake_services.trade_feed.ods_writer import OdsAccess, OdsWriter
 from finlake_services.trade_feed.rows import TradeRow
@@ -31,8 +31,12 @@ from spark.contracts.streams import TRADES
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 TEN_KILLS = Options(
-    kills=10, seed=20261121, seconds_between=2.5, has_dagster=False,
-    mix=Mix(has_kills_during_up=False, longest_freeze_s=6, disks=()))
+    kills=10,
+    seed=20261121,
+    seconds_between=2.5,
+    has_dagster=False,
+    mix=Mix(has_kills_during_up=False, longest_freeze_s=6, disks=()),
+)
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 YESTERDAYS_ROWS = 500
 
@@ -49,8 +53,8 @@ class Survivor:
 def survivor() -> Iterator[Survivor]:
     with temporary_stack(CHECKOUT / ".finlake" / "jars", stream_services(), print) as stack:
         noon_us = int(datetime(YESTERDAY.year, YESTERDAY.month, YESTERDAY.day, 12, tzinfo=UTC).timestamp()) * 1_000_000
-        write(stack, TradeMaker("yesterday", seed=1).message(YESTERDAYS_ROWS, noon_us))
-        yield Survivor(stack, wreak(stack, TEN_KILLS, print))
+        write(stack, SyntheticTrades("yesterday", seed=1).message(YESTERDAYS_ROWS, noon_us))
+        yield Survivor(stack, run_chaos(stack, TEN_KILLS, print))
 
 
 def write(stack: LocalStack, rows: list[TradeRow]) -> None:
@@ -90,11 +94,11 @@ def test_a_past_day_found_in_the_archive_is_proven_and_dropped_and_still_known(s
     first = reconciliation.run(jobs, proves_days=True, drops_proven=True)
     assert first.is_proven, first.verdict
     assert (TRADES.name, YESTERDAY, YESTERDAYS_ROWS, True) in [
-        (day.relation, day.day, day.row_count, day.is_dropped) for day in first.days]
+        (day.relation, day.day, day.row_count, day.is_dropped) for day in first.days
+    ]
     password = stream.market.reconcile_password_file.read_text(encoding="utf-8").strip()
     with psycopg.connect(stream.market.uri, user="reconcile", password=password) as connection:
-        partition = connection.execute(
-            "SELECT to_regclass(%s)", [f"ods.finnhub_trades_p{YESTERDAY:%Y%m%d}"]).fetchone()
+        partition = connection.execute("SELECT to_regclass(%s)", [f"ods.finnhub_trades_p{YESTERDAY:%Y%m%d}"]).fetchone()
     assert partition == (None,)
     # What Postgres no longer holds is compared with the proof, and is nobody's surplus.
     second = reconciliation.run(jobs, proves_days=True)

@@ -86,11 +86,17 @@ def ods_access(postgres: LocalStack, proxy: CuttableProxy) -> OdsAccess:
 
 @pytest.fixture
 def start_feed(
-    postgres: LocalStack, ods: psycopg.Connection, proxy: CuttableProxy, vendor: Vendor, token_file: Path, tmp_path: Path,
+    postgres: LocalStack,
+    ods: psycopg.Connection,
+    proxy: CuttableProxy,
+    vendor: Vendor,
+    token_file: Path,
+    tmp_path: Path,
 ) -> StartFeed:
     """Starts feeds that write through the proxy; without quotes and look-ups if not told otherwise."""
     environment: Mapping[str, str] = postgres.environment() | {
-        "FINLAKE_FINNHUB_URL": f"{vendor.url}/finnhub/api/v1", "FINLAKE_FINNHUB_TOKEN_FILE": str(token_file),
+        "FINLAKE_FINNHUB_URL": f"{vendor.url}/finnhub/api/v1",
+        "FINLAKE_FINNHUB_TOKEN_FILE": str(token_file),
         "FINLAKE_FINNHUB_WS_URL": f"{vendor.url}/finnhub/ws".replace("http", "ws", 1),
         "FINLAKE_MARKET_URI": f"postgresql://127.0.0.1:{proxy.port}/{DATABASE}",
     }
@@ -114,33 +120,46 @@ def gaps(ods: psycopg.Connection) -> list[dict[str, Any]]:
 
 def times(ods: psycopg.Connection) -> list[tuple[Any, ...]]:
     """Connection, first and last receipt of each connection, in time."""
-    return fetch(ods, """
-        SELECT connection_id, min(received_ts), max(received_ts) FROM ods.finnhub_trades GROUP BY 1 ORDER BY 2""")
+    return fetch(
+        ods,
+        """
+        SELECT connection_id, min(received_ts), max(received_ts) FROM ods.finnhub_trades GROUP BY 1 ORDER BY 2""",
+    )
 
 
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.name)
 def test_a_captured_session_is_stored_trade_by_trade_in_its_own_order(
-    capture: Path, ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed,
+    capture: Path,
+    ods: psycopg.Connection,
+    vendor: Vendor,
+    start_feed: StartFeed,
 ) -> None:
     lines = [line for line in capture.read_text().splitlines() if line.strip()]
     messages = [json.loads(line) for line in lines]
     expected = [
         (trade["s"], trade["p"], trade["v"], trade["t"], trade["c"], index)
-        for message in messages for index, trade in enumerate(message.get("data") or [])
+        for message in messages
+        for index, trade in enumerate(message.get("data") or [])
     ]
     with start_feed() as feed:
         vendor.wait_for_subscriber()
         vendor.order(messages=lines)
         wait_until(lambda: trades(ods) >= len(expected), "every trade in Postgres")
         assert feed.stop() == 0
-    stored = fetch(ods, """
+    stored = fetch(
+        ods,
+        """
         SELECT symbol, price_usd, volume_shares, (extract(epoch FROM trade_ts) * 1000)::bigint, conditions, trade_index
-        FROM ods.finnhub_trades ORDER BY message_seq, trade_index""")
+        FROM ods.finnhub_trades ORDER BY message_seq, trade_index""",
+    )
     assert stored == expected
     # Receipt, connection and message numbers: one time per message, one connection, every message counted from 1.
-    received = fetch(ods, """
+    received = fetch(
+        ods,
+        """
         SELECT message_seq, count(DISTINCT received_ts), count(DISTINCT connection_id) FROM ods.finnhub_trades
-        GROUP BY 1 ORDER BY 1""")
+        GROUP BY 1 ORDER BY 1""",
+    )
     assert received == [(seq, 1, 1) for seq, message in enumerate(messages, start=1) if message.get("data")]
     # Nothing is refused; what the vendor complains of is kept in its own words.
     complaints = [message["msg"] for message in messages if message["type"] == "error"]
@@ -149,14 +168,20 @@ def test_a_captured_session_is_stored_trade_by_trade_in_its_own_order(
 
 
 def test_odd_and_oversized_messages_are_kept_as_text_and_what_is_sound_flows(
-    ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed,
+    ods: psycopg.Connection,
+    vendor: Vendor,
+    start_feed: StartFeed,
 ) -> None:
     sound = {"c": ["1"], "p": 164.06, "s": "AAPL", "t": 1700001000480, "v": 4}
     bloated = sound | {"c": ["x" * 1_000] * 1_300}
     with start_feed() as feed:
         vendor.wait_for_subscriber()
-        vendor.order(messages=[json.dumps({"type": "trade", "data": data}) for data in (
-            [sound, bloated, sound], [sound | {"p": 5e13}, sound | {"t": 1700001000480.0}])])
+        vendor.order(
+            messages=[
+                json.dumps({"type": "trade", "data": data})
+                for data in ([sound, bloated, sound], [sound | {"p": 5e13}, sound | {"t": 1700001000480.0}])
+            ]
+        )
         wait_until(lambda: trades(ods) == 3, "the sound trades in Postgres")
         # Too large to be read at all: the connection ends, and the next one goes on.
         vendor.order(messages=["x" * 5_000_000])
@@ -175,7 +200,9 @@ def test_odd_and_oversized_messages_are_kept_as_text_and_what_is_sound_flows(
 
 
 def test_a_trade_that_only_postgres_refuses_costs_none_of_its_neighbours(
-    ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed,
+    ods: psycopg.Connection,
+    vendor: Vendor,
+    start_feed: StartFeed,
 ) -> None:
     ods.execute("ALTER TABLE ods.finnhub_trades ADD CONSTRAINT none_at_13 CHECK (price_usd <> 13)")
     sound = {"c": None, "s": "AAPL", "t": 1700001000480, "v": 4}
@@ -191,7 +218,9 @@ def test_a_trade_that_only_postgres_refuses_costs_none_of_its_neighbours(
 
 
 def test_all_that_was_received_is_written_when_the_feed_is_asked_to_stop(
-    ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed,
+    ods: psycopg.Connection,
+    vendor: Vendor,
+    start_feed: StartFeed,
 ) -> None:
     with start_feed() as feed:
         vendor.wait_for_subscriber()
@@ -200,7 +229,7 @@ def test_all_that_was_received_is_written_when_the_feed_is_asked_to_stop(
         assert feed.stop() == 0
         assert feed.said("trade feed stopped")
     # What the server could send before the connection was closed, and not one more or less than the feed has read.
-    (connection_id, first, last), = times(ods)
+    ((connection_id, first, last),) = times(ods)
     assert first < last
     highest, rows = fetch(ods, "SELECT max(message_seq), count(*) FROM ods.finnhub_trades")[0]
     assert 10_000 <= rows <= vendor.sent()
@@ -208,7 +237,9 @@ def test_all_that_was_received_is_written_when_the_feed_is_asked_to_stop(
 
 
 def test_a_killed_feed_loses_nothing_silently_and_the_next_one_tells_the_gap(
-    ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed,
+    ods: psycopg.Connection,
+    vendor: Vendor,
+    start_feed: StartFeed,
 ) -> None:
     with start_feed() as feed:
         vendor.wait_for_subscriber()
@@ -230,9 +261,13 @@ def test_a_killed_feed_loses_nothing_silently_and_the_next_one_tells_the_gap(
     assert restart["start"] == newest == first[2]
     assert restart["end"] == second[1]
     # What the first feed did not store was sent after the gap began.
-    assert fetch(ods, """
+    assert fetch(
+        ods,
+        """
         SELECT count(*) FROM generate_series(1, (SELECT max(message_seq) FROM ods.finnhub_trades WHERE connection_id = %s)) AS seq
-        WHERE NOT EXISTS (SELECT FROM ods.finnhub_trades WHERE connection_id = %s AND message_seq = seq)""", first[0], first[0],
+        WHERE NOT EXISTS (SELECT FROM ods.finnhub_trades WHERE connection_id = %s AND message_seq = seq)""",
+        first[0],
+        first[0],
     ) == [(0,)]
 
 
@@ -245,7 +280,9 @@ def receive_a_hundred(vendor: Vendor, ods: psycopg.Connection, connection: int) 
 
 
 def test_a_dropped_and_a_silent_connection_are_replaced_and_each_leaves_its_gap(
-    ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed,
+    ods: psycopg.Connection,
+    vendor: Vendor,
+    start_feed: StartFeed,
 ) -> None:
     vendor.order(ping_interval_s=0.2)
     with start_feed("--silence-limit-s", "1") as feed:
@@ -268,7 +305,9 @@ def test_a_dropped_and_a_silent_connection_are_replaced_and_each_leaves_its_gap(
 
 
 def test_what_cannot_be_stored_is_told_with_its_text_and_the_rest_is_kept(
-    ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed,
+    ods: psycopg.Connection,
+    vendor: Vendor,
+    start_feed: StartFeed,
 ) -> None:
     future_ms = 4_000_000_000_000
 
@@ -290,7 +329,9 @@ def test_what_cannot_be_stored_is_told_with_its_text_and_the_rest_is_kept(
         assert feed.metric("messages_rejected_total") == 4
         assert feed.stop() == 0
     assert fetch(ods, "SELECT message_seq, trade_index, price_usd FROM ods.finnhub_trades ORDER BY 1, 2") == [
-        (2, 0, 1.5), (5, 0, -1.0), (5, 1, 2.5),
+        (2, 0, 1.5),
+        (5, 0, -1.0),
+        (5, 1, 2.5),
     ]
     rejected = fetch(ods, "SELECT message_seq, reason, raw_text FROM ods.rejected_messages ORDER BY 1")
     assert [seq for seq, _, _ in rejected] == [1, 2, 3, 4]
@@ -302,7 +343,11 @@ def test_what_cannot_be_stored_is_told_with_its_text_and_the_rest_is_kept(
 
 
 def test_a_refused_token_is_tried_again_slowly_from_its_file_and_never_told(
-    ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed, token_file: Path, sample_server: "SampleServer",
+    ods: psycopg.Connection,
+    vendor: Vendor,
+    start_feed: StartFeed,
+    token_file: Path,
+    sample_server: "SampleServer",
 ) -> None:
     refusing = ("search", "AAPL", "FB", "GOOG", "IBM", "MSFT", "BINANCE:BTCUSDT")
     sample_server.set_faults("finnhub", dict.fromkeys(refusing, "invalid_key"))
@@ -321,7 +366,10 @@ def test_a_refused_token_is_tried_again_slowly_from_its_file_and_never_told(
 
 
 def test_while_postgres_is_away_rows_wait_and_then_reading_stops_and_nothing_is_lost(
-    ods: psycopg.Connection, vendor: Vendor, proxy: CuttableProxy, start_feed: StartFeed,
+    ods: psycopg.Connection,
+    vendor: Vendor,
+    proxy: CuttableProxy,
+    start_feed: StartFeed,
 ) -> None:
     with start_feed("--buffer-rows", "3000", "--batch-rows", "200") as feed:
         vendor.wait_for_subscriber()
@@ -349,13 +397,18 @@ def test_while_postgres_is_away_rows_wait_and_then_reading_stops_and_nothing_is_
     assert gaps(ods)[1]["reason"] == "closed"
     assert gaps(ods)[1]["start"] == times(ods)[0][2]
     # One connection, and no message of it is missing.
-    assert fetch(ods, """
+    assert fetch(
+        ods,
+        """
         SELECT count(DISTINCT connection_id), max(message_seq) - count(DISTINCT message_seq) FROM ods.finnhub_trades""",
     ) == [(1, 0)]
 
 
 def test_a_feed_that_is_stopped_while_postgres_is_away_says_what_it_could_not_write(
-    ods: psycopg.Connection, vendor: Vendor, proxy: CuttableProxy, start_feed: StartFeed,
+    ods: psycopg.Connection,
+    vendor: Vendor,
+    proxy: CuttableProxy,
+    start_feed: StartFeed,
 ) -> None:
     with start_feed("--drain-limit-s", "1") as feed:
         vendor.wait_for_subscriber()
@@ -369,7 +422,10 @@ def test_a_feed_that_is_stopped_while_postgres_is_away_says_what_it_could_not_wr
 
 
 def test_quotes_are_stored_and_unknown_symbols_are_skipped(
-    ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed, sample_server: "SampleServer",
+    ods: psycopg.Connection,
+    vendor: Vendor,
+    start_feed: StartFeed,
+    sample_server: "SampleServer",
 ) -> None:
     sample_server.set_faults("finnhub", {"IBM": "unknown_symbol", "MSFT": "unknown_page"})
     with start_feed("--quote-interval-s", "0.1", quotes=True, symbols="NOSUCH") as feed:
@@ -385,7 +441,10 @@ def test_quotes_are_stored_and_unknown_symbols_are_skipped(
 
 
 def test_every_row_of_a_batch_has_a_log_position_of_its_own(
-    postgres: LocalStack, ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed,
+    postgres: LocalStack,
+    ods: psycopg.Connection,
+    vendor: Vendor,
+    start_feed: StartFeed,
 ) -> None:
     # Change data capture that restarts within a batch goes on from a log position: rows that share one would be lost.
     slot = "feed_test"
@@ -395,9 +454,13 @@ def test_every_row_of_a_batch_has_a_log_position_of_its_own(
         vendor.order(burst={"trades": 3_000, "per_second": 100_000})
         wait_until(lambda: trades(ods) == 3_000, "trades")
         assert feed.stop() == 0
-    changes = fetch(ods, """
+    changes = fetch(
+        ods,
+        """
         SELECT count(*), count(DISTINCT lsn), count(DISTINCT xid::text) FROM pg_logical_slot_peek_changes(%s, NULL, NULL)
-        WHERE data LIKE 'table ods.finnhub_trades%%INSERT%%'""", slot)[0]
+        WHERE data LIKE 'table ods.finnhub_trades%%INSERT%%'""",
+        slot,
+    )[0]
     assert changes[:2] == (3_000, 3_000)
     assert changes[2] < 300, "rows are written in batches"
     fetch(ods, "SELECT pg_drop_replication_slot(%s)", slot)
@@ -405,6 +468,7 @@ def test_every_row_of_a_batch_has_a_log_position_of_its_own(
 
 def written(access: OdsAccess, *batches: list[TradeRow]) -> None:
     """Put batches into a writer of its own and wait until they are committed."""
+
     async def write() -> None:
         writer = OdsWriter(access, batch_rows=10)
         writing = asyncio.create_task(writer.run())
@@ -421,7 +485,8 @@ def made_up_rows(first_us: int, rows: int, step_us: int = 1) -> list[TradeRow]:
 
 
 def test_rows_that_are_written_again_because_their_commit_was_in_doubt_stay_single(
-    ods: psycopg.Connection, ods_access: OdsAccess,
+    ods: psycopg.Connection,
+    ods_access: OdsAccess,
 ) -> None:
     rows = made_up_rows(1_783_008_000_000_000, 25)
     written(ods_access, rows, rows[5:], made_up_rows(1_783_008_000_000_000, 30))
@@ -433,8 +498,11 @@ def test_rows_that_are_written_again_because_their_commit_was_in_doubt_stay_sing
 def test_a_row_after_midnight_finds_its_partition(ods: psycopg.Connection, ods_access: OdsAccess) -> None:
     before_midnight_us, hour_us = 1_783_036_800_000_000 - 1, 3_600_000_000  # 2026-07-02 23:59:59.999999 UTC
     written(ods_access, made_up_rows(before_midnight_us, 60, step_us=hour_us))
-    stored = fetch(ods, """
-        SELECT tableoid::regclass::text, count(*), min(received_ts)::text FROM ods.finnhub_trades GROUP BY 1 ORDER BY 1""")
+    stored = fetch(
+        ods,
+        """
+        SELECT tableoid::regclass::text, count(*), min(received_ts)::text FROM ods.finnhub_trades GROUP BY 1 ORDER BY 1""",
+    )
     assert stored == [
         ("ods.finnhub_trades_p20260702", 1, "2026-07-02 23:59:59.999999+00"),
         ("ods.finnhub_trades_p20260703", 24, "2026-07-03 00:59:59.999999+00"),
@@ -446,7 +514,10 @@ def test_a_row_after_midnight_finds_its_partition(ods: psycopg.Connection, ods_a
 
 
 def test_a_database_without_the_schema_ends_the_feed_with_what_to_do(
-    postgres: LocalStack, ods: psycopg.Connection, vendor: Vendor, start_feed: StartFeed,
+    postgres: LocalStack,
+    ods: psycopg.Connection,
+    vendor: Vendor,
+    start_feed: StartFeed,
 ) -> None:
     ods.execute("DROP SCHEMA ods CASCADE")
     with start_feed() as feed:

@@ -9,9 +9,9 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deploy.local.stack import LocalStack
 from finlake_clients.connect.change_capture import CONNECTORS, ChangeCapture
-from finlake_clients.kafka.topics import KafkaTopics, UnknownTopic
+from finlake_clients.kafka.topics import KafkaTopics, UnknownTopicError
 from finlake_clients.postgres.market import Market, VendorComplaints
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_settings.processes import Settings
 from spark.contracts.stream_rows import VENDOR_COMPLAINS
 from tests.integration.lake.chain import settings_of
@@ -44,10 +44,11 @@ def trades(idle_stack: LocalStack, settings: Settings) -> Iterator[None]:
         connection_id = new_id()
         for number in (1, 2, 3):
             insert_trades(feed, connection_id, [number], FIRST_TS + timedelta(seconds=number))
-        feed.execute("INSERT INTO ods.feed_gaps VALUES (%s, %s, %s, 'timeout', %s)",
-                     [connection_id, FIRST_TS, FIRST_TS + timedelta(seconds=90), ["AAPL"]])
-        feed.execute("INSERT INTO ods.feed_gaps VALUES (%s, NULL, %s, 'first connection', %s)",
-                     [new_id(), FIRST_TS, ["AAPL"]])
+        feed.execute(
+            "INSERT INTO ods.feed_gaps VALUES (%s, %s, %s, 'timeout', %s)",
+            [connection_id, FIRST_TS, FIRST_TS + timedelta(seconds=90), ["AAPL"]],
+        )
+        feed.execute("INSERT INTO ods.feed_gaps VALUES (%s, NULL, %s, 'first connection', %s)", [new_id(), FIRST_TS, ["AAPL"]])
         feed.execute("INSERT INTO ods.rejected_messages VALUES (%s, %s, 1, 'not JSON', 'x')", [FIRST_TS, connection_id])
         feed.commit()
     yield
@@ -84,13 +85,17 @@ def test_a_first_connection_is_no_gap(market: Market, trades: None) -> None:
 
 
 def test_the_vendors_complaints_are_no_rejected_messages_and_are_told_in_its_words(
-    idle_stack: LocalStack, market: Market, trades: None,
+    idle_stack: LocalStack,
+    market: Market,
+    trades: None,
 ) -> None:
     assert market.vendor_complaints(FIRST_TS) == VendorComplaints(count=0, newest="")
     with as_role(idle_stack, "feed") as feed:
         for number, words in enumerate(("Please wait 100 %", "Subscribing to too many symbols")):
-            feed.execute("INSERT INTO ods.rejected_messages VALUES (%s, %s, 7, %s, 'x')",
-                         [FIRST_TS + timedelta(seconds=number), new_id(), f"{VENDOR_COMPLAINS}{words}"])
+            feed.execute(
+                "INSERT INTO ods.rejected_messages VALUES (%s, %s, 7, %s, 'x')",
+                [FIRST_TS + timedelta(seconds=number), new_id(), f"{VENDOR_COMPLAINS}{words}"],
+            )
         feed.commit()
     assert market.vendor_complaints(FIRST_TS) == VendorComplaints(count=2, newest="Subscribing to too many symbols")
     assert market.rejected_messages(FIRST_TS) == 1
@@ -98,8 +103,10 @@ def test_the_vendors_complaints_are_no_rejected_messages_and_are_told_in_its_wor
 
 def test_the_connector_runs_exactly_once_as_its_file_wants_it(settings: Settings) -> None:
     capture = ChangeCapture(
-        connect_url=settings.connect.url, config_file=str(CONNECTORS / "finlake-ods.json"),
-        certificate_file=str(settings.connect.certificate_file))
+        connect_url=settings.connect.url,
+        config_file=str(CONNECTORS / "finlake-ods.json"),
+        certificate_file=str(settings.connect.certificate_file),
+    )
     health = capture.look()
     assert health is not None
     assert (health.state, health.task_states, health.differing_settings, health.objections) == ("RUNNING", ("RUNNING",), (), ())
@@ -112,7 +119,7 @@ def test_topics_tell_what_they_hold_and_a_group_that_never_read_lacks_all_of_it(
     after = topics.watermarks("finlake.ods.finnhub_trades")[0]
     # Changes go on arriving meanwhile.
     assert before.end - before.first <= lag[0] <= after.end - after.first
-    with pytest.raises(UnknownTopic):
+    with pytest.raises(UnknownTopicError):
         topics.watermarks("finlake.ods.nothing")
 
 
@@ -120,6 +127,6 @@ def test_a_database_that_is_away_or_refuses_us_is_named_without_its_password(mar
     wrong = tmp_path / "password"
     wrong.write_text("hunter2")
     for uri, password_file in (("postgresql://127.0.0.1:1/market", market.password_file), (market.uri, str(wrong))):
-        with pytest.raises(ServiceUnavailable, match="postgres at 127.0.0.1") as failure:
+        with pytest.raises(ServiceUnavailableError, match="postgres at 127.0.0.1") as failure:
             Market(uri=uri, password_file=password_file).slots()
         assert "hunter2" not in str(failure.value)

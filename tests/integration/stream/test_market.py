@@ -103,27 +103,31 @@ def test_other_roles_do_not_enter_the_market(stack: LocalStack, role: str) -> No
         pass
 
 
-@pytest.mark.parametrize(("role", "statement"), [
-    ("feed", f"DROP TABLE {PARTITION}"),
-    ("feed", "DELETE FROM ods.finnhub_trades"),
-    ("feed", "UPDATE ods.finnhub_trades SET price_usd = 0"),
-    ("feed", "TRUNCATE ods.finnhub_trades"),
-    ("feed", "SELECT ods.drop_archived_partition('finnhub_trades', DATE '2031-02-03')"),
-    ("feed", "INSERT INTO ods.archive_proofs VALUES ('finnhub_trades', '2031-02-03', 5, 0, now())"),
-    ("feed", "CREATE TABLE ods.mine (id int)"),
-    ("feed", "SET ROLE ods_owner"),
-    ("cdc", "INSERT INTO ods.finnhub_trades SELECT * FROM ods.finnhub_trades"),
-    ("cdc", "DELETE FROM ods.cdc_heartbeat"),
-    ("cdc", "SELECT * FROM ods.archive_proofs"),
-    ("cdc", "SELECT ods.ensure_partitions(DATE '2031-02-03', DATE '2031-02-03')"),
-    ("reconcile", f"DROP TABLE {PARTITION}"),
-    ("reconcile", "DELETE FROM ods.finnhub_trades"),
-    ("reconcile", "DELETE FROM ods.archive_proofs"),
-    ("reconcile", "SELECT ods.ensure_partitions(DATE '2031-02-03', DATE '2031-02-03')"),
-])
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("feed", f"DROP TABLE {PARTITION}"),
+        ("feed", "DELETE FROM ods.finnhub_trades"),
+        ("feed", "UPDATE ods.finnhub_trades SET price_usd = 0"),
+        ("feed", "TRUNCATE ods.finnhub_trades"),
+        ("feed", "SELECT ods.drop_archived_partition('finnhub_trades', DATE '2031-02-03')"),
+        ("feed", "INSERT INTO ods.archive_proofs VALUES ('finnhub_trades', '2031-02-03', 5, 0, now())"),
+        ("feed", "CREATE TABLE ods.mine (id int)"),
+        ("feed", "SET ROLE ods_owner"),
+        ("cdc", "INSERT INTO ods.finnhub_trades SELECT * FROM ods.finnhub_trades"),
+        ("cdc", "DELETE FROM ods.cdc_heartbeat"),
+        ("cdc", "SELECT * FROM ods.archive_proofs"),
+        ("cdc", "SELECT ods.ensure_partitions(DATE '2031-02-03', DATE '2031-02-03')"),
+        ("reconcile", f"DROP TABLE {PARTITION}"),
+        ("reconcile", "DELETE FROM ods.finnhub_trades"),
+        ("reconcile", "DELETE FROM ods.archive_proofs"),
+        ("reconcile", "SELECT ods.ensure_partitions(DATE '2031-02-03', DATE '2031-02-03')"),
+    ],
+)
 def test_a_role_may_do_its_own_work_only(stack: LocalStack, day_of_five: None, role: str, statement: str) -> None:
-    with as_role(stack, role) as connection, pytest.raises(
-        (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidTableDefinition)
+    with (
+        as_role(stack, role) as connection,
+        pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidTableDefinition)),
     ):
         connection.execute(statement.encode())
     assert rows_of_the_day(stack) == 5
@@ -132,9 +136,7 @@ def test_a_role_may_do_its_own_work_only(stack: LocalStack, day_of_five: None, r
 def test_reconcile_holds_off_writers_and_marks_the_log(stack: LocalStack) -> None:
     with as_role(stack, "reconcile") as reconcile:
         reconcile.execute("LOCK TABLE ods.finnhub_trades, ods.finnhub_quotes IN SHARE MODE")
-        reconcile.execute(
-            "INSERT INTO ods.cdc_heartbeat VALUES (2, now()) ON CONFLICT (id) DO UPDATE SET ts = excluded.ts"
-        )
+        reconcile.execute("INSERT INTO ods.cdc_heartbeat VALUES (2, now()) ON CONFLICT (id) DO UPDATE SET ts = excluded.ts")
         reconcile.rollback()
 
 
@@ -175,14 +177,30 @@ def test_a_cluster_is_provisioned_again_without_harm(stack: LocalStack, day_of_f
     assert rows_of_the_day(stack) == 5
 
 
-told = st.fixed_dictionaries({
-    "connection_id": st.sampled_from(["c", "", "c" * 64, "c" * 65, "\u00e9"]),
-    "symbol": st.sampled_from(["AAPL", "IC MARKETS:1", "", "A" * 64, "A" * 65, "\u00c4", "a\nb", "\x7f", "~ \"'\\\\"]),
-    "price_usd": st.floats() | st.sampled_from([5e13, 1e13, -1e13, 9.9e12, 0.0]), "volume_shares": st.floats(-1e13, 1e13),
-    "trade_ts": st.datetimes(datetime(1900, 1, 1), datetime(2300, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
-    "conditions": st.sampled_from(
-        [None, [], ["1", "12"], ["1"] * 32, ["1"] * 33, ["x" * 255], ["x" * 256], ["\n"], ["", ""], ["\u00e9"], ["x" * 5] * 42]),
-})
+told = st.fixed_dictionaries(
+    {
+        "connection_id": st.sampled_from(["c", "", "c" * 64, "c" * 65, "\u00e9"]),
+        "symbol": st.sampled_from(["AAPL", "IC MARKETS:1", "", "A" * 64, "A" * 65, "\u00c4", "a\nb", "\x7f", "~ \"'\\\\"]),
+        "price_usd": st.floats() | st.sampled_from([5e13, 1e13, -1e13, 9.9e12, 0.0]),
+        "volume_shares": st.floats(-1e13, 1e13),
+        "trade_ts": st.datetimes(datetime(1900, 1, 1), datetime(2300, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+        "conditions": st.sampled_from(
+            [
+                None,
+                [],
+                ["1", "12"],
+                ["1"] * 32,
+                ["1"] * 33,
+                ["x" * 255],
+                ["x" * 256],
+                ["\n"],
+                ["", ""],
+                ["\u00e9"],
+                ["x" * 5] * 42,
+            ]
+        ),
+    }
+)
 
 
 def test_postgres_takes_what_the_contract_takes(stack: LocalStack) -> None:
@@ -196,7 +214,9 @@ def test_postgres_takes_what_the_contract_takes(stack: LocalStack) -> None:
                 with feed.transaction(force_rollback=True):
                     feed.execute(
                         "INSERT INTO ods.finnhub_trades VALUES (%(received_ts)s, %(connection_id)s, 1, 0, %(symbol)s, "
-                        "%(price_usd)s, %(volume_shares)s, %(trade_ts)s, %(conditions)s)", trade | {"received_ts": FIRST_TS})
+                        "%(price_usd)s, %(volume_shares)s, %(trade_ts)s, %(conditions)s)",
+                        trade | {"received_ts": FIRST_TS},
+                    )
                 is_taken = True
             except psycopg.errors.CheckViolation:
                 is_taken = False
@@ -210,8 +230,9 @@ def test_an_array_that_change_capture_would_stumble_over_is_refused(stack: Local
     with as_role(stack, "feed") as feed:
         feed.execute("SELECT ods.ensure_partitions(%s, %s)", [FIRST_DAY, LAST_DAY])
         with pytest.raises(psycopg.errors.CheckViolation, match="conditions_are_few"):
-            feed.execute("INSERT INTO ods.finnhub_trades VALUES (%s, 'c', 1, 0, 'AAPL', 1, 1, now(), %s::text[])",
-                         [FIRST_TS, conditions])
+            feed.execute(
+                "INSERT INTO ods.finnhub_trades VALUES (%s, 'c', 1, 0, 'AAPL', 1, 1, now(), %s::text[])", [FIRST_TS, conditions]
+            )
 
 
 @pytest.mark.parametrize("role", ROLES)

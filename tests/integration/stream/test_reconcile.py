@@ -90,8 +90,11 @@ def wait_for_rows(stream: Settings, count: int) -> None:
 def wait_until_settled(stream: Settings) -> None:
     """Until the sink has committed that it has all there is."""
     topics = ChangeTopics(KafkaTopics.of(stream.kafka))
-    wait_until(lambda: (topics.sink_offsets(TRADES.topic)[0] or -1) >= topics.extent(TRADES.topic).end[0], "the sink settles",
-               within_s=60)
+    wait_until(
+        lambda: (topics.sink_offsets(TRADES.topic)[0] or -1) >= topics.extent(TRADES.topic).end[0],
+        "the sink settles",
+        within_s=60,
+    )
 
 
 def test_all_engines_add_up_the_same_numbers(sinkless_stack: LocalStack, stream: Settings) -> None:
@@ -100,15 +103,26 @@ def test_all_engines_add_up_the_same_numbers(sinkless_stack: LocalStack, stream:
     numbers = [1 / 512, 3 / 512, -5.25, 0.0, 1e11, TOO_LARGE, 1e305, -1e300, 164.0601, pi * 1e4, 2**53 / 1e8]
     names = ["AAPL", "BINANCE:BTCUSDT", "Ä'\\"]
     rows = [
-        (start + timedelta(seconds=number * 7, microseconds=number), f"c:{names[number % 3]}", number, number % 4,
-         names[number % 3], numbers[number % len(numbers)], abs(numbers[(number * 7) % len(numbers)]),
-         start.replace(microsecond=123000) - timedelta(milliseconds=number * 11))
+        (
+            start + timedelta(seconds=number * 7, microseconds=number),
+            f"c:{names[number % 3]}",
+            number,
+            number % 4,
+            names[number % 3],
+            numbers[number % len(numbers)],
+            abs(numbers[(number * 7) % len(numbers)]),
+            start.replace(microsecond=123000) - timedelta(milliseconds=number * 11),
+        )
         for number in range(300)
     ]
     tally = Tally()
     for received_ts, connection_id, seq, index, symbol, price, volume, trade_ts in rows:
-        tally.add(f"{connection_id}:{seq}:{index}", symbol, (received_ts - EPOCH) // MICROSECOND,
-                  Content((units(price), units(volume)), (trade_ts - EPOCH) // MICROSECOND))
+        tally.add(
+            f"{connection_id}:{seq}:{index}",
+            symbol,
+            (received_ts - EPOCH) // MICROSECOND,
+            Content((units(price), units(volume)), (trade_ts - EPOCH) // MICROSECOND),
+        )
     # As an installation holds them whose rows are older than its constraints.
     with as_superuser(sinkless_stack) as superuser:
         for name in stream_rows.trade_constraints():
@@ -135,8 +149,10 @@ def _test_since_when_trades_are_whole(stream: Settings) -> None:
     server = stream.clickhouse
     with admin(server) as client, closing(LiveTables(server.url, server.reader_password_file)) as live:
         assert live.trades_whole_since() is None
-        client.command(f"INSERT INTO {STOCK_REALTIME.address} SELECT * REPLACE (now() - INTERVAL {hours} HOUR AS inserted_ts) "
-                       f"FROM {STOCK_REALTIME.address} LIMIT 1")
+        client.command(
+            f"INSERT INTO {STOCK_REALTIME.address} SELECT * REPLACE (now() - INTERVAL {hours} HOUR AS inserted_ts) "
+            f"FROM {STOCK_REALTIME.address} LIMIT 1"
+        )
         assert live.trades_whole_since() == datetime(2026, 11, 21, tzinfo=UTC)
         client.command(f"TRUNCATE TABLE {STOCK_REALTIME.address}")
         assert live.trades_whole_since() is None
@@ -168,7 +184,9 @@ def lost_part(stream: Settings, table: str) -> Iterator[int]:
     with admin(stream.clickhouse) as client:
         part, row_count = client.query(
             "SELECT name, rows FROM system.parts WHERE active AND database = {database:String} AND table = {name:String} "
-            "ORDER BY rows DESC LIMIT 1", parameters={"database": database, "name": name}).result_rows[0]
+            "ORDER BY rows DESC LIMIT 1",
+            parameters={"database": database, "name": name},
+        ).result_rows[0]
         client.command(f"ALTER TABLE {table} DETACH PART '{part}'")
         try:
             yield int(row_count)
@@ -202,7 +220,9 @@ def test_a_sink_without_plan_and_token_is_found_out(sinkless_stack: LocalStack, 
 
 
 def test_a_replay_adds_what_is_missing_and_nothing_else(
-    sinkless_stack: LocalStack, stream: Settings, monkeypatch: pytest.MonkeyPatch,
+    sinkless_stack: LocalStack,
+    stream: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     topics = KafkaTopics.of(stream.kafka)
     with sink(sinkless_stack):
@@ -210,7 +230,8 @@ def test_a_replay_adds_what_is_missing_and_nothing_else(
         with admin(stream.clickhouse) as client:
             client.command(
                 f"ALTER TABLE {STOCK_REALTIME.address} DELETE WHERE connection_id = 'first' AND trade_index < 20 "
-                "SETTINGS mutations_sync = 2")
+                "SETTINGS mutations_sync = 2"
+            )
         everything = spans(topics, TRADES.topic, "0", f"{10**12}")
         before, first = inserted(stream), replay(stream.clickhouse, topics, everything)
         assert (first.added, first.not_rows) == (40, 0)
@@ -248,11 +269,31 @@ def _insert_everywhere(stream: Settings, rows: Sequence[tuple[object, ...]]) -> 
         connection.execute("SELECT ods.ensure_partitions('2026-11-20', '2026-11-21')")
         connection.cursor().executemany(
             "INSERT INTO ods.finnhub_trades (received_ts, connection_id, message_seq, trade_index, symbol, price_usd, "
-            "volume_shares, trade_ts) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", rows)
-    names = ("received_ts", "connection_id", "message_seq", "trade_index", "symbol", "price_usd", "volume_shares", "trade_ts",
-             "conditions", "flaw", "lsn", "committed_ts", "captured_ts", "appended_ts", "consumed_ts", "kafka_partition",
-             "kafka_offset")
+            "volume_shares, trade_ts) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            rows,
+        )
+    names = (
+        "received_ts",
+        "connection_id",
+        "message_seq",
+        "trade_index",
+        "symbol",
+        "price_usd",
+        "volume_shares",
+        "trade_ts",
+        "conditions",
+        "flaw",
+        "lsn",
+        "committed_ts",
+        "captured_ts",
+        "appended_ts",
+        "consumed_ts",
+        "kafka_partition",
+        "kafka_offset",
+    )
     with admin(stream.clickhouse) as client:
-        client.insert(STOCK_REALTIME.address, column_names=names, data=[
-            (*row, [], "never", 0, *[row[0]] * 4, -1, offset) for offset, row in enumerate(rows)])
-
+        client.insert(
+            STOCK_REALTIME.address,
+            column_names=names,
+            data=[(*row, [], "never", 0, *[row[0]] * 4, -1, offset) for offset, row in enumerate(rows)],
+        )

@@ -25,7 +25,8 @@ def stack(idle_stack: LocalStack) -> LocalStack:
 
 def rows_in_clickhouse(stack: LocalStack) -> int:
     client = clickhouse_connect.get_client(
-        dsn=stack.environment()["FINLAKE_CLICKHOUSE_URL"], username="reader",
+        dsn=stack.environment()["FINLAKE_CLICKHOUSE_URL"],
+        username="reader",
         password=stack.layout.password_file("clickhouse_reader").read_text(),
     )
     return int(client.query("SELECT count() FROM speed.stock_realtime").result_rows[0][0])

@@ -19,9 +19,9 @@ from deploy.local.stack import LocalStack
 from finlake_assets.checks import serving as serving_checks
 from finlake_assets.checks.speed_against_batch import verdict
 from finlake_assets.serving import gold_ml_features, gold_stock_analytics, prices_unified
-from finlake_clients.clickhouse.server import ClickHouse, ServingRejected
+from finlake_clients.clickhouse.server import ClickHouse, ServingRejectedError
 from finlake_clients.lake_client import LakeClient, PublishedSnapshot
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 from spark.contracts import gold, serving
 from spark.contracts.candle_comparison import candle_totals, differing_candles
 from spark.contracts.clickhouse_serving import VIEWS
@@ -46,8 +46,10 @@ def clickhouse(idle_stack: LocalStack) -> Iterator[ClickHouse]:
     idle_stack.up(services=("postgres", "clickhouse"))
     stream = settings_of(idle_stack.environment())
     resource = ClickHouse(
-        url=stream.clickhouse.url, admin_password_file=str(stream.clickhouse.admin_password_file),
-        reader_password_file=str(stream.clickhouse.reader_password_file))
+        url=stream.clickhouse.url,
+        admin_password_file=str(stream.clickhouse.admin_password_file),
+        reader_password_file=str(stream.clickhouse.reader_password_file),
+    )
     yield resource
     for table in serving.TABLES:
         resource.define(f"DROP TABLE IF EXISTS {table.address} SYNC")
@@ -76,7 +78,8 @@ def reader_of(clickhouse: ClickHouse) -> Iterator[Client]:
     """A connection of a reader that asks one question after the other."""
     parts, password = urlsplit(clickhouse.url), Path(clickhouse.reader_password_file).read_text().strip()
     client = clickhouse_connect.get_client(
-        host=parts.hostname or "", port=parts.port or 0, username="reader", password=password, autogenerate_session_id=False)
+        host=parts.hostname or "", port=parts.port or 0, username="reader", password=password, autogenerate_session_id=False
+    )
     try:
         yield client
     finally:
@@ -85,8 +88,9 @@ def reader_of(clickhouse: ClickHouse) -> Iterator[Client]:
 
 def test_a_reader_sees_one_snapshot_or_the_next(shown: ClickHouse, empty_lake: Lake, lake_jobs: LakeClient) -> None:
     def published(close_usd: float, sessions: int) -> tuple[PublishedSnapshot, TableSums]:
-        sums = publish(empty_lake, ANALYTICS, rows_of(
-            ANALYTICS, ("AAPL", "MSFT"), days_from(FRIDAY, sessions), close_usd=close_usd))
+        sums = publish(
+            empty_lake, ANALYTICS, rows_of(ANALYTICS, ("AAPL", "MSFT"), days_from(FRIDAY, sessions), close_usd=close_usd)
+        )
         return lake_jobs.published(ANALYTICS), sums
 
     snapshots = [published(10.0, 40), published(20.0, 60)]
@@ -144,7 +148,7 @@ def test_rows_that_differ_from_the_lake_are_not_shown(shown: ClickHouse, empty_l
     before = publish(empty_lake, ANALYTICS, rows_of(ANALYTICS, ("AAPL",), days_from(FRIDAY, 3), close_usd=10.0))
     assert load(shown, lake_jobs, before)
     after = publish(empty_lake, ANALYTICS, rows_of(ANALYTICS, ("AAPL",), days_from(FRIDAY, 3), close_usd=11.0))
-    with pytest.raises(ServingRejected, match="close_usd adds up to 3300000000 instead of 3000000000"):
+    with pytest.raises(ServingRejectedError, match="close_usd adds up to 3300000000 instead of 3000000000"):
         load(shown, lake_jobs, before)
     assert closes(shown) == [(3, 10.0, 10.0)]
     assert not shown.exists(f"{SERVED.address}_loading")
@@ -153,12 +157,15 @@ def test_rows_that_differ_from_the_lake_are_not_shown(shown: ClickHouse, empty_l
 
 
 def test_features_are_read_where_they_lie_and_follow_the_snapshot(
-    shown: ClickHouse, empty_lake: Lake, lake_jobs: LakeClient,
+    shown: ClickHouse,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
 ) -> None:
     def point() -> bool:
         snapshot = lake_jobs.published(FEATURES)
         return shown.point_at_snapshot(
-            serving.GOLD_ML_FEATURES, snapshot, row_count=lake_jobs.row_count(FEATURES, snapshot.snapshot_id)).is_changed
+            serving.GOLD_ML_FEATURES, snapshot, row_count=lake_jobs.row_count(FEATURES, snapshot.snapshot_id)
+        ).is_changed
 
     publish(empty_lake, FEATURES, rows_of(FEATURES, ("AAPL",), days_from(FRIDAY, 3)))
     assert point()
@@ -167,7 +174,7 @@ def test_features_are_read_where_they_lie_and_follow_the_snapshot(
     publish(empty_lake, FEATURES, rows_of(FEATURES, ("AAPL", "MSFT"), days_from(FRIDAY, 3), drawdown=-0.25))
     # Until it is pointed anew, a reader sees the snapshot before.
     assert shown.row_count(serving.GOLD_ML_FEATURES.address) == 3
-    with pytest.raises(ServingRejected, match="6 rows instead of 7"):
+    with pytest.raises(ServingRejectedError, match="6 rows instead of 7"):
         shown.point_at_snapshot(serving.GOLD_ML_FEATURES, lake_jobs.published(FEATURES), row_count=7)
     assert shown.row_count(serving.GOLD_ML_FEATURES.address) == 3
     assert point()
@@ -176,37 +183,56 @@ def test_features_are_read_where_they_lie_and_follow_the_snapshot(
 
 
 def test_no_ticker_has_a_day_twice_and_the_stream_goes_on_where_the_batch_ends(
-    shown: ClickHouse, empty_lake: Lake, lake_jobs: LakeClient,
+    shown: ClickHouse,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
 ) -> None:
-    load(shown, lake_jobs, publish(empty_lake, ANALYTICS, rows_of(
-        ANALYTICS, ("UNIA", "UNIB"), days_from(FRIDAY, 2), close_usd=10.0, volume_shares=5e6)))
+    load(
+        shown,
+        lake_jobs,
+        publish(
+            empty_lake, ANALYTICS, rows_of(ANALYTICS, ("UNIA", "UNIB"), days_from(FRIDAY, 2), close_usd=10.0, volume_shares=5e6)
+        ),
+    )
     shown.define(VIEWS[serving.PRICES_UNIFIED.address])
     evening = datetime(2018, 3, 24, 23, 30, tzinfo=UTC)  # the last batch day in New York, still
     night = datetime(2018, 3, 25, 3, 59, tzinfo=UTC)  # 23:59 in New York
     after = datetime(2018, 3, 25, 4, 0, 10, tzinfo=UTC)  # midnight there
     later = after + timedelta(hours=9, minutes=1)
-    insert_trades(shown, "UNIA", [(evening, 99.0, 1), (night, 98.0, 1), (after, 11.0, 1.5), (later, 13.0, 2.25),
-                                  (later + timedelta(seconds=5), 12.0, 1)], 1000)
+    insert_trades(
+        shown,
+        "UNIA",
+        [(evening, 99.0, 1), (night, 98.0, 1), (after, 11.0, 1.5), (later, 13.0, 2.25), (later + timedelta(seconds=5), 12.0, 1)],
+        1000,
+    )
     insert_trades(shown, "UNINEW", [(evening, 7.0, 3)], 2000)
     insert_trades(shown, "BINANCE:UNI", [(later, 7.0, 3)], 3000)
     rows = shown.rows("SELECT * FROM serving.prices_unified WHERE ticker LIKE '%UNI%' ORDER BY ticker, session_date")
     keys = [(row["ticker"], row["session_date"], row["source"]) for row in rows]
     assert keys == [
-        ("UNIA", date(2018, 3, 23), "batch"), ("UNIA", date(2018, 3, 24), "batch"), ("UNIA", date(2018, 3, 25), "speed"),
-        ("UNIB", date(2018, 3, 23), "batch"), ("UNIB", date(2018, 3, 24), "batch"),
+        ("UNIA", date(2018, 3, 23), "batch"),
+        ("UNIA", date(2018, 3, 24), "batch"),
+        ("UNIA", date(2018, 3, 25), "speed"),
+        ("UNIB", date(2018, 3, 23), "batch"),
+        ("UNIB", date(2018, 3, 24), "batch"),
         ("UNINEW", date(2018, 3, 24), "speed"),
     ]
     assert [row["is_final"] for row in rows if row["source"] == "batch"] == [True] * 4
     bar = {name: rows[2][name] for name in ("open_usd", "high_usd", "low_usd", "close_usd", "volume_shares")}
     assert bar == {"open_usd": 11.0, "high_usd": 13.0, "low_usd": 11.0, "close_usd": 12.0, "volume_shares": 4.75}
-    load(shown, lake_jobs, publish(empty_lake, ANALYTICS, rows_of(
-        ANALYTICS, ("UNIA", "UNIB"), days_from(FRIDAY, 3), close_usd=10.0)))
+    load(
+        shown,
+        lake_jobs,
+        publish(empty_lake, ANALYTICS, rows_of(ANALYTICS, ("UNIA", "UNIB"), days_from(FRIDAY, 3), close_usd=10.0)),
+    )
     (row,) = shown.rows("SELECT source FROM serving.prices_unified WHERE ticker = 'UNIA' AND session_date = '2018-03-25'")
     assert row == {"source": "batch"}
 
 
 def test_the_assets_serve_all_tables_to_readers_and_their_checks_agree(
-    shown: ClickHouse, empty_lake: Lake, lake_jobs: LakeClient,
+    shown: ClickHouse,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
 ) -> None:
     publish(empty_lake, ANALYTICS, rows_of(ANALYTICS, ("AAPL",), days_from(FRIDAY, 2)))
     publish(empty_lake, FEATURES, rows_of(FEATURES, ("AAPL",), days_from(FRIDAY, 2)))
@@ -217,7 +243,8 @@ def test_the_assets_serve_all_tables_to_readers_and_their_checks_agree(
     result = dg.materialize(assets, resources=resources)
     versions = {
         ".".join(event.asset_key.path): (event.materialization.tags or {}).get("dagster/data_version")
-        for event in result.get_asset_materialization_events() if event.asset_key
+        for event in result.get_asset_materialization_events()
+        if event.asset_key
     }
     assert versions[SERVED.address] == str(lake_jobs.published(ANALYTICS).snapshot_id)
     for table in serving.TABLES:
@@ -234,7 +261,9 @@ def test_the_assets_serve_all_tables_to_readers_and_their_checks_agree(
 
 
 def test_live_candles_are_compared_with_those_of_the_archive(
-    shown: ClickHouse, empty_lake: Lake, lake_jobs: LakeClient,
+    shown: ClickHouse,
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
 ) -> None:
     minute = datetime(2019, 3, 24, 14, 30, tzinfo=UTC)
     insert_trades(shown, "CMPA", [(minute, 10.0, 1), (minute + timedelta(seconds=59), 12.5, 0.1)], 5000)
@@ -243,12 +272,18 @@ def test_live_candles_are_compared_with_those_of_the_archive(
 
     def candle(symbol: str, start: datetime, **numbers: float) -> dict[str, object]:
         told = {"volume_shares": 1.0, "trade_count": 1, **numbers}
-        return {"symbol": symbol, "minute_ts": start, "trade_date": start.date(), **told,
-                **{f"{name}_usd": told.get(name, told.get("price")) for name in ("open", "high", "low", "close")}}
+        return {
+            "symbol": symbol,
+            "minute_ts": start,
+            "trade_date": start.date(),
+            **told,
+            **{f"{name}_usd": told.get(name, told.get("price")) for name in ("open", "high", "low", "close")},
+        }
 
     agreed = [
         candle("CMPA", minute, open=10.0, high=12.5, low=10.0, close=12.5, volume_shares=1.1, trade_count=2),
-        candle("CMPB", minute, price=20.0), candle("CMPB", minute + timedelta(minutes=1), price=21.0),
+        candle("CMPB", minute, price=20.0),
+        candle("CMPB", minute + timedelta(minutes=1), price=21.0),
     ]
     contract = gold.CANDLES_1M
 
@@ -259,8 +294,10 @@ def test_live_candles_are_compared_with_those_of_the_archive(
         totals = shown.read_lake(candle_totals(positions, day, day), gold=snapshot)
         wrong = shown.read_lake(differing_candles(positions, day, day), gold=snapshot)
         assert verdict(totals, wrong).passed == (not wrong)
-        return ([f"{row['symbol']} {row['minute_ts']:%H:%M} {row['batch_rows']}/{row['speed_rows']}" for row in wrong],
-                {str(row["side"]): int(row["minutes"]) for row in totals})
+        return (
+            [f"{row['symbol']} {row['minute_ts']:%H:%M} {row['batch_rows']}/{row['speed_rows']}" for row in wrong],
+            {str(row["side"]): int(row["minutes"]) for row in totals},
+        )
 
     newest = shown.newest("speed.candles_1m_state", "minute_ts")
     # The feed of the stack may have added newer ones.
@@ -280,7 +317,9 @@ def test_the_server_says_how_it_is_and_a_server_that_is_away_is_named(clickhouse
     assert health.memory_bytes > 0
     assert clickhouse.metrics()["finlake_clickhouse_queries_total"] > 0
     away = ClickHouse(
-        url="http://127.0.0.1:1", admin_password_file=clickhouse.admin_password_file,
-        reader_password_file=clickhouse.reader_password_file)
-    with pytest.raises(ServiceUnavailable, match="clickhouse at http://127.0.0.1:1 cannot be asked"):
+        url="http://127.0.0.1:1",
+        admin_password_file=clickhouse.admin_password_file,
+        reader_password_file=clickhouse.reader_password_file,
+    )
+    with pytest.raises(ServiceUnavailableError, match="clickhouse at http://127.0.0.1:1 cannot be asked"):
         away.exists("serving.prices_unified")

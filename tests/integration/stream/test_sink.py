@@ -36,9 +36,15 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
     home.chmod(0o711)
     disk = home / "clickhouse"
     disk.mkdir()
-    is_small = os.geteuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256m", "finlake", str(disk)], capture_output=True, check=False,
-    ).returncode == 0
+    is_small = (
+        os.geteuid() == 0
+        and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=256m", "finlake", str(disk)],
+            capture_output=True,
+            check=False,
+        ).returncode
+        == 0
+    )
     stack = LocalStack(home, free_ports(), jars=CHECKOUT / ".finlake" / "jars")
     try:
         stack.up(services=("kafka", "clickhouse"))
@@ -77,9 +83,18 @@ def test_a_trade_is_in_clickhouse_and_in_its_candle_and_a_late_one_corrects_it(s
 
 def test_a_quote_is_in_its_table_once_also_when_a_snapshot_reads_it_again(street: Street) -> None:
     row = {
-        "received_ts": "2026-03-02T15:00:00.123456Z", "poller_id": "p-1", "poll_seq": 7, "symbol": "quote:1", "price_usd": 187.5,
-        "change_usd": None, "change_pct": -0.25, "high_usd": 188.0, "low_usd": 186.0, "open_usd": 187.0,
-        "previous_close_usd": 188.4, "quote_ts": "2026-03-02T14:59:59Z",
+        "received_ts": "2026-03-02T15:00:00.123456Z",
+        "poller_id": "p-1",
+        "poll_seq": 7,
+        "symbol": "quote:1",
+        "price_usd": 187.5,
+        "change_usd": None,
+        "change_pct": -0.25,
+        "high_usd": 188.0,
+        "low_usd": 186.0,
+        "open_usd": 187.0,
+        "previous_close_usd": 188.4,
+        "quote_ts": "2026-03-02T14:59:59Z",
     }
     change = {"before": None, "after": row, "source": {"lsn": 5, "ts_us": 1_772_463_600_200_000}, "ts_us": 1_772_463_600_250_000}
     with street.sink() as sink:
@@ -122,8 +137,10 @@ def test_an_insert_under_way_when_the_sink_is_killed_or_evicted_is_in_once(stree
             # Its request lies in ClickHouse's socket; the group takes it for dead while a second sink waits.
             first.signal(signal.SIGSTOP)
             second = running.enter_context(street.sink())
-            wait_until(lambda: any(each["event"] == "partition assigned" and TOPIC in each["place"] for each in second.events()),
-                       "the second sink to be given the partition")
+            wait_until(
+                lambda: any(each["event"] == "partition assigned" and TOPIC in each["place"] for each in second.events()),
+                "the second sink to be given the partition",
+            )
             assert street.committed() == plan
         written += street.produce(made_up("hang", 2, 50))
         street.wait_until_done()

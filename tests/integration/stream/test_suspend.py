@@ -58,8 +58,11 @@ def _suspend_and_come_back(stack: LocalStack) -> None:
     def newest_row() -> float:
         """Unix second at which the newest row of ClickHouse was committed in Postgres."""
         with admin(stream.clickhouse) as client:
-            return float(client.query(
-                f"SELECT toUnixTimestamp64Micro(max(committed_ts)) / 1e6 FROM {STOCK_REALTIME.address}").result_rows[0][0])
+            return float(
+                client.query(f"SELECT toUnixTimestamp64Micro(max(committed_ts)) / 1e6 FROM {STOCK_REALTIME.address}").result_rows[
+                    0
+                ][0]
+            )
 
     @retry(stop=stop_after_delay(60), wait=wait_fixed(0.5), reraise=True)
     def flows_since(second: float) -> None:

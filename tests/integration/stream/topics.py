@@ -37,10 +37,15 @@ class Change:
 
 @contextmanager
 def _consumer(kafka: Kafka) -> Iterator[Consumer]:
-    consumer = Consumer({
-        **client_settings(kafka), "group.id": uuid4().hex, "enable.auto.commit": False,
-        "isolation.level": "read_committed", "log_level": 0,
-    })
+    consumer = Consumer(
+        {
+            **client_settings(kafka),
+            "group.id": uuid4().hex,
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "log_level": 0,
+        }
+    )
     try:
         yield consumer
     finally:
@@ -58,7 +63,12 @@ def end_of(kafka: Kafka, topic: str = TRADES, partition: int = 0) -> int:
 
 
 def changes_from(
-    kafka: Kafka, start: int, enough: Callable[[list[Change]], bool], *, of: str, topic: str = TRADES,
+    kafka: Kafka,
+    start: int,
+    enough: Callable[[list[Change]], bool],
+    *,
+    of: str,
+    topic: str = TRADES,
     timeout_s: float = 60,
 ) -> list[Change]:
     """The changes from `start` that concern the connection id `of`, until they are `enough` and no more come for a second.

@@ -11,12 +11,21 @@ from spark.contracts.table import upstream
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
-@pytest.mark.parametrize(("address", "vendors"), [
-    ("bronze.stooq_downloads", (STOOQ,)), ("bronze.gdelt_slots", (GDELT,)), ("silver.prices_daily", (STOOQ,)),
-    ("gold.news_daily", (GDELT,)), ("gold.indicators", (STOOQ,)), ("gold.stock_analytics", (STOOQ, GDELT)),
-    ("gold.monthly_summary", (STOOQ, GDELT)), ("silver.quarantine", (STOOQ, GDELT, FINNHUB)),
-    ("gold.candles_1m", (FINNHUB,)), ("silver.quotes", (FINNHUB,)),
-])
+@pytest.mark.parametrize(
+    ("address", "vendors"),
+    [
+        ("bronze.stooq_downloads", (STOOQ,)),
+        ("bronze.gdelt_slots", (GDELT,)),
+        ("silver.prices_daily", (STOOQ,)),
+        ("gold.news_daily", (GDELT,)),
+        ("gold.indicators", (STOOQ,)),
+        ("gold.stock_analytics", (STOOQ, GDELT)),
+        ("gold.monthly_summary", (STOOQ, GDELT)),
+        ("silver.quarantine", (STOOQ, GDELT, FINNHUB)),
+        ("gold.candles_1m", (FINNHUB,)),
+        ("silver.quotes", (FINNHUB,)),
+    ],
+)
 def test_vendors_are_inherited_through_all_inputs(address: str, vendors: tuple[Vendor, ...]) -> None:
     assert vendors_of(table(address), TABLES) == vendors
 

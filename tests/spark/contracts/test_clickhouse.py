@@ -17,20 +17,23 @@ from spark.contracts.table import Column
 CLUSTER = Deployment(cluster="finlake")
 
 
-@pytest.mark.parametrize(("column", "wanted"), [
-    (Column(name="price_usd", type="double", note=""), "Float64"),
-    (Column(name="change_usd", type="double", note="", nullable=True), "Nullable(Float64)"),
-    (Column(name="symbol", type="string", note=""), "LowCardinality(String)"),
-    (Column(name="title", type="string", note=""), "String"),
-    (Column(name="ticker", type="string", note="", nullable=True), "LowCardinality(Nullable(String))"),
-    (Column(name="trade_ts", type="timestamp", unit="UTC, milliseconds", note=""), "DateTime64(3, 'UTC')"),
-    (Column(name="received_ts", type="timestamp", unit="UTC", note=""), "DateTime64(6, 'UTC')"),
-    (Column(name="session_date", type="date", note=""), "Date32"),
-    (Column(name="conditions", type="list<string>", note="", nullable=True), "Array(LowCardinality(String))"),
-    (Column(name="is_late", type="boolean", note=""), "Bool"),
-    (Column(name="lsn", type="long", note=""), "Int64"),
-    (Column(name="trade_index", type="int", note=""), "Int32"),
-])
+@pytest.mark.parametrize(
+    ("column", "wanted"),
+    [
+        (Column(name="price_usd", type="double", note=""), "Float64"),
+        (Column(name="change_usd", type="double", note="", nullable=True), "Nullable(Float64)"),
+        (Column(name="symbol", type="string", note=""), "LowCardinality(String)"),
+        (Column(name="title", type="string", note=""), "String"),
+        (Column(name="ticker", type="string", note="", nullable=True), "LowCardinality(Nullable(String))"),
+        (Column(name="trade_ts", type="timestamp", unit="UTC, milliseconds", note=""), "DateTime64(3, 'UTC')"),
+        (Column(name="received_ts", type="timestamp", unit="UTC", note=""), "DateTime64(6, 'UTC')"),
+        (Column(name="session_date", type="date", note=""), "Date32"),
+        (Column(name="conditions", type="list<string>", note="", nullable=True), "Array(LowCardinality(String))"),
+        (Column(name="is_late", type="boolean", note=""), "Bool"),
+        (Column(name="lsn", type="long", note=""), "Int64"),
+        (Column(name="trade_index", type="int", note=""), "Int32"),
+    ],
+)
 def test_contract_types_have_clickhouse_types(column: Column, wanted: str) -> None:
     assert clickhouse_type(column) == wanted
 

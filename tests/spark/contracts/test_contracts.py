@@ -19,8 +19,13 @@ PERCENT_UNITS = ("percent", "percent of words", "0..100")
 
 # What a suffix claims: the type, and how the unit begins.
 SUFFIXES = {
-    "_usd": ("double", ("USD",)), "_shares": ("double", ("shares",)), "_pct": ("double", PERCENT_UNITS),
-    "_ts": ("timestamp", ("UTC",)), "_bytes": ("long", ("bytes",)), "_count": ("long", ("",)), "_date": ("date", ("",)),
+    "_usd": ("double", ("USD",)),
+    "_shares": ("double", ("shares",)),
+    "_pct": ("double", PERCENT_UNITS),
+    "_ts": ("timestamp", ("UTC",)),
+    "_bytes": ("long", ("bytes",)),
+    "_count": ("long", ("",)),
+    "_date": ("date", ("",)),
 }
 
 # GDELT's own stamp, kept as the text the vendor wrote.
@@ -29,12 +34,19 @@ NAMED_BY_THE_VENDOR = {("bronze.gdelt_gkg", "gkg_date")}
 SAME_NAME_OTHER_UNIT = {
     ("bronze.stooq_prices", "session_date"): "what a file calls a date, before anybody knows that it is a session",
     ("silver.price_restatements", "volume_ratio"): "between two downloads; elsewhere between a session and its mean",
-    **{(address, name): "live prices are not adjusted; those of a vendor's history are" for address, name in (
-        ("bronze.finnhub_trades_cdc", "volume_shares"), ("silver.trades", "volume_shares"),
-        *((address, name) for address in ("bronze.finnhub_quotes_cdc", "silver.quotes")
-          for name in ("high_usd", "low_usd", "open_usd")),
-        *(("gold.candles_1m", name) for name in ("open_usd", "high_usd", "low_usd", "close_usd", "volume_shares")),
-    )},
+    **{
+        (address, name): "live prices are not adjusted; those of a vendor's history are"
+        for address, name in (
+            ("bronze.finnhub_trades_cdc", "volume_shares"),
+            ("silver.trades", "volume_shares"),
+            *(
+                (address, name)
+                for address in ("bronze.finnhub_quotes_cdc", "silver.quotes")
+                for name in ("high_usd", "low_usd", "open_usd")
+            ),
+            *(("gold.candles_1m", name) for name in ("open_usd", "high_usd", "low_usd", "close_usd", "volume_shares")),
+        )
+    },
 }
 
 # A ledger is written by the job of the table it speaks of, quarantine by every job that rejects rows.
@@ -96,7 +108,8 @@ def test_a_suffix_keeps_what_it_claims(suffix: str) -> None:
 
 def test_instants_dates_and_flags_can_be_told_by_their_names() -> None:
     wrong = [
-        f"{t.address}.{c.name}" for t, c in columns_named(exceptions=NAMED_BY_THE_VENDOR)
+        f"{t.address}.{c.name}"
+        for t, c in columns_named(exceptions=NAMED_BY_THE_VENDOR)
         if (c.type == "timestamp") != c.name.endswith("_ts")
         or (c.type == "date") != c.name.endswith("_date")
         or (c.type == "boolean") != c.name.startswith("is_")
@@ -143,7 +156,7 @@ def test_only_windowed_tables_promise_freshness(contract: Table) -> None:
 
 @every_table
 def test_inputs_are_tables_of_the_same_or_an_earlier_layer(contract: Table) -> None:
-    later = LAYER_ORDER[LAYER_ORDER.index(contract.layer) + 1:]
+    later = LAYER_ORDER[LAYER_ORDER.index(contract.layer) + 1 :]
     assert [address for address in contract.input_addresses if table(address).layer in later] == []
     assert len(set(contract.input_addresses)) == len(contract.inputs)
     assert contract.inputs or contract.layer == "bronze"
@@ -185,7 +198,9 @@ def test_a_job_module_has_the_stem_of_the_table(contract: Table) -> None:
 
 def test_every_job_module_of_a_layer_belongs_to_a_table() -> None:
     modules = {
-        f"{layer}.{path.stem}" for layer in LAYER_ORDER for path in (REPOSITORY / "spark/jobs" / layer).glob("*.py")
+        f"{layer}.{path.stem}"
+        for layer in LAYER_ORDER
+        for path in (REPOSITORY / "spark/jobs" / layer).glob("*.py")
         if path.stem != "__init__"
     }
     assert modules - set(TABLES) == JOB_MODULES_OF_NO_TABLE

@@ -48,7 +48,8 @@ def test_every_column_stands_with_type_unit_and_meaning(contract: Table) -> None
 def test_every_check_stands_with_predicate_and_reason(contract: Table) -> None:
     found = rows(chapter(DICTIONARY, contract.address))
     assert [found[check.name] for check in contract.checks] == [
-        [check.name, check.predicate, check.severity, check.why] for check in contract.checks]
+        [check.name, check.predicate, check.severity, check.why] for check in contract.checks
+    ]
 
 
 @every_table
@@ -68,16 +69,22 @@ def test_a_table_names_what_it_is_computed_from_and_who_reads_it() -> None:
     assert facts["data of"][1] == "Stooq, The GDELT Project"
 
 
-@pytest.mark.parametrize(("change", "fact", "told"), [
-    ({"freshness": Freshness(due_hours=7), "window": "day"}, "freshness", "due 7 hours after the end of the day"),
-    ({"freshness": Freshness(due_hours=7), "window": "session"}, "freshness", "due 7 hours after the session's close"),
-    ({"freshness": None}, "freshness", "no promise"),
-    ({"retention_days": 30}, "retention", "30 days"),
-    ({"retention_days": None}, "retention", "kept for ever"),
-    ({"partitioning": None}, "files", "not partitioned, sorted by ticker"),
-    ({"partitioning": Partitioning(column="ticker", transform="identity")}, "files",
-     "partitioned by ticker, sorted by ticker"),
-])
+@pytest.mark.parametrize(
+    ("change", "fact", "told"),
+    [
+        ({"freshness": Freshness(due_hours=7), "window": "day"}, "freshness", "due 7 hours after the end of the day"),
+        ({"freshness": Freshness(due_hours=7), "window": "session"}, "freshness", "due 7 hours after the session's close"),
+        ({"freshness": None}, "freshness", "no promise"),
+        ({"retention_days": 30}, "retention", "30 days"),
+        ({"retention_days": None}, "retention", "kept for ever"),
+        ({"partitioning": None}, "files", "not partitioned, sorted by ticker"),
+        (
+            {"partitioning": Partitioning(column="ticker", transform="identity")},
+            "files",
+            "partitioned by ticker, sorted by ticker",
+        ),
+    ],
+)
 def test_promises_are_told_in_words(change: dict[str, object], fact: str, told: str) -> None:
     contract = replace(table("bronze.stooq_prices"), sort_order=("ticker",), **change)  # type: ignore[arg-type]
     page = render_dictionary({contract.address: contract})
@@ -99,7 +106,8 @@ def test_the_drawing_has_every_input_as_an_arrow() -> None:
     arrows = set(re.findall(r"(\w+)(?:\(\[.*\]\))? (-->|-\.->) (\w+)", render_graph(TABLES)))
     expected = {
         (address.replace(".", "_"), "-.->" if t.name == "quarantine" else "-->", t.address.replace(".", "_"))
-        for t in TABLES.values() for address in t.input_addresses
+        for t in TABLES.values()
+        for address in t.input_addresses
     }
     vendors = {("stooq", "-->", f"bronze_{name}") for name in ("stooq_prices", "stooq_downloads")}
     vendors |= {("the_gdelt_project", "-->", f"bronze_{name}") for name in ("gdelt_gkg", "gdelt_slots")}

@@ -21,8 +21,14 @@ DDL = (CHECKOUT / "deploy" / "postgres" / "market.sql").read_text()
 TABLES = (ods.FINNHUB_TRADES, ods.FINNHUB_QUOTES, ods.FEED_GAPS, ods.REJECTED_MESSAGES)
 TOLD = {"text": str, "bigint": int, "integer": int, "float8": float, "text[]": list[str], "timestamptz": int}
 CAPTURED = {**TOLD, "timestamptz": datetime}
-READ = {"text": "string", "bigint": "long", "integer": "int", "float8": "double", "text[]": "list<string>",
-        "timestamptz": "timestamp"}
+READ = {
+    "text": "string",
+    "bigint": "long",
+    "integer": "int",
+    "float8": "double",
+    "text[]": "list<string>",
+    "timestamptz": "timestamp",
+}
 
 
 def by_table(value: object) -> str:
@@ -54,8 +60,7 @@ def test_postgres_is_told_to_make_the_declared_columns_and_key(table: OdsTable) 
     composed_key = [re.findall(r"\w+", line)[2:] for line in lines if line.startswith("PRIMARY KEY")]
     found = [line.removesuffix(" PRIMARY KEY").split(maxsplit=2) for line in lines if not line.startswith("PRIMARY KEY")]
     assert [single_key, *composed_key][-1] == [column.name for column in table.key]
-    assert found == [
-        [column.name, column.type, *([] if column.nullable else ["NOT NULL"])] for column in table.columns]
+    assert found == [[column.name, column.type, *([] if column.nullable else ["NOT NULL"])] for column in table.columns]
 
 
 def test_postgres_is_told_of_no_other_table_that_the_feed_may_fill() -> None:
@@ -63,35 +68,58 @@ def test_postgres_is_told_of_no_other_table_that_the_feed_may_fill() -> None:
     assert {name for names in granted for name in names.split(", ")} == {table.address for table in TABLES}
 
 
-@pytest.mark.parametrize(("table", "row"), [
-    (ods.FINNHUB_TRADES, rows.TradeRow), (ods.FINNHUB_QUOTES, rows.QuoteRow), (ods.FEED_GAPS, rows.GapRow),
-    (ods.REJECTED_MESSAGES, rows.RejectedRow),
-], ids=by_table)
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        (ods.FINNHUB_TRADES, rows.TradeRow),
+        (ods.FINNHUB_QUOTES, rows.QuoteRow),
+        (ods.FEED_GAPS, rows.GapRow),
+        (ods.REJECTED_MESSAGES, rows.RejectedRow),
+    ],
+    ids=by_table,
+)
 def test_a_row_of_the_feed_has_the_columns_in_their_order_with_times_as_numbers(
-    table: OdsTable, row: type[msgspec.Struct],
+    table: OdsTable,
+    row: type[msgspec.Struct],
 ) -> None:
     assert list(fields(row).items()) == list(wanted(table.columns, TOLD, told=True).items())
 
 
-@pytest.mark.parametrize(("table", "row"), [
-    (ods.FINNHUB_TRADES, records.Trade), (ods.FINNHUB_QUOTES, records.Quote),
-    (ods.FINNHUB_TRADES, finnhub_changes.TradeRow), (ods.FINNHUB_QUOTES, finnhub_changes.QuoteRow),
-], ids=by_table)
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        (ods.FINNHUB_TRADES, records.TradeValues),
+        (ods.FINNHUB_QUOTES, records.Quote),
+        (ods.FINNHUB_TRADES, finnhub_changes.CapturedTrade),
+        (ods.FINNHUB_QUOTES, finnhub_changes.CapturedQuote),
+    ],
+    ids=by_table,
+)
 def test_sink_and_archive_read_the_columns_with_their_types(table: OdsTable, row: type[msgspec.Struct]) -> None:
     assert fields(row) == wanted(table.columns, CAPTURED)
 
 
-@pytest.mark.parametrize(("table", "key"), [
-    (ods.FINNHUB_TRADES, finnhub_changes.TradeKey), (ods.FINNHUB_QUOTES, finnhub_changes.QuoteKey),
-], ids=by_table)
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        (ods.FINNHUB_TRADES, finnhub_changes.TradeKey),
+        (ods.FINNHUB_QUOTES, finnhub_changes.QuoteKey),
+    ],
+    ids=by_table,
+)
 def test_the_archive_reads_the_key_of_a_deleted_row(table: OdsTable, key: type[msgspec.Struct]) -> None:
     assert list(fields(key).items()) == list(wanted(table.key, CAPTURED).items())
 
 
-@pytest.mark.parametrize(("struct", "bounds"), [
-    (records.Trade, records), (records.Quote, records),
-    (finnhub_changes.TradeRow, finnhub_changes), (finnhub_changes.QuoteRow, finnhub_changes),
-])
+@pytest.mark.parametrize(
+    ("struct", "bounds"),
+    [
+        (records.TradeValues, records),
+        (records.Quote, records),
+        (finnhub_changes.CapturedTrade, finnhub_changes),
+        (finnhub_changes.CapturedQuote, finnhub_changes),
+    ],
+)
 def test_whole_numbers_and_times_are_read_within_their_bounds(struct: type[msgspec.Struct], bounds: Any) -> None:
     table = ods.FINNHUB_TRADES if "Trade" in struct.__name__ else ods.FINNHUB_QUOTES
     bounded = {"bigint": bounds.Int64, "integer": bounds.Int32, "timestamptz": bounds.Instant}
@@ -105,6 +133,7 @@ def test_whole_numbers_and_times_are_read_within_their_bounds(struct: type[msgsp
 def test_readers_see_every_captured_column_with_its_type(captured: CapturedTable) -> None:
     told = (RECEIVED_TS, *captured.id, *captured.values)
     assert {column.name: (column.type, column.nullable or column.type == "list<string>") for column in told} == {
-        column.name: (READ[column.type], column.nullable) for column in captured.operational.columns}
+        column.name: (READ[column.type], column.nullable) for column in captured.operational.columns
+    }
     assert [column.name for column in captured.operational.key] == ["received_ts", *captured.id_columns]
     assert captured.event_ts in captured.values

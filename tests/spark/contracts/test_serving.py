@@ -57,7 +57,7 @@ def test_a_comment_of_somebody_else_tells_no_origin(comment: str) -> None:
 
 def test_the_view_lists_the_columns_of_its_contract() -> None:
     statement = VIEWS[serving.PRICES_UNIFIED.address]
-    listed = statement[:statement.index("\nAS\n")]
+    listed = statement[: statement.index("\nAS\n")]
     assert [name for name in serving.PRICES_UNIFIED.column_names if f"`{name}` " not in listed] == []
 
 
@@ -72,8 +72,7 @@ def test_what_differs_is_named() -> None:
     expected = TableSums(row_count=2, columns={"a": ColumnSum(2, 10), "b": ColumnSum(1, 5), "c": ColumnSum(2, 7)})
     found = TableSums(row_count=3, columns={"a": ColumnSum(2, 11), "b": ColumnSum(2, 5), "c": ColumnSum(2, 7)})
     assert expected.differences(expected) == []
-    assert expected.differences(found) == [
-        "3 rows instead of 2", "a adds up to 11 instead of 10", "b has 2 values instead of 1"]
+    assert expected.differences(found) == ["3 rows instead of 2", "a adds up to 11 instead of 10", "b has 2 values instead of 1"]
 
 
 def test_a_snapshot_is_read_as_its_metadata_file_says_wherever_it_lies() -> None:
@@ -81,7 +80,8 @@ def test_a_snapshot_is_read_as_its_metadata_file_says_wherever_it_lies() -> None
     assert rows_of_snapshot("file:///lake's/gold/t", "metadata/1.json", None) == f"icebergLocal('/lake\\'s/gold/t', {pinned})"
     assert engine_over("file:///w/gold/t", "metadata/1.json", None) == f"ENGINE = IcebergLocal('/w/gold/t') {pinned}"
     assert engine_over("s3://lake/w/gold/t", "metadata/1.json", "http://127.0.0.1:8333/") == (
-        f"ENGINE = IcebergS3('http://127.0.0.1:8333/lake/w/gold/t') {pinned}")
+        f"ENGINE = IcebergS3('http://127.0.0.1:8333/lake/w/gold/t') {pinned}"
+    )
 
 
 @pytest.mark.parametrize("location", ["s3://lake/w", "hdfs://lake/w", "/w"])

@@ -31,9 +31,17 @@ def properties_of(contract: Table) -> list[SchemaProperty]:
 def an_odd_table() -> Table:
     """Everything that no table of the lake has: a person as owner, retention, no window of sessions."""
     return Table(
-        layer="bronze", name="odd", summary="Odd.", grain=("b", "a"), window="none", window_column="a",
+        layer="bronze",
+        name="odd",
+        summary="Odd.",
+        grain=("b", "a"),
+        window="none",
+        window_column="a",
         columns=(Column(name="a", type="int", unit="1", note="A"), Column(name="b", type="string", note="B")),
-        partitioning=None, sort_order=("a",), owner="ada@example.org", retention_days=30,
+        partitioning=None,
+        sort_order=("a",),
+        owner="ada@example.org",
+        retention_days=30,
         checks=(Check(name="small", predicate="a < 3", why="because", severity="warn"),),
     )
 
@@ -85,11 +93,17 @@ def test_columns_carry_key_nullability_unit_and_origin(contract: Table) -> None:
 
 def test_types_are_told_logically_and_as_iceberg_has_them() -> None:
     mentions = {p.name: p for p in properties_of(table("silver.news_mentions"))}
-    told = {name: (mentions[name].logicalType, mentions[name].physicalType) for name in (
-        "title", "is_generated", "word_count", "tone", "session_date", "available_ts", "themes")}
+    told = {
+        name: (mentions[name].logicalType, mentions[name].physicalType)
+        for name in ("title", "is_generated", "word_count", "tone", "session_date", "available_ts", "themes")
+    }
     assert told == {
-        "title": ("string", "string"), "is_generated": ("boolean", "boolean"), "word_count": ("integer", "long"),
-        "tone": ("number", "double"), "session_date": ("date", "date"), "available_ts": ("timestamp", "timestamptz"),
+        "title": ("string", "string"),
+        "is_generated": ("boolean", "boolean"),
+        "word_count": ("integer", "long"),
+        "tone": ("number", "double"),
+        "session_date": ("date", "date"),
+        "available_ts": ("timestamp", "timestamptz"),
         "themes": ("array", "list<string>"),
     }
     assert mentions["available_ts"].logicalTypeOptions == {"timezone": True, "defaultTimezone": "Etc/UTC"}
@@ -104,7 +118,8 @@ def test_checks_count_the_rows_that_fail_them(contract: Table) -> None:
     grain, *rules = schema.quality or []
     assert (grain.metric, grain.arguments, grain.mustBe) == ("duplicateValues", {"properties": list(contract.grain)}, 0)
     assert [(rule.name, rule.query, rule.mustBe) for rule in rules] == [
-        (check.name, f"SELECT COUNT(*) FROM ${{table}} WHERE NOT ({check.predicate})", 0) for check in contract.checks]
+        (check.name, f"SELECT COUNT(*) FROM ${{table}} WHERE NOT ({check.predicate})", 0) for check in contract.checks
+    ]
     severities = {"error": "error", "warn": "warning"}
     assert [rule.severity for rule in rules] == [severities[check.severity] for check in contract.checks]
 

@@ -31,10 +31,13 @@ DDL = (CHECKOUT / "deploy" / "postgres" / "market.sql").read_text()
 CONNECTOR = json.loads((FOLDER / "finlake-ods.json").read_text())
 
 
-@pytest.mark.parametrize(("relation", "wanted"), [
-    ("finnhub_trades", trade_constraints()),
-    ("finnhub_quotes", quote_constraints([column.name for column in QUOTE_NUMBERS])),
-])
+@pytest.mark.parametrize(
+    ("relation", "wanted"),
+    [
+        ("finnhub_trades", trade_constraints()),
+        ("finnhub_quotes", quote_constraints([column.name for column in QUOTE_NUMBERS])),
+    ],
+)
 def test_postgres_has_the_constraints_of_the_contract_and_no_other(relation: str, wanted: dict[str, str]) -> None:
     found = dict(re.findall(rf"\('{relation}', '(\w+)', \$check\$(.*?)\$check\$\)", DDL))
     assert found == wanted
@@ -57,8 +60,12 @@ def test_change_capture_passes_on_bounded_texts_and_no_message_of_the_log() -> N
     assert re.search(r"REVOKE ALL ON FUNCTION pg_logical_emit_message\(", DDL)
 
 
-@given(st.integers(1_000_000_000, 4_000_000_000), st.integers(0, 999_999), st.sampled_from(sorted(UNITS_PER_S)),
-       st.sampled_from(["s", "ms"]))
+@given(
+    st.integers(1_000_000_000, 4_000_000_000),
+    st.integers(0, 999_999),
+    st.sampled_from(sorted(UNITS_PER_S)),
+    st.sampled_from(["s", "ms"]),
+)
 def test_a_time_of_now_is_found_in_any_unit(second: int, micros: int, came_in: str, promised: str) -> None:
     now_us = second * 10**6 + micros
     found = in_unit(now_us * UNITS_PER_S[came_in] // 10**6, promised, now_us)

@@ -40,19 +40,21 @@ REFUSED = {
     "no symbol": ('[[ticker]]\ncompany = "Apple Inc."', ["line 1 [[[ticker]]]", "no symbol", 'symbol = "AAPL"']),
     "lower case symbol": ('[[ticker]]\nsymbol = "aapl"', ["'aapl'", "upper case"]),
     "symbol is a number": ("[[ticker]]\nsymbol = 7", ["symbol 7", 'symbol = "AAPL"']),
-    "misspelt key": (BLOCK + 'alias = []', ["ticker AAPL", "unknown key alias", "did you mean aliases"]),
+    "misspelt key": (BLOCK + "alias = []", ["ticker AAPL", "unknown key alias", "did you mean aliases"]),
     "aliases as text": (BLOCK + 'aliases = "apple"', ["ticker AAPL", "aliases must be a list"]),
     "alias as text": (BLOCK + 'aliases = ["apple"]', ["ticker AAPL", 'name = "apple inc"']),
     "alias without name": (BLOCK + 'aliases = [{ policy = "strong" }]', ["ticker AAPL", "alias name", "write a text"]),
     "unknown policy": (
         BLOCK + 'aliases = [{ name = "apple", policy = "weak" }]',
-        ["ticker AAPL", "alias 'apple'", "'weak'", "strong or context"]),
+        ["ticker AAPL", "alias 'apple'", "'weak'", "strong or context"],
+    ),
     "date in quotes": (
         BLOCK + 'aliases = [{ name = "apple", from = "2021-10-28" }]',
-        ["ticker AAPL", "alias 'apple'", "'2021-10-28'", "from = 2021-10-28"]),
+        ["ticker AAPL", "alias 'apple'", "'2021-10-28'", "from = 2021-10-28"],
+    ),
     "company is empty": (BLOCK + 'company = " "', ["ticker AAPL", "company", "write a text"]),
     "words as text": (BLOCK + 'company_words = "iphone"', ["ticker AAPL", "company_words", "list of texts"]),
-    "pattern is a number": (BLOCK + 'title_patterns = [1]', ["ticker AAPL", "title_patterns", "write a text"]),
+    "pattern is a number": (BLOCK + "title_patterns = [1]", ["ticker AAPL", "title_patterns", "write a text"]),
     "blank within a symbol": (BLOCK + '[[ticker]]\nsymbol = "K O"', ['line 4 [symbol = "K O"]', "without blanks"]),
     "blank before a symbol": ('[[ticker]]\nsymbol = " KO"', ['line 2 [symbol = " KO"]', "without blanks"]),
     "blank after a symbol": ('[[ticker]]\nsymbol = "KO"\n[[ticker]]\nsymbol = "KO "', ["line 4", "without blanks"]),
@@ -60,10 +62,13 @@ REFUSED = {
     "mistyped symbol": ('[[ticker]]\nsymbl = "KO"', ['line 2 [symbl = "KO"]', "did you mean symbol?"]),
     "mistyped key of an alias": (
         BLOCK + 'aliases = [\n  { name = "apple inc" },\n  { name = "apple", polcy = "strong" },\n]',
-        ['line 5 [{ name = "apple", polcy = "strong" },]', "did you mean policy?"]),
+        ['line 5 [{ name = "apple", polcy = "strong" },]', "did you mean policy?"],
+    ),
     "mistyped block": ('[[tickers]]\nsymbol = "KO"', ["line 1 [[[tickers]]]", "[[ticker]] blocks"]),
     "spelt otherwise twice": (
-        BERKSHIRE + '[[ticker]]\nsymbol = "BRK-B"\nstooq = "other.us"', ["line 4", "also in line 2", "keep one block"]),
+        BERKSHIRE + '[[ticker]]\nsymbol = "BRK-B"\nstooq = "other.us"',
+        ["line 4", "also in line 2", "keep one block"],
+    ),
     "code with a blank": (BLOCK + 'stooq = "ko us"', ['line 3 [stooq = "ko us"]', "no code of Stooq"]),
     "code is a path": (BLOCK + 'stooq = "../ko.us"', ["line 3", "no code of Stooq"]),
     "pattern without a colon": (BLOCK + 'title_patterns = [\n"NYSE:A",\n"KO"]', ['line 5 ["KO"]]', "EXCHANGE:SYMBOL"]),
@@ -71,14 +76,14 @@ REFUSED = {
     "pattern without exchange": (BLOCK + 'title_patterns = [":KO"]', ["line 3", "EXCHANGE:SYMBOL"]),
     "pattern twice": (BLOCK + 'title_patterns = ["NYSE:KO", "nyse:ko"]', ["line 3", "twice"]),
     "blank after a company": (BLOCK + 'company = "Apple "', ["line 3", "write 'Apple'"]),
-    "alias twice": (
-        BLOCK + 'aliases = [{ name = "at&t" },\n{ name = "AT T", from = 2020-01-01 }]', ["line 4", "stands twice"]),
+    "alias twice": (BLOCK + 'aliases = [{ name = "at&t" },\n{ name = "AT T", from = 2020-01-01 }]', ["line 4", "stands twice"]),
     "ends before it begins": (
-        BLOCK + "listed = 2020-01-02\ndelisted = 2019-01-02", ["line 4 [delisted = 2019-01-02]", "swap the dates"]),
+        BLOCK + "listed = 2020-01-02\ndelisted = 2019-01-02",
+        ["line 4 [delisted = 2019-01-02]", "swap the dates"],
+    ),
     "listed with a time": (BLOCK + "listed = 2020-01-02T09:30:00", ["line 3", "listed = 2021-10-28"]),
     "suspension without its start": (BLOCK + "suspended = [{ to = 2020-01-02 }]", ["line 3", "from = 2020-03-02"]),
-    "suspension swapped": (
-        BLOCK + "suspended = [{ from = 2020-01-03, to = 2020-01-02 }]", ["line 3", "swap the dates"]),
+    "suspension swapped": (BLOCK + "suspended = [{ from = 2020-01-03, to = 2020-01-02 }]", ["line 3", "swap the dates"]),
     "suspension mistyped": (BLOCK + "suspended = [{ from = 2020-01-03, til = 2020-01-02 }]", ["line 3", "unknown key til"]),
     "number of 5,000 digits": (BLOCK + "\nx = " + "1" * 5_000, ["line 4 [x = 111", "more than 4,300 digits", "remove it"]),
     "long number in another base": (BLOCK + "company = 0x" + "f" * 5_000, ["line 3", "too large to be shown", "write a text"]),
@@ -92,9 +97,12 @@ REFUSED = {
     "key twice": (BLOCK + 'symbol = "KO"\n\n', ['line 3 [symbol = "KO"]', "not TOML"]),
     "symbol twice": (
         BERKSHIRE + '[[ticker]]\nsymbol = "BRK.B"\nstooq = "other.us"',
-        ["line 4", "symbol BRK.B", "also in line 2", "keep one block"]),
+        ["line 4", "symbol BRK.B", "also in line 2", "keep one block"],
+    ),
     "stooq code twice": (
-        IBM + '[[ticker]]\nsymbol = "IBMX"\nstooq = "ibm.us"', ["line 6", "stooq ibm.us", "also in line 3", "keep one block"]),
+        IBM + '[[ticker]]\nsymbol = "IBMX"\nstooq = "ibm.us"',
+        ["line 6", "stooq ibm.us", "also in line 3", "keep one block"],
+    ),
 }
 
 
@@ -134,7 +142,8 @@ def _tickers(count: int) -> str:
         f'[[ticker]]\nsymbol = "T{number}"\nlisted = 2000-01-03\nsuspended = [{{ from = 2001-01-02 }}]\n'
         f'title_patterns = ["NYSE:T{number}"]\ncompany_words = ["word{number}"]\n'
         f'aliases = [{{ name = "company {number}" }}, {{ name = "other {number}", policy = "context" }}]\n'
-        for number in range(count))
+        for number in range(count)
+    )
 
 
 def _aliases(count: int) -> str:
@@ -169,7 +178,8 @@ def test_aliases_of_the_same_letters_are_refused_when_a_day_is_in_two_of_them(
 ) -> None:
     entries = ", ".join(
         '{ name = "apple"' + (f", from = {start}" if start else "") + (f", to = {end}" if end else "") + " }"
-        for start, end in spans)
+        for start, end in spans
+    )
     days = [date(2020, 1, day) for day in range(1, 10)]
     holders = [sum((start or days[0]) <= day <= (end or days[-1]) for start, end in spans) for day in days]
     if max(holders) < 2:
@@ -217,8 +227,7 @@ suspended = [{ from = 2020-03-02, to = 2020-03-06 }, { from = 2029-12-03 }]
 def test_a_block_says_when_its_ticker_traded() -> None:
     (apple,) = parse_universe(BLOCK + LISTING).tickers
     assert (apple.listed, apple.delisted) == (date(1980, 12, 12), date(2030, 1, 4))
-    assert apple.suspended == (
-        Suspension(start=date(2020, 3, 2), end=date(2020, 3, 6)), Suspension(start=date(2029, 12, 3)))
+    assert apple.suspended == (Suspension(start=date(2020, 3, 2), end=date(2020, 3, 6)), Suspension(start=date(2029, 12, 3)))
     days = [date(2020, 3, 1), date(2020, 3, 2), date(2020, 3, 6), date(2020, 3, 7)]
     assert [apple.suspended[0].holds(day) for day in days] == [False, True, True, False]
     assert apple.suspended[1].holds(date(2040, 1, 2))
@@ -258,7 +267,7 @@ SYMBOLS = st.from_regex(r"\A[A-Z]{1,5}(\.[A-Z])?\Z")
 @given(symbols=st.lists(SYMBOLS, min_size=2, max_size=5, unique=True), wrong=st.integers(0, 4), text=st.text(max_size=8))
 def test_a_symbol_is_taken_as_it_is_written_or_refused_with_its_line(symbols: list[str], wrong: int, text: str) -> None:
     position = wrong % len(symbols)
-    written = [*symbols[:position], text, *symbols[position + 1:]]
+    written = [*symbols[:position], text, *symbols[position + 1 :]]
     file = "".join(f"[[ticker]]\nsymbol = {json.dumps(symbol)}\n" for symbol in written)
     if re.fullmatch(r"[A-Z0-9]{1,10}([.-][A-Z0-9]{1,5})?", text) and len({*written}) == len(written):
         assert parse_universe(file).symbols == tuple(sorted(written))
@@ -268,10 +277,16 @@ def test_a_symbol_is_taken_as_it_is_written_or_refused_with_its_line(symbols: li
     assert any(said in str(refusal.value) for said in (f"line {2 * position + 2} ", "stands twice", "not TOML"))
 
 
-@pytest.mark.parametrize(("before", "after"), [
-    ('"apple inc"', '"apple incorporated"'), ('policy = "context"', 'policy = "strong"'), ("2007-01-09", "2007-01-10"),
-    ('["iphone"]', '["ipad"]'), ("NASDAQ:AAPL", "NYSE:AAPL"),
-])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"apple inc"', '"apple incorporated"'),
+        ('policy = "context"', 'policy = "strong"'),
+        ("2007-01-09", "2007-01-10"),
+        ('["iphone"]', '["ipad"]'),
+        ("NASDAQ:AAPL", "NYSE:AAPL"),
+    ],
+)
 def test_the_hash_changes_with_whatever_decides_which_news_are_kept(before: str, after: str) -> None:
     assert parse_universe(APPLE).sha256 != parse_universe(APPLE.replace(before, after)).sha256
 
@@ -282,15 +297,18 @@ def test_the_universe_of_the_project_is_good() -> None:
     assert [ticker.symbol for ticker in universe.tickers if not ticker.aliases] == []
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("[ticker]\nsymbol = 'A'", "double brackets"),
-    ("ticker = ['A']", "double brackets"),
-    ("ticker = 3", "double brackets"),
-    ("tickers = 1", "tickers"),
-    ("[[ticker]]\nsymbol = 'A'\naliases = [{ name = 'a corp', since = 2020-01-01 }]", "since"),
-    ("[[ticker]]\nsymbol = 'A'\naliases = [{ name = 'a corp', from = 2021-01-01, to = 2020-01-01 }]", "swap the dates"),
-    ("[[ticker]]\nsymbol = 'A'\naliases = [{ name = 'a corp', from = 2021-01-01T00:00:00 }]", "write it bare"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[ticker]\nsymbol = 'A'", "double brackets"),
+        ("ticker = ['A']", "double brackets"),
+        ("ticker = 3", "double brackets"),
+        ("tickers = 1", "tickers"),
+        ("[[ticker]]\nsymbol = 'A'\naliases = [{ name = 'a corp', since = 2020-01-01 }]", "since"),
+        ("[[ticker]]\nsymbol = 'A'\naliases = [{ name = 'a corp', from = 2021-01-01, to = 2020-01-01 }]", "swap the dates"),
+        ("[[ticker]]\nsymbol = 'A'\naliases = [{ name = 'a corp', from = 2021-01-01T00:00:00 }]", "write it bare"),
+    ],
+)
 def test_a_file_of_the_wrong_shape_is_refused_with_the_mend(text: str, said: str) -> None:
     with pytest.raises(UniverseError, match=said):
         parse_universe(text)

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finlake_clients.gdelt.feed import GdeltSlot, expected_slots
-from finlake_clients.source_errors import AccessDenied, ChallengePage, CorruptFile, SourceError, TooLargeError
+from finlake_clients.source_errors import AccessDeniedError, ChallengePageError, CorruptFileError, SourceError, TooLargeError
 from finlake_clients.stooq.prices_file import StooqFile
 from spark.contracts.connectors import SourceFile
 from spark.contracts.job_inputs import GdeltGkgInputs
 from spark.contracts.report import Provenance, TableReport, Window
 from spark.contracts.universe import Universe
 from spark.jobs.bronze import gdelt_gkg
-from spark.jobs.bronze.stooq_prices import Known, new_contents, rejections_of
+from spark.jobs.bronze.stooq_prices import KnownContent, new_contents, rejections_of
 from spark.lake.storage import Lake
 from spark.transforms.bronze.stooq_prices import Parsed, parse
 from spark.transforms.quarantine import rejections_table
@@ -47,13 +47,21 @@ def file_of(content: str, fetched_ts: datetime = MORNINGS[0], name: str = "ko_us
 
 def parsed_of(file: SourceFile) -> Parsed:
     """As a calendar would have it: the day before the morning has closed."""
-    return parse(file.content, ticker=file.ticker, file_sha256=file.sha256, fetched_ts=file.fetched_ts,
-                 source_name=file.source_name, last_closed_date=file.fetched_ts.date() - timedelta(days=1))
+    return parse(
+        file.content,
+        ticker=file.ticker,
+        file_sha256=file.sha256,
+        fetched_ts=file.fetched_ts,
+        source_name=file.source_name,
+        last_closed_date=file.fetched_ts.date() - timedelta(days=1),
+    )
 
 
-def ledger_of(pairs: Sequence[tuple[SourceFile, Parsed]]) -> dict[tuple[str, str], Known]:
-    return {(file.ticker, file.sha256): Known(row_count=parsed.rows.num_rows, rejected_count=parsed.rejected_count)
-            for file, parsed in pairs}
+def ledger_of(pairs: Sequence[tuple[SourceFile, Parsed]]) -> dict[tuple[str, str], KnownContent]:
+    return {
+        (file.ticker, file.sha256): KnownContent(row_count=parsed.rows.num_rows, rejected_count=parsed.rejected_count)
+        for file, parsed in pairs
+    }
 
 
 TIMES = st.sampled_from([TOO_EARLY, *MORNINGS])
@@ -64,7 +72,7 @@ FILES = st.builds(file_of, st.sampled_from(sorted(CONTENTS)), TIMES, st.sampled_
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.lists(FILES, max_size=4), max_size=4))
 def test_each_content_is_kept_once_with_all_rows_that_any_of_its_copies_gives(looks: list[list[StooqFile]]) -> None:
-    ledger: dict[tuple[str, str], Known] = {}
+    ledger: dict[tuple[str, str], KnownContent] = {}
     for files in looks:
         written = new_contents(files, ledger, parsed_of)
         assert len(ledger_of(written)) == len(written)
@@ -97,12 +105,17 @@ def test_a_file_that_seemed_older_than_its_rows_is_read_once_its_time_is_mended(
 
 def test_two_problems_of_one_thing_and_kind_are_one_row() -> None:
     problems: list[SourceError] = [
-        CorruptFile("a.zip!ko.us.txt", "first", "Again"), CorruptFile("a.zip!ko.us.txt", "second", "Again"),
-        TooLargeError("a.zip!ko.us.txt", "large", "Again"), ChallengePage("https://stooq.com", "a page", "Drop"),
+        CorruptFileError("a.zip!ko.us.txt", "first", "Again"),
+        CorruptFileError("a.zip!ko.us.txt", "second", "Again"),
+        TooLargeError("a.zip!ko.us.txt", "large", "Again"),
+        ChallengePageError("https://stooq.com", "a page", "Drop"),
     ]
     rows = rejections_table(rejections_of(problems, WINDOW)).to_pylist()
     assert [(row["source_name"], row["reason"]) for row in rows] == [
-        ("a.zip!ko.us.txt", "corrupt_file"), ("a.zip!ko.us.txt", "too_large"), ("https://stooq.com", "challenge_page")]
+        ("a.zip!ko.us.txt", "corrupt_file"),
+        ("a.zip!ko.us.txt", "too_large"),
+        ("https://stooq.com", "challenge_page"),
+    ]
     assert {row["reference"] for row in rows} == {"window to 2018-03-28"}
 
 
@@ -150,9 +163,9 @@ def test_a_source_that_fails_keeps_no_slot_out_that_it_gave() -> None:
     def slots() -> Iterator[GdeltSlot]:
         for label in labels:
             yield GdeltSlot(label, "empty", "0" * 32, 1, b"", "", 1)
-        raise AccessDenied("https://data.gdeltproject.org", "HTTP 403", "Check the proxy")
+        raise AccessDeniedError("https://data.gdeltproject.org", "HTTP 403", "Check the proxy")
 
     lake = WrittenLake({})
-    with pytest.raises(AccessDenied):
+    with pytest.raises(AccessDeniedError):
         gdelt_gkg.run(cast("Lake", lake), WINDOW, PROVENANCE, GdeltGkgInputs(slots=slots(), universe=Universe(tickers=())))
     assert lake.written["bronze.gdelt_slots"]["slot_ts"].to_pylist() == labels

@@ -32,25 +32,32 @@ def bars_of(length: int) -> dict[date, tuple[float, float, float, float, float]]
     """The first bars; the last of them was not over when the file was made."""
     opened, _, _, _, volume = BARS[length - 1]
     return dict(zip(SESSIONS, BARS[:length], strict=False)) | {
-        SESSIONS[length - 1]: (opened, opened + 0.25, opened - 0.25, opened, volume - 500_000)}
+        SESSIONS[length - 1]: (opened, opened + 0.25, opened - 0.25, opened, volume - 500_000)
+    }
 
 
 def csv(length: int, end: str) -> bytes:
-    lines = ["Date,Open,High,Low,Close,Volume", *(
-        f"{day},{','.join(map(str, bar))}" for day, bar in bars_of(length).items())]
+    lines = ["Date,Open,High,Low,Close,Volume", *(f"{day},{','.join(map(str, bar))}" for day, bar in bars_of(length).items())]
     return "".join(f"{line}{end}" for line in lines).encode()
 
 
 def parsed_of(file: SourceFile) -> Parsed:
-    return parse(file.content, ticker=file.ticker, file_sha256=file.sha256, fetched_ts=file.fetched_ts,
-                 source_name=file.source_name, last_closed_date=SESSIONS[-1])
+    return parse(
+        file.content,
+        ticker=file.ticker,
+        file_sha256=file.sha256,
+        fetched_ts=file.fetched_ts,
+        source_name=file.source_name,
+        last_closed_date=SESSIONS[-1],
+    )
 
 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.data(), st.lists(st.integers(20, len(SESSIONS)), min_size=2, max_size=4, unique=True))
 def test_neither_names_nor_the_order_of_copying_decide_between_files_of_one_time(
-    data: st.DataObject, lengths: list[int],
+    data: st.DataObject,
+    lengths: list[int],
 ) -> None:
     names = data.draw(st.permutations(NAMES))
     # Other line ends are another hash of the same bars.
@@ -64,10 +71,19 @@ def test_neither_names_nor_the_order_of_copying_decide_between_files_of_one_time
 
     known = new_contents(data.draw(st.permutations(batch.files)), {}, parsed_of)
     rows = pl.DataFrame(pl.from_arrow(pa.concat_tables([parsed.rows for _, parsed in known])))
-    ledger = pl.DataFrame([{
-        "ticker": file.ticker, "file_sha256": file.sha256, "fetched_ts": file.fetched_ts, "source_name": file.source_name,
-        "first_session_date": SESSIONS[0], "last_session_date": parsed.rows["session_date"][-1].as_py(),
-    } for file, parsed in known])
+    ledger = pl.DataFrame(
+        [
+            {
+                "ticker": file.ticker,
+                "file_sha256": file.sha256,
+                "fetched_ts": file.fetched_ts,
+                "source_name": file.source_name,
+                "first_session_date": SESSIONS[0],
+                "last_session_date": parsed.rows["session_date"][-1].as_py(),
+            }
+            for file, parsed in known
+        ]
+    )
     verdicts = judge_all(rows, NONE_YET, SESSIONS, ledger)
     published, _ = choose(rows, verdicts, SESSIONS, exceptions(verdicts), ledger)
 

@@ -11,7 +11,7 @@ from deploy.local.config_files import dagster_instance
 from deploy.local.layout import Layout
 from spark import upkeep
 from spark.contracts import lake as contracts
-from spark.contracts.report import AuditFailed, CheckOutcome, Provenance, Window
+from spark.contracts.report import AuditFailedError, CheckOutcome, Provenance, Window
 from spark.contracts.runs import LONGEST_RUN
 from spark.contracts.table import Table
 from spark.lake import publish
@@ -35,8 +35,14 @@ class LakeOfATest(Lake):
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
-        super().__init__(LakeLocation(
-            warehouse=f"file://{folder}", engine="spark", spark_remote="none", catalog_properties={"uri": f"sqlite:///{folder}/catalog.db"}))
+        super().__init__(
+            LakeLocation(
+                warehouse=f"file://{folder}",
+                engine="spark",
+                spark_remote="none",
+                catalog_properties={"uri": f"sqlite:///{folder}/catalog.db"},
+            )
+        )
         self.outcome: CheckOutcome | type[BaseException] = GOOD
 
     def audit_rows(self, rows: pa.Table, contract: Table, kept_keys: pa.Table | None) -> RowsAudit:
@@ -44,8 +50,12 @@ class LakeOfATest(Lake):
 
     def write(self, close_usd: float, run_id: str) -> None:
         rows: pa.Table = bars(WEEK, close_usd)
-        self.replace_rows(ADDRESS, rows, replaced=between("session_date", WEEK), provenance=Provenance(
-            run_id=run_id, partition="a-partition", code_version="a-version", step="silver.prices_daily"))
+        self.replace_rows(
+            ADDRESS,
+            rows,
+            replaced=between("session_date", WEEK),
+            provenance=Provenance(run_id=run_id, partition="a-partition", code_version="a-version", step="silver.prices_daily"),
+        )
 
     @property
     def branches(self) -> list[str]:
@@ -64,19 +74,23 @@ def lake(tmp_path: Path) -> LakeOfATest:
 
 
 def end_at(
-    lake: LakeOfATest, monkeypatch: pytest.MonkeyPatch, when: datetime, outcome: CheckOutcome | type[BaseException],
+    lake: LakeOfATest,
+    monkeypatch: pytest.MonkeyPatch,
+    when: datetime,
+    outcome: CheckOutcome | type[BaseException],
 ) -> str:
     """The branch that a writer has left who began then and ended so."""
     before = set(lake.branches)
     monkeypatch.setattr(publish, "_now", lambda: when)
     monkeypatch.setattr(lake, "outcome", outcome)
     if not isinstance(outcome, CheckOutcome):
+
         def killed(*_: object) -> None:
             raise outcome
 
         # With the rows on the branch, and no word yet that it is to be kept.
         monkeypatch.setattr(publish, "keep_branch", killed)
-    with pytest.raises((KilledError, AuditFailed)):
+    with pytest.raises((KilledError, AuditFailedError)):
         lake.write(2.0, f"run-{when:%d%H%M}")
     monkeypatch.undo()
     (left,) = set(lake.branches) - before
@@ -84,7 +98,8 @@ def end_at(
 
 
 def test_a_later_run_drops_what_killed_writers_have_left_and_no_younger_or_kept_branch(
-    lake: LakeOfATest, monkeypatch: pytest.MonkeyPatch,
+    lake: LakeOfATest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Each begins before the one before, so that none of them drops what is there already.
     long_ago, lately = NOW - LONGEST_RUN - timedelta(hours=2), NOW - LONGEST_RUN + timedelta(minutes=1)

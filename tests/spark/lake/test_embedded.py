@@ -85,7 +85,7 @@ def test_where_strangers_never_stop_there_is_no_engine(monkeypatch: pytest.Monke
     assert listening() == set()
 
 
-@given(numbers=st.lists(st.one_of(st.floats(allow_nan=False), st.integers(-2**53, 2**53).map(lambda n: n / 2)), min_size=1))
+@given(numbers=st.lists(st.one_of(st.floats(allow_nan=False), st.integers(-(2**53), 2**53).map(lambda n: n / 2)), min_size=1))
 @settings(max_examples=60, deadline=None)
 def test_numbers_are_rounded_half_to_even_as_numpy_does(numbers: list[float]) -> None:
     frame = embedded.session({}).createDataFrame(pa.table({"number": pa.array(numbers, pa.float64())}))

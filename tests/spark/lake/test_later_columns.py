@@ -19,8 +19,10 @@ from spark.schemas import arrow_schema, spark_schema
 from tests.integration.lake.bars import ADDRESS, bars
 
 WEEK = Window(start=date(2018, 3, 12), end=date(2018, 3, 16))
-LATER = (Column(name="later_ts", type="timestamp", note="a column of an upgrade", nullable=True),
-         Column(name="later_names", type="list<string>", note="another", nullable=True))
+LATER = (
+    Column(name="later_ts", type="timestamp", note="a column of an upgrade", nullable=True),
+    Column(name="later_names", type="list<string>", note="another", nullable=True),
+)
 
 
 @dataclass
@@ -37,8 +39,14 @@ class FrameOfATest:
 @pytest.fixture
 def upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Lake, int]:
     """A lake and the snapshot of a table that has gained columns since."""
-    lake = Lake(LakeLocation(warehouse=f"file://{tmp_path}", engine="spark", spark_remote="none",
-                             catalog_properties={"uri": f"sqlite:///{tmp_path}/catalog.db"}))
+    lake = Lake(
+        LakeLocation(
+            warehouse=f"file://{tmp_path}",
+            engine="spark",
+            spark_remote="none",
+            catalog_properties={"uri": f"sqlite:///{tmp_path}/catalog.db"},
+        )
+    )
     lake.table(ADDRESS).append(bars(WEEK, 1.0))
     before, earlier = lake.snapshot_id(ADDRESS), contracts.table(ADDRESS)
     upgraded = replace(earlier, columns=(*earlier.columns, *LATER))

@@ -61,15 +61,22 @@ class LakeOfATest(Lake):
     """A lake whose first commits by Spark are made as many times as `doubled` says."""
 
     def __init__(self, folder: Path, doubled: list[int]) -> None:
-        super().__init__(LakeLocation(
-            warehouse=f"file://{folder}", engine="spark", spark_remote="none", catalog_properties={"uri": f"sqlite:///{folder}/catalog.db"}))
+        super().__init__(
+            LakeLocation(
+                warehouse=f"file://{folder}",
+                engine="spark",
+                spark_remote="none",
+                catalog_properties={"uri": f"sqlite:///{folder}/catalog.db"},
+            )
+        )
         self.doubled = doubled
 
     def frame_at(self, address: str, snapshot_id: int) -> Any:
         return Rows()
 
-    def audit(self, contract: Table, window: Window | None, audited: BooleanExpression | None,
-              branch: str | None) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
+    def audit(
+        self, contract: Table, window: Window | None, audited: BooleanExpression | None, branch: str | None
+    ) -> tuple[tuple[CheckOutcome, ...], WindowContent]:
         return (), WindowContent(by_date={})
 
     def content(self, address: str, window: Window | None = None, branch: str | None = None) -> WindowContent:
@@ -89,8 +96,14 @@ def shown(lake: Lake) -> pa.Table:
 def test_rows_that_were_laid_on_top_of_themselves_are_written_again(tmp_path: Path, way: str) -> None:
     lake = LakeOfATest(tmp_path, doubled=[2, 1])
     if way == "append_rows":
-        lake.append_rows(ADDRESS, lambda _: Rows(lake), audited=AlwaysTrue(), window=WEEK, provenance=PROVENANCE,  # type: ignore[arg-type,return-value]
-                         progress=Progress(positions={("a-topic", 0): 1}))
+        lake.append_rows(
+            ADDRESS,
+            lambda _: Rows(lake),  # type: ignore[arg-type, return-value]
+            audited=AlwaysTrue(),
+            window=WEEK,
+            provenance=PROVENANCE,
+            progress=Progress(positions={("a-topic", 0): 1}),
+        )
     else:
         lake.replace_window(ADDRESS, Rows(lake), window=WEEK, provenance=PROVENANCE)  # type: ignore[arg-type]
     assert lake.doubled == []

@@ -8,15 +8,16 @@ from pyspark.errors import AnalysisException, PySparkAssertionError, PySparkExce
 from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 
 from finlake_clients.lake_client import LakeClient
-from finlake_clients.service_errors import ServiceUnavailable
-from spark.contracts.report import AuditFailed, PublishConflict, TableReport
+from finlake_clients.service_errors import ServiceUnavailableError
+from spark.contracts.report import AuditFailedError, PublishConflictError, TableReport
 from spark.contracts.silver import PRICES_DAILY
 from spark.lake.outages import POSTGRES, SPARK, missing_server
 from spark.lake.session import connect, forget
 from spark.lake.storage import Lake
 
-ANOTHER_SERVER = ("Received incorrect server side session identifier for request. Please create a new Spark Session to "
-                  "reconnect. (5f != 6a)")
+ANOTHER_SERVER = (
+    "Received incorrect server side session identifier for request. Please create a new Spark Session to reconnect. (5f != 6a)"
+)
 
 
 def of_grpc(message: str, **more: object) -> SparkConnectGrpcException:
@@ -51,9 +52,10 @@ NOT_AWAY = [
     AnalysisException("[TABLE_OR_VIEW_NOT_FOUND] lake.gold.nothing"),
     PySparkAssertionError("rows differ"),
     psycopg2.errors.UniqueViolation("duplicate key"),
-    PublishConflict("another writer"),
-    AuditFailed(TableReport(address=PRICES_DAILY.address, row_count=1), "audit_1"),
-    ValueError("a bad row"), MemoryError(),
+    PublishConflictError("another writer"),
+    AuditFailedError(TableReport(address=PRICES_DAILY.address, row_count=1), "audit_1"),
+    ValueError("a bad row"),
+    MemoryError(),
 ]
 
 
@@ -81,14 +83,19 @@ def jobs_that_raise(error: Exception) -> LakeClient:
         def lake(self, *, for_one_job: bool = False) -> Lake:
             raise error
 
-    return Raising(catalog_uri="postgresql+psycopg2://lake@127.0.0.1:1/lake", catalog_password_file="-", warehouse="file:///-",
-                   engine="spark", spark_remote="sc://127.0.0.1:1")
+    return Raising(
+        catalog_uri="postgresql+psycopg2://lake@127.0.0.1:1/lake",
+        catalog_password_file="-",
+        warehouse="file:///-",
+        engine="spark",
+        spark_remote="sc://127.0.0.1:1",
+    )
 
 
 @pytest.mark.parametrize("verb", ["check", "newest", "published", "archive_positions", "count_by_date", "known_spans"])
 def test_every_verb_tells_an_outage_as_one_and_says_what_to_start(verb: str) -> None:
     arguments = {"count_by_date": ("silver.prices_daily", "session_date")}.get(verb, ("silver.prices_daily",))
-    with pytest.raises(ServiceUnavailable, match="finlake up --service spark_connect") as told:
+    with pytest.raises(ServiceUnavailableError, match="finlake up --service spark_connect") as told:
         getattr(jobs_that_raise(AWAY[0][0]), verb)(*arguments)
     assert told.value.where == "sc://127.0.0.1:1"
     with pytest.raises(ValueError, match="a bad row"):

@@ -16,7 +16,10 @@ def offsets(first: int, end: int, partition: int = 0) -> OffsetRange:
 def test_a_commit_says_what_it_brings_and_carries_every_other_partition_on() -> None:
     progress = Progress(positions={(TOPIC, 0): 20}, ranges=(offsets(10, 20),))
     assert progress.properties({(TOPIC, 0): 10, (TOPIC, 1): 7}) == {
-        f"finlake.position.{TOPIC}.0": "20", f"finlake.position.{TOPIC}.1": "7", f"finlake.offsets.{TOPIC}.0": "10-20"}
+        f"finlake.position.{TOPIC}.0": "20",
+        f"finlake.position.{TOPIC}.1": "7",
+        f"finlake.offsets.{TOPIC}.0": "10-20",
+    }
 
 
 def test_a_commit_that_comes_late_moves_no_position_back() -> None:

@@ -29,12 +29,18 @@ def random_bars() -> Callable[..., pl.DataFrame]:
         spread = np.where(is_flat, 0, spread)
         volume = random.uniform(1e5, 1e7, count) * (random.random(count) > 0.05)
         silent_from = int(random.integers(0, count + 1))
-        volume[silent_from:silent_from + 25] = 0
-        return pl.DataFrame({
-            "ticker": [ticker] * count, "session_date": _weekdays(date(2020, 1, 1), count), "open_usd": opened,
-            "high_usd": np.maximum(opened, close) * (1 + spread), "low_usd": np.minimum(opened, close) * (1 - spread),
-            "close_usd": close, "volume_shares": volume,
-        })
+        volume[silent_from : silent_from + 25] = 0
+        return pl.DataFrame(
+            {
+                "ticker": [ticker] * count,
+                "session_date": _weekdays(date(2020, 1, 1), count),
+                "open_usd": opened,
+                "high_usd": np.maximum(opened, close) * (1 + spread),
+                "low_usd": np.minimum(opened, close) * (1 - spread),
+                "close_usd": close,
+                "volume_shares": volume,
+            }
+        )
 
     return make
 
@@ -44,12 +50,17 @@ def bars_of_closes() -> Callable[..., pl.DataFrame]:
     """`bars_of_closes(closes, ticker="TEST", volume=1000.0)`: bars one dollar wide around given closes."""
 
     def make(closes: list[float], ticker: str = "TEST", volume: float = 1000.0) -> pl.DataFrame:
-        return pl.DataFrame({
-            "ticker": [ticker] * len(closes), "session_date": _weekdays(date(2020, 1, 1), len(closes)),
-            "open_usd": closes, "high_usd": [close + 0.5 for close in closes],
-            "low_usd": [close - 0.5 for close in closes], "close_usd": closes,
-            "volume_shares": [volume] * len(closes),
-        })
+        return pl.DataFrame(
+            {
+                "ticker": [ticker] * len(closes),
+                "session_date": _weekdays(date(2020, 1, 1), len(closes)),
+                "open_usd": closes,
+                "high_usd": [close + 0.5 for close in closes],
+                "low_usd": [close - 0.5 for close in closes],
+                "close_usd": closes,
+                "volume_shares": [volume] * len(closes),
+            }
+        )
 
     return make
 

@@ -25,8 +25,9 @@ def test_a_conformed_frame_has_the_contracts_columns_order_and_types() -> None:
 
 
 def test_undefined_numbers_become_null() -> None:
-    columns = {name: np.array([np.nan, 2.0]) if name.endswith("return") else pl.Series([None, None])
-               for name in ML_LABELS.column_names}
+    columns = {
+        name: np.array([np.nan, 2.0]) if name.endswith("return") else pl.Series([None, None]) for name in ML_LABELS.column_names
+    }
     frame = assemble(columns, ML_LABELS)
     assert frame.schema == polars_schema(ML_LABELS)
     assert frame["tradable_return"].to_list() == [None, 2.0]

@@ -7,15 +7,19 @@ import polars as pl
 import pytest
 
 from spark.transforms import resume
-from spark.transforms.resume import StateGap
+from spark.transforms.resume import StateGapError
 
 LOOKBACK = 10
 Bars = Callable[..., pl.DataFrame]
 
 
 def state_of(bars: pl.DataFrame, position: int, **changed: object) -> pl.DataFrame:
-    row = {"ticker": bars["ticker"][position], "session_date": bars["session_date"][position],
-           "close_usd": bars["close_usd"][position], "bar_number": position + 1}
+    row = {
+        "ticker": bars["ticker"][position],
+        "session_date": bars["session_date"][position],
+        "close_usd": bars["close_usd"][position],
+        "bar_number": position + 1,
+    }
     return pl.DataFrame([row | changed])
 
 
@@ -40,45 +44,45 @@ def test_a_state_whose_whole_history_is_there_is_not_needed(bars: pl.DataFrame) 
 
 
 def test_a_state_that_skips_a_bar_is_refused_by_name_and_dates(bars: pl.DataFrame) -> None:
-    with pytest.raises(StateGap, match="TEST") as error:
+    with pytest.raises(StateGapError, match="TEST") as error:
         resume.start(bars, state_of(bars, 28), LOOKBACK, bars["session_date"][30])
     for position in (28, 29, 30):
         assert str(bars["session_date"][position]) in str(error.value)
 
 
 def test_a_state_after_the_first_row_to_produce_is_refused(bars: pl.DataFrame) -> None:
-    with pytest.raises(StateGap):
+    with pytest.raises(StateGapError):
         resume.start(bars, state_of(bars, 30), LOOKBACK, bars["session_date"][30])
 
 
 def test_a_state_of_a_session_that_is_not_among_the_bars_is_refused(bars: pl.DataFrame) -> None:
-    with pytest.raises(StateGap, match="not among the bars"):
+    with pytest.raises(StateGapError, match="not among the bars"):
         resume.start(bars[30:], state_of(bars, 29), LOOKBACK)
 
 
 def test_a_state_of_another_ticker_is_refused(bars: pl.DataFrame) -> None:
-    with pytest.raises(StateGap, match="OTHER"):
+    with pytest.raises(StateGapError, match="OTHER"):
         resume.start(bars, state_of(bars, 29, ticker="OTHER"), LOOKBACK)
 
 
 def test_a_state_computed_before_a_restatement_is_refused(bars: pl.DataFrame) -> None:
-    with pytest.raises(StateGap, match="restatement"):
+    with pytest.raises(StateGapError, match="restatement"):
         resume.start(bars, state_of(bars, 29, close_usd=bars["close_usd"][29] / 2), LOOKBACK)
 
 
 def test_a_state_from_before_a_bar_was_inserted_is_refused(bars: pl.DataFrame) -> None:
-    with pytest.raises(StateGap, match="inserted"):
+    with pytest.raises(StateGapError, match="inserted"):
         resume.start(bars, state_of(bars, 29, bar_number=29), LOOKBACK)
 
 
 def test_too_few_bars_before_the_first_row_are_refused(bars: pl.DataFrame) -> None:
-    with pytest.raises(StateGap, match="9 bars precede"):
+    with pytest.raises(StateGapError, match="9 bars precede"):
         resume.start(bars[21:], state_of(bars, 29), LOOKBACK)
 
 
 def test_a_state_without_a_carried_value_is_refused(bars: pl.DataFrame) -> None:
     start = resume.start(bars[15:], state_of(bars, 29, ema_200_usd=None), LOOKBACK)
-    with pytest.raises(StateGap, match="ema_200_usd"):
+    with pytest.raises(StateGapError, match="ema_200_usd"):
         start.number("ema_200_usd")
 
 

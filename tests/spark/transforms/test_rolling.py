@@ -14,7 +14,11 @@ from spark.transforms.rolling import Floats
 NUMBERS = st.floats(min_value=-1e12, max_value=1e12, allow_nan=False, allow_subnormal=False)
 ARRAYS = st.lists(NUMBERS, min_size=2, max_size=60).map(lambda values: np.array(values, dtype=np.float64))
 WINDOW_FUNCTIONS: list[Callable[[Floats, int], Floats]] = [
-    rolling.window_sum, rolling.window_mean, rolling.window_min, rolling.window_max, rolling.window_sample_sd,
+    rolling.window_sum,
+    rolling.window_mean,
+    rolling.window_min,
+    rolling.window_max,
+    rolling.window_sample_sd,
     lambda values, window: rolling.window_means(values, (3, window, 50))[window],
     lambda values, window: rolling.lag(values, window - 1),
 ]
@@ -27,12 +31,15 @@ def bits(values: Floats) -> list[int]:
 @pytest.mark.parametrize("function", WINDOW_FUNCTIONS)
 @given(values=ARRAYS, window=st.integers(2, 30), data=st.data())
 def test_a_window_has_the_same_bits_in_any_array_that_holds_it(
-    function: Callable[[Floats, int], Floats], values: Floats, window: int, data: st.DataObject,
+    function: Callable[[Floats, int], Floats],
+    values: Floats,
+    window: int,
+    data: st.DataObject,
 ) -> None:
     end = data.draw(st.integers(1, len(values)))
     begin = data.draw(st.integers(0, max(0, end - window)))
     whole, cut = function(values, window), function(values[begin:end], window)
-    assert bits(whole[end - 1:end]) == bits(cut[-1:])
+    assert bits(whole[end - 1 : end]) == bits(cut[-1:])
 
 
 def test_window_statistics_are_those_of_the_statistics_module() -> None:
@@ -40,7 +47,7 @@ def test_window_statistics_are_those_of_the_statistics_module() -> None:
     array = np.array(values)
     for window in (2, 3, 5, 7):
         for position in range(window - 1, len(values)):
-            inside = values[position - window + 1:position + 1]
+            inside = values[position - window + 1 : position + 1]
             assert rolling.window_sum(array, window)[position] == pytest.approx(sum(inside), rel=1e-12)
             assert rolling.window_mean(array, window)[position] == pytest.approx(statistics.fmean(inside), rel=1e-12)
             assert rolling.window_min(array, window)[position] == min(inside)
@@ -69,25 +76,30 @@ def test_a_high_level_does_not_hide_a_small_spread() -> None:
 
 @given(values=ARRAYS, alpha=st.floats(0.005, 0.7), seed=NUMBERS, data=st.data())
 def test_an_exponential_mean_goes_on_from_any_carried_value_with_the_same_bits(
-    values: Floats, alpha: float, seed: float, data: st.DataObject,
+    values: Floats,
+    alpha: float,
+    seed: float,
+    data: st.DataObject,
 ) -> None:
     whole = rolling.exponential(values, alpha, 0, seed)
     stop = data.draw(st.integers(0, len(values) - 1))
     begin = data.draw(st.integers(0, stop))
     resumed = rolling.exponential(values[begin:], alpha, stop - begin, float(whole[stop]))
-    assert bits(resumed[stop - begin:]) == bits(whole[stop:])
+    assert bits(resumed[stop - begin :]) == bits(whole[stop:])
 
 
 @pytest.mark.parametrize("function", [rolling.cumulative_sum, rolling.running_max, rolling.running_min])
 @given(values=ARRAYS, data=st.data())
 def test_a_running_value_goes_on_from_any_carried_value_with_the_same_bits(
-    function: Callable[[Floats, int, float], Floats], values: Floats, data: st.DataObject,
+    function: Callable[[Floats, int, float], Floats],
+    values: Floats,
+    data: st.DataObject,
 ) -> None:
     whole = function(values, 0, float(values[0]))
     stop = data.draw(st.integers(0, len(values) - 1))
     begin = data.draw(st.integers(0, stop))
     resumed = function(values[begin:], stop - begin, float(whole[stop]))
-    assert bits(resumed[stop - begin:]) == bits(whole[stop:])
+    assert bits(resumed[stop - begin :]) == bits(whole[stop:])
 
 
 def test_running_values_are_those_of_a_loop() -> None:

@@ -36,12 +36,8 @@ EVERYTHING = EverythingMatcher(())
 UNIVERSE = Matcher.from_universe(parse_universe((REPOSITORY / "universe.toml").read_text()))
 
 
-def read(
-    content: bytes, matcher: Matcher = EVERYTHING, slot_ts: datetime = SLOT_TS, is_generated: bool = False
-) -> ParsedSlot:
-    return parse(
-        content, slot_ts=slot_ts, day_date=slot_ts.date(), file_md5="0" * 32, matcher=matcher, is_generated=is_generated
-    )
+def read(content: bytes, matcher: Matcher = EVERYTHING, slot_ts: datetime = SLOT_TS, is_generated: bool = False) -> ParsedSlot:
+    return parse(content, slot_ts=slot_ts, day_date=slot_ts.date(), file_md5="0" * 32, matcher=matcher, is_generated=is_generated)
 
 
 def line(serial: int = 0, **fields: str) -> bytes:

@@ -11,11 +11,23 @@ FETCHED_TS = datetime(2024, 3, 20, 12, tzinfo=UTC)
 HEADER = "Date,Open,High,Low,Close,Volume"
 ROWS = [f"2024-03-{4 + n:02d},{100 + n}.00,{101 + n}.50,{99 + n}.00,{100 + n}.50,{1000000 + n}" for n in range(5)]
 GOOD_LINES = st.sampled_from(ROWS)
-BAD_LINES = st.sampled_from([
-    "2024-03-04", "1e400,1,1,1,1,1", "2024-03-04,1e400,1,1,1,1", "2024-03-04,\x00,1,1,1,1", "x" * 5_000, ",,,,,", "\x1b[31m",
-    "99999999999999999999-01-01,1,1,1,1,1", "03/04/2024,1,1,1,1,1", '"2024-03-04",1,1,1,1,1', "2024-03-04;1;1;1;1;1",
-    "2024-03-04,1,2,1,2,1" + "0" * 400, "\u0661\u0662,1,1,1,1,1",
-])
+BAD_LINES = st.sampled_from(
+    [
+        "2024-03-04",
+        "1e400,1,1,1,1,1",
+        "2024-03-04,1e400,1,1,1,1",
+        "2024-03-04,\x00,1,1,1,1",
+        "x" * 5_000,
+        ",,,,,",
+        "\x1b[31m",
+        "99999999999999999999-01-01,1,1,1,1,1",
+        "03/04/2024,1,1,1,1,1",
+        '"2024-03-04",1,1,1,1,1',
+        "2024-03-04;1;1;1;1;1",
+        "2024-03-04,1,2,1,2,1" + "0" * 400,
+        "\u0661\u0662,1,1,1,1,1",
+    ]
+)
 COLUMNS = ("open_usd", "high_usd", "low_usd", "close_usd", "volume_shares")
 
 
@@ -48,9 +60,15 @@ def test_whatever_becomes_of_a_file_its_good_lines_are_its_rows_and_every_other_
     lines: list[str], repeats: int, end: str, encoding: str, cut: int
 ) -> None:
     content = end.join((HEADER, *(lines * repeats), "")).encode(encoding, errors="replace")
-    content = content[:len(content) - cut] if cut < len(content) else content
-    parsed = parse(content, ticker="KO", file_sha256="0" * 64, fetched_ts=FETCHED_TS, source_name="ko_us_d.csv",
-                   last_closed_date=date(2024, 3, 19))
+    content = content[: len(content) - cut] if cut < len(content) else content
+    parsed = parse(
+        content,
+        ticker="KO",
+        file_sha256="0" * 64,
+        fetched_ts=FETCHED_TS,
+        source_name="ko_us_d.csv",
+        last_closed_date=date(2024, 3, 19),
+    )
     assert parsed.rejected.num_rows <= 100
     assert parsed.rejected.num_rows <= parsed.rejected_count
     assert all(len(raw) <= 4_000 for raw in parsed.rejected["raw_text"].to_pylist())

@@ -117,9 +117,7 @@ def test_a_member_of_the_bulk_archive_gives_the_bars_of_the_csv() -> None:
     [("BRK.B", None, "BRK-B.US"), ("FB", "meta.us", "META.US"), ("NVDA", None, "nvda.us")],
 )
 def test_a_bulk_member_bears_the_code_of_its_ticker(ticker: str, stooq_code: str | None, written: str) -> None:
-    parsed = read(
-        file_of(f"{written},D,20240606,000000,1,2,1,2,5,0", header=BULK), ticker=ticker, stooq_code=stooq_code
-    )
+    parsed = read(file_of(f"{written},D,20240606,000000,1,2,1,2,5,0", header=BULK), ticker=ticker, stooq_code=stooq_code)
     assert parsed.rows["ticker"].to_pylist() == [ticker]
 
 
@@ -185,9 +183,7 @@ def test_a_rejection_is_dated_by_its_row_or_else_by_the_day_in_new_york_it_was_f
 
 
 def test_two_downloads_of_one_name_reject_under_different_references() -> None:
-    first, second = (
-        read(file_of("broken"), file_sha256=sha * 32).rejected["reference"].to_pylist() for sha in ("ab", "cd")
-    )
+    first, second = (read(file_of("broken"), file_sha256=sha * 32).rejected["reference"].to_pylist() for sha in ("ab", "cd"))
     assert first != second
 
 
@@ -208,11 +204,14 @@ def test_a_file_that_says_it_is_older_than_its_rows_is_rejected_whole() -> None:
     assert "2024-06-07" in rejected["message"]
 
 
-@pytest.mark.parametrize(("fetched_ts", "last_closed_date", "days", "kept"), [
-    # A coin on a Sunday, a currency on the Tuesday after a holiday.
-    (datetime(2024, 3, 10, 18, tzinfo=UTC), date(2024, 3, 8), ["2024-03-08", "2024-03-09", "2024-03-10"], 3),
-    (datetime(2024, 1, 16, 15, tzinfo=UTC), date(2024, 1, 12), ["2024-01-12", "2024-01-15", "2024-01-16"], 2),
-])
+@pytest.mark.parametrize(
+    ("fetched_ts", "last_closed_date", "days", "kept"),
+    [
+        # A coin on a Sunday, a currency on the Tuesday after a holiday.
+        (datetime(2024, 3, 10, 18, tzinfo=UTC), date(2024, 3, 8), ["2024-03-08", "2024-03-09", "2024-03-10"], 3),
+        (datetime(2024, 1, 16, 15, tzinfo=UTC), date(2024, 1, 12), ["2024-01-12", "2024-01-15", "2024-01-16"], 2),
+    ],
+)
 def test_days_on_which_the_exchange_was_closed_do_not_make_a_file_older_than_its_rows(
     fetched_ts: datetime, last_closed_date: date, days: list[str], kept: int
 ) -> None:
@@ -273,9 +272,7 @@ def test_rows_keep_the_order_of_the_file() -> None:
         (file_of(*BARS).encode() + bytes(MAX_FILE_BYTES), "too_large", "16,777,216"),
     ],
 )
-def test_something_else_than_a_price_file_is_rejected_whole_and_says_what_it_is(
-    content: bytes, reason: str, said: str
-) -> None:
+def test_something_else_than_a_price_file_is_rejected_whole_and_says_what_it_is(content: bytes, reason: str, said: str) -> None:
     parsed = read(content)
     assert (parsed.rows.num_rows, parsed.rejected_count) == (0, 1)
     [rejection] = parsed.rejected.to_pylist()
@@ -301,7 +298,9 @@ def test_beyond_a_bound_rejected_lines_are_counted_by_their_reason() -> None:
     assert (parsed.rejected_count, parsed.rejected.num_rows) == (5_030, 33 + 30 + 33)
     messages = parsed.rejected.to_pylist()
     assert [row["message"].split(": ")[0] for row in messages if " more lines " in row["message"]] == [
-        "3,968 more lines from line 36 to line 4003", "968 more lines from line 4066 to line 5033"]
+        "3,968 more lines from line 36 to line 4003",
+        "968 more lines from line 4066 to line 5033",
+    ]
     assert len({row["reference"] + row["reason"] for row in messages}) == len(messages)
 
 

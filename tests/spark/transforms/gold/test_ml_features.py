@@ -18,9 +18,16 @@ SEEDS = st.integers(0, 10_000)
 
 
 def news_of(bars: pl.DataFrame) -> pl.DataFrame:
-    return bars.select("ticker", "session_date", article_count=7, distinct_story_count=5, tone_decayed=-1.5,
-                       sentiment_sum=2.0, sentiment_avg=0.4, polarity_ratio=0.9).cast(
-        {"article_count": pl.Int64, "distinct_story_count": pl.Int64})
+    return bars.select(
+        "ticker",
+        "session_date",
+        article_count=7,
+        distinct_story_count=5,
+        tone_decayed=-1.5,
+        sentiment_sum=2.0,
+        sentiment_avg=0.4,
+        polarity_ratio=0.9,
+    ).cast({"article_count": pl.Int64, "distinct_story_count": pl.Int64})
 
 
 def features_of(bars: pl.DataFrame, news: pl.DataFrame = NO_NEWS) -> pl.DataFrame:
@@ -36,16 +43,21 @@ def restated(bars: pl.DataFrame, factor: float) -> pl.DataFrame:
 @settings(max_examples=15, deadline=None)
 @given(seed=SEEDS, exponent=st.integers(-12, 12))
 def test_a_restatement_by_a_power_of_two_changes_no_bit(
-    random_bars: Bars, assert_same_bits: Same, seed: int, exponent: int,
+    random_bars: Bars,
+    assert_same_bits: Same,
+    seed: int,
+    exponent: int,
 ) -> None:
     bars = random_bars(seed, 240)
-    assert_same_bits(features_of(restated(bars, 2.0 ** exponent)), features_of(bars))
+    assert_same_bits(features_of(restated(bars, 2.0**exponent)), features_of(bars))
 
 
 @settings(max_examples=15, deadline=None)
 @given(seed=SEEDS, factor=st.floats(0.02, 20))
 def test_a_restatement_by_any_constant_changes_features_by_rounding_only(
-    random_bars: Bars, seed: int, factor: float,
+    random_bars: Bars,
+    seed: int,
+    factor: float,
 ) -> None:
     bars = random_bars(seed, 240)
     assert_frame_equal(features_of(restated(bars, factor)), features_of(bars), rel_tol=1e-9, abs_tol=1e-9)
@@ -54,7 +66,11 @@ def test_a_restatement_by_any_constant_changes_features_by_rounding_only(
 @settings(max_examples=10, deadline=None)
 @given(seed=SEEDS, count=st.integers(1, 260), data=st.data())
 def test_no_row_looks_ahead(
-    random_bars: Bars, assert_same_bits: Same, seed: int, count: int, data: st.DataObject,
+    random_bars: Bars,
+    assert_same_bits: Same,
+    seed: int,
+    count: int,
+    data: st.DataObject,
 ) -> None:
     bars = random_bars(seed, count)
     known = data.draw(st.integers(1, count))
@@ -67,11 +83,16 @@ def test_levels_are_divided_by_the_close_of_their_session(random_bars: Bars) -> 
     features = features_of(bars).row(-1, named=True)
     close = levels["close_usd"]
     expected = {
-        "close_to_sma_20": close / levels["sma_20_usd"] - 1, "close_to_sma_50": close / levels["sma_50_usd"] - 1,
-        "close_to_sma_200": close / levels["sma_200_usd"] - 1, "close_to_ema_26": close / levels["ema_26_usd"] - 1,
-        "macd_to_close": levels["macd_usd"] / close, "macd_signal_to_close": levels["macd_signal_usd"] / close,
-        "macd_hist_to_close": levels["macd_hist_usd"] / close, "bb_width_to_close": levels["bb_width_usd"] / close,
-        "atr_14_to_close": levels["atr_14_usd"] / close, "close_to_vwap_20": close / levels["vwap_20_usd"] - 1,
+        "close_to_sma_20": close / levels["sma_20_usd"] - 1,
+        "close_to_sma_50": close / levels["sma_50_usd"] - 1,
+        "close_to_sma_200": close / levels["sma_200_usd"] - 1,
+        "close_to_ema_26": close / levels["ema_26_usd"] - 1,
+        "macd_to_close": levels["macd_usd"] / close,
+        "macd_signal_to_close": levels["macd_signal_usd"] / close,
+        "macd_hist_to_close": levels["macd_hist_usd"] / close,
+        "bb_width_to_close": levels["bb_width_usd"] / close,
+        "atr_14_to_close": levels["atr_14_usd"] / close,
+        "close_to_vwap_20": close / levels["vwap_20_usd"] - 1,
         "obv_change_to_volume": levels["obv_change_shares"] / levels["volume_sma_20_shares"],
         "high_low_range_to_close": levels["high_low_range_usd"] / close,
         "open_close_range_to_close": levels["open_close_range_usd"] / close,
@@ -100,8 +121,7 @@ def test_only_sessions_with_both_inputs_are_kept_in_key_order(random_bars: Bars)
     rows = pl.concat([indicators.compute(bars, None) for bars in both])
     analytics = pl.concat([stock_analytics.compute_window(bars, NO_NEWS, None, first) for bars in both])
     features = ml_features.compute(rows, analytics[1:], NO_NEWS)
-    assert features.select("ticker", "session_date").rows() == sorted(
-        analytics[1:].select("ticker", "session_date").rows())
+    assert features.select("ticker", "session_date").rows() == sorted(analytics[1:].select("ticker", "session_date").rows())
 
 
 def test_without_volume_the_obv_ratio_is_null(bars_of_closes: Bars) -> None:

@@ -19,9 +19,15 @@ Same = Callable[[pl.DataFrame, pl.DataFrame], None]
 
 
 def days_of(bars: pl.DataFrame) -> pl.DataFrame:
-    news = bars.select("ticker", "session_date", article_count=pl.int_range(pl.len()), distinct_story_count=pl.lit(1),
-                       sentiment_avg=pl.lit(0.1), sentiment_sum=pl.int_range(pl.len()) * 0.1,
-                       polarity_ratio=pl.lit(0.5))
+    news = bars.select(
+        "ticker",
+        "session_date",
+        article_count=pl.int_range(pl.len()),
+        distinct_story_count=pl.lit(1),
+        sentiment_avg=pl.lit(0.1),
+        sentiment_sum=pl.int_range(pl.len()) * 0.1,
+        polarity_ratio=pl.lit(0.5),
+    )
     typed = news.cast({"distinct_story_count": pl.Int64, "article_count": pl.Int64})
     assert set(typed.columns) <= set(NEWS_DAILY.column_names)
     return stock_analytics.compute_window(bars, typed, None, bars["session_date"][0])
@@ -43,14 +49,18 @@ def naive(days: pl.DataFrame) -> dict[tuple[str, date], dict[str, object]]:
         closes = [row["close_usd"] for row in rows]
         returns = [row["return_1d"] for row in rows if row["return_1d"] is not None]
         answers[ticker, month] = {
-            "first_session_date": rows[0]["session_date"], "last_session_date": rows[-1]["session_date"],
-            "session_count": len(rows), "open_usd": rows[0]["open_usd"], "close_usd": closes[-1],
-            "high_usd": max(row["high_usd"] for row in rows), "low_usd": min(row["low_usd"] for row in rows),
+            "first_session_date": rows[0]["session_date"],
+            "last_session_date": rows[-1]["session_date"],
+            "session_count": len(rows),
+            "open_usd": rows[0]["open_usd"],
+            "close_usd": closes[-1],
+            "high_usd": max(row["high_usd"] for row in rows),
+            "low_usd": min(row["low_usd"] for row in rows),
             "volume_shares": sum(row["volume_shares"] for row in rows),
             "monthly_return": closes[-1] / last_close[ticker] - 1 if ticker in last_close else None,
             "monthly_return_within": (closes[-1] - closes[0]) / closes[0],
             "monthly_volatility": statistics.stdev(returns) if len(returns) > 1 else None,
-            "max_drawdown_within": min(close / max(closes[:i + 1]) - 1 for i, close in enumerate(closes)),
+            "max_drawdown_within": min(close / max(closes[: i + 1]) - 1 for i, close in enumerate(closes)),
             "volume_spike_count": sum(row["is_volume_spike"] for row in rows),
             "news_volume": sum(row["news_volume"] for row in rows),
             "sentiment_sum": sum(row["sentiment_sum"] for row in rows),
@@ -73,7 +83,9 @@ def test_values_are_those_of_a_plain_loop(days: pl.DataFrame) -> None:
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_range_of_months_and_tickers_gives_the_same_bits(
-    days: pl.DataFrame, assert_same_bits: Same, data: st.DataObject,
+    days: pl.DataFrame,
+    assert_same_bits: Same,
+    data: st.DataObject,
 ) -> None:
     whole = monthly_summary.compute(days, days.head(0))
     months = whole["month_date"].unique().sort().to_list()
@@ -84,8 +96,9 @@ def test_any_range_of_months_and_tickers_gives_the_same_bits(
     month = pl.col("session_date").dt.truncate("1mo")
     previous = rows.filter(month < months[first]).group_by("ticker").tail(1)
     part = monthly_summary.compute(rows.filter(month.is_between(months[first], months[last])), previous)
-    assert_same_bits(part, whole.filter(
-        pl.col("ticker").is_in(tickers), pl.col("month_date").is_between(months[first], months[last])))
+    assert_same_bits(
+        part, whole.filter(pl.col("ticker").is_in(tickers), pl.col("month_date").is_between(months[first], months[last]))
+    )
 
 
 def test_a_month_after_a_missing_month_has_no_return_however_it_is_cut(bars_of_closes: Bars) -> None:

@@ -58,16 +58,12 @@ def row(rows: pl.DataFrame, session: date, ticker: str = "IBM") -> dict[str, obj
 
 def bits(rows: pl.DataFrame) -> list[tuple[object, ...]]:
     """Rows with floats as hexadecimal text, so that equality means the same bits."""
-    return [
-        tuple(value.hex() if isinstance(value, float) else value for value in values) for values in rows.iter_rows()
-    ]
+    return [tuple(value.hex() if isinstance(value, float) else value for value in values) for values in rows.iter_rows()]
 
 
 def test_there_is_a_row_for_every_ticker_and_session_of_the_window_in_contract_order() -> None:
     rows = daily()
-    assert rows.select("ticker", "session_date").rows() == [
-        (ticker, day) for ticker in sorted(TICKERS) for day in SESSIONS[20:]
-    ]
+    assert rows.select("ticker", "session_date").rows() == [(ticker, day) for ticker in sorted(TICKERS) for day in SESSIONS[20:]]
     assert rows.schema == pl.DataFrame(arrow_schema(NEWS_DAILY).empty_table()).schema
     assert row(rows, FIRST) == {
         "ticker": "IBM",
@@ -104,9 +100,7 @@ def test_a_syndicated_story_weighs_once_with_the_mean_tone_of_its_copies() -> No
     assert (found["article_count"], found["distinct_story_count"]) == (4, 3)
     assert (found["tone_min"], found["tone_max"]) == (-3.0, 3.0)
     assert found["tone_mean"] == pytest.approx(0.5 / 3)
-    assert found["tone_sd"] == pytest.approx(
-        math.sqrt(((3 - 0.5 / 3) ** 2 + (-3 - 0.5 / 3) ** 2 + (0.5 - 0.5 / 3) ** 2) / 2)
-    )
+    assert found["tone_sd"] == pytest.approx(math.sqrt(((3 - 0.5 / 3) ** 2 + (-3 - 0.5 / 3) ** 2 + (0.5 - 0.5 / 3) ** 2) / 2))
     assert (found["sentiment_sum"], found["sentiment_avg"], found["polarity_ratio"]) == (0.0, 0.0, 0.5)
 
 

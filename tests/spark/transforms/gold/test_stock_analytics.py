@@ -13,7 +13,7 @@ from spark.contracts.gold import NEWS_DAILY, STOCK_ANALYTICS
 from spark.transforms.gold import stock_analytics
 from spark.transforms.gold.stock_analytics import LOOKBACK_BARS
 from spark.transforms.polars_schema import polars_schema
-from spark.transforms.resume import StateGap
+from spark.transforms.resume import StateGapError
 
 Bars = Callable[..., pl.DataFrame]
 Same = Callable[[pl.DataFrame, pl.DataFrame], None]
@@ -23,11 +23,21 @@ SEEDS = st.integers(0, 10_000)
 
 def news_of(bars: pl.DataFrame, every: int) -> pl.DataFrame:
     """News on every `every`-th session of the bars."""
-    return pl.DataFrame([
-        {"ticker": "TEST", "session_date": day, "article_count": 3 + index, "distinct_story_count": 2 + index,
-         "sentiment_avg": 0.25, "sentiment_sum": -1.0 * index, "polarity_ratio": 0.75}
-        for index, day in enumerate(bars["session_date"][::every])
-    ], schema_overrides=polars_schema(NEWS_DAILY))
+    return pl.DataFrame(
+        [
+            {
+                "ticker": "TEST",
+                "session_date": day,
+                "article_count": 3 + index,
+                "distinct_story_count": 2 + index,
+                "sentiment_avg": 0.25,
+                "sentiment_sum": -1.0 * index,
+                "polarity_ratio": 0.75,
+            }
+            for index, day in enumerate(bars["session_date"][::every])
+        ],
+        schema_overrides=polars_schema(NEWS_DAILY),
+    )
 
 
 def whole_of(bars: pl.DataFrame, news: pl.DataFrame = NO_NEWS) -> pl.DataFrame:
@@ -41,8 +51,8 @@ def naive(bars: pl.DataFrame) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     worst = 0.0
     for t in range(len(close)):
-        mean = {n: statistics.fmean(close[t - n + 1:t + 1]) if t >= n - 1 else None for n in (7, 50, 100, 200)}
-        v = statistics.stdev(returns[t - 21:t]) if t >= 21 else None
+        mean = {n: statistics.fmean(close[t - n + 1 : t + 1]) if t >= n - 1 else None for n in (7, 50, 100, 200)}
+        v = statistics.stdev(returns[t - 21 : t]) if t >= 21 else None
         fast, slow = mean[50], mean[200]
         trend = "sideway" if fast is None or slow is None or fast == slow else "up" if fast > slow else "down"
         regime = "normal"
@@ -52,23 +62,34 @@ def naive(bars: pl.DataFrame) -> list[dict[str, object]]:
             regime = "bull"
         elif v is not None and trend == "down" and v > 0.03:
             regime = "bear"
-        drawdown = close[t] / max(close[:t + 1]) - 1
+        drawdown = close[t] / max(close[: t + 1]) - 1
         worst = min(worst, drawdown)
-        volume_mean = statistics.fmean(volume[t - 19:t + 1]) if t >= 19 else None
+        volume_mean = statistics.fmean(volume[t - 19 : t + 1]) if t >= 19 else None
         ratio = volume[t] / volume_mean if volume_mean else None
-        rows.append({
-            "month": f"{bars['session_date'][t]:%Y-%m}", "return_1d": returns[t - 1] if t else None,
-            "return_30d": close[t] / close[t - 30] - 1 if t >= 30 else None,
-            "return_90d": close[t] / close[t - 90] - 1 if t >= 90 else None,
-            "cumulative_return": close[t] / close[0] - 1, **{f"ma_{n}_usd": value for n, value in mean.items()},
-            "trend": trend, "trend_strength": None if slow is None or fast is None else (fast - slow) / close[t],
-            "momentum_10_usd": close[t] - close[t - 10] if t >= 10 else None, "drawdown": drawdown,
-            "max_drawdown": worst, "volume_ma_20_shares": volume_mean, "volume_ratio": ratio,
-            "is_volume_spike": ratio is not None and ratio > 2,
-            "volatility_7": statistics.stdev(returns[t - 7:t]) if t >= 7 else None, "volatility_21": v,
-            "market_regime": regime, "bar_number": t + 1, "first_close_usd": close[0],
-            "running_max_close_usd": max(close[:t + 1]),
-        })
+        rows.append(
+            {
+                "month": f"{bars['session_date'][t]:%Y-%m}",
+                "return_1d": returns[t - 1] if t else None,
+                "return_30d": close[t] / close[t - 30] - 1 if t >= 30 else None,
+                "return_90d": close[t] / close[t - 90] - 1 if t >= 90 else None,
+                "cumulative_return": close[t] / close[0] - 1,
+                **{f"ma_{n}_usd": value for n, value in mean.items()},
+                "trend": trend,
+                "trend_strength": None if slow is None or fast is None else (fast - slow) / close[t],
+                "momentum_10_usd": close[t] - close[t - 10] if t >= 10 else None,
+                "drawdown": drawdown,
+                "max_drawdown": worst,
+                "volume_ma_20_shares": volume_mean,
+                "volume_ratio": ratio,
+                "is_volume_spike": ratio is not None and ratio > 2,
+                "volatility_7": statistics.stdev(returns[t - 7 : t]) if t >= 7 else None,
+                "volatility_21": v,
+                "market_regime": regime,
+                "bar_number": t + 1,
+                "first_close_usd": close[0],
+                "running_max_close_usd": max(close[: t + 1]),
+            }
+        )
     return rows
 
 
@@ -84,10 +105,13 @@ def test_values_are_those_of_a_plain_loop(random_bars: Bars, seed: int, calm: fl
 
 
 def test_every_trend_and_regime_occurs_among_the_compared_rows(random_bars: Bars) -> None:
-    rows = pl.concat([
-        whole_of(random_bars(seed, 320).with_columns(pl.col("close_usd").pow(calm)))
-        for seed in range(4) for calm in (1.0, 0.5, 4.0)
-    ])
+    rows = pl.concat(
+        [
+            whole_of(random_bars(seed, 320).with_columns(pl.col("close_usd").pow(calm)))
+            for seed in range(4)
+            for calm in (1.0, 0.5, 4.0)
+        ]
+    )
     assert set(rows["trend"]) == {"up", "down", "sideway"}
     assert set(rows["market_regime"]) == {"bull", "bear", "high_vol", "normal"}
     assert set(rows["is_volume_spike"]) == {True, False}
@@ -96,7 +120,11 @@ def test_every_trend_and_regime_occurs_among_the_compared_rows(random_bars: Bars
 @settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, count=st.integers(2, 460), data=st.data())
 def test_any_cut_restarted_from_its_state_gives_the_same_bits(
-    random_bars: Bars, assert_same_bits: Same, seed: int, count: int, data: st.DataObject,
+    random_bars: Bars,
+    assert_same_bits: Same,
+    seed: int,
+    count: int,
+    data: st.DataObject,
 ) -> None:
     bars = random_bars(seed, count)
     news = news_of(bars, 3)
@@ -105,15 +133,22 @@ def test_any_cut_restarted_from_its_state_gives_the_same_bits(
     until = data.draw(st.integers(first + 1, count))
     window = bars["session_date"][first:until]
     part = stock_analytics.compute_window(
-        bars[max(0, first - LOOKBACK_BARS):until], news.filter(pl.col("session_date").is_in(window.to_list())),
-        whole[first - 1:first], window[0])
+        bars[max(0, first - LOOKBACK_BARS) : until],
+        news.filter(pl.col("session_date").is_in(window.to_list())),
+        whole[first - 1 : first],
+        window[0],
+    )
     assert_same_bits(part, whole[first:until])
 
 
 @settings(max_examples=25, deadline=None)
 @given(seed=SEEDS, count=st.integers(1, 300), data=st.data())
 def test_no_row_looks_ahead(
-    random_bars: Bars, assert_same_bits: Same, seed: int, count: int, data: st.DataObject,
+    random_bars: Bars,
+    assert_same_bits: Same,
+    seed: int,
+    count: int,
+    data: st.DataObject,
 ) -> None:
     bars = random_bars(seed, count)
     news = news_of(bars, 2)
@@ -149,7 +184,7 @@ def test_without_volume_the_ratio_is_null_and_no_spike(bars_of_closes: Bars) -> 
 def test_a_state_that_is_not_of_the_preceding_bar_is_refused(random_bars: Bars) -> None:
     bars = random_bars(3, 60)
     state = whole_of(bars)[38:39]
-    with pytest.raises(StateGap, match="TEST"):
+    with pytest.raises(StateGapError, match="TEST"):
         stock_analytics.compute_window(bars, NO_NEWS, state, bars["session_date"][40])
 
 

@@ -152,9 +152,7 @@ def test_titles_are_cut_to_words(title: str, words: tuple[str, ...]) -> None:
 
 
 def test_character_references_of_a_title_are_resolved_exactly_once() -> None:
-    assert (
-        page_title("<PAGE_LINKS>x</PAGE_LINKS><PAGE_TITLE> A &amp;amp; B &#x2013; C </PAGE_TITLE>") == "A &amp; B – C"
-    )
+    assert page_title("<PAGE_LINKS>x</PAGE_LINKS><PAGE_TITLE> A &amp;amp; B &#x2013; C </PAGE_TITLE>") == "A &amp; B – C"
     assert page_title("<PAGE_LINKS>x</PAGE_LINKS>") == ""
 
 
@@ -173,20 +171,29 @@ def test_a_title_without_measure_is_read_up_to_a_bound(flood: str) -> None:
 
 @given(names=st.lists(st.integers(0, 3_000), min_size=1, max_size=6), themes=st.lists(st.integers(0, 3_000), max_size=6))
 def test_the_theme_rule_is_about_the_nearest_pair_of_offsets(names: list[int], themes: list[int]) -> None:
-    found = UNIVERSE.matches(Article(
-        organizations_v1="", all_names=";".join(f"Apple,{offset}" for offset in names), title="", day_date=date(2018, 3, 14),
-        themes_v2=";".join(f"ECON_STOCKMARKET,{offset}" for offset in themes)))
+    found = UNIVERSE.matches(
+        Article(
+            organizations_v1="",
+            all_names=";".join(f"Apple,{offset}" for offset in names),
+            title="",
+            day_date=date(2018, 3, 14),
+            themes_v2=";".join(f"ECON_STOCKMARKET,{offset}" for offset in themes),
+        )
+    )
     is_near = any(abs(name - theme) <= 400 for name in names for theme in themes)
     assert [match.rule for match in found] == (["theme"] if is_near else [])
 
 
-@pytest.mark.parametrize("fields", [
-    # Names far from all themes, one name again and again, both in the same record.
-    lambda count: {"all_names": "Apple,5;" * count, "themes_v2": "ECON_STOCKMARKET,99999;" * count},
-    lambda count: {"organizations_v1": "apple;" * count},
-    lambda count: {"all_names": "Apple,5;" * count, "organizations_v2": "Apple,5;" * count},
-    lambda count: {"title": "apple " * count},
-])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        # Names far from all themes, one name again and again, both in the same record.
+        lambda count: {"all_names": "Apple,5;" * count, "themes_v2": "ECON_STOCKMARKET,99999;" * count},
+        lambda count: {"organizations_v1": "apple;" * count},
+        lambda count: {"all_names": "Apple,5;" * count, "organizations_v2": "Apple,5;" * count},
+        lambda count: {"title": "apple " * count},
+    ],
+)
 def test_a_record_of_twice_the_length_costs_no_more_than_twice_the_steps(fields: Callable[[int], dict[str, str]]) -> None:
     def steps(count: int) -> int:
         nothing = Article(organizations_v1="", all_names="", title="", day_date=date(2018, 3, 14))
@@ -286,9 +293,7 @@ def test_an_everyday_word_alone_means_no_company() -> None:
         ({"all_names": "Apple,1000", "themes_v2": "ECON_EARNINGSREPORT,700;"}, "theme", "organization"),
     ],
 )
-def test_an_everyday_word_with_evidence_means_the_company(
-    fields: dict[str, str], rule: MatchRule, field: MatchedField
-) -> None:
+def test_an_everyday_word_with_evidence_means_the_company(fields: dict[str, str], rule: MatchRule, field: MatchedField) -> None:
     assert match("apple", **fields) == Match(ticker="AAPL", alias="apple", field=field, rule=rule)
 
 
@@ -337,9 +342,7 @@ def test_an_article_about_two_companies_has_a_match_for_each_in_order() -> None:
     assert [(one.ticker, one.alias) for one in found] == [("IBM", "ibm"), ("MSFT", "microsoft")]
 
 
-@pytest.mark.parametrize(
-    "term", [part for row in rows_of("false_positive_traps.csv") for part in row["term"].split("/")]
-)
+@pytest.mark.parametrize("term", [part for row in rows_of("false_positive_traps.csv") for part in row["term"].split("/")])
 @pytest.mark.parametrize("matcher", [UNIVERSE, WIDE], ids=["universe", "37_companies"])
 def test_a_trap_alone_means_no_company(matcher: Matcher, term: str) -> None:
     if matcher is WIDE and term in STRONG_ALTHOUGH_A_TRAP:
@@ -350,9 +353,7 @@ def test_a_trap_alone_means_no_company(matcher: Matcher, term: str) -> None:
 
 def test_the_ford_surnames_of_the_real_slot_mean_no_car_maker() -> None:
     assert (
-        WIDE.matches(
-            article(all_names="Gerald Ford,10;Attorney General Aaron Ford,90", title="Attorney General Ford speaks")
-        )
+        WIDE.matches(article(all_names="Gerald Ford,10;Attorney General Aaron Ford,90", title="Attorney General Ford speaks"))
         == ()
     )
 

@@ -25,10 +25,20 @@ LATER = datetime(2018, 6, 1, tzinfo=UTC)
 FIRST = date(2000, 1, 3)
 
 
-def ticker(symbol: str, *, listed: date | None = None, delisted: date | None = None,
-           suspended: tuple[Suspension, ...] = ()) -> Ticker:
-    return Ticker(symbol=symbol, company=symbol, stooq_code=f"{symbol.lower()}.us", title_patterns=(), company_words=(),
-                  aliases=(), listed=listed, delisted=delisted, suspended=suspended)
+def ticker(
+    symbol: str, *, listed: date | None = None, delisted: date | None = None, suspended: tuple[Suspension, ...] = ()
+) -> Ticker:
+    return Ticker(
+        symbol=symbol,
+        company=symbol,
+        stooq_code=f"{symbol.lower()}.us",
+        title_patterns=(),
+        company_words=(),
+        aliases=(),
+        listed=listed,
+        delisted=delisted,
+        suspended=suspended,
+    )
 
 
 def bars(found: Mapping[str, tuple[date, ...] | list[date]]) -> pl.DataFrame:
@@ -36,9 +46,13 @@ def bars(found: Mapping[str, tuple[date, ...] | list[date]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"ticker": pl.String, "session_date": pl.Date}, orient="row")
 
 
-def judged(tickers: list[Ticker], agreed: Mapping[str, tuple[date, ...] | list[date]],
-           downloaded: Mapping[str, tuple[date, ...] | list[date]] | None = None,
-           first_bars: Mapping[str, date] | None = None, window: Window = MARCH) -> pl.DataFrame:
+def judged(
+    tickers: list[Ticker],
+    agreed: Mapping[str, tuple[date, ...] | list[date]],
+    downloaded: Mapping[str, tuple[date, ...] | list[date]] | None = None,
+    first_bars: Mapping[str, date] | None = None,
+    window: Window = MARCH,
+) -> pl.DataFrame:
     due = due_sessions(window, CALENDAR)
     firsts = {each.symbol: FIRST for each in tickers} if first_bars is None else first_bars
     within = pl.col("session_date").is_between(CALENDAR.previous(window.start) + timedelta(days=1), window.end)
@@ -96,8 +110,9 @@ def test_a_delisted_ticker_raises_no_alarm() -> None:
 
 def test_a_suspended_week_raises_no_alarm() -> None:
     week = Suspension(start=date(2018, 4, 2), end=date(2018, 4, 6))
-    rows = judged([ticker("KO", suspended=(week,)), ticker("PG")],
-                  {"KO": [day for day in SESSIONS if day < week.start], "PG": SESSIONS})
+    rows = judged(
+        [ticker("KO", suspended=(week,)), ticker("PG")], {"KO": [day for day in SESSIONS if day < week.start], "PG": SESSIONS}
+    )
     assert alarms(rows) == []
     assert set(rows.filter(pl.col("reason") == "suspended")["ticker"]) == {"KO"}
 
@@ -105,8 +120,9 @@ def test_a_suspended_week_raises_no_alarm() -> None:
 def test_before_its_listing_or_its_first_bar_nothing_is_expected_of_a_ticker() -> None:
     day = date(2018, 4, 3)
     since = [session for session in SESSIONS if session >= day]
-    rows = judged([ticker("IPO"), ticker("SAID", listed=day)], {"IPO": since, "SAID": since},
-                  first_bars={"IPO": day, "SAID": day})
+    rows = judged(
+        [ticker("IPO"), ticker("SAID", listed=day)], {"IPO": since, "SAID": since}, first_bars={"IPO": day, "SAID": day}
+    )
     assert alarms(rows) == []
     before = rows.filter(pl.col("session_date") < day)
     assert dict(before.select("ticker", "reason").unique().iter_rows()) == {"IPO": "before_first_bar", "SAID": "not_listed"}
@@ -114,15 +130,20 @@ def test_before_its_listing_or_its_first_bar_nothing_is_expected_of_a_ticker() -
 
 def test_where_the_file_says_since_when_a_ticker_is_listed_its_first_bar_excuses_nothing() -> None:
     day = date(2018, 4, 3)
-    rows = judged([ticker("SAID", listed=FIRST)], {"SAID": [session for session in SESSIONS if session >= day]},
-                  first_bars={"SAID": day})
+    rows = judged(
+        [ticker("SAID", listed=FIRST)], {"SAID": [session for session in SESSIONS if session >= day]}, first_bars={"SAID": day}
+    )
     assert alarms(rows) == [("SAID", "missing", "no_bar", SESSIONS[0], MONDAY, 5)]
 
 
-@pytest.mark.parametrize(("listing", "reason"), [
-    (ticker("KO", delisted=date(2018, 4, 5)), "delisted"), (ticker("KO", listed=date(2018, 4, 9)), "not_listed"),
-    (ticker("KO", suspended=(Suspension(start=date(2018, 4, 6)),)), "suspended"),
-])
+@pytest.mark.parametrize(
+    ("listing", "reason"),
+    [
+        (ticker("KO", delisted=date(2018, 4, 5)), "delisted"),
+        (ticker("KO", listed=date(2018, 4, 9)), "not_listed"),
+        (ticker("KO", suspended=(Suspension(start=date(2018, 4, 6)),)), "suspended"),
+    ],
+)
 def test_a_bar_that_the_file_does_not_expect_is_found(listing: Ticker, reason: str) -> None:
     last = SESSIONS[-1]
     found = alarms(judged([listing], {"KO": [last]}, window=Window(start=last, end=last)))
@@ -134,8 +155,10 @@ def test_a_vendor_a_day_late_is_late_then_missing_then_present() -> None:
     wednesday = date(2018, 3, 28)
     rows = judged([ticker("KO")], {"KO": without(wednesday)}, window=Window(start=wednesday, end=wednesday))
     states = {
-        datetime(2018, 3, 28, 20, 0, tzinfo=UTC): "not_due", datetime(2018, 3, 29, 3, 59, tzinfo=UTC): "not_due",
-        datetime(2018, 3, 29, 4, 0, tzinfo=UTC): "late", datetime(2018, 3, 30, 3, 59, tzinfo=UTC): "late",
+        datetime(2018, 3, 28, 20, 0, tzinfo=UTC): "not_due",
+        datetime(2018, 3, 29, 3, 59, tzinfo=UTC): "not_due",
+        datetime(2018, 3, 29, 4, 0, tzinfo=UTC): "late",
+        datetime(2018, 3, 30, 3, 59, tzinfo=UTC): "late",
         datetime(2018, 3, 30, 4, 0, tzinfo=UTC): "missing",
     }
     assert {now: gaps(rows, now)["state"][0] for now in states} == states
@@ -167,7 +190,10 @@ DAYS = st.sets(st.sampled_from([MARCH.start + timedelta(days=n) for n in range(-
 
 @given(agreed=DAYS, stray=DAYS, listed=st.none() | st.sampled_from(SESSIONS), delisted=st.none() | st.sampled_from(SESSIONS))
 def test_every_session_has_one_row_and_every_bar_is_accounted_for(
-    agreed: set[date], stray: set[date], listed: date | None, delisted: date | None,
+    agreed: set[date],
+    stray: set[date],
+    listed: date | None,
+    delisted: date | None,
 ) -> None:
     """Oracle: the definition in words, a day at a time."""
     in_silver = sorted(agreed & set(SESSIONS))

@@ -24,9 +24,16 @@ def history() -> pl.DataFrame:
     """Bars in dollars and shares, as traded."""
     random = np.random.default_rng(5)
     close = (100 * np.exp(np.cumsum(random.normal(0, 0.01, len(SESSIONS))))).round(2)
-    return pl.DataFrame({
-        "session_date": SESSIONS, "open_usd": close, "high_usd": (close * 1.01).round(2), "low_usd": (close * 0.99).round(2),
-        "close_usd": (close * 1.005).round(2), "volume_shares": np.floor(random.uniform(1e6, 2e6, len(SESSIONS)))})
+    return pl.DataFrame(
+        {
+            "session_date": SESSIONS,
+            "open_usd": close,
+            "high_usd": (close * 1.01).round(2),
+            "low_usd": (close * 0.99).round(2),
+            "close_usd": (close * 1.005).round(2),
+            "volume_shares": np.floor(random.uniform(1e6, 2e6, len(SESSIONS))),
+        }
+    )
 
 
 BARS = history()
@@ -40,8 +47,11 @@ def downloaded(length: int, file_sha256: str) -> pl.DataFrame:
         low_usd=pl.when(is_last).then(pl.col("open_usd") * 0.998).otherwise("low_usd"),
         close_usd=pl.when(is_last).then("open_usd").otherwise("close_usd"),
         volume_shares=pl.when(is_last).then(pl.col("volume_shares") / 3).otherwise("volume_shares"),
-        file_sha256=pl.lit(file_sha256), ticker=pl.lit("TEST"), fetched_ts=pl.lit(FETCHED_TS),
-        line_number=pl.int_range(2, pl.len() + 2))
+        file_sha256=pl.lit(file_sha256),
+        ticker=pl.lit("TEST"),
+        fetched_ts=pl.lit(FETCHED_TS),
+        line_number=pl.int_range(2, pl.len() + 2),
+    )
     return conform(rows, STOOQ_PRICES)
 
 
@@ -54,7 +64,8 @@ def published(downloads: pl.DataFrame, verdicts: pl.DataFrame, ledger: pl.DataFr
 @settings(max_examples=60, deadline=None)
 @given(st.data(), LENGTHS)
 def test_the_download_that_goes_furthest_wins_whatever_its_hash_and_whenever_it_came(
-    data: st.DataObject, lengths: list[int],
+    data: st.DataObject,
+    lengths: list[int],
 ) -> None:
     hashes = data.draw(st.permutations([f"{number:x}" * 64 for number in range(len(lengths))]))
     files = [downloaded(length, sha256) for length, sha256 in zip(lengths, hashes, strict=True)]
@@ -65,14 +76,16 @@ def test_the_download_that_goes_furthest_wins_whatever_its_hash_and_whenever_it_
     assert verdicts.equals(judge_all(pl.concat(data.draw(st.permutations(files))), NONE_YET, SESSIONS))
 
     assert verdicts["file_sha256"].unique(maintain_order=True).to_list() == [
-        sha256 for _, sha256 in sorted(zip(lengths, hashes, strict=True))]
+        sha256 for _, sha256 in sorted(zip(lengths, hashes, strict=True))
+    ]
 
     furthest = max(files, key=lambda file: file.height)
     for rows in (pl.concat(files), pl.concat(data.draw(st.permutations(files)))):
         assert published(rows, verdicts).equals(furthest.select("session_date", *BAR_COLUMNS))
     # A window of a run reads a part of the rows, knows the ends from the ledger and chooses as the whole does.
-    ledger = pl.DataFrame({"ticker": "TEST", "file_sha256": list(hashes),
-                           "last_session_date": [SESSIONS[length - 1] for length in lengths]})
+    ledger = pl.DataFrame(
+        {"ticker": "TEST", "file_sha256": list(hashes), "last_session_date": [SESSIONS[length - 1] for length in lengths]}
+    )
     window = [SESSIONS[min(lengths) - 1]]
     part = published(pl.concat(files).filter(pl.col("session_date").is_in(window)), verdicts, ledger)
     assert part.equals(furthest.filter(pl.col("session_date").is_in(window)).select("session_date", *BAR_COLUMNS))

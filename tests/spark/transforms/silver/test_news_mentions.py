@@ -92,9 +92,7 @@ def session_of(slot_ts: datetime) -> date:
 def real_rows() -> pl.DataFrame:
     with zipfile.ZipFile(REPOSITORY / "tests" / "data" / "gdelt" / "20230702153000.gkg.csv.zip") as archive:
         content = archive.read("20230702153000.gkg.csv")
-    parsed = gdelt_gkg.parse(
-        content, slot_ts=SLOT_TS, day_date=SLOT_TS.date(), file_md5="0" * 32, matcher=EverythingMatcher(())
-    )
+    parsed = gdelt_gkg.parse(content, slot_ts=SLOT_TS, day_date=SLOT_TS.date(), file_md5="0" * 32, matcher=EverythingMatcher(()))
     return pl.DataFrame(parsed.rows)
 
 
@@ -137,15 +135,9 @@ def test_192_real_records_share_their_title_and_so_their_story(real_rows: pl.Dat
     assert shared.height == 192
     assert found.filter(pl.len().over("syndication_group") > 1).height >= 192
     assert (
-        shared.group_by("title")
-        .agg(pl.col("syndication_group").n_unique())
-        .filter(pl.col("syndication_group") > 1)
-        .height
-        == 0
+        shared.group_by("title").agg(pl.col("syndication_group").n_unique()).filter(pl.col("syndication_group") > 1).height == 0
     )
-    assert (
-        found.group_by("syndication_group").len().get_column("len").max() == 11
-    )  # ten equal titles, one other spelling
+    assert found.group_by("syndication_group").len().get_column("len").max() == 11  # ten equal titles, one other spelling
 
 
 def test_share_buttons_of_the_real_slot_are_no_news_about_facebook(real_rows: pl.DataFrame) -> None:
@@ -159,9 +151,7 @@ def test_every_listed_company_template_of_the_real_slot_is_known_as_stock_bot(re
     found, _ = mentions(real_rows, EverythingMatcher(()), CLOSES)
     assert set(found.filter("is_stock_bot")["source_name"].to_list()) == {"kopsource.com"}
     assert found.filter(pl.col("source_name") == "kopsource.com")["is_stock_bot"].all()
-    listed = [
-        title for title in found.filter("is_stock_bot")["title"].to_list() if re.search(r"\([A-Z]+:[A-Z]+\)", title)
-    ]
+    listed = [title for title in found.filter("is_stock_bot")["title"].to_list() if re.search(r"\([A-Z]+:[A-Z]+\)", title)]
     assert len(listed) == 13
     assert all(is_stock_bot("other.com", title) for title in listed)
 
@@ -240,8 +230,7 @@ def test_a_mention_carries_the_columns_of_its_record() -> None:
         document_identifier="https://wire.com/1",
         themes_v1="B;A;",
         themes_v2="A,5;C,1;A,9;",
-        extras_xml="<PAGE_PRECISEPUBTIMESTAMP>20230702120000</PAGE_PRECISEPUBTIMESTAMP>"
-        "<PAGE_TITLE>IBM &amp; more</PAGE_TITLE>",
+        extras_xml="<PAGE_PRECISEPUBTIMESTAMP>20230702120000</PAGE_PRECISEPUBTIMESTAMP><PAGE_TITLE>IBM &amp; more</PAGE_TITLE>",
     )
     assert row["title"] == "IBM & more"
     assert (row["source_name"], row["document_url"]) == ("wire.com", "https://wire.com/1")
@@ -276,9 +265,7 @@ def test_translated_and_generated_records_are_marked() -> None:
 @pytest.mark.parametrize(
     ("stamp", "expected"), [("20230702163000", SLOT_TS), ("20231302000000", None), ("2023070212", None), ("", None)]
 )
-def test_a_page_stamp_is_capped_at_the_slot_and_left_out_when_it_is_no_time(
-    stamp: str, expected: datetime | None
-) -> None:
+def test_a_page_stamp_is_capped_at_the_slot_and_left_out_when_it_is_no_time(stamp: str, expected: datetime | None) -> None:
     assert one(extras_xml=f"<PAGE_PRECISEPUBTIMESTAMP>{stamp}</PAGE_PRECISEPUBTIMESTAMP>")["published_ts"] == expected
 
 
@@ -325,15 +312,11 @@ def test_copies_of_a_story_share_a_group_within_a_session_and_untitled_articles_
 
 def test_mentions_are_ordered_and_do_not_depend_on_the_cut_of_the_input() -> None:
     records = [
-        record(
-            SLOT_TS + timedelta(minutes=15 * (n % 3)), serial=n, organizations_v1="ibm;microsoft" if n % 2 else "ibm"
-        )
+        record(SLOT_TS + timedelta(minutes=15 * (n % 3)), serial=n, organizations_v1="ibm;microsoft" if n % 2 else "ibm")
         for n in range(6)
     ]
     whole, _ = mentions(frame(*records), UNIVERSE, CLOSES)
-    cut = pl.concat([mentions(frame(row), UNIVERSE, CLOSES)[0] for row in reversed(records)]).sort(
-        NEWS_MENTIONS.sort_order
-    )
+    cut = pl.concat([mentions(frame(row), UNIVERSE, CLOSES)[0] for row in reversed(records)]).sort(NEWS_MENTIONS.sort_order)
     assert whole.equals(cut)
     keys = whole.select(NEWS_MENTIONS.sort_order).rows()
     assert keys == sorted(keys)
@@ -364,9 +347,7 @@ TEXTS = st.text(max_size=30) | st.sampled_from(
     )
 )
 def test_every_record_about_a_company_is_a_mention_or_a_rejection(odd: list[dict[str, str]]) -> None:
-    found, rejected = mentions(
-        frame(*({**record(serial=n), **fields} for n, fields in enumerate(odd))), UNIVERSE, CLOSES
-    )
+    found, rejected = mentions(frame(*({**record(serial=n), **fields} for n, fields in enumerate(odd))), UNIVERSE, CLOSES)
     ids = [*found.filter(pl.col("ticker") == "IBM")["gkg_record_id"].to_list(), *rejected["reference"].to_list()]
     assert sorted(ids) == [f"20230702153000-{n}" for n in range(len(odd))]
 

@@ -16,18 +16,26 @@ def bars(seed: int = 1, volatility: float = 0.02) -> pl.DataFrame:
     random = np.random.default_rng(seed)
     close = 50 * np.exp(np.cumsum(random.normal(0, volatility, len(SESSIONS))))
     opened = np.r_[close[0], close[:-1]] * np.exp(random.normal(0, volatility / 3, len(SESSIONS)))
-    return pl.DataFrame({
-        "ticker": ["SYN"] * len(SESSIONS), "session_date": SESSIONS, "open_usd": opened,
-        "high_usd": np.maximum(opened, close) * 1.004, "low_usd": np.minimum(opened, close) * 0.996, "close_usd": close,
-        "volume_shares": np.exp(random.normal(14, 0.4, len(SESSIONS))), "file_sha256": ["a" * 64] * len(SESSIONS),
-    })
+    return pl.DataFrame(
+        {
+            "ticker": ["SYN"] * len(SESSIONS),
+            "session_date": SESSIONS,
+            "open_usd": opened,
+            "high_usd": np.maximum(opened, close) * 1.004,
+            "low_usd": np.minimum(opened, close) * 0.996,
+            "close_usd": close,
+            "volume_shares": np.exp(random.normal(14, 0.4, len(SESSIONS))),
+            "file_sha256": ["a" * 64] * len(SESSIONS),
+        }
+    )
 
 
 def scaled(frame: pl.DataFrame, first: int, count: int, prices: float, volume: float = 1.0) -> pl.DataFrame:
     here = pl.int_range(pl.len()).is_between(first, first + count - 1)
     return frame.with_columns(
         *(pl.when(here).then(pl.col(name) * prices).otherwise(name) for name in PRICES),
-        volume_shares=pl.when(here).then(pl.col("volume_shares") * volume).otherwise("volume_shares"))
+        volume_shares=pl.when(here).then(pl.col("volume_shares") * volume).otherwise("volume_shares"),
+    )
 
 
 @pytest.mark.parametrize("factor", [100.0, 0.01, 2.0, 0.5])
@@ -48,10 +56,15 @@ def test_a_crash_that_stays_is_no_fault() -> None:
 
 
 def test_a_squeeze_that_returns_trades_many_times_its_usual_volume() -> None:
-    assert unexplained_jumps(scaled(bars(), 100, 2, 2.3, volume=8.0).with_columns(
-        # The day on which it falls back is as busy.
-        volume_shares=pl.when(pl.int_range(pl.len()) == 102).then(pl.col("volume_shares") * 8).otherwise("volume_shares"),
-    )) == []
+    assert (
+        unexplained_jumps(
+            scaled(bars(), 100, 2, 2.3, volume=8.0).with_columns(
+                # The day on which it falls back is as busy.
+                volume_shares=pl.when(pl.int_range(pl.len()) == 102).then(pl.col("volume_shares") * 8).otherwise("volume_shares"),
+            )
+        )
+        == []
+    )
 
 
 def test_a_reverse_split_and_a_split_months_later_are_no_stretch() -> None:

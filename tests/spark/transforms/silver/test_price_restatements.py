@@ -27,12 +27,16 @@ def raw_bars(seed: int = 1, level: float = 180.0) -> Frame:
     random = np.random.default_rng(seed)
     close = level * np.exp(np.cumsum(random.normal(0, 0.015, len(SESSIONS))))
     opened = close * np.exp(random.normal(0, 0.005, len(SESSIONS)))
-    return pl.DataFrame({
-        "session_date": SESSIONS, "open_usd": opened.round(2),
-        "high_usd": (np.maximum(opened, close) * 1.004).round(2),
-        "low_usd": (np.minimum(opened, close) * 0.996).round(2),
-        "close_usd": close.round(2), "volume_shares": np.floor(random.uniform(1e6, 9e7, len(SESSIONS))),
-    })
+    return pl.DataFrame(
+        {
+            "session_date": SESSIONS,
+            "open_usd": opened.round(2),
+            "high_usd": (np.maximum(opened, close) * 1.004).round(2),
+            "low_usd": (np.minimum(opened, close) * 0.996).round(2),
+            "close_usd": close.round(2),
+            "volume_shares": np.floor(random.uniform(1e6, 9e7, len(SESSIONS))),
+        }
+    )
 
 
 def printed(bars: Frame, *events: tuple[int, float]) -> Frame:
@@ -90,7 +94,7 @@ def test_the_same_prices_and_later_sessions_are_consistent_and_change_nothing() 
 
 
 def test_a_split_is_one_step_with_inverse_volume() -> None:
-    row, = judge(KNOWN, printed(BARS, (600, 0.1))).iter_rows(named=True)
+    (row,) = judge(KNOWN, printed(BARS, (600, 0.1))).iter_rows(named=True)
     assert (row["verdict"], row["kind"], row["boundary_date"]) == ("restated", "split", None)
     assert row["ratio"] == pytest.approx(0.1, rel=1e-6)
     assert row["volume_ratio"] == pytest.approx(10, rel=1e-6)
@@ -111,7 +115,7 @@ def test_a_large_special_dividend_is_no_split() -> None:
 @pytest.mark.parametrize("factor", [0.5, 0.1, 1.001, 2.0, 100.0])
 def test_a_factor_that_is_no_dividend_needs_volume_that_moves_against_it(factor: float) -> None:
     without_volume_change = printed(BARS, (600, factor)).with_columns(BARS["volume_shares"])
-    row, = judge(KNOWN, without_volume_change).iter_rows(named=True)
+    (row,) = judge(KNOWN, without_volume_change).iter_rows(named=True)
     assert (row["verdict"], row["recompute_from_date"]) == ("rejected", None)
     assert f"{factor:.6g} times the known ones" in row["message"]
 
@@ -131,7 +135,7 @@ def test_four_dividends_applied_at_once_are_four_steps() -> None:
     rows = judge(KNOWN, printed(BARS, *((position, factor) for position in positions)))
     assert rows["verdict"].to_list() == ["restated"] * 5
     assert rows["boundary_date"].to_list() == [*(SESSIONS[position] for position in positions), None]
-    assert rows["ratio"].to_list() == pytest.approx([factor ** n for n in (4, 3, 2, 1, 0)], rel=1e-5)
+    assert rows["ratio"].to_list() == pytest.approx([factor**n for n in (4, 3, 2, 1, 0)], rel=1e-5)
     assert rows["kind"].to_list() == ["dividend"] * 4 + [None]
 
 
@@ -164,11 +168,18 @@ def test_rounding_of_any_price_level_is_not_taken_for_a_change(level: float) -> 
 
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10_000), steps=st.lists(
-    st.tuples(st.integers(3, 597), st.one_of(st.floats(0.98, 0.9975), st.sampled_from([0.1, 0.25, 0.5]))),
-    min_size=1, max_size=5, unique_by=lambda step: step[0] // 5))
+@given(
+    seed=st.integers(0, 10_000),
+    steps=st.lists(
+        st.tuples(st.integers(3, 597), st.one_of(st.floats(0.98, 0.9975), st.sampled_from([0.1, 0.25, 0.5]))),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda step: step[0] // 5,
+    ),
+)
 def test_any_splits_and_dividends_at_once_are_a_restatement_with_their_ex_dates(
-    seed: int, steps: list[tuple[int, float]],
+    seed: int,
+    steps: list[tuple[int, float]],
 ) -> None:
     bars = raw_bars(seed)
     splits = [step for step in steps if step[1] <= 0.5]
@@ -187,14 +198,24 @@ def test_a_ratio_that_is_not_constant_is_rejected_and_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("position", [0, 300, 579])
-@pytest.mark.parametrize(("factor", "split"), [
-    # In a file that was printed anew, what two printed units of a quote with two decimals hide cannot be seen.
-    (0.995, 1.0), (0.9998, 1.0), (1.0002, 1.0), (1.02, 1.0), (0.995, 0.1), (0.999, 0.1),
-])
+@pytest.mark.parametrize(
+    ("factor", "split"),
+    [
+        # In a file that was printed anew, what two printed units of a quote with two decimals hide cannot be seen.
+        (0.995, 1.0),
+        (0.9998, 1.0),
+        (1.0002, 1.0),
+        (1.02, 1.0),
+        (0.995, 0.1),
+        (0.999, 0.1),
+    ],
+)
 def test_of_a_lone_changed_bar_the_known_value_stands_and_the_rest_is_used(
-    position: int, factor: float, split: float,
+    position: int,
+    factor: float,
+    split: float,
 ) -> None:
-    row, = judge(KNOWN, edited(printed(BARS, (600, split)), position, factor)).iter_rows(named=True)
+    (row,) = judge(KNOWN, edited(printed(BARS, (600, split)), position, factor)).iter_rows(named=True)
     assert row["verdict"] == ("consistent" if split == 1 else "restated")
     assert row["ratio"] == pytest.approx(split, rel=1e-6)
     assert row["carried_dates"] == str(SESSIONS[position])
@@ -205,7 +226,7 @@ def test_of_a_lone_changed_bar_the_known_value_stands_and_the_rest_is_used(
 @pytest.mark.parametrize("name", ["open_usd", "high_usd", "low_usd", "close_usd"])
 def test_of_a_bar_whose_prices_changed_by_different_factors_the_known_value_stands(name: str) -> None:
     changed = edited(printed(BARS), 200, 1.003 if name == "high_usd" else 0.997, [name])
-    row, = judge(KNOWN, changed).iter_rows(named=True)
+    (row,) = judge(KNOWN, changed).iter_rows(named=True)
     assert (row["verdict"], row["carried_dates"]) == ("consistent", str(SESSIONS[200]))
 
 
@@ -214,7 +235,7 @@ def test_too_many_changed_bars_or_the_newest_two_keep_the_file_out(positions: ra
     changed = printed(BARS)
     for position in positions:
         changed = edited(changed, position, 1.005)
-    row, = judge(KNOWN, changed).iter_rows(named=True)
+    (row,) = judge(KNOWN, changed).iter_rows(named=True)
     assert row["verdict"] == "rejected"
     assert f"on {SESSIONS[positions[0]]} and {len(positions) - 1} more of 580" in row["message"]
 
@@ -223,7 +244,9 @@ def test_too_many_changed_bars_or_the_newest_two_keep_the_file_out(positions: ra
 @pytest.mark.parametrize("positions", [range(200, 203), range(300, 320), range(100, 300, 100)], ids=str)
 @pytest.mark.parametrize("factor", [1.02, 0.97])
 def test_of_a_corrected_stretch_the_known_values_stand_and_the_rest_moves_until_a_second_file_says_the_same(
-    factor: float, positions: range, step: float,
+    factor: float,
+    positions: range,
+    step: float,
 ) -> None:
     events = () if step == 1 else ((600, step),)
     corrected = [spoilt(printed(BARS[:until], *events), positions, factor) for until in (590, 595)]
@@ -247,13 +270,13 @@ def test_a_corrupt_stretch_stays_out(first: int, count: int, factor: float) -> N
     for position in range(first, first + count):
         changed = edited(changed, position, factor)
     verdicts = judge(KNOWN, changed)
-    stretch = {str(day) for day in SESSIONS[first:first + count]}
+    stretch = {str(day) for day in SESSIONS[first : first + count]}
     assert verdicts["verdict"][0] == ("consistent" if count <= 2 else "rejected")
     assert count > 2 or stretch == set(verdicts["carried_dates"][0].split(","))
 
 
 def test_a_file_without_a_common_session_cannot_be_compared() -> None:
-    row, = judge(KNOWN[:100], printed(BARS[100:])).iter_rows(named=True)
+    (row,) = judge(KNOWN[:100], printed(BARS[100:])).iter_rows(named=True)
     assert row["verdict"] == "rejected"
     assert "download from an earlier date" in row["message"]
 
@@ -261,7 +284,7 @@ def test_a_file_without_a_common_session_cannot_be_compared() -> None:
 def test_a_restated_file_must_hold_the_known_sessions() -> None:
     split = printed(BARS, (600, 0.1))
     for partial in (split[1:], split[:579], pl.concat([split[:50], split[53:]])):
-        row, = judge(KNOWN, partial).iter_rows(named=True)
+        (row,) = judge(KNOWN, partial).iter_rows(named=True)
         assert row["verdict"] == "partial"
         assert f"holds {partial.height} bars from {partial['session_date'][0]}" in row["message"]
         assert "Download the whole history of TEST" in row["message"]
@@ -269,7 +292,7 @@ def test_a_restated_file_must_hold_the_known_sessions() -> None:
 
 def test_of_few_sessions_that_a_restated_file_lacks_the_known_bars_move_with_the_rest() -> None:
     split = printed(BARS, (600, 0.1))
-    row, = judge(KNOWN, pl.concat([split[:50], split[52:]])).iter_rows(named=True)
+    (row,) = judge(KNOWN, pl.concat([split[:50], split[52:]])).iter_rows(named=True)
     assert (row["verdict"], row["carried_dates"]) == ("restated", ",".join(map(str, SESSIONS[50:52])))
 
 
@@ -280,19 +303,19 @@ def test_too_few_common_sessions_do_not_prove_a_restatement() -> None:
 
 def test_a_repaired_missing_bar_is_consistent_and_recomputed_from() -> None:
     known = pl.concat([KNOWN[:100], KNOWN[102:]])
-    row, = judge(known, printed(BARS)).iter_rows(named=True)
+    (row,) = judge(known, printed(BARS)).iter_rows(named=True)
     assert (row["verdict"], row["recompute_from_date"], row["compared_count"]) == ("consistent", SESSIONS[100], 578)
 
 
 def test_an_earlier_start_is_consistent_and_recomputed_from() -> None:
-    row, = judge(KNOWN[50:], KNOWN).iter_rows(named=True)
+    (row,) = judge(KNOWN[50:], KNOWN).iter_rows(named=True)
     assert (row["verdict"], row["recompute_from_date"]) == ("consistent", SESSIONS[0])
 
 
 def test_a_corrected_volume_or_last_digit_is_consistent_and_recomputed_from() -> None:
     other_digits = printed(BARS).with_columns(pl.col("close_usd") + 1e-5)
     for changed in (edited(printed(BARS), 400, 1.01, ["volume_shares"]), other_digits):
-        row, = judge(KNOWN, changed).iter_rows(named=True)
+        (row,) = judge(KNOWN, changed).iter_rows(named=True)
         assert (row["verdict"], row["carried_dates"]) == ("consistent", None)
         assert row["recompute_from_date"] == SESSIONS[0 if changed is other_digits else 400]
 
@@ -300,7 +323,7 @@ def test_a_corrected_volume_or_last_digit_is_consistent_and_recomputed_from() ->
 def test_impossible_rows_take_no_part() -> None:
     broken = edited(printed(BARS), 200, -1.0)
     broken = edited(broken, 201, float("nan"), ["close_usd"])
-    row, = judge(KNOWN, broken).iter_rows(named=True)
+    (row,) = judge(KNOWN, broken).iter_rows(named=True)
     assert (row["verdict"], row["compared_count"], row["recompute_from_date"]) == ("consistent", 578, None)
     assert judge(broken[200:202], KNOWN)["verdict"].to_list() == ["first"]
 
@@ -317,7 +340,8 @@ def test_a_file_without_volumes_says_so_and_one_with_volumes_heals() -> None:
 
 def download(bars: Frame, hours: int, name: str) -> Frame:
     return bars.with_columns(
-        ticker=pl.lit("TEST"), file_sha256=pl.lit(sha256_of(name)),
+        ticker=pl.lit("TEST"),
+        file_sha256=pl.lit(sha256_of(name)),
         fetched_ts=pl.lit(FETCHED + timedelta(hours=hours)).cast(pl.Datetime("us", "UTC")),
     )
 
@@ -342,12 +366,21 @@ def judged_at_once() -> Frame:
 
 def test_each_download_is_judged_against_the_accepted_ones_before_it() -> None:
     verdicts = judged_at_once()
-    names = {hashlib.sha256(name.encode()).hexdigest(): name for name in (
-        "a", "b", "wrong ticker", "dividend", "split", "same hour", "partial restatement", "whole restatement")}
+    names = {
+        hashlib.sha256(name.encode()).hexdigest(): name
+        for name in ("a", "b", "wrong ticker", "dividend", "split", "same hour", "partial restatement", "whole restatement")
+    }
     found = verdicts.group_by("file_sha256", maintain_order=True).first()
     assert dict(zip((names[sha] for sha in found["file_sha256"]), found["verdict"], strict=True)) == {
-        "a": "first", "b": "consistent", "wrong ticker": "rejected", "dividend": "restated", "split": "restated",
-        "same hour": "consistent", "partial restatement": "partial", "whole restatement": "restated"}
+        "a": "first",
+        "b": "consistent",
+        "wrong ticker": "rejected",
+        "dividend": "restated",
+        "split": "restated",
+        "same hour": "consistent",
+        "partial restatement": "partial",
+        "whole restatement": "restated",
+    }
     assert verdicts.schema == polars_schema(PRICE_RESTATEMENTS)
 
 
@@ -366,8 +399,8 @@ def test_verdicts_of_unchanged_downloads_are_kept_as_they_are() -> None:
     downloads = story()
     marked = price_restatements.judge_all(pl.concat(downloads[:4]), NONE_YET).with_columns(message=pl.lit("kept"))
     verdicts = price_restatements.judge_all(pl.concat(downloads), marked)
-    assert verdicts["message"].to_list()[:marked.height] == ["kept"] * marked.height
-    assert "kept" not in verdicts["message"].to_list()[marked.height:]
+    assert verdicts["message"].to_list()[: marked.height] == ["kept"] * marked.height
+    assert "kept" not in verdicts["message"].to_list()[marked.height :]
 
 
 def test_withdrawing_a_wrong_first_download_lets_the_right_ones_in() -> None:
@@ -379,8 +412,11 @@ def test_withdrawing_a_wrong_first_download_lets_the_right_ones_in() -> None:
 
 def ledger_of(downloads: Frame) -> Frame:
     return downloads.group_by("ticker", "file_sha256").agg(
-        pl.col("fetched_ts").first(), row_count=pl.len(), first_session_date=pl.col("session_date").min(),
-        last_session_date=pl.col("session_date").max())
+        pl.col("fetched_ts").first(),
+        row_count=pl.len(),
+        first_session_date=pl.col("session_date").min(),
+        last_session_date=pl.col("session_date").max(),
+    )
 
 
 @pytest.mark.parametrize("count", range(1, 9))
@@ -391,13 +427,17 @@ def test_rows_of_the_new_downloads_dates_and_the_ledger_suffice(count: int) -> N
     dates = downloads.filter(pl.col("file_sha256") == newest)["session_date"]
     cut = downloads.filter(pl.col("session_date").is_between(dates.min(), dates.max()))
     earlier = whole.filter(pl.col("file_sha256") != newest)
-    assert price_restatements.judge_all(cut, earlier, ledger=ledger_of(downloads)).drop("message").equals(
-        whole.drop("message"))
+    assert price_restatements.judge_all(cut, earlier, ledger=ledger_of(downloads)).drop("message").equals(whole.drop("message"))
 
 
 def test_a_wrong_file_does_not_speak_when_the_good_ones_lie_outside_the_dates() -> None:
-    downloads = pl.concat([download(KNOWN[:100], 0, "a"), download(raw_bars(9)[50:200], 1, "wrong ticker"),
-                           download(KNOWN[150:300], 2, "no overlap")])
+    downloads = pl.concat(
+        [
+            download(KNOWN[:100], 0, "a"),
+            download(raw_bars(9)[50:200], 1, "wrong ticker"),
+            download(KNOWN[150:300], 2, "no overlap"),
+        ]
+    )
     verdicts = price_restatements.judge_all(downloads, NONE_YET)
     assert verdicts["verdict"].to_list() == ["first", "rejected", "rejected"]
     cut = downloads.filter(pl.col("session_date") >= SESSIONS[150])
@@ -411,8 +451,9 @@ def test_a_download_of_impossible_rows_alone_is_rejected_and_the_next_one_is_fir
 
 
 def test_rows_outside_the_sessions_take_no_part() -> None:
-    saturday = pl.concat([download(KNOWN[:1].with_columns(session_date=pl.lit(date(2023, 1, day))), 0, "a")
-                          for day in (7, 14, 21)])
+    saturday = pl.concat(
+        [download(KNOWN[:1].with_columns(session_date=pl.lit(date(2023, 1, day))), 0, "a") for day in (7, 14, 21)]
+    )
     split = download(printed(BARS, (600, 0.1)), 1, "split")
     both = pl.concat([download(KNOWN, 0, "a"), saturday, split])
     assert judged_verdicts(both, SESSIONS) == ["first", "restated"]
@@ -434,8 +475,6 @@ def test_no_downloads_give_no_verdicts() -> None:
     assert price_restatements.judge_all(story()[0].head(0), NONE_YET).height == 0
 
 
-
-
 def test_a_verdict_of_another_rule_or_under_another_decision_is_given_anew() -> None:
     downloads = pl.concat(story()[:3])
     verdicts = price_restatements.judge_all(downloads, NONE_YET)
@@ -450,10 +489,15 @@ def test_a_verdict_of_another_rule_or_under_another_decision_is_given_anew() -> 
 
 def decided(name: str, *decisions: str) -> Frame:
     """Rows of silver.price_decisions about one file, one after the other."""
-    return pl.DataFrame({
-        "ticker": "TEST", "file_sha256": sha256_of(name), "decision": decisions,
-        "decided_ts": [FETCHED + timedelta(days=1, minutes=number) for number in range(len(decisions))],
-    }, schema_overrides={"decided_ts": pl.Datetime("us", "UTC")})
+    return pl.DataFrame(
+        {
+            "ticker": "TEST",
+            "file_sha256": sha256_of(name),
+            "decision": decisions,
+            "decided_ts": [FETCHED + timedelta(days=1, minutes=number) for number in range(len(decisions))],
+        },
+        schema_overrides={"decided_ts": pl.Datetime("us", "UTC")},
+    )
 
 
 def test_a_decision_counts_until_it_is_taken_back_and_a_withdrawn_first_file_lets_the_right_ones_in() -> None:
@@ -474,8 +518,10 @@ def test_a_rejection_is_healed_by_the_next_good_download() -> None:
     broken = printed(BARS[:590])
     for position in range(300, 310):
         broken = edited(broken, position, 100.0)
-    verdicts = price_restatements.judge_all(pl.concat([
-        download(KNOWN, 0, "a"), download(broken, 1, "broken"), download(printed(BARS, (600, 0.1)), 2, "good")]), NONE_YET)
+    verdicts = price_restatements.judge_all(
+        pl.concat([download(KNOWN, 0, "a"), download(broken, 1, "broken"), download(printed(BARS, (600, 0.1)), 2, "good")]),
+        NONE_YET,
+    )
     assert verdicts["verdict"].to_list() == ["first", "rejected", "restated"]
 
 
@@ -496,12 +542,13 @@ def test_the_last_known_bar_may_have_been_unfinished() -> None:
         close_usd=pl.when(last).then(pl.col("open_usd")).otherwise("close_usd"),
         high_usd=pl.when(last).then(pl.col("open_usd") * 1.0005).otherwise("high_usd"),
         low_usd=pl.when(last).then(pl.col("open_usd") * 0.9995).otherwise("low_usd"),
-        volume_shares=pl.when(last).then(pl.col("volume_shares") / 3).otherwise("volume_shares"))
+        volume_shares=pl.when(last).then(pl.col("volume_shares") / 3).otherwise("volume_shares"),
+    )
     for later in (whole, printed(BARS, (600, 0.1)), printed(BARS, (585, 0.997))):
-        row, = judge(morning, later).iter_rows(named=True)
+        (row,) = judge(morning, later).iter_rows(named=True)
         assert (row["corrected_dates"], row["carried_dates"]) == (str(SESSIONS[579]), None)
         assert row["verdict"] in ("consistent", "restated")
-    back, = judge(whole, morning).iter_rows(named=True)
+    (back,) = judge(whole, morning).iter_rows(named=True)
     assert (back["verdict"], back["carried_dates"]) == ("consistent", str(SESSIONS[579]))
 
 
@@ -509,7 +556,8 @@ def test_a_correction_is_believed_when_a_later_download_says_the_same() -> None:
     corrected = edited(printed(BARS[:590]), 200, 1.01, ["high_usd"])
     again = edited(printed(BARS, (600, 0.1)), 200, 1.01, ["high_usd"])
     verdicts = price_restatements.judge_all(
-        pl.concat([download(KNOWN, 0, "a"), download(corrected, 1, "b"), download(again, 2, "c")]), NONE_YET)
+        pl.concat([download(KNOWN, 0, "a"), download(corrected, 1, "b"), download(again, 2, "c")]), NONE_YET
+    )
     assert verdicts["verdict"].to_list() == ["first", "consistent", "restated"]
     assert verdicts["carried_dates"].to_list() == [None, str(SESSIONS[200]), None]
     assert verdicts["corrected_dates"].to_list() == [None, None, str(SESSIONS[200])]
@@ -544,12 +592,25 @@ def test_the_published_bars_are_the_history_that_verdicts_are_judged_by() -> Non
     downloads, verdicts = pl.concat(eventful()), price_restatements.judge_all(pl.concat(eventful()), NONE_YET)
     found = verdicts.group_by("file_sha256", maintain_order=True).first()
     assert found["verdict"].to_list() == [
-        "first", "consistent", "rejected", "consistent", "rejected", "restated", "older", "consistent"]
+        "first",
+        "consistent",
+        "rejected",
+        "consistent",
+        "rejected",
+        "restated",
+        "older",
+        "consistent",
+    ]
     known = price_votes.NOTHING
     for (fetched_ts, sha256, name, span), bars in zip(price_restatements.files_of(downloads), eventful(), strict=True):
         file = price_votes.Download(
-            ticker="TEST", file_sha256=sha256, fetched_ts=fetched_ts, source_name=name, span=span,
-            bars=bars.select("session_date", *BAR_COLUMNS))
+            ticker="TEST",
+            file_sha256=sha256,
+            fetched_ts=fetched_ts,
+            source_name=name,
+            span=span,
+            bars=bars.select("session_date", *BAR_COLUMNS),
+        )
         known = price_restatements.learnt(known, file, verdicts.filter(file_sha256=sha256))
     prices, rejected = published(downloads, verdicts)
     assert prices.select("session_date", *BAR_COLUMNS).equals(known.bars)
@@ -560,24 +621,32 @@ def test_the_published_bars_are_the_history_that_verdicts_are_judged_by() -> Non
     for position in (30, 222):
         shown = prices.filter(session_date=SESSIONS[position]).select(PRICES).row(0)
         assert shown == pytest.approx(right.select(PRICES).row(position), rel=1e-5)
-    assert rejected.select("reason", "day_date").rows() == [
-        ("disputed_bar", SESSIONS[150]), ("disputed_bar", SESSIONS[222])]
+    assert rejected.select("reason", "day_date").rows() == [("disputed_bar", SESSIONS[150]), ("disputed_bar", SESSIONS[222])]
 
 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
-@given(order=st.permutations(range(8)), cuts=st.sets(st.integers(1, 7), max_size=4),
-       decisions=st.lists(st.tuples(st.sampled_from(["broken", "split", "a"]), st.sampled_from(["accept", "drop"])),
-                          max_size=2, unique_by=lambda each: each[0]))
+@given(
+    order=st.permutations(range(8)),
+    cuts=st.sets(st.integers(1, 7), max_size=4),
+    decisions=st.lists(
+        st.tuples(st.sampled_from(["broken", "split", "a"]), st.sampled_from(["accept", "drop"])),
+        max_size=2,
+        unique_by=lambda each: each[0],
+    ),
+)
 def test_any_order_of_any_downloads_gives_the_same_verdicts_and_bits(
-    order: list[int], cuts: set[int], decisions: list[tuple[str, str]],
+    order: list[int],
+    cuts: set[int],
+    decisions: list[tuple[str, str]],
 ) -> None:
     downloads, verdicts = eventful(), NONE_YET
     said = pl.concat([decided(name, each) for name, each in decisions]) if decisions else None
     for number, until in enumerate([*sorted(cuts), 8]):
         arrived = [downloads[index] for index in order[:until]]
         verdicts = price_restatements.judge_all(
-            pl.concat(arrived), verdicts, SESSIONS, decisions=said if number or until == 8 else None)
+            pl.concat(arrived), verdicts, SESSIONS, decisions=said if number or until == 8 else None
+        )
     at_once = price_restatements.judge_all(pl.concat(downloads), NONE_YET, SESSIONS, decisions=said)
     assert verdicts.equals(at_once)
     bars = pl.concat([downloads[index] for index in order])
@@ -585,19 +654,36 @@ def test_any_order_of_any_downloads_gives_the_same_verdicts_and_bits(
         assert shown.equals(wanted)
 
 
-@pytest.mark.parametrize(("factor", "volume", "verdict"), [
-    (10.0, 1.0, "rejected"), (0.1, 1.0, "rejected"), (0.25, 8.0, "consistent"), (2.0, 1.0, "rejected"),
-    (0.5, 1.0, "rejected"), (0.5, 4.0, "consistent"), (1.5, 1.0, "consistent")])
+@pytest.mark.parametrize(
+    ("factor", "volume", "verdict"),
+    [
+        (10.0, 1.0, "rejected"),
+        (0.1, 1.0, "rejected"),
+        (0.25, 8.0, "consistent"),
+        (2.0, 1.0, "rejected"),
+        (0.5, 1.0, "rejected"),
+        (0.5, 4.0, "consistent"),
+        (1.5, 1.0, "consistent"),
+    ],
+)
 def test_bars_after_the_known_ones_that_go_on_at_another_level_need_the_trading_for_it(
-    factor: float, volume: float, verdict: str,
+    factor: float,
+    volume: float,
+    verdict: str,
 ) -> None:
     later = pl.int_range(pl.len()) >= 580
-    bars = printed(BARS).with_columns(
-        *(pl.when(later).then(pl.col(name) * factor).otherwise(name) for name in PRICES),
-        volume_shares=pl.when(later).then(pl.col("volume_shares") * volume).otherwise("volume_shares")).with_columns(
-        # A quiet market, so that the multiple is far from the usual.
-        volume_shares=pl.when(~later).then(5e6).otherwise(5e6 * volume))
-    row, = judge(KNOWN.with_columns(volume_shares=pl.lit(5e6)), bars).iter_rows(named=True)
+    bars = (
+        printed(BARS)
+        .with_columns(
+            *(pl.when(later).then(pl.col(name) * factor).otherwise(name) for name in PRICES),
+            volume_shares=pl.when(later).then(pl.col("volume_shares") * volume).otherwise("volume_shares"),
+        )
+        .with_columns(
+            # A quiet market, so that the multiple is far from the usual.
+            volume_shares=pl.when(~later).then(5e6).otherwise(5e6 * volume)
+        )
+    )
+    (row,) = judge(KNOWN.with_columns(volume_shares=pl.lit(5e6)), bars).iter_rows(named=True)
     assert row["verdict"] == verdict
     if verdict == "rejected":
         assert f"from {SESSIONS[580]} on" in row["message"]
@@ -659,8 +745,7 @@ def test_the_message_names_the_file_that_said_the_bars_in_dispute_and_its_comman
     files = [KNOWN, spoilt(printed(BARS[:590]), range(583, 590), 1.03), printed(BARS[:595])]
     found, verdicts, _ = verdicts_of(*files)
     assert found == ["first", "consistent", "rejected"]
-    assert verdicts["message"][-1].endswith(
-        f'finlake prices drop {sha256_of("file 1")[:12]} --ticker TEST --reason "why"')
+    assert verdicts["message"][-1].endswith(f'finlake prices drop {sha256_of("file 1")[:12]} --ticker TEST --reason "why"')
     dropped, _, prices = verdicts_of(*files, decisions=decided("file 1", "drop"))
     assert dropped == ["first", "dropped", "consistent"]
     assert shows(prices, files[-1])
@@ -690,13 +775,15 @@ def test_an_unfinished_last_bar_may_move_as_far_as_a_crash_takes_it(move: float)
         close_usd=pl.when(last).then(opened).otherwise("close_usd"),
         high_usd=pl.when(last).then(opened * 1.0005).otherwise("high_usd"),
         low_usd=pl.when(last).then(opened * 0.9995).otherwise("low_usd"),
-        volume_shares=pl.when(last).then(1e5).otherwise("volume_shares"))
+        volume_shares=pl.when(last).then(1e5).otherwise("volume_shares"),
+    )
 
     def crashed(bars: Frame) -> Frame:
         return bars.with_columns(
             close_usd=pl.when(last).then(opened * move).otherwise("close_usd"),
             high_usd=pl.when(last).then(opened * max(1.001, move)).otherwise("high_usd"),
-            low_usd=pl.when(last).then(opened * min(0.999, move)).otherwise("low_usd"))
+            low_usd=pl.when(last).then(opened * min(0.999, move)).otherwise("low_usd"),
+        )
 
     found, verdicts, _ = verdicts_of(morning, crashed(printed(BARS[:581])), crashed(printed(BARS)))
     assert found == ["first", "consistent", "consistent"]
@@ -763,14 +850,17 @@ def test_votes_of_the_new_downloads_dates_suffice(count: int) -> None:
     newest = pl.col("file_sha256") == whole["file_sha256"][-1]
     dates = downloads.filter(newest)["session_date"]
     cut = downloads.filter(pl.col("session_date").is_between(dates.min(), dates.max()))
-    assert price_restatements.judge_all(cut, whole.filter(~newest), ledger=ledger_of(downloads)).drop("message").equals(
-        whole.drop("message"))
+    assert (
+        price_restatements.judge_all(cut, whole.filter(~newest), ledger=ledger_of(downloads))
+        .drop("message")
+        .equals(whole.drop("message"))
+    )
 
 
 @pytest.mark.parametrize("position", [100, 300])
 def test_where_the_known_and_the_new_file_say_the_same_beside_a_dividend_no_third_value_is_published(position: int) -> None:
     restated = printed(BARS, (600, 0.99))
-    later = pl.concat([restated[:position], KNOWN[position:position + 1], restated[position + 1:]])
+    later = pl.concat([restated[:position], KNOWN[position : position + 1], restated[position + 1 :]])
     _, verdicts, prices = verdicts_of(KNOWN, later)
     assert verdicts["corrected_dates"][-1] == str(SESSIONS[position])
     assert prices.select(PRICES).row(position) == KNOWN.select(PRICES).row(position)
@@ -779,7 +869,10 @@ def test_where_the_known_and_the_new_file_say_the_same_beside_a_dividend_no_thir
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 20), factor=st.floats(0.81, 0.985), level=st.sampled_from([9.0, 180.0]))
 def test_a_factor_over_the_earliest_bars_alone_is_no_dividend_unless_something_proves_it(
-    seed: int, count: int, factor: float, level: float,
+    seed: int,
+    count: int,
+    factor: float,
+    level: float,
 ) -> None:
     bars = raw_bars(seed, level)
     wrong = spoilt(printed(bars[:590]), range(count), factor)
@@ -790,8 +883,9 @@ def test_a_factor_over_the_earliest_bars_alone_is_no_dividend_unless_something_p
     assert prices.filter("is_contested").height == count
     _, _, prices = verdicts_of(printed(bars[:580]), wrong, printed(bars))
     assert shows(prices, printed(bars))
-    scaled = wrong.with_columns(volume_shares=pl.when(pl.int_range(pl.len()) < count).then(
-        pl.col("volume_shares") / factor).otherwise("volume_shares"))
+    scaled = wrong.with_columns(
+        volume_shares=pl.when(pl.int_range(pl.len()) < count).then(pl.col("volume_shares") / factor).otherwise("volume_shares")
+    )
     proven, _, _ = verdicts_of(printed(bars[:580]), scaled)
     # One or two bars are single corrections to any reader.
     assert proven[-1] == ("restated" if count >= 3 else "consistent")
@@ -815,8 +909,7 @@ def test_a_large_late_step_takes_a_jump_away_or_is_a_fault(count: int) -> None:
 @pytest.mark.parametrize("wrong", NEW_BARS, ids=str)
 def test_new_bars_that_jump_without_trading_are_healed_by_the_first_good_file(wrong: range, factor: float) -> None:
     calm = BARS.with_columns(volume_shares=pl.lit(5e6))
-    _, verdicts, prices = verdicts_of(
-        printed(calm[:580]), spoilt(printed(calm[:590]), wrong, factor), printed(calm[:595]))
+    _, verdicts, prices = verdicts_of(printed(calm[:580]), spoilt(printed(calm[:590]), wrong, factor), printed(calm[:595]))
     assert shows(prices, printed(calm[:595]))
     assert verdicts["corrected_dates"][-1] == ",".join(str(SESSIONS[position]) for position in wrong)
 
@@ -834,8 +927,13 @@ def test_a_split_of_a_ticker_without_volumes_waits_for_a_second_download(factor:
     assert shows(prices, files[-1])
     assert is_dividend or "believed when the next download says the same" in verdicts["message"][1]
     hundredfold = [spoilt(without_volume(KNOWN), range(580), 100.0)] * 2
-    assert verdicts_of(without_volume(KNOWN), *(each.with_columns(open_usd=pl.col("open_usd") + number / 100)
-                                                for number, each in enumerate(hundredfold)))[0][1:] == ["rejected"] * 2
+    assert (
+        verdicts_of(
+            without_volume(KNOWN),
+            *(each.with_columns(open_usd=pl.col("open_usd") + number / 100) for number, each in enumerate(hundredfold)),
+        )[0][1:]
+        == ["rejected"] * 2
+    )
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.1, 2.0, 4.0])
@@ -861,14 +959,16 @@ def test_new_bars_that_were_left_at_the_level_before_the_split_wait_and_the_know
 @pytest.mark.parametrize("gap", [1, 100, 400])
 @pytest.mark.parametrize(("factor", "verdict"), [(0.55, "rejected"), (0.65, "restated")])
 def test_a_special_dividend_has_the_same_verdict_however_long_nobody_downloaded(
-    factor: float, verdict: str, gap: int,
+    factor: float,
+    verdict: str,
+    gap: int,
 ) -> None:
-    known = printed(BARS[:600 - gap])
+    known = printed(BARS[: 600 - gap])
     whole = printed(BARS, (600, factor)).with_columns(BARS["volume_shares"])
     found, verdicts, _ = verdicts_of(known, whole)
     assert found == ["first", verdict]
     if verdict == "rejected":
-        assert f'finlake prices accept {sha256_of("file 1")[:12]} --ticker TEST' in verdicts["message"][1]
+        assert f"finlake prices accept {sha256_of('file 1')[:12]} --ticker TEST" in verdicts["message"][1]
         accepted, _, prices = verdicts_of(known, whole, printed(BARS[:599], (600, factor)), decisions=decided("file 1", "accept"))
         assert accepted == ["first", "accepted", "consistent"]
         assert prices["close_usd"][0] == whole["close_usd"][0]

@@ -21,27 +21,36 @@ Bar = tuple[float | None, float | None, float | None, float | None, float | None
 
 def rows(file: str, bars: dict[date, Bar], ticker: str = "TEST", hours: int = 0) -> pl.DataFrame:
     """Rows of bronze.stooq_prices of one file."""
-    return pl.DataFrame([
-        {"file_sha256": file * 64, "ticker": ticker, "session_date": day,
-         "fetched_ts": FETCHED + timedelta(hours=hours), "line_number": 2 + index,
-         **dict(zip(BAR_COLUMNS, bar, strict=True))}
-        for index, (day, bar) in enumerate(bars.items())
-    ], schema_overrides=polars_schema(STOOQ_PRICES)).select(STOOQ_PRICES.column_names)
+    return pl.DataFrame(
+        [
+            {
+                "file_sha256": file * 64,
+                "ticker": ticker,
+                "session_date": day,
+                "fetched_ts": FETCHED + timedelta(hours=hours),
+                "line_number": 2 + index,
+                **dict(zip(BAR_COLUMNS, bar, strict=True)),
+            }
+            for index, (day, bar) in enumerate(bars.items())
+        ],
+        schema_overrides=polars_schema(STOOQ_PRICES),
+    ).select(STOOQ_PRICES.column_names)
 
 
 def verdicts(**by_file: str) -> pl.DataFrame:
     """Rows of silver.price_restatements: one verdict per file of TEST."""
-    frame = pl.DataFrame([
-        {"ticker": "TEST", "file_sha256": file * 64, "verdict": verdict} for file, verdict in by_file.items()])
+    frame = pl.DataFrame([{"ticker": "TEST", "file_sha256": file * 64, "verdict": verdict} for file, verdict in by_file.items()])
     missing = {name: kind for name, kind in polars_schema(PRICE_RESTATEMENTS).items() if name not in frame.columns}
     return frame.with_columns(pl.lit(None, kind).alias(name) for name, kind in missing.items())
 
 
 def test_the_latest_accepted_version_of_each_bar_speaks() -> None:
-    downloads = pl.concat([
-        rows("a", {SESSIONS[0]: GOOD, SESSIONS[1]: GOOD}, hours=2),
-        rows("b", {SESSIONS[1]: (20.0, 22.0, 18.0, 21.0, 500.0), SESSIONS[2]: GOOD}, hours=1),
-    ])
+    downloads = pl.concat(
+        [
+            rows("a", {SESSIONS[0]: GOOD, SESSIONS[1]: GOOD}, hours=2),
+            rows("b", {SESSIONS[1]: (20.0, 22.0, 18.0, 21.0, 500.0), SESSIONS[2]: GOOD}, hours=1),
+        ]
+    )
     prices, rejected = prices_daily.choose(downloads, verdicts(a="restated", b="first"), SESSIONS)
     assert prices.schema == polars_schema(PRICES_DAILY)
     assert prices["session_date"].to_list() == SESSIONS[:3]
@@ -61,8 +70,14 @@ def test_of_two_downloads_of_one_moment_that_know_the_same_sessions_the_greater_
 
 def test_a_bar_names_the_file_that_first_said_it_and_not_one_that_repeats_it() -> None:
     other = (20.0, 22.0, 18.0, 21.0, 500.0)
-    downloads = pl.concat([rows("a", {MONDAY: GOOD}), rows("b", {MONDAY: other}, hours=1),
-                           rows("c", {MONDAY: GOOD}, hours=2), rows("d", {MONDAY: GOOD}, hours=3)])
+    downloads = pl.concat(
+        [
+            rows("a", {MONDAY: GOOD}),
+            rows("b", {MONDAY: other}, hours=1),
+            rows("c", {MONDAY: GOOD}, hours=2),
+            rows("d", {MONDAY: GOOD}, hours=3),
+        ]
+    )
     accepted = verdicts(a="first", b="restated", c="restated", d="consistent")
     prices, _ = prices_daily.choose(downloads, accepted, SESSIONS)
     assert prices["file_sha256"].to_list() == ["c" * 64]
@@ -71,8 +86,7 @@ def test_a_bar_names_the_file_that_first_said_it_and_not_one_that_repeats_it() -
 
 def test_rejected_and_unjudged_downloads_have_no_say() -> None:
     other = (20.0, 22.0, 18.0, 21.0, 500.0)
-    downloads = pl.concat([rows("a", {MONDAY: GOOD}), rows("b", {MONDAY: other}, hours=1),
-                           rows("c", {MONDAY: other}, hours=2)])
+    downloads = pl.concat([rows("a", {MONDAY: GOOD}), rows("b", {MONDAY: other}, hours=1), rows("c", {MONDAY: other}, hours=2)])
     prices, rejected = prices_daily.choose(downloads, verdicts(a="first", b="rejected"), SESSIONS)
     assert prices["close_usd"].to_list() == [10.5]
     assert prices["is_restated"].to_list() == [False]
@@ -91,21 +105,24 @@ def test_a_restatement_of_several_steps_counts_its_file_once() -> None:
     assert prices.height == 1
 
 
-@pytest.mark.parametrize(("bar", "reason", "said"), [
-    ((None, 11.0, 9.0, 10.5, 1000.0), "incomplete_row", "missing"),
-    ((10.0, 11.0, 9.0, float("nan"), 1000.0), "incomplete_row", "not a number"),
-    ((10.0, float("inf"), 9.0, 10.5, 1000.0), "incomplete_row", "not a number"),
-    ((10.0, 11.0, 9.0, 10.5, None), "incomplete_row", "missing"),
-    ((10.0, 11.0, 9.0, 10.5, -1.0), "negative_volume", "volume_not_negative"),
-    ((0.0, 11.0, 0.0, 10.5, 1000.0), "impossible_price", "prices_positive"),
-    ((10.0, 11.0, 9.0, 12.0, 1000.0), "impossible_price", "high_is_highest"),
-    ((10.0, 11.0, 10.2, 10.5, 1000.0), "impossible_price", "low_is_lowest"),
-])
+@pytest.mark.parametrize(
+    ("bar", "reason", "said"),
+    [
+        ((None, 11.0, 9.0, 10.5, 1000.0), "incomplete_row", "missing"),
+        ((10.0, 11.0, 9.0, float("nan"), 1000.0), "incomplete_row", "not a number"),
+        ((10.0, float("inf"), 9.0, 10.5, 1000.0), "incomplete_row", "not a number"),
+        ((10.0, 11.0, 9.0, 10.5, None), "incomplete_row", "missing"),
+        ((10.0, 11.0, 9.0, 10.5, -1.0), "negative_volume", "volume_not_negative"),
+        ((0.0, 11.0, 0.0, 10.5, 1000.0), "impossible_price", "prices_positive"),
+        ((10.0, 11.0, 9.0, 12.0, 1000.0), "impossible_price", "high_is_highest"),
+        ((10.0, 11.0, 10.2, 10.5, 1000.0), "impossible_price", "low_is_lowest"),
+    ],
+)
 def test_an_impossible_later_row_is_quarantined_and_displaces_nothing(bar: Bar, reason: str, said: str) -> None:
     downloads = pl.concat([rows("a", {MONDAY: GOOD}), rows("b", {MONDAY: bar}, hours=1)])
     prices, rejected = prices_daily.choose(downloads, verdicts(a="first", b="consistent"), SESSIONS)
     assert prices["file_sha256"].to_list() == ["a" * 64]
-    row, = rejected.iter_rows(named=True)
+    (row,) = rejected.iter_rows(named=True)
     assert row["reason"] == reason
     assert said in row["message"]
     assert (row["source_table"], row["source_name"]) == ("silver.prices_daily", "b" * 64)
@@ -127,13 +144,15 @@ def test_a_row_of_a_day_without_session_is_quarantined() -> None:
 
 def test_a_flat_first_bar_without_volume_is_kept() -> None:
     prices, rejected = prices_daily.choose(
-        rows("a", {MONDAY: (17.0, 17.0, 17.0, 17.0, 0.0), SESSIONS[1]: GOOD}), verdicts(a="first"), SESSIONS)
+        rows("a", {MONDAY: (17.0, 17.0, 17.0, 17.0, 0.0), SESSIONS[1]: GOOD}), verdicts(a="first"), SESSIONS
+    )
     assert (prices.height, rejected.height) == (2, 0)
 
 
 def test_a_difference_within_the_printed_digits_is_no_restatement() -> None:
-    downloads = pl.concat([rows("a", {MONDAY: (10.0, 11.0, 9.0, 10.5123, 1.0)}),
-                           rows("b", {MONDAY: (10.0, 11.0, 9.0, 10.5124, 1.0)}, hours=1)])
+    downloads = pl.concat(
+        [rows("a", {MONDAY: (10.0, 11.0, 9.0, 10.5123, 1.0)}), rows("b", {MONDAY: (10.0, 11.0, 9.0, 10.5124, 1.0)}, hours=1)]
+    )
     prices, _ = prices_daily.choose(downloads, verdicts(a="first", b="consistent"), SESSIONS)
     assert prices["is_restated"].to_list() == [False]
 
@@ -142,8 +161,10 @@ def test_a_difference_within_the_printed_digits_is_no_restatement() -> None:
 def test_a_bar_is_possible_exactly_when_the_contract_says_so(bar: tuple[float, float, float, float, float]) -> None:
     opened, high, low, close, volume = bar
     by_check = {
-        "prices_positive": min(opened, high, low, close) > 0, "high_is_highest": high >= max(opened, close, low),
-        "low_is_lowest": low <= min(opened, close, high), "volume_not_negative": volume >= 0,
+        "prices_positive": min(opened, high, low, close) > 0,
+        "high_is_highest": high >= max(opened, close, low),
+        "low_is_lowest": low <= min(opened, close, high),
+        "volume_not_negative": volume >= 0,
     }
     assert set(by_check) == {check.name for check in PRICE_CHECKS}
     frame = rows("a", {MONDAY: bar})
@@ -158,7 +179,7 @@ def test_any_part_of_a_window_gives_the_rows_of_the_whole(first: int, last: int)
     later[SESSIONS[3]] = (5.0, 6.0, 7.0, 5.25, 2000.0)
     downloads = pl.concat([rows("a", dict.fromkeys(SESSIONS, GOOD)), rows("b", later, hours=1)])
     judged = verdicts(a="first", b="restated")
-    window = SESSIONS[first:last + 1]
+    window = SESSIONS[first : last + 1]
     part = prices_daily.choose(downloads.filter(pl.col("session_date").is_in(window)), judged, window)
     whole = prices_daily.choose(downloads, judged, SESSIONS)
     assert part[0].equals(whole[0].filter(pl.col("session_date").is_in(window)))
@@ -167,8 +188,7 @@ def test_any_part_of_a_window_gives_the_rows_of_the_whole(first: int, last: int)
 
 def test_the_chosen_bars_are_the_history_the_verdicts_were_judged_by() -> None:
     halved: Bar = (5.0, 5.5, 4.5, 5.25, 2000.0)
-    downloads = pl.concat([
-        rows("a", dict.fromkeys(SESSIONS[:4], GOOD)), rows("b", dict.fromkeys(SESSIONS, halved), hours=1)])
+    downloads = pl.concat([rows("a", dict.fromkeys(SESSIONS[:4], GOOD)), rows("b", dict.fromkeys(SESSIONS, halved), hours=1)])
     judged = price_restatements.judge_all(downloads, pl.DataFrame(schema=polars_schema(PRICE_RESTATEMENTS)))
     prices, _ = prices_daily.choose(downloads, judged, SESSIONS)
     assert judged["verdict"].to_list() == ["first", "restated"]

@@ -21,11 +21,27 @@ steps = st.lists(st.tuples(st.sampled_from("ccrud"), st.integers(0, 3), st.sampl
 
 def change(number: int, op: str = "c", seq: int = 1, price_usd: float = 1.0, **values: Any) -> dict[str, Any]:
     row = {
-        "kafka_topic": "t", "kafka_partition": 0, "kafka_offset": number, "op": op, "lsn": number,
-        "committed_ts": NOW, "captured_ts": NOW, "appended_ts": NOW + timedelta(milliseconds=number // 3),
-        "appended_date": date(2026, 11, 22), "key_json": None, "before_json": None, "after_json": None,
-        "received_ts": NOW, "connection_id": "a", "message_seq": seq, "trade_index": 0, "symbol": "AAPL",
-        "price_usd": price_usd, "volume_shares": 1.0, "trade_ts": NOW, "conditions": ["1"],
+        "kafka_topic": "t",
+        "kafka_partition": 0,
+        "kafka_offset": number,
+        "op": op,
+        "lsn": number,
+        "committed_ts": NOW,
+        "captured_ts": NOW,
+        "appended_ts": NOW + timedelta(milliseconds=number // 3),
+        "appended_date": date(2026, 11, 22),
+        "key_json": None,
+        "before_json": None,
+        "after_json": None,
+        "received_ts": NOW,
+        "connection_id": "a",
+        "message_seq": seq,
+        "trade_index": 0,
+        "symbol": "AAPL",
+        "price_usd": price_usd,
+        "volume_shares": 1.0,
+        "trade_ts": NOW,
+        "conditions": ["1"],
     }
     if op == "d":
         row |= dict.fromkeys(("symbol", "price_usd", "volume_shares", "trade_ts", "conditions"))
@@ -55,7 +71,8 @@ def one_by_one(sequence: list[Step]) -> dict[int, tuple[float, int]]:
 
 @given(steps, st.randoms())
 def test_any_changes_in_any_order_of_arrival_leave_what_one_by_one_leaves(
-    sequence: list[Step], chance: Any,
+    sequence: list[Step],
+    chance: Any,
 ) -> None:
     changes = [change(number, op, seq, price) for number, (op, seq, price) in enumerate(sequence)]
     chance.shuffle(changes)
@@ -70,13 +87,19 @@ def test_new_rows_of_a_later_piece_are_those_that_an_earlier_one_lacks(sequence:
     assert {**after, **before} == settled(frame(*changes))
 
 
-@pytest.mark.parametrize(("values", "flaw"), [
-    ({}, ""), ({"price_usd": 0.0}, "price_not_positive"), ({"price_usd": -1.0, "volume_shares": -1.0}, "price_not_positive"),
-    ({"volume_shares": -0.5}, "volume_negative"), ({"volume_shares": 0.0}, ""),
-    ({"trade_ts": NOW + timedelta(seconds=60)}, ""),
-    ({"trade_ts": NOW + timedelta(seconds=60, microseconds=1)}, "future_time"),
-    ({"trade_ts": datetime(1970, 1, 20, tzinfo=UTC)}, "past_time"),
-])
+@pytest.mark.parametrize(
+    ("values", "flaw"),
+    [
+        ({}, ""),
+        ({"price_usd": 0.0}, "price_not_positive"),
+        ({"price_usd": -1.0, "volume_shares": -1.0}, "price_not_positive"),
+        ({"volume_shares": -0.5}, "volume_negative"),
+        ({"volume_shares": 0.0}, ""),
+        ({"trade_ts": NOW + timedelta(seconds=60)}, ""),
+        ({"trade_ts": NOW + timedelta(seconds=60, microseconds=1)}, "future_time"),
+        ({"trade_ts": datetime(1970, 1, 20, tzinfo=UTC)}, "past_time"),
+    ],
+)
 def test_a_flaw_is_named_by_the_rules_of_the_live_tables(values: dict[str, Any], flaw: str) -> None:
     assert trades(frame(change(1, **values)))["flaw"].to_list() == [flaw]
 

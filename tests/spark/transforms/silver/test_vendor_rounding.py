@@ -8,12 +8,23 @@ from hypothesis import strategies as st
 from spark.transforms.silver.vendor_rounding import agree, resolution, resolution_of_file
 
 
-@pytest.mark.parametrize(("price", "unit"), [
-    (182.81, 0.01), (182.639, 0.001), (45.1234, 0.0001), (0.0376018, 1e-7), (0.0376, 1e-5),
-    (183.0, 0.01), (10.5, 0.01), (0.04, 1e-5),  # zeros may have been dropped
-    (45.12345678901, 0.0001),  # more than six digits are another program's artefact
-    (12345.6, 0.1), (699000.0, 1.0), (1e-12, 1e-15),
-])
+@pytest.mark.parametrize(
+    ("price", "unit"),
+    [
+        (182.81, 0.01),
+        (182.639, 0.001),
+        (45.1234, 0.0001),
+        (0.0376018, 1e-7),
+        (0.0376, 1e-5),
+        (183.0, 0.01),
+        (10.5, 0.01),
+        (0.04, 1e-5),  # zeros may have been dropped
+        (45.12345678901, 0.0001),  # more than six digits are another program's artefact
+        (12345.6, 0.1),
+        (699000.0, 1.0),
+        (1e-12, 1e-15),
+    ],
+)
 def test_the_unit_is_read_off_the_digits(price: float, unit: float) -> None:
     assert resolution(np.array([price]))[0] == pytest.approx(unit, rel=1e-12)
 

@@ -10,18 +10,18 @@ from finlake_clients.calendar import TradingCalendar
 from finlake_clients.stooq.content import classify
 from finlake_clients.stooq.prices_file import StooqFile
 from finlake_proofs.bench.lake_steps import History
-from finlake_proofs.bench.made_up_prices import random_walk, stooq_file, universe_of
+from finlake_proofs.bench.synthetic_prices import random_walk, stooq_file, universe_of
 from spark.transforms.bronze.stooq_prices import parse
 from spark.transforms.silver.prices_daily import is_possible
 
 SESSIONS = TradingCalendar().sessions(date(2020, 1, 1), date(2022, 12, 31))
-HISTORY = History(
-    walk_start=date(2020, 1, 1), first_date=date(2022, 1, 1), last_date=date(2022, 12, 31), ticker_count=3)
+HISTORY = History(walk_start=date(2020, 1, 1), first_date=date(2022, 1, 1), last_date=date(2022, 12, 31), ticker_count=3)
 
 
 def rows(file: StooqFile) -> pl.DataFrame:
-    parsed = parse(file.content, ticker=file.ticker, file_sha256=file.sha256, fetched_ts=file.fetched_ts,
-                   source_name=file.source_name)
+    parsed = parse(
+        file.content, ticker=file.ticker, file_sha256=file.sha256, fetched_ts=file.fetched_ts, source_name=file.source_name
+    )
     assert parsed.rejected.num_rows == 0
     return pl.DataFrame(pl.from_arrow(parsed.rows))
 
@@ -61,8 +61,9 @@ def test_an_overlapping_file_repeats_the_bars_of_the_earlier_one() -> None:
 
 def test_two_histories_of_different_length_have_the_same_bars_where_they_overlap() -> None:
     longer = replace(HISTORY, first_date=HISTORY.walk_start)
-    for long, short in zip(longer.files(longer.first_date, longer.last_date),
-                           HISTORY.files(HISTORY.first_date, HISTORY.last_date), strict=True):
+    for long, short in zip(
+        longer.files(longer.first_date, longer.last_date), HISTORY.files(HISTORY.first_date, HISTORY.last_date), strict=True
+    ):
         assert bars(long).filter(pl.col("session_date") >= HISTORY.first_date).equals(bars(short))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spark.contracts import gold
 from spark.contracts.report import Window
-from spark.jobs.following import followed
+from spark.jobs.changed_inputs import widened_to_changed_inputs
 from spark.lake.snapshots import ALL_DATES
 from spark.lake.storage import Lake
 
@@ -36,7 +36,7 @@ class Told:
 
 def widened(window: Window, changed: Window | None, built: Window | None, reach_days: int = 0) -> Window:
     lake = cast("Lake", Told(changed, built))
-    return followed(lake, gold.ML_FEATURES, window, {"gold.indicators": 1}, reach_days)
+    return widened_to_changed_inputs(lake, gold.ML_FEATURES, window, {"gold.indicators": 1}, reach_days)
 
 
 def dates(window: Window) -> set[date]:

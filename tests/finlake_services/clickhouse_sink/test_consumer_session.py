@@ -10,21 +10,21 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from finlake_services.clickhouse_sink import membership as module
+from finlake_services.clickhouse_sink import consumer_session as module
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, DeadLetter
 from finlake_services.clickhouse_sink.clickhouse import ClickHouseUnavailableError
-from finlake_services.clickhouse_sink.exactly_once import CommitRefusedError, Gap, Place, TopicReplacedError
-from finlake_services.clickhouse_sink.membership import Broker, Membership, MembershipLostError, StoppingError
-from finlake_services.clickhouse_sink.metrics import Metrics
+from finlake_services.clickhouse_sink.consumer_session import Broker, ConsumerSession, MembershipLostError, StoppingError
+from finlake_services.clickhouse_sink.exactly_once import CommitRefusedError, Gap, Partition, TopicReplacedError
+from finlake_services.clickhouse_sink.metrics import SinkMetrics
 from finlake_settings.groups import Kafka
 from spark.contracts.table import Table
 
-TRADE_PLACE, QUOTE_PLACE = Place(TRADES.topic, 0), Place(QUOTES.topic, 0)
+TRADE_PLACE, QUOTE_PLACE = Partition(TRADES.topic, 0), Partition(QUOTES.topic, 0)
 
 
 @dataclass
 class FakeMessage:
-    place: Place
+    place: Partition
     at: int
     content: bytes = b""
     fault: KafkaError | None = None
@@ -53,21 +53,21 @@ class FakeKafka:
     """A consumer whose `poll` does the next thing of `script`: return a message, or run a function of the group."""
 
     script: list[FakeMessage | Callable[[], None]] = field(default_factory=list)
-    offsets: dict[Place, tuple[int, str]] = field(default_factory=dict)
-    ends: dict[Place, tuple[int, int]] = field(default_factory=dict)
-    commits: list[tuple[Place, int, str]] = field(default_factory=list)
+    offsets: dict[Partition, tuple[int, str]] = field(default_factory=dict)
+    ends: dict[Partition, tuple[int, int]] = field(default_factory=dict)
+    commits: list[tuple[Partition, int, str]] = field(default_factory=list)
     refuses_after: int | None = None
     refusals: list[int] = field(default_factory=list)
-    calls: list[tuple[str, list[Place]]] = field(default_factory=list)
-    held: list[Place] = field(default_factory=list)
+    calls: list[tuple[str, list[Partition]]] = field(default_factory=list)
+    held: list[Partition] = field(default_factory=list)
 
     def subscribe(self, _: list[str], **callbacks: Any) -> None:
         self.callbacks = callbacks
 
-    def assigns(self, *places: Place) -> Callable[[], None]:
+    def assigns(self, *places: Partition) -> Callable[[], None]:
         return lambda: self.callbacks["on_assign"](self, [TopicPartition(*place) for place in places])
 
-    def revokes(self, *places: Place) -> Callable[[], None]:
+    def revokes(self, *places: Partition) -> Callable[[], None]:
         def revoke() -> None:
             self.callbacks["on_revoke"](self, [TopicPartition(*place) for place in places])
             self.held = [place for place in self.held if place not in places]
@@ -92,12 +92,12 @@ class FakeKafka:
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         found = []
         for each in partitions:
-            offset, metadata = self.offsets.get(Place(each.topic, each.partition), (-1001, ""))
+            offset, metadata = self.offsets.get(Partition(each.topic, each.partition), (-1001, ""))
             found.append(TopicPartition(each.topic, each.partition, offset, metadata=metadata))
         return found
 
     def get_watermark_offsets(self, each: TopicPartition, **_: Any) -> tuple[int, int]:
-        return self.ends.get(Place(each.topic, each.partition), (0, 1000))
+        return self.ends.get(Partition(each.topic, each.partition), (0, 1000))
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         self.held += _places(partitions)
@@ -122,15 +122,15 @@ class FakeKafka:
         if self.refusals:
             raise KafkaException(KafkaError(self.refusals.pop(0)))
         (each,) = offsets
-        self.commits.append((Place(each.topic, each.partition), each.offset, each.metadata or ""))
+        self.commits.append((Partition(each.topic, each.partition), each.offset, each.metadata or ""))
         return offsets
 
     def close(self) -> None:
         self.calls.append(("close", []))
 
 
-def _places(partitions: Sequence[TopicPartition]) -> list[Place]:
-    return [Place(each.topic, each.partition) for each in partitions]
+def _places(partitions: Sequence[TopicPartition]) -> list[Partition]:
+    return [Partition(each.topic, each.partition) for each in partitions]
 
 
 @dataclass
@@ -138,9 +138,9 @@ class FakeClickHouse:
     """Fails as often as `failures` says before each success; `last` is what it holds of a place."""
 
     failures: int = 0
-    last: dict[Place, int] = field(default_factory=dict)
+    last: dict[Partition, int] = field(default_factory=dict)
     inserts: list[tuple[str, str, list[int]]] = field(default_factory=list)
-    gaps: list[tuple[Place, Gap]] = field(default_factory=list)
+    gaps: list[tuple[Partition, Gap]] = field(default_factory=list)
 
     def insert(self, table: Table, rows: pa.Table, token: str) -> None:
         if self.failures:
@@ -148,10 +148,10 @@ class FakeClickHouse:
             raise ClickHouseUnavailableError(f"its disk is full (attempt {self.failures})")
         self.inserts.append((table.name, token, rows["kafka_offset"].to_pylist()))
 
-    def last_offset(self, _: Table, place: Place) -> int | None:
+    def last_offset(self, _: Table, place: Partition) -> int | None:
         return self.last.get(place)
 
-    def note_gap(self, place: Place, gap: Gap, _: str) -> None:
+    def note_gap(self, place: Partition, gap: Gap, _: str) -> None:
         self.gaps.append((place, gap))
 
 
@@ -171,7 +171,7 @@ class World:
     clickhouse: FakeClickHouse
     letters: FakeDeadLetters
     stop: Event
-    member: Membership
+    member: ConsumerSession
 
     def turn(self, *script: FakeMessage | Callable[[], None]) -> None:
         """Play the script to its end, and what arrived with its last step."""
@@ -180,7 +180,7 @@ class World:
             self.member.turn()
         self.member.turn()
 
-    def calls(self, name: str) -> list[list[Place]]:
+    def calls(self, name: str) -> list[list[Partition]]:
         return [places for call, places in self.kafka.calls if call == name]
 
 
@@ -189,24 +189,30 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     kafka, clickhouse, letters, stop = FakeKafka(), FakeClickHouse(), FakeDeadLetters(), Event()
     monkeypatch.setattr(module, "Consumer", lambda _: kafka)
     # Retries wait for the script's next event, not for the clock.
-    monkeypatch.setattr(Membership, "_wait_in_group", _wait_without_clock)
+    monkeypatch.setattr(ConsumerSession, "_wait_in_group", _wait_without_clock)
     monkeypatch.setattr(module, "_QUIET_S", -1.0)
     nowhere = Kafka(bootstrap="nowhere:1", password_file=None, registry_url=None, registry_token_file=None)
-    member = Membership(Broker(kafka=nowhere), clickhouse, letters, Metrics(), stop)  # type: ignore[arg-type]
+    member = ConsumerSession(Broker(kafka=nowhere), clickhouse, letters, SinkMetrics(), stop)  # type: ignore[arg-type]
     return World(kafka, clickhouse, letters, stop, member)
 
 
-_WAIT = Membership._wait_in_group
+_WAIT = ConsumerSession._wait_in_group
 
 
-def _wait_without_clock(self: Membership, _: float) -> None:
+def _wait_without_clock(self: ConsumerSession, _: float) -> None:
     _WAIT(self, 0.0005)
 
 
 def trade(at: int) -> FakeMessage:
     row = {
-        "received_ts": "2026-03-02T15:00:00Z", "connection_id": "c", "message_seq": at, "trade_index": 0, "symbol": "AAPL",
-        "price_usd": 1.0, "volume_shares": 1.0, "trade_ts": "2026-03-02T15:00:00Z",
+        "received_ts": "2026-03-02T15:00:00Z",
+        "connection_id": "c",
+        "message_seq": at,
+        "trade_index": 0,
+        "symbol": "AAPL",
+        "price_usd": 1.0,
+        "volume_shares": 1.0,
+        "trade_ts": "2026-03-02T15:00:00Z",
     }
     value = {"op": "c", "after": row, "source": {"lsn": 1, "ts_us": 1_772_463_600_000_000}, "ts_us": 1_772_463_600_000_000}
     return FakeMessage(TRADE_PLACE, at, json.dumps(value).encode())
@@ -228,7 +234,8 @@ def test_a_pending_plan_is_confirmed_and_replayed_before_anything_else(world: Wo
     world.kafka.offsets[TRADE_PLACE] = (3, "3-5")
     world.turn(world.kafka.assigns(TRADE_PLACE), trade(3), trade(5), trade(6))
     assert world.clickhouse.inserts == [
-        ("stock_realtime", f"{TRADE_PLACE}:3-5", [3, 5]), ("stock_realtime", f"{TRADE_PLACE}:6-6", [6]),
+        ("stock_realtime", f"{TRADE_PLACE}:3-5", [3, 5]),
+        ("stock_realtime", f"{TRADE_PLACE}:6-6", [6]),
     ]
     assert world.kafka.commits[:2] == [(TRADE_PLACE, 3, "3-5"), (TRADE_PLACE, 6, "6-6")]
 

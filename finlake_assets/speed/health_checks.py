@@ -13,14 +13,14 @@ from finlake_assets.speed.chain import (
     ods_key,
     topic_key,
 )
-from finlake_assets.speed.rules import Hours, StreamLimits, SymbolActivity, Verdict
+from finlake_assets.speed.rules import HealthLimits, Hours, SymbolActivity, Verdict
 from finlake_clients.calendar import TradingCalendar
 from finlake_clients.clickhouse import server as clickhouse
 from finlake_clients.connect import change_capture
 from finlake_clients.kafka import topics as kafka
-from finlake_clients.kafka.topics import UnknownTopic
+from finlake_clients.kafka.topics import UnknownTopicError
 from finlake_clients.postgres import market
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_resources.resources import (
     ChangeCaptureResource,
     ClickHouseResource,
@@ -41,7 +41,7 @@ FOLLOWED = {each.name: each.realtime.address for each in streams.STREAMS}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stream:
+class WatchedStream:
     """The services of the stream, where they keep what they have, and by what all is judged.
 
     `hours` are those in which trades are expected.
@@ -52,41 +52,41 @@ class Stream:
     capture: ChangeCaptureResource
     clickhouse: ClickHouseResource
     state_folder: StateFolderResource
-    limits: StreamLimits
+    limits: HealthLimits
     calendar: TradingCalendar
     hours: Hours
     now: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class HealthCheck:
     """One question about an asset of the stream, and the services it needs an answer of. A bad answer is told at once."""
 
     name: str
     asset: dg.AssetKey
     about: str
     needs: frozenset[str]
-    ask: Callable[[Stream], Verdict]
+    ask: Callable[[WatchedStream], Verdict]
     severity: Severity = "error"
 
 
-def answers(questions: Sequence[Question], stream: Stream) -> list[tuple[Question, Verdict]]:
+def answers(questions: Sequence[HealthCheck], stream: WatchedStream) -> list[tuple[HealthCheck, Verdict]]:
     """All verdicts. A service that was silent once is not waited for again."""
-    given: list[tuple[Question, Verdict]] = []
+    given: list[tuple[HealthCheck, Verdict]] = []
     silent: dict[str, Verdict] = {}
     for question in questions:
         known = [silent[service] for service in sorted(question.needs) if service in silent]
         try:
             verdict = known[0] if known else question.ask(stream)
-        except UnknownTopic as error:
+        except UnknownTopicError as error:
             verdict = unknown(error)
-        except ServiceUnavailable as error:
+        except ServiceUnavailableError as error:
             verdict = silent[error.service] = unknown(error)
         given.append((question, verdict))
     return given
 
 
-def unknown(error: ServiceUnavailable) -> Verdict:
+def unknown(error: ServiceUnavailableError) -> Verdict:
     """The verdict where a service cannot be asked, which is not the same as ill."""
     return Verdict(state="unknown", text=f"not judged: {error}")
 
@@ -100,14 +100,14 @@ POSTGRES, KAFKA = frozenset({market.SERVICE}), frozenset({kafka.SERVICE})
 CONNECT, CLICKHOUSE = frozenset({change_capture.SERVICE}), frozenset({clickhouse.SERVICE})
 
 
-def _lag(topic: str) -> Callable[[Stream], Verdict]:
+def _lag(topic: str) -> Callable[[WatchedStream], Verdict]:
     return lambda stream: rules.judge_lag(topic, stream.topics.group_lag(streams.SINK_GROUP, topic), stream.limits)
 
 
-def _progress(relation: str) -> Callable[[Stream], Verdict]:
+def _progress(relation: str) -> Callable[[WatchedStream], Verdict]:
     address = FOLLOWED[relation]
 
-    def ask(stream: Stream) -> Verdict:
+    def ask(stream: WatchedStream) -> Verdict:
         # ClickHouse first: what is newer in Postgres than this answer has waited since then.
         newest = stream.clickhouse.newest(address, "received_ts")
         waiting_since = stream.market.first_received_after(relation, newest)
@@ -116,12 +116,12 @@ def _progress(relation: str) -> Callable[[Stream], Verdict]:
     return ask
 
 
-def _feed(stream: Stream) -> Verdict:
+def _feed(stream: WatchedStream) -> Verdict:
     newest = stream.market.newest_received(streams.TRADES.name)
     return rules.judge_feed(newest, stream.now, stream.hours, stream.calendar, stream.limits)
 
 
-def _symbols(stream: Stream) -> Verdict:
+def _symbols(stream: WatchedStream) -> Verdict:
     """Per symbol the minutes with a trade, counted where candles are merged from; the minute under way is left out."""
     if stream.hours == "any":
         return Verdict(state="well", text="no trade is expected")
@@ -134,118 +134,172 @@ def _symbols(stream: Stream) -> Verdict:
         """Bounds as whole seconds since 1970."""
         named = " OR ".join(
             f"({minute} >= toDateTime({start.timestamp():.0f}) AND {minute} < toDateTime({end.timestamp():.0f}))"
-            for start, end in spans)
+            for start, end in spans
+        )
         return f"({named or 'false'})"
 
     rows = stream.clickhouse.rows(
         f"SELECT symbol, toInt64(uniqExact({minute})) AS active_minutes, toInt64(toUnixTimestamp(min({minute}))) AS first_s, "
         f"toInt64(toUnixTimestamp(max({minute}))) AS newest_s FROM {table} "
-        f"WHERE if(position(symbol, ':') > 0, {within(always)}, {within(in_sessions)}) GROUP BY symbol ORDER BY symbol")
+        f"WHERE if(position(symbol, ':') > 0, {within(always)}, {within(in_sessions)}) GROUP BY symbol ORDER BY symbol"
+    )
     found = [
-        SymbolActivity(symbol=row["symbol"], active_minutes=row["active_minutes"],
-                       first_minute_ts=datetime.fromtimestamp(row["first_s"], UTC),
-                       newest_minute_ts=datetime.fromtimestamp(row["newest_s"], UTC))
+        SymbolActivity(
+            symbol=row["symbol"],
+            active_minutes=row["active_minutes"],
+            first_minute_ts=datetime.fromtimestamp(row["first_s"], UTC),
+            newest_minute_ts=datetime.fromtimestamp(row["newest_s"], UTC),
+        )
         for row in rows
     ]
     return rules.judge_symbols(found, in_sessions, always)
 
 
-def _complaints(stream: Stream) -> Verdict:
+def _complaints(stream: WatchedStream) -> Verdict:
     return rules.judge_complaints(stream.market.vendor_complaints(stream.now - COMPLAINTS_WITHIN), COMPLAINTS_WITHIN)
 
 
-def _gaps(stream: Stream) -> Verdict:
+def _gaps(stream: WatchedStream) -> Verdict:
     since = stream.now - GAPS_WITHIN
     return rules.judge_gaps(stream.market.feed_gaps(since), stream.market.rejected_messages(since), GAPS_WITHIN)
 
 
-def _skipped(stream: Stream) -> Verdict:
-    return rules.judge_skipped(stream.clickhouse.rows(
-        f"SELECT topic, kafka_partition, first_offset, last_offset FROM {SINK_GAPS} ORDER BY noticed_ts LIMIT 100"))
+def _skipped(stream: WatchedStream) -> Verdict:
+    return rules.judge_skipped(
+        stream.clickhouse.rows(
+            f"SELECT topic, kafka_partition, first_offset, last_offset FROM {SINK_GAPS} ORDER BY noticed_ts LIMIT 100"
+        )
+    )
 
 
-def _room_of_state_folder(stream: Stream) -> Verdict:
+def _room_of_state_folder(stream: WatchedStream) -> Verdict:
     return rules.judge_room(
-        "the state folder", stream.state_folder.free_bytes(),
+        "the state folder",
+        stream.state_folder.free_bytes(),
         "Postgres, Kafka and runs stop when it is full. Make room; job upkeep removes old snapshots and orphan files of the lake",
-        stream.limits)
+        stream.limits,
+    )
 
 
-def _room_of_clickhouse(stream: Stream) -> Verdict:
+def _room_of_clickhouse(stream: WatchedStream) -> Verdict:
     """As `admin`: a reader is not told which disks there are. An object store claims more room than a signed number holds."""
     (row,) = stream.clickhouse.read_lake(
-        "SELECT toInt64(least(min(free_space), 1000000000000000)) AS free_bytes FROM system.disks")
+        "SELECT toInt64(least(min(free_space), 1000000000000000)) AS free_bytes FROM system.disks"
+    )
     return rules.judge_room(
-        "ClickHouseResource", row["free_bytes"],
+        "ClickHouseResource",
+        row["free_bytes"],
         "inserts are refused when it is full, and records wait in Kafka. Make room; what waits comes by itself then",
-        stream.limits)
+        stream.limits,
+    )
 
 
-QUESTIONS: tuple[Question, ...] = (
-    Question(
-        name="trades_are_received", asset=ods_key(streams.TRADES.name), needs=POSTGRES, ask=_feed,
+QUESTIONS: tuple[HealthCheck, ...] = (
+    HealthCheck(
+        name="trades_are_received",
+        asset=ods_key(streams.TRADES.name),
+        needs=POSTGRES,
+        ask=_feed,
         about="While the exchange is open, trades come in.",
     ),
-    Question(
-        name="every_symbol_trades", asset=asset_key(STOCK_REALTIME.address), needs=CLICKHOUSE, ask=_symbols,
+    HealthCheck(
+        name="every_symbol_trades",
+        asset=asset_key(STOCK_REALTIME.address),
+        needs=CLICKHOUSE,
+        ask=_symbols,
         about="No symbol is silent for longer than it usually is, while others trade.",
     ),
-    Question(
-        name="vendor_is_content", asset=ods_key(streams.TRADES.name), needs=POSTGRES, ask=_complaints,
+    HealthCheck(
+        name="vendor_is_content",
+        asset=ods_key(streams.TRADES.name),
+        needs=POSTGRES,
+        ask=_complaints,
         about="The vendor has not complained of late.",
     ),
-    Question(
-        name="feed_is_unbroken", asset=ods_key(streams.TRADES.name), needs=POSTGRES, ask=_gaps, severity="warn",
+    HealthCheck(
+        name="feed_is_unbroken",
+        asset=ods_key(streams.TRADES.name),
+        needs=POSTGRES,
+        ask=_gaps,
+        severity="warn",
         about="No interruption of the feed and no unreadable message within a day.",
     ),
-    Question(
-        name="slot_is_read", asset=CAPTURE, needs=POSTGRES,
+    HealthCheck(
+        name="slot_is_read",
+        asset=CAPTURE,
+        needs=POSTGRES,
         ask=lambda stream: rules.judge_slot(stream.market.slots(), stream.limits),
         about="The replication slot is read, and Postgres keeps little log for it.",
     ),
-    Question(
-        name="tables_are_published", asset=CAPTURE, needs=POSTGRES,
+    HealthCheck(
+        name="tables_are_published",
+        asset=CAPTURE,
+        needs=POSTGRES,
         ask=lambda stream: rules.judge_publication(stream.market.published_tables(), CAPTURED),
         about="Changes of every table of the stream are published.",
     ),
-    Question(
-        name="connector_runs", asset=CAPTURE, needs=CONNECT,
+    HealthCheck(
+        name="connector_runs",
+        asset=CAPTURE,
+        needs=CONNECT,
         ask=lambda stream: rules.judge_connector(stream.capture.connector_name, stream.capture.look()),
         about="The connector and its tasks run, exactly once, as this checkout configures them.",
     ),
-    Question(
-        name="state_folder_has_room", asset=CAPTURE, needs=frozenset(), ask=_room_of_state_folder,
+    HealthCheck(
+        name="state_folder_has_room",
+        asset=CAPTURE,
+        needs=frozenset(),
+        ask=_room_of_state_folder,
         about="The disk of the state folder, where Postgres, Kafka and the lake write, has room.",
     ),
-    Question(
-        name="sink_keeps_up", asset=topic_key(streams.TRADES.topic), needs=KAFKA, ask=_lag(streams.TRADES.topic),
+    HealthCheck(
+        name="sink_keeps_up",
+        asset=topic_key(streams.TRADES.topic),
+        needs=KAFKA,
+        ask=_lag(streams.TRADES.topic),
         about="The sink is not far behind in the topic of trades.",
     ),
-    Question(
-        name="sink_keeps_up", asset=topic_key(streams.QUOTES.topic), needs=KAFKA, ask=_lag(streams.QUOTES.topic),
+    HealthCheck(
+        name="sink_keeps_up",
+        asset=topic_key(streams.QUOTES.topic),
+        needs=KAFKA,
+        ask=_lag(streams.QUOTES.topic),
         about="The sink is not far behind in the topic of quotes.",
     ),
-    Question(
-        name="no_dead_letters", asset=topic_key(streams.DEAD_LETTERS_TOPIC), needs=KAFKA, severity="warn",
+    HealthCheck(
+        name="no_dead_letters",
+        asset=topic_key(streams.DEAD_LETTERS_TOPIC),
+        needs=KAFKA,
+        severity="warn",
         ask=lambda stream: rules.judge_dead_letters(stream.topics.watermarks(streams.DEAD_LETTERS_TOPIC)),
         about="Every record could be read.",
     ),
-    Question(
-        name="rows_arrive", asset=asset_key(STOCK_REALTIME.address), needs=CLICKHOUSE | POSTGRES,
+    HealthCheck(
+        name="rows_arrive",
+        asset=asset_key(STOCK_REALTIME.address),
+        needs=CLICKHOUSE | POSTGRES,
         ask=_progress(streams.TRADES.name),
         about="A trade that is in Postgres is soon in ClickHouse.",
     ),
-    Question(
-        name="rows_arrive", asset=asset_key(QUOTES_REALTIME.address), needs=CLICKHOUSE | POSTGRES,
+    HealthCheck(
+        name="rows_arrive",
+        asset=asset_key(QUOTES_REALTIME.address),
+        needs=CLICKHOUSE | POSTGRES,
         ask=_progress(streams.QUOTES.name),
         about="A quote that is in Postgres is soon in ClickHouse.",
     ),
-    Question(
-        name="nothing_was_skipped", asset=asset_key(STOCK_REALTIME.address), needs=CLICKHOUSE, ask=_skipped,
+    HealthCheck(
+        name="nothing_was_skipped",
+        asset=asset_key(STOCK_REALTIME.address),
+        needs=CLICKHOUSE,
+        ask=_skipped,
         about="Kafka deleted no record before the sink had read it.",
     ),
-    Question(
-        name="disk_has_room", asset=asset_key(STOCK_REALTIME.address), needs=CLICKHOUSE, ask=_room_of_clickhouse,
+    HealthCheck(
+        name="disk_has_room",
+        asset=asset_key(STOCK_REALTIME.address),
+        needs=CLICKHOUSE,
+        ask=_room_of_clickhouse,
         about="ClickHouse's disk has room.",
     ),
 )

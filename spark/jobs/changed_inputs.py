@@ -12,7 +12,7 @@ from spark.contracts.table import Table
 from spark.lake.storage import Lake
 
 
-def followed(lake: Lake, table: Table, window: Window, inputs: Mapping[str, int], reach_days: int = 0) -> Window:
+def widened_to_changed_inputs(lake: Lake, table: Table, window: Window, inputs: Mapping[str, int], reach_days: int = 0) -> Window:
     """The window, widened to the rows of `table` whose `inputs` (snapshots by address) have changed since its last write.
 
     `reach_days` is how many calendar days after its own date an input still counts for a row. Dates that the table has no

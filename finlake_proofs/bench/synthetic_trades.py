@@ -11,7 +11,7 @@ TICK = 0.0005
 
 
 @dataclass
-class TradeMaker:
+class SyntheticTrades:
     """Messages of one made-up connection, each of some trades; equal seeds give equal trades.
 
     The last trade of every message is of the first symbol: who watches that symbol has seen all messages.
@@ -39,10 +39,17 @@ class TradeMaker:
             price = round(self._prices[number] * (1 + TICK * self._random.gauss(0, 1)), 4)
             self._prices[number] = price
             yield TradeRow(
-                received_us=received_us, connection_id=self.connection_id, message_seq=self.message_seq, trade_index=position,
-                symbol=symbol_of(number), price_usd=price, volume_shares=round(self._random.expovariate(1 / 80) + 1, 3),
+                received_us=received_us,
+                connection_id=self.connection_id,
+                message_seq=self.message_seq,
+                trade_index=position,
+                symbol=symbol_of(number),
+                price_usd=price,
+                volume_shares=round(self._random.expovariate(1 / 80) + 1, 3),
                 # Within the last tenth of a second, in any order.
-                trade_ms=received_us // 1000 - self._random.randrange(100), conditions=["1"] if position % 3 else ["1", "12"])
+                trade_ms=received_us // 1000 - self._random.randrange(100),
+                conditions=["1"] if position % 3 else ["1", "12"],
+            )
 
 
 def symbol_of(number: int) -> str:

@@ -17,11 +17,19 @@ DECIMALS = 4
 
 def universe_of(count: int) -> Universe:
     """`count` tickers without names in the news: T0000, T0001, …"""
-    return Universe(tickers=tuple(
-        Ticker(symbol=f"T{number:04d}", company=f"Ticker {number}", stooq_code=f"t{number:04d}.us", title_patterns=(),
-               company_words=(), aliases=())
-        for number in range(count)
-    ))
+    return Universe(
+        tickers=tuple(
+            Ticker(
+                symbol=f"T{number:04d}",
+                company=f"Ticker {number}",
+                stooq_code=f"t{number:04d}.us",
+                title_patterns=(),
+                company_words=(),
+                aliases=(),
+            )
+            for number in range(count)
+        )
+    )
 
 
 def random_walk(ticker_symbol: str, sessions: Sequence[date]) -> pl.DataFrame:
@@ -33,14 +41,16 @@ def random_walk(ticker_symbol: str, sessions: Sequence[date]) -> pl.DataFrame:
     moves, gaps, above, below, turnover = generator.normal(0, 1, (len(sessions), 5)).T
     close = 100 * np.exp(DAILY_VOLATILITY * np.cumsum(moves))
     opened = close * np.exp(DAILY_VOLATILITY / 4 * gaps)
-    return pl.DataFrame({
-        "Date": list(sessions),
-        "Open": opened,
-        "High": np.maximum(opened, close) * np.exp(DAILY_VOLATILITY / 4 * np.abs(above)),
-        "Low": np.minimum(opened, close) * np.exp(-DAILY_VOLATILITY / 4 * np.abs(below)),
-        "Close": close,
-        "Volume": np.round(1e6 * np.exp(turnover / 2)).astype(np.int64),
-    }).with_columns(pl.col("Open", "High", "Low", "Close").round(DECIMALS))
+    return pl.DataFrame(
+        {
+            "Date": list(sessions),
+            "Open": opened,
+            "High": np.maximum(opened, close) * np.exp(DAILY_VOLATILITY / 4 * np.abs(above)),
+            "Low": np.minimum(opened, close) * np.exp(-DAILY_VOLATILITY / 4 * np.abs(below)),
+            "Close": close,
+            "Volume": np.round(1e6 * np.exp(turnover / 2)).astype(np.int64),
+        }
+    ).with_columns(pl.col("Open", "High", "Low", "Close").round(DECIMALS))
 
 
 def stooq_file(ticker: Ticker, bars: pl.DataFrame) -> StooqFile:
@@ -49,5 +59,11 @@ def stooq_file(ticker: Ticker, bars: pl.DataFrame) -> StooqFile:
     if not content.startswith(LAYOUTS[0].header.encode()):
         raise ValueError(f"the columns {', '.join(bars.columns)} are not those of a Stooq file; give a random walk")
     evening = datetime.combine(bars["Date"][-1] + timedelta(days=1), time(1), UTC)
-    return StooqFile(ticker=ticker.symbol, content=content, sha256=hashlib.sha256(content).hexdigest(),
-                     source_kind="drop", source_name=f"{ticker.stooq_code}_d.csv", fetched_ts=evening)
+    return StooqFile(
+        ticker=ticker.symbol,
+        content=content,
+        sha256=hashlib.sha256(content).hexdigest(),
+        source_kind="drop",
+        source_name=f"{ticker.stooq_code}_d.csv",
+        fetched_ts=evening,
+    )

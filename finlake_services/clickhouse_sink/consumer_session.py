@@ -16,19 +16,19 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exp
 
 from finlake_clients.kafka.access import client_settings
 from finlake_clients.kafka.schema_registry import schemas_of
-from finlake_clients.service_errors import ServiceUnavailable
+from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, Block, Shape, build
-from finlake_services.clickhouse_sink.clickhouse import ClickHouse, ClickHouseUnavailableError
+from finlake_services.clickhouse_sink.clickhouse import ClickHouseUnavailableError, SinkConnection
 from finlake_services.clickhouse_sink.dead_letters import DeadLetters, DeadLettersUnavailableError
 from finlake_services.clickhouse_sink.exactly_once import (
     CommitRefusedError,
+    Partition,
     PartitionStream,
-    Place,
     Resumption,
     TopicReplacedError,
     resumption,
 )
-from finlake_services.clickhouse_sink.metrics import Metrics
+from finlake_services.clickhouse_sink.metrics import SinkMetrics
 from finlake_services.clickhouse_sink.records import LogRecord
 from finlake_settings.groups import Kafka
 from spark.contracts.stream_rows import MAX_RECORD_BYTES
@@ -49,10 +49,16 @@ _QUERY_TIMEOUT_S = 10.0
 _ASSIGNMENT = "an assignment"
 # _FATAL comes in place of a record and is not marked as fatal: a member whose name another process took, or that the group
 # takes for another after the broker's death, hears of it in this way alone and then nothing more.
-_LOST_CODES = frozenset({
-    KafkaError._FATAL, KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE,  # noqa: SLF001
-    KafkaError._MAX_POLL_EXCEEDED, KafkaError.FENCED_INSTANCE_ID, KafkaError.UNKNOWN_MEMBER_ID,  # noqa: SLF001
-})
+_LOST_CODES = frozenset(
+    {
+        KafkaError._FATAL,
+        KafkaError._AUTO_OFFSET_RESET,
+        KafkaError.OFFSET_OUT_OF_RANGE,  # noqa: SLF001
+        KafkaError._MAX_POLL_EXCEEDED,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.UNKNOWN_MEMBER_ID,  # noqa: SLF001
+    }
+)
 _REBALANCING_CODES = frozenset({KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION})
 _SHAPES: dict[str, Shape] = {shape.topic: shape for shape in (TRADES, QUOTES)}
 
@@ -70,7 +76,7 @@ class _RebalancingError(CommitRefusedError):
     never another's, and the commit can be repeated."""
 
 
-_WORTH_WAITING_FOR = (ClickHouseUnavailableError, DeadLettersUnavailableError, ServiceUnavailable, _RebalancingError)
+_WORTH_WAITING_FOR = (ClickHouseUnavailableError, DeadLettersUnavailableError, ServiceUnavailableError, _RebalancingError)
 
 
 class StoppingError(Exception):
@@ -105,19 +111,24 @@ class _Opening:
     high: int
 
 
-class Membership:
+class ConsumerSession:
     """A member of the group `clickhouse_sink`; void after any exception but PlaceTakenError, which stays inside."""
 
     def __init__(
-        self, broker: Broker, clickhouse: ClickHouse, dead_letters: DeadLetters, metrics: Metrics, stop: Event,
+        self,
+        broker: Broker,
+        clickhouse: SinkConnection,
+        dead_letters: DeadLetters,
+        metrics: SinkMetrics,
+        stop: Event,
     ) -> None:
         self.waiting_for = _ASSIGNMENT
         self._clickhouse, self._dead_letters, self._metrics, self._stop = clickhouse, dead_letters, metrics, stop
         self._values = AvroValues(schemas_of(broker.kafka))
-        self._streams: dict[Place, Stream] = {}
-        self._openings: dict[Place, _Opening] = {}
-        self._ends: dict[Place, int] = {}
-        self._arrived: dict[Place, list[LogRecord]] = {}
+        self._streams: dict[Partition, Stream] = {}
+        self._openings: dict[Partition, _Opening] = {}
+        self._ends: dict[Partition, int] = {}
+        self._arrived: dict[Partition, list[LogRecord]] = {}
         self._working: Stream | None = None
         self._committed_at = self._block_at = self._asked_kafka_at = float("-inf")
         self._told: set[str] = set()
@@ -149,22 +160,27 @@ class Membership:
 
     # What a partition's stream does to the world (exactly_once.Effects).
 
-    def prepare(self, place: Place, records: Sequence[LogRecord]) -> Block:
+    def prepare(self, place: Partition, records: Sequence[LogRecord]) -> Block:
         shape = _SHAPES[place.topic]
         with self._metrics.step_seconds.labels("prepare").time():
             # A schema that the registry cannot tell now is waited for: whether a record can be read must not depend on the hour.
-            return self._patiently(lambda: build(
-                shape, place, records,
-                lambda rows: self._clickhouse.held_identities(shape.table, place, records[0].offset, rows), self._values,
-            ))
+            return self._patiently(
+                lambda: build(
+                    shape,
+                    place,
+                    records,
+                    lambda rows: self._clickhouse.held_identities(shape.table, place, records[0].offset, rows),
+                    self._values,
+                )
+            )
 
-    def commit(self, place: Place, offset: int, metadata: str) -> None:
+    def commit(self, place: Partition, offset: int, metadata: str) -> None:
         if self._is_revoking:
             self._commit_once(place, offset, metadata)
         else:
             self._patiently(lambda: self._commit_once(place, offset, metadata))
 
-    def _commit_once(self, place: Place, offset: int, metadata: str) -> None:
+    def _commit_once(self, place: Partition, offset: int, metadata: str) -> None:
         begun = time.monotonic()
         wanted = TopicPartition(place.topic, place.partition, offset, metadata=metadata)
         try:
@@ -179,7 +195,7 @@ class Membership:
         self._metrics.last_commit_seconds.set(self._committed_at - begun)
         self._metrics.step_seconds.labels("commit").observe(self._committed_at - begun)
 
-    def insert(self, place: Place, token: str, prepared: Block, confirm: Callable[[], None]) -> None:
+    def insert(self, place: Partition, token: str, prepared: Block, confirm: Callable[[], None]) -> None:
         table = _SHAPES[place.topic].table
 
         def insert_once() -> None:
@@ -213,7 +229,7 @@ class Membership:
             if (error := message.error()) is not None:
                 self._heed(error, message)
                 continue
-            place = Place(message.topic() or "", message.partition() or 0)
+            place = Partition(message.topic() or "", message.partition() or 0)
             if place in self._streams:
                 if place not in self._arrived:
                     self._arrived[place] = []
@@ -256,7 +272,7 @@ class Membership:
         """An event of the consumer that is no record."""
         code = error.code()
         if code == KafkaError._PARTITION_EOF and message is not None:  # noqa: SLF001
-            self._ends[Place(str(message.topic()), int(message.partition() or 0))] = int(message.offset() or 0)
+            self._ends[Partition(str(message.topic()), int(message.partition() or 0))] = int(message.offset() or 0)
             self._is_kafka_away = False
         elif error.fatal() or code in _LOST_CODES:
             raise MembershipLostError(f"the consumer cannot go on: {error.str()}")
@@ -272,22 +288,24 @@ class Membership:
         for committed in consumer.committed(partitions, timeout=_QUERY_TIMEOUT_S):
             if committed.error is not None:
                 raise KafkaException(committed.error)
-            place = Place(committed.topic, committed.partition)
+            place = Partition(committed.topic, committed.partition)
             low, high = consumer.get_watermark_offsets(committed, timeout=_QUERY_TIMEOUT_S)
             offset = committed.offset if committed.offset >= 0 else None
             resumed = resumption(offset, committed.metadata or "", low, high)
             self._streams[place] = PartitionStream(place, resumed, self, MAX_ROWS)
             self._openings[place] = _Opening(resumed, offset is None, low, high)
             log.info("partition assigned", place=str(place), start=resumed.start, replays=str(resumed.plan or ""))
-        started = [TopicPartition(each.topic, each.partition, self._streams[Place(each.topic, each.partition)].next_offset)
-                   for each in partitions]
+        started = [
+            TopicPartition(each.topic, each.partition, self._streams[Partition(each.topic, each.partition)].next_offset)
+            for each in partitions
+        ]
         consumer.incremental_assign(started)
         if self._is_waiting:
             consumer.pause(started)
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         for each in partitions:
-            place = Place(each.topic, each.partition)
+            place = Partition(each.topic, each.partition)
             is_open = place not in self._openings
             stream = self._forget(place)
             if stream is None or self._is_void or not is_open:
@@ -306,10 +324,10 @@ class Membership:
     def _lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self.waiting_for = _ASSIGNMENT
         for each in partitions:
-            self._forget(Place(each.topic, each.partition))
+            self._forget(Partition(each.topic, each.partition))
             log.warning("partition lost", place=f"{each.topic}:{each.partition}")
 
-    def _forget(self, place: Place) -> Stream | None:
+    def _forget(self, place: Partition) -> Stream | None:
         self._openings.pop(place, None)
         self._ends.pop(place, None)
         self._arrived.pop(place, None)
@@ -362,7 +380,8 @@ class Membership:
 
         retrying = Retrying(
             retry=retry_if_exception_type(_WORTH_WAITING_FOR),
-            wait=wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1), sleep=self._wait_in_group,
+            wait=wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1),
+            sleep=self._wait_in_group,
             before_sleep=self._note_wait,
         )
         self._is_patient = True
@@ -430,7 +449,7 @@ class Membership:
             self._told.add(kind)
             log.error(event, error=error)
 
-    def _count(self, place: Place, block: Block) -> None:
+    def _count(self, place: Partition, block: Block) -> None:
         metrics, topic = self._metrics, place.topic
         metrics.blocks.labels(topic).inc()
         metrics.read_again.labels(topic).inc(block.read_again)
@@ -452,19 +471,29 @@ class Membership:
 
 def _configuration(broker: Broker, heed: Callable[[KafkaError], None]) -> dict[str, object]:
     configuration: dict[str, object] = {
-        **client_settings(broker.kafka), "group.id": SINK_GROUP, "client.id": SINK_GROUP,
-        "isolation.level": "read_committed", "partition.assignment.strategy": "cooperative-sticky",
-        "enable.auto.commit": False, "enable.auto.offset.store": False,
+        **client_settings(broker.kafka),
+        "group.id": SINK_GROUP,
+        "client.id": SINK_GROUP,
+        "isolation.level": "read_committed",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
         # An offset that Kafka no longer has must not be passed over in silence.
-        "auto.offset.reset": "error", "enable.partition.eof": True,
-        "session.timeout.ms": broker.session_timeout_ms, "heartbeat.interval.ms": broker.session_timeout_ms // 4,
-        "max.poll.interval.ms": 300_000, "topic.metadata.refresh.interval.ms": 10_000,
-        "queued.max.messages.kbytes": broker.queue_kbytes, "fetch.message.max.bytes": MAX_RECORD_BYTES,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+        "session.timeout.ms": broker.session_timeout_ms,
+        "heartbeat.interval.ms": broker.session_timeout_ms // 4,
+        "max.poll.interval.ms": 300_000,
+        "topic.metadata.refresh.interval.ms": 10_000,
+        "queued.max.messages.kbytes": broker.queue_kbytes,
+        "fetch.message.max.bytes": MAX_RECORD_BYTES,
         # The default waits a second before it fetches again after the queue was full.
         "fetch.queue.backoff.ms": 10,
         # A commit that is not answered by then is taken as refused.
         "socket.timeout.ms": 10_000,
-        "reconnect.backoff.max.ms": 2_000, "log_level": 2, "error_cb": heed,
+        "reconnect.backoff.max.ms": 2_000,
+        "log_level": 2,
+        "error_cb": heed,
     }
     if broker.instance is not None:
         configuration["group.instance.id"] = broker.instance

@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finlake_proofs.bench.made_up_trades import TradeMaker, symbol_of
+from finlake_proofs.bench.synthetic_trades import SyntheticTrades, symbol_of
 
 
 @given(st.integers(), st.lists(st.integers(1, 60), min_size=1, max_size=5))
 def test_equal_seeds_give_equal_trades_with_keys_of_their_own(seed: int, sizes: list[int]) -> None:
-    one, other = TradeMaker("c", seed), TradeMaker("c", seed)
+    one, other = SyntheticTrades("c", seed), SyntheticTrades("c", seed)
     rows = [row for number, size in enumerate(sizes) for row in one.message(size, 1_700_000_000_000_000 + number)]
     assert rows == [row for number, size in enumerate(sizes) for row in other.message(size, 1_700_000_000_000_000 + number)]
     assert len({(row.connection_id, row.message_seq, row.trade_index) for row in rows}) == sum(sizes)
@@ -18,4 +18,4 @@ def test_equal_seeds_give_equal_trades_with_keys_of_their_own(seed: int, sizes: 
 
 @given(st.integers(), st.integers(1, 60))
 def test_every_message_ends_with_the_first_symbol(seed: int, size: int) -> None:
-    assert TradeMaker("c", seed).message(size, 0)[-1].symbol == symbol_of(0)
+    assert SyntheticTrades("c", seed).message(size, 0)[-1].symbol == symbol_of(0)

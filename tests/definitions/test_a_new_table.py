@@ -45,7 +45,7 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from finlake_cli.planned_runs import Known, planned_runs
+from finlake_cli.planned_runs import Buildable, planned_runs
 from finlake_code_locations.build import build_defs
 from finlake_assets.jobs import RESTATED_CHAIN
 from finlake_clients.calendar import TradingCalendar
@@ -62,7 +62,7 @@ assert mapping.start_offset == -1
 checks = {each.name for each in defs.resolve_asset_graph().asset_check_keys if each.asset_key == key}
 assert checks >= {"grain_is_unique", "required_columns_present", "is_fresh", "rows_equal_prices"}, checks
 assert key in RESTATED_CHAIN
-known = Known(calendar=TradingCalendar(), now=datetime(2024, 5, 15, tzinfo=UTC), history_start=date(2000, 1, 3))
+known = Buildable(calendar=TradingCalendar(), now=datetime(2024, 5, 15, tzinfo=UTC), history_start=date(2000, 1, 3))
 (run,) = planned_runs(date(2024, 5, 13), date(2024, 5, 14), known, ["gold/gaps"]).runs
 assert run.assets == ("gold/gaps",)
 """

@@ -102,6 +102,12 @@ def _telling_outages(verb: "Callable[Concatenate[LakeClient, P], R]") -> "Callab
             server = missing_server(error)
             if server is None:
                 raise
+            if server == SPARK and self.engine == "embedded":
+                from spark.lake import embedded
+
+                # It lives in this process: nobody can start it but the next verb.
+                embedded.stop()
+                raise
             if server == SPARK:
                 forget(self.spark_remote)
             where = self.spark_remote if server == SPARK else self.catalog_uri

@@ -73,11 +73,10 @@ def _computed(
     if start.rebuilt:
         whole = And(In("ticker", start.rebuilt), LessThanOrEqual("session_date", window.end.isoformat()))
         where = Or(And(where, NotIn("ticker", start.rebuilt)), whole)
-    states = start.states.to_arrow()
+    states = {str(key[0]): state for key, state in start.states.partition_by("ticker", as_dict=True).items()}
 
     def one_ticker(ticker: str, rows: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-        state = pl.DataFrame(pl.from_arrow(states)).filter(pl.col("ticker") == ticker)
-        return kernel(rows, None if state.is_empty() else state, window)
+        return kernel(rows, states.get(ticker), window)
 
     scans = {
         address: Scan(address=address, snapshot_id=snapshot, where=where, order=("session_date",))

@@ -193,7 +193,10 @@ def accept_columns(
     table: Annotated[str, typer.Argument(help="finnhub_trades or finnhub_quotes.")],
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Take changed columns of a captured table that the schema registry has refused. See docs/incompatible-columns.md."""
+    """Take columns that the schema registry refused.
+
+    See docs/incompatible-columns.md.
+    """
     from finlake_clients.kafka.schema_registry import registry_of
     from finlake_proofs.repair.accept_columns import accept
     from spark.contracts.streams import STREAMS

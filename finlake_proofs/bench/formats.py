@@ -34,8 +34,9 @@ WARM_UP_S = 20.0
 class FormatLoad:
     """A load in one format.
 
-    `record_bytes` are those of a record's key and value, `log_bytes` what the topic's log grew by for each row: batches as the
-    producer packs them, and markers of transactions.
+    `record_bytes` are those of a record's key and value, `log_bytes` what the topic's log grew by for each offset: batches as the
+    producer packs them, and markers of transactions. Processor times count only where rows were seen in time: else some of
+    them were written and not yet read.
     """
 
     format: StreamFormat
@@ -62,14 +63,23 @@ def _loaded(stack: LocalStack, bench: Bench, sizes: SpeedSizes, wanted: StreamFo
     connect.register(CONNECTOR, wanted_connectors(local_places(place.layout, place.ports), avro=wanted == "avro")[CONNECTOR])
     connect.wait_until_running(CONNECTOR)
     bench.load(f"warm-up of {wanted}", sizes.rows_per_s, min(WARM_UP_S, sizes.seconds))
-    before = _log_bytes(stack)
+    bytes_before, end_before = _log(stack)
     load = bench.load(wanted, sizes.rows_per_s, sizes.seconds)
-    grown = _log_bytes(stack) - before
-    return FormatLoad(format=wanted, load=load, record_bytes=_record_bytes(stack), log_bytes=grown / load.written.row_count)
+    log_bytes, end = _log(stack)
+    return FormatLoad(
+        format=wanted,
+        load=load,
+        record_bytes=_record_bytes(stack),
+        log_bytes=(log_bytes - bytes_before) / max(1, end - end_before),
+    )
 
 
-def _log_bytes(stack: LocalStack) -> int:
-    return sum(file.stat().st_size for file in (stack.layout.kafka / "data" / f"{TRADES.topic}-0").glob("*.log"))
+def _log(stack: LocalStack) -> tuple[int, int]:
+    """Bytes and end offset of the topic's log."""
+    topics = KafkaTopics.of(stack.settings().of(stack.layout).kafka)
+    [marks] = topics.watermarks(TRADES.topic).values()
+    files = (stack.layout.kafka / "data" / f"{TRADES.topic}-0").glob("*.log")
+    return sum(file.stat().st_size for file in files), marks.end
 
 
 def _record_bytes(stack: LocalStack) -> float:

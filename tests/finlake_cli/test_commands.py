@@ -6,7 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.local.errors import StackError
-from deploy.local.services import SERVICES
+from deploy.local.layout import Layout
+from deploy.local.service import StackContext
+from deploy.local.services import SERVICES, default_ports, left_out
+from deploy.local.settings import StackSettings
 from finlake_cli.main import app, one_line
 from finlake_cli.stack_commands import where_finlake_is
 from finlake_settings.checkout import CHECKOUT
@@ -52,9 +55,9 @@ def test_help_is_shown_without_loading_an_engine() -> None:
 def test_status_of_a_stopped_stack_fails_and_names_every_service(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["status", "--home", str(tmp_path)])
     assert result.exit_code == 1
-    # But for Spark, which the engine of one machine does without.
-    assert result.stdout.count("stopped") == len(SERVICES) - 1
-    assert "spark_connect" in result.stdout
+    unneeded = left_out(StackContext(Layout(tmp_path, tmp_path), StackSettings(default_ports())))
+    assert result.stdout.count("stopped") == len(SERVICES) - len(unneeded)
+    assert [name for name in unneeded if name not in result.stdout] == []
 
 
 def test_status_names_what_the_settings_leave_out_and_why(tmp_path: Path) -> None:

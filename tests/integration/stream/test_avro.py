@@ -163,7 +163,9 @@ def test_the_schema_in_the_registry_has_the_declared_columns(street: Street, tab
         with as_role(street.stack, "feed") as feed:
             feed.execute("SELECT ods.ensure_partitions(current_date, current_date + 1)")
             feed.execute(
-                "INSERT INTO ods.finnhub_quotes VALUES (now(), %s, 1, 'AAPL', 1, NULL, 2, 3, 4, 5, 6, now())", [new_id()]
+                "INSERT INTO ods.finnhub_quotes "
+                "VALUES (now(), %s, 1, 'AAPL', 1, NULL, 2, 3, 4, 5, 6, date_trunc('second', now()))",
+                [new_id()],
             )
             feed.commit()
     else:

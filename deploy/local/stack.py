@@ -397,6 +397,8 @@ def service_variables(layout: Layout, settings: StackSettings, java: Java) -> di
             "TMPDIR": str(layout.temporary),
             # A run over thousands of sessions logs tens of thousands of events; see RangeEventLogStorage.
             "DAGSTER_EVENT_BATCH_SIZE": "1000",
+            # A code server that is stopped waits so many seconds for calls that have begun; nobody is left then to make one.
+            "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "5",
             "PYTHONUNBUFFERED": "1",
         }
     )

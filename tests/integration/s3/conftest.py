@@ -161,3 +161,6 @@ def s3_environment(s3_server: S3Server, engine: Engine) -> Iterator[dict[str, st
     finally:
         stack.down()
         shutil.rmtree(home)
+        # The next engine begins with an empty store too.
+        for folder in ("warehouse", "drop"):
+            s3_server.filesystem().delete_dir_contents(f"{BUCKET}/{folder}", missing_dir_ok=True)

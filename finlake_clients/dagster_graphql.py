@@ -13,6 +13,8 @@ from finlake_clients.dagster_login import USER
 from finlake_clients.secret_files import secret_of
 
 CODE_SERVER_BACK_WITHIN_S = 90
+# How Dagster says in a message that its code server does not answer.
+CODE_SERVER_AWAY = "DagsterUserCodeUnreachableError"
 LOCATION, REPOSITORY = "lake", "__repository__"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 # How Dagster begins the message of a run that only sums up what its steps have said.
@@ -223,7 +225,7 @@ class DagsterClient:
 
 def _says_code_server_is_away(answer: object) -> bool:
     """Whether the code server does not answer: it was killed, or starts again; nothing was launched."""
-    return isinstance(answer, dict) and "DagsterUserCodeUnreachableError" in str(answer.get("message"))
+    return isinstance(answer, dict) and CODE_SERVER_AWAY in str(answer.get("message"))
 
 
 def _last_answer(state: RetryCallState) -> object:

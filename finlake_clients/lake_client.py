@@ -1,4 +1,4 @@
-"""The lake's jobs as a resource: a job's inputs go down, counts, snapshots and checks come up.
+"""The lake and its jobs: a job's inputs go down, counts, snapshots and checks come up.
 
 Belongs here: which module carries out which job, and the questions assets ask the lake's ledgers.
 Does not belong here: computation or commits; pyspark and pyiceberg are imported when a verb runs.
@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from finlake_clients.object_store import object_store
 from finlake_clients.secret_files import secret_of
-from finlake_clients.service_client import ServiceClient
+from finlake_clients.service_client import ServiceClient, path_text
 from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_settings.processes import LakeSettings
 from spark.contracts import lake as contracts
@@ -146,14 +146,13 @@ class LakeClient(ServiceClient):
     @classmethod
     def of(cls, settings: LakeSettings) -> Self:
         """The lake of these settings; nothing is opened."""
-        token_file = settings.spark.token_file
         return cls(
             catalog_uri=settings.catalog.uri,
             catalog_password_file=str(settings.catalog.password_file),
             warehouse=settings.warehouse,
             engine=settings.engine,
             spark_remote=settings.spark.remote,
-            spark_token_file=str(token_file) if token_file else None,
+            spark_token_file=path_text(settings.spark.token_file),
             **object_store(settings),
         )
 

@@ -2,6 +2,7 @@
 
 from typing import TypedDict
 
+from finlake_clients.service_client import path_text
 from finlake_settings.processes import LakeSettings
 
 
@@ -22,6 +23,6 @@ def object_store(settings: LakeSettings) -> ObjectStore:
     return ObjectStore(
         s3_endpoint=s3.endpoint,
         s3_region=s3.region,
-        s3_access_key_file=str(s3.access_key_file) if s3.access_key_file else None,
-        s3_secret_key_file=str(s3.secret_key_file) if s3.secret_key_file else None,
+        s3_access_key_file=path_text(s3.access_key_file),
+        s3_secret_key_file=path_text(s3.secret_key_file),
     )

@@ -1,4 +1,4 @@
-"""The universe file as a resource: read when asked, so that an edit is seen by the next run."""
+"""The universe file: read when asked, so that an edit is seen by the next run."""
 
 from pathlib import Path
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from finlake_clients.kafka.topics import KafkaTopics
 from finlake_clients.lake_client import LakeClient
-from finlake_clients.service_client import ServiceClient
+from finlake_clients.service_client import ServiceClient, path_text
 from finlake_reconciliation.buckets import Bucket, Buckets, Content, by_day, merged, row_count
 from finlake_reconciliation.clickhouse_side import LiveTables
 from finlake_reconciliation.comparison import RowDifferences, Rows, compare_rows, different_buckets
@@ -75,9 +75,9 @@ class Reconciliation(ServiceClient):
             market_uri=settings.market.uri,
             market_password_file=str(settings.market.reconcile_password_file),
             kafka_bootstrap=kafka.bootstrap,
-            kafka_password_file=str(kafka.password_file) if kafka.password_file else None,
+            kafka_password_file=path_text(kafka.password_file),
             registry_url=kafka.registry_url,
-            registry_token_file=str(kafka.registry_token_file) if kafka.registry_token_file else None,
+            registry_token_file=path_text(kafka.registry_token_file),
             clickhouse_url=settings.clickhouse.url,
             clickhouse_password_file=str(settings.clickhouse.reader_password_file),
         )

@@ -1,9 +1,8 @@
 """Resources from settings: which object stands behind each resource key."""
 
-from pathlib import Path
-
 from finlake_clients.connect.change_capture import CONNECTORS
 from finlake_clients.object_store import object_store
+from finlake_clients.service_client import path_text
 from finlake_resources.resources import (
     AlertWebhookResource,
     ChangeCaptureResource,
@@ -31,7 +30,10 @@ def build_resources(settings: DagsterSettings) -> dict[str, object]:
     return {
         "jobs": LakeResource.of(settings),
         "stooq": StooqResource(
-            drop_location=settings.stooq.drop, base_url=settings.stooq.url, apikey_file=_text(settings.stooq.apikey_file), **store
+            drop_location=settings.stooq.drop,
+            base_url=settings.stooq.url,
+            apikey_file=path_text(settings.stooq.apikey_file),
+            **store,
         ),
         "gdelt": GdeltResource(base_url=settings.gdelt.url, delay_seconds=0.0 if settings.sources == "sample" else 0.1),
         "universe": UniverseResource(path=str(settings.universe)),
@@ -42,7 +44,7 @@ def build_resources(settings: DagsterSettings) -> dict[str, object]:
         "capture": ChangeCaptureResource(
             connect_url=settings.connect.url,
             config_file=str(CONNECTOR_FILE),
-            certificate_file=_text(settings.connect.certificate_file),
+            certificate_file=path_text(settings.connect.certificate_file),
             writes_avro=settings.stream.format == "avro",
         ),
         "clickhouse": ClickHouseResource(
@@ -52,10 +54,5 @@ def build_resources(settings: DagsterSettings) -> dict[str, object]:
             s3_endpoint=store["s3_endpoint"],
         ),
         "reconciliation": ReconciliationResource.of(settings),
-        "alerts": AlertWebhookResource(url_file=_text(settings.alert.webhook_url_file)),
+        "alerts": AlertWebhookResource(url_file=path_text(settings.alert.webhook_url_file)),
     }
-
-
-def _text(file: Path | None) -> str | None:
-    """A path as the clients take it."""
-    return None if file is None else str(file)

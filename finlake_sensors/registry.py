@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import dagster as dg
 
 from finlake_assets.partitions import Timeline
 from finlake_assets.speed.rules import HealthLimits, hours_of
 from finlake_sensors import alerts, arrivals, failed_checks, restatements, schedules, stream
-from finlake_settings.declaration import EnvironmentName
+from finlake_settings.declaration import ENVIRONMENTS, EnvironmentName
 from finlake_settings.processes import DagsterSettings
 from spark.contracts.runs import BY_MONTH, BY_SESSION
 
@@ -27,39 +27,13 @@ SensorName = Literal[
 ]
 ScheduleName = Literal["after_close", "news_of_the_day", "month_end", "daily_checks", "weekly_upkeep"]
 
-SENSORS: dict[EnvironmentName, tuple[SensorName, ...]] = {
-    "local": (
-        "stooq_arrivals",
-        "price_restatements",
-        "months_follow_sessions",
-        "stream_ranges",
-        "stream_health",
-        "run_failures",
-        "failed_checks",
-    ),
-    "staging": (
-        "stooq_arrivals",
-        "price_restatements",
-        "months_follow_sessions",
-        "stream_ranges",
-        "stream_health",
-        "run_failures",
-        "failed_checks",
-    ),
-    "production": (
-        "stooq_arrivals",
-        "price_restatements",
-        "months_follow_sessions",
-        "stream_ranges",
-        "stream_health",
-        "run_failures",
-        "failed_checks",
-    ),
-}
+_EVERY_SCHEDULE: tuple[ScheduleName, ...] = get_args(ScheduleName)
+
+SENSORS: dict[EnvironmentName, tuple[SensorName, ...]] = dict.fromkeys(ENVIRONMENTS, get_args(SensorName))
 SCHEDULES: dict[EnvironmentName, tuple[ScheduleName, ...]] = {
-    "local": ("after_close", "news_of_the_day", "month_end", "daily_checks", "weekly_upkeep"),
-    "staging": ("news_of_the_day", "month_end", "daily_checks", "weekly_upkeep"),
-    "production": ("after_close", "news_of_the_day", "month_end", "daily_checks", "weekly_upkeep"),
+    "local": _EVERY_SCHEDULE,
+    "staging": tuple(name for name in _EVERY_SCHEDULE if name != "after_close"),
+    "production": _EVERY_SCHEDULE,
 }
 AUTOMATION = "automation"
 

@@ -1,7 +1,7 @@
 """The connector that captures changes, seen from outside: does it run, and as this checkout wants it?
 
 Belongs here: comparing what Kafka Connect tells with the wanted configuration. Does not belong here: talking to Kafka
-Connect (connect.py) or changing anything.
+Connect (rest.py) or changing anything.
 """
 
 import json

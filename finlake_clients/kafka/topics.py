@@ -1,4 +1,4 @@
-"""Kafka's topics as a resource: what they hold, how far a group has come, and exact ranges of their records.
+"""Kafka's topics: what they hold, how far a group has come, and exact ranges of their records.
 
 Belongs here: reading, of committed transactions only, without a trace in any group. Does not belong here: what a record
 means, and how far the archive has come (that stands in the lake).
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from finlake_clients.kafka.access import client_settings
 from finlake_clients.kafka.schema_registry import schemas_of
-from finlake_clients.service_client import ServiceClient
+from finlake_clients.service_client import ServiceClient, path_text
 from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_settings.groups import Kafka
 
@@ -90,9 +90,9 @@ class KafkaTopics(ServiceClient):
         """The topics of a broker; nothing is opened."""
         return cls(
             bootstrap=kafka.bootstrap,
-            password_file=str(kafka.password_file) if kafka.password_file else None,
+            password_file=path_text(kafka.password_file),
             registry_url=kafka.registry_url,
-            registry_token_file=str(kafka.registry_token_file) if kafka.registry_token_file else None,
+            registry_token_file=path_text(kafka.registry_token_file),
             patience_s=patience_s,
         )
 

@@ -1,4 +1,4 @@
-"""Stooq's daily prices as a resource of Dagster: its settings, and three verbs."""
+"""Stooq's daily prices: what is set, and three verbs."""
 
 from collections.abc import Mapping
 from datetime import date

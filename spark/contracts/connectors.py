@@ -1,6 +1,6 @@
 """What a connector hands to a job: the shape of a file, a slot, a record, and of the topics they are read from.
 
-Does not belong here: how they are obtained (finlake_resources) or read (spark/transforms/bronze).
+Does not belong here: how they are obtained (finlake_clients) or read (spark/transforms/bronze).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -5,7 +5,7 @@ JSON begins so: a topic may hold both, and what is not framed is handed on as it
 
 Who may write to the topic and to the registry may write anything. So each bound holds before the work: the size of a schema
 before it is parsed, what a record of it may hold before one is read. Does not belong here: where schemas come from
-(finlake_resources), and what a record means.
+(finlake_clients), and what a record means.
 """
 
 import io

@@ -19,8 +19,6 @@ CODE_LOCATIONS = """{ workspaceOrError { __typename
   ... on Workspace { locationEntries { name loadStatus locationOrLoadError {
     __typename ... on PythonError { message } } } } } }"""
 
-CODE_SERVER_AWAY = "DagsterUserCodeUnreachableError"
-
 DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required lastHeartbeatTime } } } }"
 
 
@@ -62,6 +60,8 @@ def before_webserver(stage: Stage) -> None:
 
 def webserver_probe(process: Process) -> None:
     """Its code locations are loaded."""
+    from finlake_clients.dagster_graphql import CODE_SERVER_AWAY
+
     get(f"{_url(process)}/server_info", (USER, process.layout.dagster_web_password))
     workspace = _query(process, CODE_LOCATIONS)["workspaceOrError"]
     if workspace["__typename"] == "PythonError":

@@ -53,4 +53,4 @@ test-fast: install ## Run the quick tests among those that need no running servi
 	$(RUN) pytest -m "not stack and not slow and not long" -n 2
 
 test-long: install ## Run what takes too long for every change; docs/benchmarks.md has the last figures.
-	$(RUN) pytest -m long
+	$(RUN) pytest -m long -o faulthandler_timeout=4000

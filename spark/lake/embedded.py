@@ -9,7 +9,8 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
@@ -109,6 +110,7 @@ def _start() -> "tuple[SparkConnectServer, SparkSession]":
             made.conf.set("spark.sql.session.timeZone", "UTC")
             return server, cast(SparkSession, made)
         channel.close()
+        _end_connections(port)
         server.stop()
     raise EngineNotPrivateError
 
@@ -120,23 +122,33 @@ def _close_port(port: int) -> None:
     the server would ask it again and again.
     """
     with socket.socket() as silent:
-        for number in [int(name) for name in os.listdir("/proc/self/fd")]:
-            if _listens(number, port):
+        for number, found in _sockets_at(port):
+            if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 os.dup2(silent.fileno(), number, inheritable=False)
 
 
-def _listens(number: int, port: int) -> bool:
-    """Whether a file of this process is a socket that listens on a port."""
-    try:
-        found = socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) if stat.S_ISSOCK(os.fstat(number).st_mode) else None
-    except OSError:
-        # Gone meanwhile.
-        return False
-    if found is None:
-        return False
-    with found:
-        name = found.getsockname()
-        return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) and len(name) > 1 and name[1] == port
+def _end_connections(port: int) -> None:
+    """End what has been connected to a port of this process: a server that is stopped waits for those who say nothing."""
+    for _, found in _sockets_at(port):
+        # Gone meanwhile, or the socket that listened.
+        with suppress(OSError):
+            found.shutdown(socket.SHUT_RDWR)
+
+
+def _sockets_at(port: int) -> Iterator[tuple[int, socket.socket]]:
+    """Sockets of this process whose own port this is: the number of the file, and a copy that is closed afterwards."""
+    for number in [int(name) for name in os.listdir("/proc/self/fd")]:
+        try:
+            found = socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) if stat.S_ISSOCK(os.fstat(number).st_mode) else None
+        except OSError:
+            # Gone meanwhile.
+            continue
+        if found is None:
+            continue
+        with found:
+            name = found.getsockname()
+            if len(name) > 1 and name[1] == port:
+                yield number, found
 
 
 def _connections_ever() -> int:

@@ -1,6 +1,7 @@
 """The engine in the process is heard by this process alone."""
 
 import socket
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -47,13 +48,16 @@ def test_the_engine_answers_and_nobody_else_can_reach_it(monkeypatch: pytest.Mon
 
 
 def test_a_start_beside_another_connection_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stranger who connects before the port is closed would be seen in the count of connections."""
+    """A stranger who connects before the port is closed is seen in the count of connections, and one who then says nothing
+    keeps nobody waiting."""
     strangers: list[socket.socket] = []
     close = embedded._close_port
 
     def close_after_a_stranger(port: int) -> None:
         if not strangers:
             strangers.append(socket.create_connection(("127.0.0.1", port), timeout=5))
+            while [each.laddr.port for each in psutil.Process().net_connections("tcp") if each.raddr].count(port) < 2:
+                time.sleep(0.01)
         close(port)
 
     monkeypatch.setattr(embedded, "_close_port", close_after_a_stranger)

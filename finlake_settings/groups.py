@@ -17,7 +17,20 @@ from finlake_settings.declaration import (
     WebsocketAddress,
     Words,
 )
-from finlake_settings.local_stack import LOOPBACK
+from finlake_settings.local_stack import (
+    CONNECT_CERTIFICATE,
+    DAGSTER_WEB_PASSWORD,
+    FINNHUB_TOKEN,
+    KAFKA_PASSWORD,
+    LOOPBACK,
+    SECRETS,
+    SPARK_TOKEN,
+    password_of,
+)
+
+
+def _secret(file: str) -> str:
+    return f"{{home}}/{SECRETS}/{file}"
 
 
 class Catalog(Group):
@@ -33,7 +46,7 @@ class Catalog(Group):
     ]
     password_file: Annotated[
         Path,
-        Setting(about="file with the password of the catalog's user", local="{home}/secrets/lake.password", is_of_stack=True),
+        Setting(about="file with the password of the catalog's user", local=_secret(password_of("lake")), is_of_stack=True),
     ]
 
 
@@ -47,7 +60,7 @@ class Spark(Group):
         Path | None,
         Setting(
             about="file with the token that the Spark Connect server asks for; none: it asks for none",
-            local="{home}/secrets/spark_connect.token",
+            local=_secret(SPARK_TOKEN),
             cluster=None,
             is_of_stack=True,
         ),
@@ -94,7 +107,7 @@ class Finnhub(Group):
         Path | None,
         Setting(
             about="file with Finnhub's token; the feed does not start without one",
-            sample="{home}/secrets/finnhub.token",
+            sample=_secret(FINNHUB_TOKEN),
             live=None,
         ),
     ]
@@ -119,7 +132,7 @@ class DagsterLogin(DagsterPages):
         Path | None,
         Setting(
             about="file with the password of Dagster's pages; none: they ask for none",
-            local="{home}/secrets/dagster_web.password",
+            local=_secret(DAGSTER_WEB_PASSWORD),
             cluster=None,
             is_of_stack=True,
         ),
@@ -146,7 +159,7 @@ class FeedMarket(MarketAccess):
         Path,
         Setting(
             about="file with the password of Postgres's role `feed`, which writes trades and quotes",
-            local="{home}/secrets/feed.password",
+            local=_secret(password_of("feed")),
             is_of_stack=True,
         ),
     ]
@@ -159,7 +172,7 @@ class ReconcileMarket(MarketAccess):
         Path,
         Setting(
             about="file with the password of Postgres's role `reconcile`, which reads them",
-            local="{home}/secrets/reconcile.password",
+            local=_secret(password_of("reconcile")),
             is_of_stack=True,
         ),
     ]
@@ -176,7 +189,7 @@ class Kafka(Group):
         Path | None,
         Setting(
             about="file with the password of Kafka's user `finlake`; none: the brokers ask for no login",
-            local="{home}/secrets/kafka.password",
+            local=_secret(KAFKA_PASSWORD),
             cluster=None,
             is_of_stack=True,
         ),
@@ -218,7 +231,7 @@ class Connect(Group):
         Path | None,
         Setting(
             about="PEM file with key and certificate for Kafka Connect; none: it asks for none",
-            local="{home}/secrets/connect.pem",
+            local=_secret(CONNECT_CERTIFICATE),
             cluster=None,
             is_of_stack=True,
         ),
@@ -240,7 +253,7 @@ class SinkClickHouse(ClickHouseAccess):
         Path,
         Setting(
             about="file with the password of ClickHouse's user `sink`",
-            local="{home}/secrets/clickhouse_sink.password",
+            local=_secret(password_of("clickhouse_sink")),
             is_of_stack=True,
         ),
     ]
@@ -253,7 +266,7 @@ class ReaderClickHouse(ClickHouseAccess):
         Path,
         Setting(
             about="file with the password of ClickHouse's user `reader`",
-            local="{home}/secrets/clickhouse_reader.password",
+            local=_secret(password_of("clickhouse_reader")),
             is_of_stack=True,
         ),
     ]
@@ -266,7 +279,7 @@ class AdminClickHouse(ClickHouseAccess):
         Path,
         Setting(
             about="file with the password of ClickHouse's user `admin`",
-            local="{home}/secrets/clickhouse_admin.password",
+            local=_secret(password_of("clickhouse_admin")),
             is_of_stack=True,
         ),
     ]

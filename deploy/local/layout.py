@@ -10,6 +10,15 @@ from shlex import quote
 
 from deploy.local.errors import StackError
 from finlake_settings.checkout import CHECKOUT
+from finlake_settings.local_stack import (
+    CONNECT_CERTIFICATE,
+    DAGSTER_WEB_PASSWORD,
+    FINNHUB_TOKEN,
+    KAFKA_PASSWORD,
+    SECRETS,
+    SPARK_TOKEN,
+    password_of,
+)
 
 # Separators of the formats that carry these paths: supervisor and Java property files, class paths, URIs.
 FORBIDDEN_IN_PATHS = "%#?;:,\"'\\&\n\r\t"
@@ -70,7 +79,7 @@ class Layout:
 
     @property
     def secrets(self) -> Path:
-        return self.home / "secrets"
+        return self.home / SECRETS
 
     @property
     def passfile(self) -> Path:
@@ -188,17 +197,17 @@ class Layout:
     @property
     def finnhub_token(self) -> Path:
         """The token that the sample sources accept; a real one lies where FINLAKE_FINNHUB_TOKEN_FILE says."""
-        return self.secrets / "finnhub.token"
+        return self.secrets / FINNHUB_TOKEN
 
     @property
     def spark_token(self) -> Path:
         """What the Spark Connect server asks of its clients."""
-        return self.secrets / "spark_connect.token"
+        return self.secrets / SPARK_TOKEN
 
     @property
     def kafka_password(self) -> Path:
         """Of the user as which every client of the broker logs in."""
-        return self.password_file("kafka")
+        return self.secrets / KAFKA_PASSWORD
 
     @property
     def kafka_admin_password(self) -> Path:
@@ -218,16 +227,16 @@ class Layout:
     @property
     def connect_certificate(self) -> Path:
         """The same for its clients, as PEM."""
-        return self.secrets / "connect.pem"
+        return self.secrets / CONNECT_CERTIFICATE
 
     @property
     def dagster_web_password(self) -> Path:
         """Of Dagster's pages and GraphQL; the role `dagster` of Postgres has another."""
-        return self.password_file("dagster_web")
+        return self.secrets / DAGSTER_WEB_PASSWORD
 
     def password_file(self, role: str) -> Path:
         folder = self.connect_secrets if role == "cdc" else self.secrets
-        return folder / f"{role}.password"
+        return folder / password_of(role)
 
 
 def _require_text(path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from finlake_clients.dagster_login import USER
+from finlake_settings.local_stack import DAGSTER_WEB_PASSWORD, SECRETS
 
 JSON = "application/json"
 LOGS = "/logs/"
@@ -70,7 +71,8 @@ def refusal_of(
         # A browser sends the password along whatever page asks.
         return 403, "Dagster answers its own pages only; type its address, or copy it, instead of following a link to it"
     if not _knows(headers.get("authorization", ""), password):
-        return 401, f"Dagster asks for a login: user {USER}, password in secrets/dagster_web.password of the state folder"
+        file = f"{SECRETS}/{DAGSTER_WEB_PASSWORD}"
+        return 401, f"Dagster asks for a login: user {USER}, password in {file} of the state folder"
     return None
 
 

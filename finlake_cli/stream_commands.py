@@ -9,6 +9,7 @@ from finlake_cli.lake_commands import stack_settings
 from finlake_cli.progress import dimmed
 from finlake_cli.stack_commands import DEFAULT_HOME, Home
 from finlake_settings.declaration import StreamFormat
+from spark.contracts.streams import DEAD_LETTERS_TOPIC, QUOTES, STREAMS, TRADES
 
 app = typer.Typer()
 
@@ -148,7 +149,7 @@ def chaos(
 
 @app.command()
 def replay(
-    topic: Annotated[str, typer.Argument(help="finlake.ods.finnhub_trades, finlake.ods.finnhub_quotes or finlake.dead_letters.")],
+    topic: Annotated[str, typer.Argument(help=f"{TRADES.topic}, {QUOTES.topic} or {DEAD_LETTERS_TOPIC}.")],
     start: Annotated[str, typer.Option("--from", help="First offset, or a UTC time like 2026-11-21T14:30:00.")],
     end: Annotated[str, typer.Option("--to", help="Offset or UTC time of the end, which is not part of the range.")],
     archive: Annotated[bool, typer.Option("--archive/--no-archive", help="Archive the range too; no-op when it is.")] = True,
@@ -199,7 +200,6 @@ def accept_columns(
     """
     from finlake_clients.kafka.schema_registry import registry_of
     from finlake_proofs.repair.accept_columns import accept
-    from spark.contracts.streams import STREAMS
 
     registry = registry_of(stack_settings(home).kafka)
     wanted = next((each for each in STREAMS if each.name == table), None)

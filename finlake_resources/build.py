@@ -1,6 +1,6 @@
 """Resources from settings: which object stands behind each resource key."""
 
-from finlake_clients.connect.change_capture import CONNECTORS
+from finlake_clients.connect.change_capture import CONNECTOR_FILE
 from finlake_clients.object_store import object_store
 from finlake_clients.service_client import path_text
 from finlake_resources.resources import (
@@ -17,8 +17,6 @@ from finlake_resources.resources import (
     UniverseResource,
 )
 from finlake_settings.processes import DagsterSettings
-
-CONNECTOR_FILE = CONNECTORS / "finlake-ods.json"
 
 
 def build_resources(settings: DagsterSettings) -> dict[str, object]:

@@ -19,9 +19,6 @@ from finlake_settings.local_stack import LOOPBACK
 
 FOLDER = CONNECTORS
 
-CONNECTOR = "finlake-ods"
-"""The connector that captures the changes of the market's tables."""
-
 RUNNING_WITHIN_S = 240
 FAILED_FOR_S = 20
 STEADY_S = 5

@@ -44,7 +44,8 @@ FOLLOWED = {each.name: each.realtime.address for each in streams.STREAMS}
 class WatchedStream:
     """The services of the stream, where they keep what they have, and by what all is judged.
 
-    `hours` are those in which trades are expected.
+    `hours` are those in which trades are expected. Op, sensor and check each name the five services and build one: Dagster
+    reads from a function's parameters which resources it needs.
     """
 
     market: MarketResource

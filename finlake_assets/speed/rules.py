@@ -9,6 +9,7 @@ from finlake_clients.calendar import NEW_YORK, TradingCalendar
 from finlake_clients.connect.change_capture import ConnectorHealth
 from finlake_clients.postgres.market import FeedGaps, SlotHealth, VendorComplaints
 from finlake_settings.declaration import SourcesName
+from spark.contracts.streams import DEAD_LETTERS_TOPIC
 
 State = Literal["well", "ill", "unknown"]
 Hours = Literal["exchange", "always", "any"]
@@ -332,7 +333,7 @@ def judge_dead_letters(watermarks: Mapping[int, tuple[int, int]]) -> Verdict:
         return Verdict(
             state="ill",
             facts={"dead_letters": count},
-            text=f"about {count} records were set aside; their headers say why (topic finlake.dead_letters)",
+            text=f"about {count} records were set aside; their headers say why (topic {DEAD_LETTERS_TOPIC})",
         )
     return Verdict(state="well", facts={"dead_letters": 0}, text="no record was set aside")
 

@@ -16,6 +16,9 @@ from finlake_clients.service_errors import ServiceUnavailableError
 SERVICE = "kafka_connect"
 CONNECTORS = Path(str(files("finlake_clients.connect"))) / "connectors"
 """What each connector is told: a file of settings by its name; `<word>` in a value is a place that differs between places."""
+CONNECTOR = "finlake-ods"
+"""The connector that captures the changes of the market's tables."""
+CONNECTOR_FILE = CONNECTORS / f"{CONNECTOR}.json"
 PATIENCE_S = 5
 
 

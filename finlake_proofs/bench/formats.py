@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from deploy.local.connectors import local_places, wanted_connectors
 from deploy.local.stack import LocalStack
+from finlake_clients.connect.change_capture import CONNECTOR
 from finlake_clients.connect.rest import KafkaConnect
 from finlake_clients.kafka.topics import KafkaTopics
-from finlake_proofs.bench.speed import CONNECTOR, SERVICES, Bench, LoadResult, SpeedSizes
+from finlake_proofs.bench.speed import SERVICES, Bench, LoadResult, SpeedSizes
 from finlake_proofs.bench.temporary_lake import temporary_stack, worker
 from finlake_settings.declaration import StreamFormat
 from spark.contracts.streams import TRADES

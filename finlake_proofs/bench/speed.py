@@ -18,6 +18,7 @@ import psutil
 from deploy.local.connectors import stack_connectors
 from deploy.local.stack import LocalStack
 from finlake_clients.clickhouse.connection import admin, reader
+from finlake_clients.connect.change_capture import CONNECTOR
 from finlake_clients.connect.rest import KafkaConnect
 from finlake_proofs.bench import processor_time
 from finlake_proofs.bench.hops import Hops, measured_hops
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 
 SERVICES = ("clickhouse_sink", "kafka_connect")
-CONNECTOR = "finlake-ods"
 # What finlake_clients/connect/connectors sets for the sake of latency; the rest decides what is captured and how safely.
 TUNED = (
     "poll.interval.ms",

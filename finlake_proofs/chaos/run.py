@@ -21,6 +21,7 @@ from tenacity import (
 
 from deploy.local.services import SERVICES
 from deploy.local.stack import LocalStack
+from finlake_clients.connect.change_capture import CONNECTOR
 from finlake_clients.connect.rest import ConnectError, KafkaConnect
 from finlake_clients.dagster_graphql import DagsterClient
 from finlake_proofs.bench.lake_steps import lake_jobs
@@ -47,7 +48,6 @@ from finlake_settings.reading import settings_from
 
 Report = Callable[[str], None]
 
-CONNECTOR = "finlake-ods"
 TRAFFIC_BEFORE_S = 2.0
 CONNECTOR_BACK_S, WRITER_BACK_S, DRAINED_WITHIN_S = 180.0, 180.0, 180.0
 

@@ -5,6 +5,7 @@ from typing import Annotated, NamedTuple, TypeAlias
 
 import msgspec
 
+from spark.contracts.speed import numbers_of_quote
 from spark.contracts.stream_rows import (
     EARLIEST_TS,
     LATEST_TS,
@@ -111,15 +112,7 @@ class Quote(msgspec.Struct, gc=False):
             poller_id=self.poller_id,
             symbol=self.symbol,
             quote_ts=self.quote_ts,
-            numbers=(
-                self.price_usd,
-                self.high_usd,
-                self.low_usd,
-                self.open_usd,
-                self.previous_close_usd,
-                self.change_usd,
-                self.change_pct,
-            ),
+            numbers=numbers_of_quote(self),
         )
 
 

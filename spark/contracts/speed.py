@@ -6,6 +6,8 @@ Sums are exact whatever the order of arrival: a number is first made an integer,
 are added. Every engine that recomputes a candle or compares tables does the same.
 """
 
+from operator import attrgetter
+
 from spark.contracts.stream_rows import FLAW_FORMULA, FLAWS
 from spark.contracts.table import Column, Input, Table
 
@@ -54,6 +56,8 @@ QUOTE_NUMBERS = (
     Column(name="open_usd", type="double", unit="USD", note="First price of the session"),
     Column(name="previous_close_usd", type="double", unit="USD", note="Close of the previous session"),
 )
+numbers_of_quote = attrgetter(*(column.name for column in QUOTE_NUMBERS))
+"""These numbers of a row whose attributes have the columns' names."""
 QUOTE_TS = Column(name="quote_ts", type="timestamp", unit="UTC, seconds", note="Time of the last trade the quote knows")
 HOPS = (
     Column(name="lsn", type="long", note="Postgres log sequence number of the change"),

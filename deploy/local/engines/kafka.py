@@ -1,11 +1,12 @@
 """Kafka's broker, the worker of Kafka Connect, and the keeper of its connector."""
 
 from deploy.local import kafka
-from deploy.local.connectors import CONNECTOR, register_connectors
+from deploy.local.connectors import register_connectors
 from deploy.local.errors import StackError
 from deploy.local.java import find_java
 from deploy.local.probes import NotReadyError, listens
 from deploy.local.service import Launch, Process, Stage, own_command
+from finlake_clients.connect.change_capture import CONNECTOR
 from finlake_clients.connect.rest import ConnectError, KafkaConnect
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from spark.contracts import bronze
 from spark.contracts.connectors import Record
+from spark.contracts.speed import numbers_of_quote
 from spark.contracts.stream_rows import (
     EARLIEST_TS,
     LATEST_TS,
@@ -95,15 +96,7 @@ class CapturedQuote(QuoteKey):
             poller_id=self.poller_id,
             symbol=self.symbol,
             quote_ts=self.quote_ts,
-            numbers=(
-                self.price_usd,
-                self.change_usd,
-                self.change_pct,
-                self.high_usd,
-                self.low_usd,
-                self.open_usd,
-                self.previous_close_usd,
-            ),
+            numbers=numbers_of_quote(self),
         )
 
 

@@ -12,12 +12,13 @@ import pytest
 from confluent_kafka import Producer
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from deploy.local.connectors import CONNECTOR, connector_faults, local_places, wanted_connectors
+from deploy.local.connectors import connector_faults, local_places, wanted_connectors
 from deploy.local.schema_registry import registry_client, registry_url
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_clients.clickhouse.connection import reader
+from finlake_clients.connect.change_capture import CONNECTOR
 from finlake_clients.connect.rest import KafkaConnect
 from finlake_clients.kafka.access import client_settings
 from finlake_clients.kafka.schema_registry import RegistryRefusedError, SchemaRegistry

@@ -21,6 +21,7 @@ from deploy.local.doctor import examine
 from deploy.local.postgres import MARKET_DATABASE, packaged_installation
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
+from finlake_clients.connect.change_capture import CONNECTOR
 from finlake_clients.connect.rest import KafkaConnect, tls_context
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.groups import Kafka
@@ -42,7 +43,6 @@ from tests.integration.stream.topics import Change, changes_from, end_of
 
 pytestmark = pytest.mark.stack
 
-NAME = "finlake-ods"
 SERVICES = ("kafka_connect",)
 APPENDED_BY_BROKER = 2
 
@@ -75,7 +75,7 @@ def feed(stack: LocalStack) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(scope="module")
 def wanted(stack: LocalStack) -> dict[str, str]:
-    return stack_connectors(stack.place)[NAME]
+    return stack_connectors(stack.place)[CONNECTOR]
 
 
 def numbers(changes: list[Change]) -> list[int]:
@@ -127,28 +127,28 @@ def test_a_row_keeps_its_values_times_with_microseconds_and_arrays(feed: psycopg
 def test_a_connector_changed_by_hand_is_found_and_put_right(
     stack: LocalStack, connect: KafkaConnect, wanted: dict[str, str], feed: psycopg.Connection, kafka: Kafka
 ) -> None:
-    assert connect.drift(NAME, wanted) == ()
-    connect.register(NAME, {**wanted, "poll.interval.ms": "7", "max.batch.size": "999"})
-    assert connect.drift(NAME, wanted) == ("max.batch.size", "poll.interval.ms")
-    [finding] = [finding for finding in examine(stack) if finding.subject == f"connector {NAME}"]
+    assert connect.drift(CONNECTOR, wanted) == ()
+    connect.register(CONNECTOR, {**wanted, "poll.interval.ms": "7", "max.batch.size": "999"})
+    assert connect.drift(CONNECTOR, wanted) == ("max.batch.size", "poll.interval.ms")
+    [finding] = [finding for finding in examine(stack) if finding.subject == f"connector {CONNECTOR}"]
     assert not finding.fine
     assert "poll.interval.ms is not as in finlake_clients/connect/connectors" in finding.detail
     stack.up(services=SERVICES)
-    assert connect.drift(NAME, wanted) == ()
+    assert connect.drift(CONNECTOR, wanted) == ()
     of, start = new_id(), end_of(kafka)
     insert_trades(feed, of, [1])
     changes_from(kafka, start, lambda found: len(found) == 1, of=of)
 
 
 def test_a_connector_that_was_stopped_runs_again_after_up(stack: LocalStack, connect: KafkaConnect) -> None:
-    connect.stop(NAME)
-    eventually(lambda: _assert(connect.status(NAME).state == "STOPPED"))()
+    connect.stop(CONNECTOR)
+    eventually(lambda: _assert(connect.status(CONNECTOR).state == "STOPPED"))()
     stack.up(services=SERVICES)
-    assert connect.status(NAME).is_running
+    assert connect.status(CONNECTOR).is_running
 
 
 def test_the_worker_delivers_exactly_once(connect: KafkaConnect) -> None:
-    assert connect.exactly_once_objections(NAME) == ()
+    assert connect.exactly_once_objections(CONNECTOR) == ()
 
 
 def test_a_column_added_in_postgres_harms_nothing(stack: LocalStack, feed: psycopg.Connection, kafka: Kafka) -> None:
@@ -227,7 +227,7 @@ def test_a_message_in_the_log_that_nobody_reads_stops_nothing(
             superuser.execute("SELECT pg_logical_emit_message(%s, 'finlake', repeat('x', 20000000))", [is_transactional])
     insert_trades(feed, of, [2])
     assert numbers(changes_from(kafka, start, lambda found: len(found) == 2, of=of)) == [1, 2]
-    assert connect.status(NAME).is_running
+    assert connect.status(CONNECTOR).is_running
 
 
 def test_a_wide_text_in_a_column_that_somebody_added_is_cut_and_stops_nothing(
@@ -254,14 +254,14 @@ def test_a_lost_slot_leads_to_a_re_read_and_loses_nothing(
     of, start = new_id(), end_of(kafka)
     insert_trades(feed, of, range(1, 11))
     changes_from(kafka, start, lambda found: len(found) == 10, of=of)
-    connect.stop(NAME)
+    connect.stop(CONNECTOR)
     insert_trades(feed, of, range(11, 21))
     with as_superuser(stack) as superuser:
         # Refused until the connector that has been stopped has left it.
         eventually(lambda: superuser.execute("SELECT pg_drop_replication_slot('finlake_ods')"))()
     insert_trades(feed, of, range(21, 31))
-    connect.resume(NAME)
-    connect.wait_until_running(NAME)
+    connect.resume(CONNECTOR)
+    connect.wait_until_running(CONNECTOR)
     changes = changes_from(kafka, start, lambda found: set(numbers(found)) == set(range(1, 31)), of=of)
     again = [change for change in changes if change.value["op"] == "r"]
     assert set(numbers(again)) == set(range(1, 31))
@@ -315,15 +315,15 @@ def test_a_failed_connector_comes_back_by_itself_and_meanwhile_status_says_why(
         try:
             superuser.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cdc'")
             insert_trades(feed, of, [2])
-            eventually(lambda: _assert(connect.status(NAME).failure is not None))()
-            (fault,) = connector_faults(stack.place)[NAME]
+            eventually(lambda: _assert(connect.status(CONNECTOR).failure is not None))()
+            (fault,) = connector_faults(stack.place)[CONNECTOR]
             assert fault.startswith("it has failed: ")
             assert "not permitted to log in" in fault
             assert "the first change after LSN " in fault
         finally:
             superuser.execute("ALTER ROLE cdc LOGIN")
     assert numbers(changes_from(kafka, start, lambda found: len(found) == 2, of=of, timeout_s=120)) == [1, 2]
-    eventually(lambda: _assert(connector_faults(stack.place)[NAME] == []))()
+    eventually(lambda: _assert(connector_faults(stack.place)[CONNECTOR] == []))()
 
 
 def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
@@ -347,8 +347,8 @@ def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
             f"ALTER TABLE ods.finnhub_trades ADD CONSTRAINT conditions_are_few CHECK ({constraint}) NOT VALID".encode()
         )
     insert_trades(feed, of, [3])
-    eventually(lambda: _assert(connect.status(NAME).failure is not None))()
-    (fault,) = connector_faults(stack.place)[NAME]
+    eventually(lambda: _assert(connect.status(CONNECTOR).failure is not None))()
+    (fault,) = connector_faults(stack.place)[CONNECTOR]
     assert "RecordTooLarge" in fault
     assert "docs/stuck-change.md" in fault
 
@@ -367,7 +367,7 @@ def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
     insert_trades(feed, of, [4])
     after = changes_from(kafka, changes[-1].offset + 1, lambda found: len(found) == 1, of=of)
     assert numbers(after) == [4]
-    eventually(lambda: _assert(connector_faults(stack.place)[NAME] == []))()
+    eventually(lambda: _assert(connector_faults(stack.place)[CONNECTOR] == []))()
 
 
 def psql(stack: LocalStack, statement: str) -> str:
@@ -395,7 +395,7 @@ def test_no_answer_of_connect_no_process_and_no_log_shows_a_password(stack: Loca
     passwords = {file.read_text().strip() for file in stack.layout.secrets.rglob("*.password")}
     assert len(passwords) >= 6
     # Whoever reaches the worker may try to let it read what it should not.
-    probing = connect.config(NAME) | {
+    probing = connect.config(CONNECTOR) | {
         "database.hostname": f"${{directory:{stack.layout.secrets}:lake.password}}",
         "database.user": f"${{directory:{stack.layout.connect_secrets}/..:postgres.password}}",
     }
@@ -403,7 +403,7 @@ def test_no_answer_of_connect_no_process_and_no_log_shows_a_password(stack: Loca
     with httpx.Client(base_url=connect.url, verify=certificate, timeout=30, trust_env=False) as worker:
         answers = [
             worker.get("/connectors?expand=info&expand=status"),
-            worker.get(f"/connectors/{NAME}/tasks"),
+            worker.get(f"/connectors/{CONNECTOR}/tasks"),
             worker.put("/connector-plugins/PostgresConnector/config/validate", json=probing),
         ]
     # What the worker may not read stays a reference, and the plugin finds that no host is named so.
@@ -415,7 +415,7 @@ def test_no_answer_of_connect_no_process_and_no_log_shows_a_password(stack: Loca
         except psutil.NoSuchProcess:
             continue
     shown += [log.read_text() for log in stack.layout.logs.iterdir()]
-    assert any(NAME in text for text in shown)
+    assert any(CONNECTOR in text for text in shown)
     assert not [text[:200] for text in shown for password in passwords if password in text]
 
 

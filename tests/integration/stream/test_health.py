@@ -8,7 +8,7 @@ import pytest
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deploy.local.stack import LocalStack
-from finlake_clients.connect.change_capture import CONNECTORS, ChangeCapture
+from finlake_clients.connect.change_capture import CONNECTOR_FILE, ChangeCapture
 from finlake_clients.kafka.topics import KafkaTopics, UnknownTopicError
 from finlake_clients.postgres.market import Market, VendorComplaints
 from finlake_clients.service_errors import ServiceUnavailableError
@@ -104,7 +104,7 @@ def test_the_vendors_complaints_are_no_rejected_messages_and_are_told_in_its_wor
 def test_the_connector_runs_exactly_once_as_its_file_wants_it(settings: Settings) -> None:
     capture = ChangeCapture(
         connect_url=settings.connect.url,
-        config_file=str(CONNECTORS / "finlake-ods.json"),
+        config_file=str(CONNECTOR_FILE),
         certificate_file=str(settings.connect.certificate_file),
     )
     health = capture.look()

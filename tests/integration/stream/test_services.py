@@ -8,6 +8,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from deploy.local.stack import LocalStack
+from finlake_clients.connect.change_capture import CONNECTOR
 from finlake_clients.connect.rest import KafkaConnect
 
 pytestmark = pytest.mark.stack
@@ -41,7 +42,7 @@ def test_trades_of_the_feed_arrive_in_clickhouse(stack: LocalStack) -> None:
 
     more_rows()
     connect = KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], stack.layout.connect_certificate)
-    assert connect.status("finlake-ods").is_running
+    assert connect.status(CONNECTOR).is_running
 
 
 @pytest.mark.parametrize("name", ["trade_feed", "clickhouse_sink", "clickhouse"])

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.local import kafka
-from deploy.local.connectors import FOLDER
 from deploy.local.services import default_ports
+from finlake_clients.connect.change_capture import CONNECTOR_FILE
 from finlake_services.trade_feed.trade_stream import LARGEST_MESSAGE_BYTES
 from finlake_settings.checkout import CHECKOUT
 from spark.contracts.speed import QUOTE_NUMBERS
@@ -28,7 +28,7 @@ from spark.contracts.stream_rows import (
 )
 
 DDL = (CHECKOUT / "deploy" / "postgres" / "market.sql").read_text()
-CONNECTOR = json.loads((FOLDER / "finlake-ods.json").read_text())
+CONNECTOR = json.loads(CONNECTOR_FILE.read_text())
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from finlake_cli.lake_commands import stack_settings
 from finlake_cli.progress import dimmed
 from finlake_cli.stack_commands import DEFAULT_HOME, Home
 from finlake_settings.declaration import StreamFormat
+from spark.contracts.engine import Engine
 from spark.contracts.streams import DEAD_LETTERS_TOPIC, QUOTES, STREAMS, TRADES
 
 app = typer.Typer()
@@ -87,6 +88,9 @@ def chaos(
             help="Let each engine's disk be full for a while; root alone, in a stack of its own.",
         ),
     ] = True,
+    engine: Annotated[
+        Engine, typer.Option(help="What computes the lake of a stack of its own; with spark that may die in a run too.")
+    ] = "embedded",
     stream_format: Annotated[
         StreamFormat,
         typer.Option(
@@ -119,18 +123,26 @@ def chaos(
     disks = DISKS if full_disks and home is None and can_mount() else ()
     if full_disks and not disks:
         report("no disk becomes full: that takes root, the right to mount, and a stack of its own")
-    avro = stream_format == "avro" if home is None else running_stack(home).settings().writes_avro
+    if home is not None:
+        settings = running_stack(home).settings()
+        stream_format, engine = "avro" if settings.writes_avro else "json", "spark" if settings.uses_spark else "embedded"
     mix = Mix(has_groups=groups, has_kills_during_up=during_up, longest_freeze_s=longest_freeze_s, disks=disks)
-    options = Options(kills=kills, seed=seed, seconds_between=seconds_between, has_dagster=dagster, mix=mix, avro=avro)
+    options = Options(
+        kills=kills,
+        seed=seed,
+        seconds_between=seconds_between,
+        has_dagster=dagster,
+        engine=engine,
+        avro=stream_format == "avro",
+        mix=mix,
+    )
     show_plan(options, report)
     with ended_like_ctrl_c():
-        # Spark is among the victims where runs archive.
-        engine = {"FINLAKE_ENGINE": "spark"} if options.has_dagster else {}
         own = temporary_stack(
             jars,
             options.services,
             report,
-            {"FINLAKE_STREAM_FORMAT": stream_format, **engine},
+            {"FINLAKE_STREAM_FORMAT": stream_format, "FINLAKE_ENGINE": engine},
             around=lambda layout: small_disks(layout, disks),
         )
         with own if home is None else nullcontext(running_stack(home)) as stack:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from deploy.local.service import ChaosRole
 from deploy.local.services import SERVICES
+from spark.contracts.engine import Engine
 
 # The name of a service that has a role in chaos, or one of the two victims that are no services.
 Target = str
@@ -17,8 +18,9 @@ BACKEND: Target = "postgres_backend"
 RUN: Target = "dagster_run"
 NO_SERVICE: frozenset[Target] = frozenset({BACKEND, RUN})
 
-SPARKS_DISKS: tuple[Disk, ...] = ("spark", "warehouse")
-DISKS: tuple[Disk, ...] = ("postgres", "kafka", "clickhouse", *SPARKS_DISKS)
+# What runs of Dagster alone write to.
+BATCH_DISKS: tuple[Disk, ...] = ("spark", "warehouse")
+DISKS: tuple[Disk, ...] = ("postgres", "kafka", "clickhouse", *BATCH_DISKS)
 
 SHORTEST_PAUSE_S, SHORTEST_FREEZE_S = 0.2, 5.0
 SHORTEST_FULL_S, LONGEST_FULL_S = 5.0, 30.0
@@ -36,13 +38,13 @@ def stream_targets(*, avro: bool = False) -> tuple[Target, ...]:
     return (*stream_services(avro=avro), BACKEND)
 
 
-def batch_targets() -> tuple[Target, ...]:
-    """What may die too when Dagster runs."""
-    return (*archiving_targets(), *_with_role("batch"), RUN)
+def batch_targets(engine: Engine) -> tuple[Target, ...]:
+    """What may die too when Dagster runs; the embedded engine dies with the run that it computes in."""
+    return (*(archiving_targets() if engine == "spark" else ()), *_with_role("batch"), RUN)
 
 
 def archiving_targets() -> tuple[Target, ...]:
-    """The services that die in the middle of a run that archives."""
+    """The services that die in the middle of a run that archives, on Apache Spark."""
     return _with_role("archiving")
 
 

@@ -29,7 +29,7 @@ from finlake_proofs.bench.temporary_lake import worker
 from finlake_proofs.chaos.archiving import archive_all
 from finlake_proofs.chaos.dagster_runs import ArchiveRunError, ArchiveRuns
 from finlake_proofs.chaos.plan import (
-    SPARKS_DISKS,
+    BATCH_DISKS,
     Fault,
     Mix,
     Target,
@@ -45,6 +45,7 @@ from finlake_reconciliation.reconcile import Reconciliation
 from finlake_reconciliation.report import ReconcileReport
 from finlake_settings.processes import Settings
 from finlake_settings.reading import settings_from
+from spark.contracts.engine import Engine
 
 Report = Callable[[str], None]
 
@@ -60,8 +61,8 @@ class NotDrainedError(Exception):
 class Options:
     """How much is killed, and what else befalls the stack.
 
-    `has_dagster`: its daemon, a run and Spark in a run are among the targets, and runs archive. `avro`: the stream is that, and
-    the schema registry is among the targets.
+    `has_dagster`: its daemon and a run are among the targets, and runs archive; with the engine `spark` Spark dies in a run
+    too. `avro`: the stream is that, and the schema registry is among the targets.
     """
 
     kills: int
@@ -69,6 +70,7 @@ class Options:
     seconds_between: float = 5.0
     rows_per_s: int = 300
     has_dagster: bool = True
+    engine: Engine = "embedded"
     avro: bool = False
     mix: Mix = field(default_factory=Mix)
 
@@ -76,7 +78,7 @@ class Options:
     def targets(self) -> Sequence[Target]:
         """What may be killed."""
         stream = stream_targets(avro=self.avro)
-        return (*stream, *batch_targets()) if self.has_dagster else stream
+        return (*stream, *batch_targets(self.engine)) if self.has_dagster else stream
 
     @property
     def services(self) -> Sequence[str] | None:
@@ -86,7 +88,8 @@ class Options:
     @property
     def plan(self) -> list[Fault]:
         """What happens, in order. A disk that nothing writes to meanwhile does not become full."""
-        disks = self.mix.disks if self.has_dagster else tuple(disk for disk in self.mix.disks if disk not in SPARKS_DISKS)
+        idle = () if self.has_dagster and self.engine == "spark" else ("spark",) if self.has_dagster else BATCH_DISKS
+        disks = tuple(disk for disk in self.mix.disks if disk not in idle)
         return planned_faults(self.kills, self.seed, self.targets, self.seconds_between, replace(self.mix, disks=disks))
 
 
@@ -176,8 +179,9 @@ def run_chaos(stack: LocalStack, options: Options, report: Report) -> ChaosRepor
             f"see `{stack.layout.logs_command('kafka_connect')}`"
         )
     if runs is None:
-        # Nothing has asked Spark before: it needed not be waited for, nor survive.
-        stack.up(services=(*stream_services(avro=options.avro), *archiving_targets()), report=report)
+        if options.engine == "spark":
+            # Nothing has asked Spark before: it needed not be waited for, nor survive.
+            stack.up(services=(*stream_services(avro=options.avro), *archiving_targets()), report=report)
         archive_all(environment, settings.kafka)
     else:
         Retrying(retry=retry_if_exception_type(ArchiveRunError), stop=stop_after_attempt(3), wait=wait_fixed(5), reraise=True)(

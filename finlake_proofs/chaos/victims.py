@@ -20,7 +20,7 @@ from deploy.local.services import service_named
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Program, Supervisor
 from finlake_proofs.chaos.dagster_runs import ArchiveRuns
-from finlake_proofs.chaos.plan import BACKEND, RUN, SPARKS_DISKS, Disk, Fault, Target, archiving_targets
+from finlake_proofs.chaos.plan import BACKEND, BATCH_DISKS, RUN, Disk, Fault, Target, archiving_targets
 from finlake_proofs.chaos.small_disks import folder_of, full
 from finlake_proofs.chaos.traffic import kill_transaction
 
@@ -149,8 +149,8 @@ class ProcessKiller:
 
     def _fill(self, disk: Disk, lasts_s: float) -> list[Victim]:
         folder = folder_of(disk, self._stack.layout)
-        service = "spark_connect" if disk in SPARKS_DISKS else disk
-        run_id = self._runs.begin_one() if self._runs is not None and service == "spark_connect" else None
+        run_id = self._runs.begin_one() if self._runs is not None and disk in BATCH_DISKS else None
+        service = None if disk == "warehouse" else "spark_connect" if disk == "spark" else disk
         with full(folder):
             time.sleep(lasts_s)
         return [
@@ -158,7 +158,7 @@ class ProcessKiller:
                 f"disk of {disk}",
                 None,
                 time.monotonic(),
-                lambda: self._answers(service) and (run_id is None or self._run_has_ended(run_id)),
+                lambda: (service is None or self._answers(service)) and (run_id is None or self._run_has_ended(run_id)),
             )
         ]
 

@@ -178,7 +178,7 @@ def test_prometheus_scrapes_it(quotes: Service, tmp_path: Path) -> None:
 def test_chaos_kills_it_while_trades_flow(quotes: Service) -> None:
     assert "quotes" in stream_targets()
     assert "quotes" in (Options(kills=1, seed=1, has_dagster=False).services or ())
-    assert "quotes" not in batch_targets()
+    assert "quotes" not in batch_targets("spark")
 
 
 def test_whoever_needs_it_brings_it_along(quotes: Service) -> None:

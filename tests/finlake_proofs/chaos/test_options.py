@@ -13,7 +13,7 @@ from deploy.local.errors import StackError
 from deploy.local.services import with_requirements
 from finlake_cli.main import app
 from finlake_cli.progress import dimmed
-from finlake_proofs.chaos.plan import DISKS, SPARKS_DISKS, Mix, archiving_targets, batch_targets, stream_targets
+from finlake_proofs.chaos.plan import BATCH_DISKS, DISKS, Mix, archiving_targets, batch_targets, stream_targets
 from finlake_proofs.chaos.run import Options
 
 
@@ -26,9 +26,16 @@ def test_without_dagster_spark_is_not_waited_for_and_nothing_befalls_it() -> Non
     assert "spark_connect" not in with_requirements(options.services)
     assert archiving_targets() == ("spark_connect",)
     faults = options.plan
-    assert {target for fault in faults for target in fault.targets} & {*batch_targets()} == set()
-    assert {fault.disk for fault in faults} == {None, *DISKS} - {*SPARKS_DISKS}
-    assert {fault.disk for fault in Options(kills=200, seed=7).plan} == {None, *DISKS}
+    assert {target for fault in faults for target in fault.targets} & {*batch_targets("spark")} == set()
+    assert {fault.disk for fault in faults} == {None, *DISKS} - {*BATCH_DISKS}
+
+
+def test_spark_is_befallen_where_it_computes_the_lake_alone() -> None:
+    embedded, spark = Options(kills=200, seed=7), Options(kills=200, seed=7, engine="spark")
+    assert {*spark.targets} - {*embedded.targets} == {"spark_connect"}
+    assert {target for fault in embedded.plan for target in fault.targets} == {*embedded.targets}
+    assert {fault.disk for fault in embedded.plan} == {None, *DISKS} - {"spark"}
+    assert {fault.disk for fault in spark.plan} == {None, *DISKS}
 
 
 @pytest.mark.parametrize("dagster", ["--dagster", "--no-dagster"])

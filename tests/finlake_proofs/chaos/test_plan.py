@@ -18,7 +18,7 @@ from finlake_proofs.chaos.plan import (
     stream_targets,
 )
 
-TARGETS = (*stream_targets(), *batch_targets())
+TARGETS = (*stream_targets(), *batch_targets("spark"))
 ALONE = Mix(has_groups=False, has_kills_during_up=False, longest_freeze_s=0, disks=())
 mixes = st.builds(
     Mix,
@@ -44,7 +44,8 @@ def test_what_may_die_is_every_engine_and_feed_of_the_stream_and_what_archives()
         "postgres_backend",
         "trade_feed",
     ]
-    assert sorted(batch_targets()) == ["dagster_code_server", "dagster_daemon", "dagster_run", "spark_connect"]
+    assert sorted(batch_targets("spark")) == ["dagster_code_server", "dagster_daemon", "dagster_run", "spark_connect"]
+    assert {*batch_targets("spark")} - {*batch_targets("embedded")} == {"spark_connect"}
     assert single_targets() == {"postgres_backend", "dagster_run", "spark_connect"}
 
 

@@ -46,7 +46,8 @@ def as_traded(
                 prices[:position] /= factor
             volume[:position] = np.floor(volume[:position] * factor)
     prices = np.stack([opened, high, low, close], axis=1)
-    quoted = np.round(prices, 2) if level >= 1 else vendor.printed(prices)
+    # Nothing trades at nothing: what was quoted before a reverse split is at least the smallest step of a price.
+    quoted = np.maximum(np.round(prices, 2), 0.01) if level >= 1 else np.maximum(vendor.printed(prices), 0.0001)
     return np.column_stack([quoted, volume])
 
 

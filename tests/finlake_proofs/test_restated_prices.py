@@ -1,7 +1,7 @@
 """Pairs made by the vendor's rule: restatements are taken, unchanged files stay consistent, faults publish no wrong value."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from finlake_proofs.restated_prices.__main__ import DOCUMENT, document
@@ -32,6 +32,7 @@ def test_a_kind_of_pair_has_the_verdict_of_its_kind(kind: Kind) -> None:
     seed=st.integers(0, 10_000).map(lambda n: n * 3),
     late=st.lists(st.one_of(st.none(), st.sampled_from([1 / 2, 2 / 3, 1 / 10, 4.0])), min_size=1, max_size=4),
 )
+@example(level=1.5, digits="six", scales_volume=False, seed=3, late=[4.0, 4.0, 4.0, 4.0])
 def test_whatever_is_applied_late_on_neighbouring_days_is_a_restatement(
     level: float,
     digits: str,

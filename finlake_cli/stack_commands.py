@@ -98,7 +98,7 @@ def status(home: Home = DEFAULT_HOME) -> None:
         mark = MARKS[entry.state]
         table.add_row(entry.name, f"[{mark}]{entry.state}[/{mark}]", str(entry.port or ""), entry.detail)
     worker = next(entry for entry in services if entry.name == "kafka_connect")
-    faults = connector_faults(stack.place) if worker.state == "running" else {}
+    faults = connector_faults(stack.context) if worker.state == "running" else {}
     for name, wrong in faults.items():
         state, mark = ("failed", "red") if wrong else ("running", "green")
         table.add_row(f"  connector {name}", f"[{mark}]{state}[/{mark}]", "", escape("; ".join(wrong)))

@@ -120,7 +120,7 @@ class Reconciliation(ServiceClient):
 
 @dataclass(frozen=True, kw_only=True)
 class Engines:
-    """The four engines and the patience with them."""
+    """The four engines, and for how many seconds the last changes are waited for."""
 
     ods: Ods
     topics: ChangeTopics
@@ -160,7 +160,7 @@ def compare(engines: Engines, relations: Sequence[CapturedTable]) -> tuple[Recon
 
 
 def _kafka_shows_all(ods: Ods, topics: ChangeTopics, wait_s: float) -> bool:
-    """Whether Kafka shows everything that is committed in Postgres, within the patience.
+    """Whether Kafka shows everything that is committed in Postgres, within `wait_s`.
 
     Changes come in order, so that with a heartbeat all before it is there; but the transaction that brings it may be over
     on one topic a moment earlier than on another. The next one begins only when it is over on all: hence a second heartbeat.
@@ -331,7 +331,7 @@ class RelationComparison:
         ]
 
     def _sink_passes(self, last: Offsets) -> Offsets:
-        """The sink's offsets when it has passed the last records, or when the patience has ended."""
+        """The sink's offsets when it has passed the last records, or after the timeout."""
         from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
         waiting = Retrying(

@@ -22,7 +22,7 @@ from finlake_settings.processes import DagsterSettings
 def build_resources(settings: DagsterSettings) -> dict[str, object]:
     """One resource per outside system, by the key under which assets and sensors ask for it; nothing is opened.
 
-    `topics` is `kafka` with less patience: for those who look at many things and must not hang at one that is silent.
+    `topics` is `kafka` with a shorter timeout: for those who look at many things and must not hang at one that is silent.
     """
     store = object_store(settings)
     return {
@@ -37,7 +37,7 @@ def build_resources(settings: DagsterSettings) -> dict[str, object]:
         "universe": UniverseResource(path=str(settings.universe)),
         "state_folder": StateFolderResource(path=str(settings.home)),
         "kafka": KafkaResource.of(settings.kafka),
-        "topics": KafkaResource.of(settings.kafka, patience_s=5),
+        "topics": KafkaResource.of(settings.kafka, timeout_s=5),
         "market": MarketResource(uri=settings.market.uri, password_file=str(settings.market.reconcile_password_file)),
         "capture": ChangeCaptureResource(
             connect_url=settings.connect.url,

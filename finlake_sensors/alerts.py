@@ -117,7 +117,7 @@ def build_run_failures(
 def conditions(given: Sequence[tuple[HealthCheck, Verdict]]) -> list[Condition]:
     """The answers that are told when they are bad."""
     return [
-        Condition(name=f"{question.asset.to_user_string()} {question.name}", is_bad=verdict.state != "well", text=verdict.text)
+        Condition(name=f"{question.asset.to_user_string()} {question.name}", is_bad=verdict.state != "healthy", text=verdict.text)
         for question, verdict in given
     ]
 
@@ -127,9 +127,9 @@ def summary(given: Sequence[tuple[HealthCheck, Verdict]]) -> str:
     bad = [
         f"{question.asset.to_user_string()} {question.name}: {verdict.text}"
         for question, verdict in given
-        if verdict.state != "well"
+        if verdict.state != "healthy"
     ]
-    return "; ".join(bad) if bad else f"all {len(given)} answers are well"
+    return "; ".join(bad) if bad else f"all {len(given)} answers are healthy"
 
 
 def tell(

@@ -20,7 +20,7 @@ class SettingsError(ValueError):
 
 
 def read_settings(model: type[Model]) -> Model:
-    """What this process was told. Raises `SettingsError`."""
+    """The settings of this process. Raises `SettingsError`."""
     return settings_from(model, os.environ)
 
 
@@ -29,10 +29,10 @@ def settings_from(model: type[Model], variables: Mapping[str, str], ports: Mappi
 
     `ports` are those of the local stack by service. Raises `SettingsError`.
     """
-    places = {"checkout": CHECKOUT, **ports}
+    placeholders = {"checkout": CHECKOUT, **ports}
     # First what defaults depend on: when it is wrong, nothing can be said of the rest.
-    base = _settings_of(ProcessSettings, variables, places)
-    return _settings_of(model, variables, {**places, "home": base.home})
+    base = _settings_of(ProcessSettings, variables, placeholders)
+    return _settings_of(model, variables, {**placeholders, "home": base.home})
 
 
 def user_variables() -> dict[str, str]:
@@ -42,31 +42,31 @@ def user_variables() -> dict[str, str]:
 
 
 def variables_of(settings: ProcessSettings) -> dict[str, str]:
-    """The variables that tell another process the same; settings without a value are left out."""
+    """The variables that give another process the same settings; those without a value are left out."""
     values = ((each.variable, reduce(getattr, each.path, settings)) for each in declared(type(settings)))
     return {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in values if value is not None}
 
 
-def _settings_of(model: type[Model], variables: Mapping[str, str], places: Mapping[str, object]) -> Model:
+def _settings_of(model: type[Model], variables: Mapping[str, str], placeholders: Mapping[str, object]) -> Model:
     values: dict[str, Any] = {}
     for each in declared(model):
         *groups, name = each.path
         group = reduce(lambda within, key: within.setdefault(key, {}), groups, values)
         default = each.setting.default(values.get("environment"), values.get("sources"))
-        if told := variables.get(each.variable):
-            group[name] = told
+        if given := variables.get(each.variable):
+            group[name] = given
         elif default is not NEEDED:
-            group[name] = default if default is None else _placed(default, places, values.get("sample_sources_url"))
+            group[name] = default if default is None else _filled_in(default, placeholders, values.get("sample_sources_url"))
     try:
         return model(**values)
     except ValidationError as error:
         raise SettingsError("; ".join(_problems(error, model, values))) from None
 
 
-def _placed(default: str, places: Mapping[str, object], samples: object) -> str:
-    """A default with values in its places."""
+def _filled_in(default: str, placeholders: Mapping[str, object], samples: object) -> str:
+    """A default with its placeholders filled in."""
     return default.format_map(
-        {**places, "sample_sources_url": samples, "sample_sources_ws_url": str(samples).replace("http", "ws", 1)}
+        {**placeholders, "sample_sources_url": samples, "sample_sources_ws_url": str(samples).replace("http", "ws", 1)}
     )
 
 

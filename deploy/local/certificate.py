@@ -81,8 +81,8 @@ def _key_in(store: Path, password: str, java: Java) -> bytes:
     with java_gateway(java) as gateway:
         security = gateway.jvm.java.security
         characters = gateway.new_array(gateway.jvm.char, len(password))
-        for place, character in enumerate(password):
-            characters[place] = character
+        for position, character in enumerate(password):
+            characters[position] = character
         key = security.KeyStore.getInstance(gateway.jvm.java.io.File(str(store)), characters).getKey(ALIAS, characters)
         form = gateway.jvm.java.lang.Class.forName("java.security.spec.PKCS8EncodedKeySpec")
         return bytes(security.KeyFactory.getInstance("EC").getKeySpec(key, form).getEncoded())

@@ -195,8 +195,8 @@ def _connectors(stack: LocalStack) -> Iterator[Finding]:
     if not any(entry.name == "kafka_connect" and entry.state == "running" for entry in stack.status()):
         return
     ports = stack.settings().ports
-    connect = KafkaConnect(connect_url(ports), stack.layout.connect_certificate, patience_s=5)
-    for name, wanted in stack_connectors(stack.place).items():
+    connect = KafkaConnect(connect_url(ports), stack.layout.connect_certificate, timeout_s=5)
+    for name, wanted in stack_connectors(stack.context).items():
         try:
             faults = [*faults_of(connect, name, wanted), *connect.exactly_once_objections(name)]
         except ConnectError as problem:

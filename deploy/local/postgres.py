@@ -92,7 +92,7 @@ def server_command(cluster: Cluster, port: int) -> list[str]:
         "max_wal_size": "1GB",
         # Each Spark session holds one or two until the server has collected it.
         "max_connections": 200,
-        # Whoever has begun to log in holds one of those places, the reserved ones too, until this time is over.
+        # Whoever has begun to log in holds one of those connections, the reserved ones too, until this time is over.
         "authentication_timeout": "5s",
         "timezone": "UTC",
         "log_timezone": "UTC",
@@ -176,10 +176,10 @@ def reachable(path: Path, user: str | None) -> bool:
 
 def _place(layout: Layout, user: str | None) -> Path:
     if layout.postgres.is_symlink() and layout.postgres.exists():
-        place = layout.postgres.resolve()
+        folder = layout.postgres.resolve()
         if user is not None:
-            hand_over(place, user)
-        return place
+            hand_over(folder, user)
+        return folder
     if layout.postgres.is_symlink():
         layout.postgres.unlink()
     layout.postgres.mkdir(mode=0o700, parents=True, exist_ok=True)

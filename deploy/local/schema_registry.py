@@ -36,11 +36,11 @@ def registry_url(ports: Ports) -> str:
     return f"http://{LOOPBACK}:{ports['schema_registry']}"
 
 
-def registry_client(layout: Layout, ports: Ports, patience_s: float = 5.0) -> SchemaRegistry:
-    return SchemaRegistry(registry_url(ports), layout.registry_token, patience_s)
+def registry_client(layout: Layout, ports: Ports, timeout_s: float = 5.0) -> SchemaRegistry:
+    return SchemaRegistry(registry_url(ports), layout.registry_token, timeout_s)
 
 
-def converter_places(layout: Layout, ports: Ports) -> dict[str, str]:
+def converter_placeholders(layout: Layout, ports: Ports) -> dict[str, str]:
     """What the converter's configuration in finlake_clients/connect/connectors leaves open."""
     return {"registry_url": f"{registry_url(ports)}{CONVERTER_PROTOCOL}", "registry_token": layout.registry_token.name}
 

@@ -31,7 +31,7 @@ class StackContext:
 
 @dataclass(frozen=True)
 class ServiceContext(StackContext):
-    """The place of the service `name`."""
+    """What the functions of the service `name` are given."""
 
     name: str
 
@@ -91,7 +91,7 @@ class Service:
     """One supervised process.
 
     `port` is where it serves its clients, None when it does not listen; `more_ports` are its others by name.
-    `metrics_path` is where Prometheus finds its numbers on its port. `left_out` gives the reason why it cannot run at some place,
+    `metrics_path` is where Prometheus finds its numbers on its port. `left_out` gives the reason why it cannot run in a stack,
     or is not needed there, None when it is wanted.
 
     `before_start` is done before its process starts, `when_ready` when it answers. `requires` are ready before it starts;

@@ -181,9 +181,9 @@ def service_named(name: str) -> Service:
     return SERVICES[name]
 
 
-def left_out(place: StackContext) -> dict[str, str]:
-    """Services that cannot run at this place, or are not needed, with the reason; `up` does without them."""
-    reasons = {name: service.left_out(place) for name, service in SERVICES.items()}
+def left_out(context: StackContext) -> dict[str, str]:
+    """Services that cannot run in this stack, or are not needed, with the reason; `up` does without them."""
+    reasons = {name: service.left_out(context) for name, service in SERVICES.items()}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 

@@ -120,7 +120,7 @@ class LocalStack:
         per step. Returns the seconds that each newly started service took. Raises PortTakenError, ServiceNotReadyError
         or another StackError; services that had started then keep running.
         """
-        unwanted = left_out(self.place)
+        unwanted = left_out(self.context)
         if services is None:
             for name, reason in unwanted.items():
                 report(f"{name} is left out: {reason}")
@@ -165,7 +165,7 @@ class LocalStack:
         return StackSettings(self._ports or last.ports, {**last.variables, **self._variables})
 
     @property
-    def place(self) -> StackContext:
+    def context(self) -> StackContext:
         """Its folders with the present settings."""
         return StackContext(self.layout, self.settings())
 

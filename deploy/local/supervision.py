@@ -124,7 +124,7 @@ class Supervisor:
         Raises StackError when one survives SIGKILL.
         """
         ended = 0
-        for attempt, patience_s in (("terminate", 15), ("kill", 10)):
+        for attempt, timeout_s in (("terminate", 15), ("kill", 10)):
             processes = self.leftovers()
             ended = max(ended, len(processes))
             for process in processes:
@@ -132,7 +132,7 @@ class Supervisor:
                     getattr(process, attempt)()
                 except psutil.NoSuchProcess:
                     continue
-            psutil.wait_procs(processes, timeout=patience_s)
+            psutil.wait_procs(processes, timeout=timeout_s)
         survivors = self.leftovers()
         if survivors:
             pids = ", ".join(f"{process.pid}" for process in survivors)

@@ -88,7 +88,7 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
         try:
             yield from publish(context, jobs, bronze.STOOQ_PRICES, inputs=gathered)
             if context.selected_asset_keys:
-                yield from _told(context, obtained)
+                yield from _vendor_check(context, obtained)
                 if obtained.refusal is not None and not (obtained.is_refused and obtained.batch.files):
                     raise obtained.refusal
         except SourceRefusedError as refusal:
@@ -97,17 +97,17 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
     return stooq_prices
 
 
-def _told(context: dg.AssetExecutionContext, obtained: "Obtained") -> StepEvents:
+def _vendor_check(context: dg.AssetExecutionContext, obtained: "Obtained") -> StepEvents:
     """The vendor's answer as a check, where the step was asked for it."""
     key, refusal = asset_key(bronze.STOOQ_PRICES.address), obtained.refusal
     if dg.AssetCheckKey(key, VENDOR_CHECK) in context.selected_asset_check_keys:
-        well = "Stooq answered" if obtained.was_asked else "Stooq was not asked"
+        answered = "Stooq answered" if obtained.was_asked else "Stooq was not asked"
         yield dg.AssetCheckResult(
             check_name=VENDOR_CHECK,
             asset_key=key,
             passed=refusal is None,
             severity=dg.AssetCheckSeverity.ERROR,
-            description=well if refusal is None else str(refusal),
+            description=answered if refusal is None else str(refusal),
             metadata={
                 WAS_ASKED: obtained.was_asked,
                 **({} if refusal is None else {"refusal": type(refusal).__name__, "next_step": refusal.next_step}),

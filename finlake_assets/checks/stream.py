@@ -1,4 +1,4 @@
-"""Is the stream well? Every question about it as a check; one that cannot be asked warns and says which service is silent."""
+"""Is the stream healthy? Every question about it as a check; one that cannot be asked warns and says which service is silent."""
 
 import dagster as dg
 
@@ -28,7 +28,7 @@ def _check(
     hours: Hours,
 ) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=question.asset, name=question.name, description=question.about)
-    def is_well(
+    def is_healthy(
         market: MarketResource,
         topics: KafkaResource,
         capture: ChangeCaptureResource,
@@ -50,17 +50,17 @@ def _check(
         ((_, verdict),) = answers([question], stream)
         return result(question, verdict)
 
-    return is_well
+    return is_healthy
 
 
 def result(question: HealthCheck, verdict: Verdict) -> dg.AssetCheckResult:
     """A verdict as Dagster shows it."""
-    is_error = verdict.state == "ill" and question.severity == "error"
+    is_error = verdict.state == "unhealthy" and question.severity == "error"
     metadata: dict[str, dg.MetadataValue | str | int | float | bool] = dict(verdict.facts)
     if verdict.detail:
         metadata["trace"] = dg.MarkdownMetadataValue(f"```\n{verdict.detail[:DETAIL_CHARACTERS]}\n```")
     return dg.AssetCheckResult(
-        passed=verdict.state == "well",
+        passed=verdict.state == "healthy",
         metadata=metadata,
         description=verdict.text,
         severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,

@@ -23,12 +23,12 @@ def due_sessions(window: Window, calendar: TradingCalendar) -> list[DueSession]:
     """The sessions of a window, each with the time when its bars are due and the time when the next session's are."""
     freshness = silver.PRICES_DAILY.freshness
     assert freshness is not None
-    patience = timedelta(hours=freshness.due_hours)
+    grace = timedelta(hours=freshness.due_hours)
     return [
         DueSession(
             session=session,
-            due_ts=calendar.close_ts(session) + patience,
-            overdue_ts=calendar.close_ts(calendar.next(session)) + patience,
+            due_ts=calendar.close_ts(session) + grace,
+            overdue_ts=calendar.close_ts(calendar.next(session)) + grace,
         )
         for session in calendar.sessions(window.start, window.end)
     ]

@@ -88,7 +88,7 @@ def answers(questions: Sequence[HealthCheck], stream: WatchedStream) -> list[tup
 
 
 def unknown(error: ServiceUnavailableError) -> Verdict:
-    """The verdict where a service cannot be asked, which is not the same as ill."""
+    """The verdict where a service cannot be asked, which is not the same as unhealthy."""
     return Verdict(state="unknown", text=f"not judged: {error}")
 
 
@@ -125,7 +125,7 @@ def _feed(stream: WatchedStream) -> Verdict:
 def _symbols(stream: WatchedStream) -> Verdict:
     """Per symbol the minutes with a trade, counted where candles are merged from; the minute under way is left out."""
     if stream.hours == "any":
-        return Verdict(state="well", text="no trade is expected")
+        return Verdict(state="healthy", text="no trade is expected")
     table, minute = STARTS_OF_WINDOWS[CANDLES_1M.address]
     until = rules.whole_minute(stream.now)
     in_sessions = rules.open_spans(stream.hours, until - rules.USUAL_OVER, until, stream.calendar)

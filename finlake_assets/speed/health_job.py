@@ -19,7 +19,7 @@ ANSWERS_SCHEMA = dg.TableSchema(
     columns=[
         dg.TableColumn("asset", "string", "What was asked about"),
         dg.TableColumn("question", "string", "Name of the check"),
-        dg.TableColumn("state", "string", "well, ill or unknown"),
+        dg.TableColumn("state", "string", "healthy, unhealthy or unknown"),
         dg.TableColumn("text", "string", "Why"),
     ]
 )
@@ -57,7 +57,7 @@ def build(limits: HealthLimits, calendar: TradingCalendar, *, hours: Hours) -> d
         context.add_output_metadata(
             {
                 "answers": dg.TableMetadataValue([_record(*each) for each in given], ANSWERS_SCHEMA),
-                "ill": sum(verdict.state == "ill" for _, verdict in given),
+                "unhealthy": sum(verdict.state == "unhealthy" for _, verdict in given),
                 "unknown": sum(verdict.state == "unknown" for _, verdict in given),
             }
         )

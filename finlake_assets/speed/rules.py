@@ -1,4 +1,4 @@
-"""When the stream is well: pure rules over what was observed. Checks and alerts judge by these and by nothing else."""
+"""When the stream is healthy: pure rules over what was observed. Checks and alerts judge by these and by nothing else."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from finlake_clients.postgres.market import FeedGaps, SlotHealth, VendorComplain
 from finlake_settings.declaration import SourcesName
 from spark.contracts.streams import DEAD_LETTERS_TOPIC
 
-State = Literal["well", "ill", "unknown"]
+State = Literal["healthy", "unhealthy", "unknown"]
 Hours = Literal["exchange", "always", "any"]
 """When trades are expected: while the exchange is open, at all times, or whenever they come (silence tells nothing)."""
 Span = tuple[datetime, datetime]
@@ -34,7 +34,7 @@ LOSING = ("unreserved", "lost")
 
 @dataclass(frozen=True, kw_only=True)
 class HealthLimits:
-    """What is still well. `feed_silence_s` counts within a session only; `free_disk_bytes` are the fewest."""
+    """What is still healthy. `feed_silence_s` counts within a session only; `free_disk_bytes` are the fewest."""
 
     consumer_lag_records: int = 1_000
     retained_wal_bytes: int = 1024 * MIB
@@ -55,7 +55,7 @@ class SymbolActivity:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a rule says: well, ill, or not known because something could not be asked; why; and the numbers behind it.
+    """What a rule says: healthy, unhealthy, or not known because something could not be asked; why; and the numbers behind it.
 
     `detail` is what a program said of itself: for people who may look into Dagster, not for messages that leave it.
     """
@@ -72,19 +72,19 @@ def judge_lag(topic: str, lag_by_partition: Mapping[int, int], limits: HealthLim
     facts: dict[str, Fact] = {"lag_records": lag, "limit_records": limits.consumer_lag_records}
     if lag > limits.consumer_lag_records:
         return Verdict(
-            state="ill",
+            state="unhealthy",
             facts=facts,
             text=f"the sink is {lag} records behind in {topic}, {limits.consumer_lag_records} are allowed; "
             "see the log of clickhouse_sink",
         )
-    return Verdict(state="well", facts=facts, text=f"the sink is {lag} records behind in {topic}")
+    return Verdict(state="healthy", facts=facts, text=f"the sink is {lag} records behind in {topic}")
 
 
 def judge_slot(slots: Sequence[SlotHealth], limits: HealthLimits) -> Verdict:
     """Whether the one slot is read, and Postgres keeps no dangerous amount of log for it."""
     if not slots:
         return Verdict(
-            state="ill",
+            state="unhealthy",
             facts={"slots": "none"},
             text="there is no replication slot: changes are not captured. Start "
             "kafka_connect, which makes it; rows written meanwhile come by a snapshot",
@@ -101,14 +101,14 @@ def judge_slot(slots: Sequence[SlotHealth], limits: HealthLimits) -> Verdict:
     }
     if lost:
         return Verdict(
-            state="ill",
+            state="unhealthy",
             facts=facts,
             text=f"Postgres has dropped, or is about to drop, log that {', '.join(lost)} "
             "still needs: what is missing comes by a new snapshot",
         )
     if idle:
         return Verdict(
-            state="ill",
+            state="unhealthy",
             facts=facts,
             text=f"nobody reads {', '.join(idle)}: Postgres keeps "
             f"{slot.retained_wal_bytes // MIB} MiB of log for it; start kafka_connect",
@@ -116,12 +116,14 @@ def judge_slot(slots: Sequence[SlotHealth], limits: HealthLimits) -> Verdict:
     if slot.retained_wal_bytes > limits.retained_wal_bytes:
         allowed = limits.retained_wal_bytes // MIB
         return Verdict(
-            state="ill",
+            state="unhealthy",
             facts=facts,
             text=f"{slot.retained_wal_bytes // MIB} MiB of log are kept for {slot.name}, "
             f"{allowed} MiB are allowed: the connector is slow",
         )
-    return Verdict(state="well", facts=facts, text=f"{slot.name} is read and keeps {slot.retained_wal_bytes // MIB} MiB of log")
+    return Verdict(
+        state="healthy", facts=facts, text=f"{slot.name} is read and keeps {slot.retained_wal_bytes // MIB} MiB of log"
+    )
 
 
 def judge_room(place: str, free_bytes: int, next_step: str, limits: HealthLimits) -> Verdict:
@@ -129,8 +131,10 @@ def judge_room(place: str, free_bytes: int, next_step: str, limits: HealthLimits
     facts: dict[str, Fact] = {"free_bytes": free_bytes, "limit_bytes": limits.free_disk_bytes}
     left = f"the disk of {place} has {free_bytes // MIB} MiB left"
     if free_bytes < limits.free_disk_bytes:
-        return Verdict(state="ill", facts=facts, text=f"{left}, {limits.free_disk_bytes // MIB} MiB are wanted: {next_step}")
-    return Verdict(state="well", facts=facts, text=left)
+        return Verdict(
+            state="unhealthy", facts=facts, text=f"{left}, {limits.free_disk_bytes // MIB} MiB are wanted: {next_step}"
+        )
+    return Verdict(state="healthy", facts=facts, text=left)
 
 
 def judge_publication(published: frozenset[str], expected: frozenset[str]) -> Verdict:
@@ -139,17 +143,17 @@ def judge_publication(published: frozenset[str], expected: frozenset[str]) -> Ve
     facts: dict[str, Fact] = {"published": ", ".join(sorted(published))}
     if missing:
         return Verdict(
-            state="ill",
+            state="unhealthy",
             facts=facts,
             text=f"changes of {', '.join(missing)} are not published; `finlake up` makes the publication anew",
         )
-    return Verdict(state="well", facts=facts, text=f"changes of {', '.join(sorted(expected))} are published")
+    return Verdict(state="healthy", facts=facts, text=f"changes of {', '.join(sorted(expected))} are published")
 
 
 def judge_connector(name: str, found: ConnectorHealth | None) -> Verdict:
     """Whether the connector and all its tasks run, with the settings of this checkout."""
     if found is None:
-        return Verdict(state="ill", text=f"there is no connector {name}; `finlake up` registers it")
+        return Verdict(state="unhealthy", text=f"there is no connector {name}; `finlake up` registers it")
     facts: dict[str, Fact] = {"connector": found.state, "tasks": ", ".join(found.task_states)}
     ended = [state for state in (found.state, *found.task_states) if state != "RUNNING"]
     if ended or not found.task_states:
@@ -157,7 +161,7 @@ def judge_connector(name: str, found: ConnectorHealth | None) -> Verdict:
             facts["stands_before"] = found.stands_before
         place = f" before {found.stands_before}" if found.stands_before else ""
         return Verdict(
-            state="ill",
+            state="unhealthy",
             facts=facts,
             detail=found.trace,
             text=f"connector {name} is {', '.join(ended) or 'without a task'}{place}; capture_keeper starts again "
@@ -167,18 +171,18 @@ def judge_connector(name: str, found: ConnectorHealth | None) -> Verdict:
         )
     if found.differing_settings:
         return Verdict(
-            state="ill",
+            state="unhealthy",
             facts={**facts, "differing_settings": ", ".join(found.differing_settings)},
             text=f"connector {name} runs with other settings than this checkout's "
             f"({', '.join(found.differing_settings)}); `finlake up` registers it anew",
         )
     if found.objections:
         return Verdict(
-            state="ill",
+            state="unhealthy",
             facts={**facts, "objections": "; ".join(found.objections)},
             text=f"connector {name} does not deliver exactly once: {found.objections[0]}",
         )
-    return Verdict(state="well", facts=facts, text=f"connector {name} and its tasks run")
+    return Verdict(state="healthy", facts=facts, text=f"connector {name} and its tasks run")
 
 
 def judge_progress(
@@ -194,32 +198,34 @@ def judge_progress(
     facts: dict[str, Fact] = {"newest": newest, "waited_s": round(waited_s, 1), "limit_s": limits.behind_s}
     if waited_s > limits.behind_s:
         return Verdict(
-            state="ill",
+            state="unhealthy",
             facts=facts,
             text=f"{address} holds {newest}; a row of Postgres has waited for {waited_s:.0f} s, {limits.behind_s} s are allowed",
         )
-    return Verdict(state="well", facts=facts, text=f"{address} holds {newest} and nothing waits")
+    return Verdict(state="healthy", facts=facts, text=f"{address} holds {newest} and nothing waits")
 
 
 def judge_feed(
     newest_received: datetime | None, now: datetime, hours: Hours, calendar: TradingCalendar, limits: HealthLimits
 ) -> Verdict:
-    """Whether trades come in while they are expected; at other times silence is well."""
+    """Whether trades come in while they are expected; at other times silence is healthy."""
     opened = session_opened(now, calendar) if hours == "exchange" else EPOCH
     newest = "never" if newest_received is None else f"at {newest_received:%Y-%m-%d %H:%M:%S} UTC"
     facts: dict[str, Fact] = {"newest_trade_received": newest, "limit_s": limits.feed_silence_s}
     if hours == "any":
-        return Verdict(state="well", facts=facts, text=f"no trade is expected; the last was received {newest}")
+        return Verdict(state="healthy", facts=facts, text=f"no trade is expected; the last was received {newest}")
     if opened is None:
-        return Verdict(state="well", facts=facts, text=f"the exchange is closed; the last trade was received {newest}")
+        return Verdict(state="healthy", facts=facts, text=f"the exchange is closed; the last trade was received {newest}")
     silent_since = opened if newest_received is None else max(opened, newest_received)
     silent_s = (now - silent_since).total_seconds()
     if silent_s > limits.feed_silence_s:
         how_long = f"no trade for {silent_s:.0f} s" if silent_since > EPOCH else "no trade at all"
         return Verdict(
-            state="ill", facts=facts, text=f"{how_long} while trades are expected (the last {newest}); see the log of trade_feed"
+            state="unhealthy",
+            facts=facts,
+            text=f"{how_long} while trades are expected (the last {newest}); see the log of trade_feed",
         )
-    return Verdict(state="well", facts=facts, text=f"the last trade was received {newest}")
+    return Verdict(state="healthy", facts=facts, text=f"the last trade was received {newest}")
 
 
 def judge_symbols(
@@ -250,12 +256,12 @@ def judge_symbols(
     facts: dict[str, Fact] = {"symbols": len(found), "silent": len(silent)}
     if silent:
         return Verdict(
-            state="ill",
+            state="unhealthy",
             facts=facts,
             text=f"no trade of {', '.join(silent[:NAMED_SYMBOLS])} while others trade; see "
             "whether the vendor has dropped them, and the log of trade_feed",
         )
-    return Verdict(state="well", facts=facts, text=f"each of {len(found)} symbols trades as it usually does")
+    return Verdict(state="healthy", facts=facts, text=f"each of {len(found)} symbols trades as it usually does")
 
 
 def judge_complaints(complaints: VendorComplaints, within: timedelta) -> Verdict:
@@ -264,12 +270,12 @@ def judge_complaints(complaints: VendorComplaints, within: timedelta) -> Verdict
     facts: dict[str, Fact] = {"complaints": complaints.count}
     if complaints.count:
         return Verdict(
-            state="ill",
+            state="unhealthy",
             facts={**facts, "newest": complaints.newest},
             text=f"{complaints.count} complaints of the vendor in the last {minutes} minutes, the newest: "
             f"{complaints.newest}; see ods.rejected_messages, and FINLAKE_FINNHUB_SYMBOLS if it is about symbols",
         )
-    return Verdict(state="well", facts=facts, text=f"no complaint of the vendor in the last {minutes} minutes")
+    return Verdict(state="healthy", facts=facts, text=f"no complaint of the vendor in the last {minutes} minutes")
 
 
 def is_always_traded(symbol: str) -> bool:
@@ -322,8 +328,8 @@ def judge_gaps(gaps: FeedGaps, rejected: int, within: timedelta) -> Verdict:
     if rejected:
         found.append(f"{rejected} messages that could not be read (ods.rejected_messages)")
     if found:
-        return Verdict(state="ill", facts=facts, text=f"in the last {hours} hours: {'; '.join(found)}")
-    return Verdict(state="well", facts=facts, text=f"no gap and no unreadable message in the last {hours} hours")
+        return Verdict(state="unhealthy", facts=facts, text=f"in the last {hours} hours: {'; '.join(found)}")
+    return Verdict(state="healthy", facts=facts, text=f"no gap and no unreadable message in the last {hours} hours")
 
 
 def judge_dead_letters(watermarks: Mapping[int, tuple[int, int]]) -> Verdict:
@@ -331,20 +337,20 @@ def judge_dead_letters(watermarks: Mapping[int, tuple[int, int]]) -> Verdict:
     count = sum(end - start for start, end in watermarks.values())
     if count:
         return Verdict(
-            state="ill",
+            state="unhealthy",
             facts={"dead_letters": count},
             text=f"about {count} records were set aside; their headers say why (topic {DEAD_LETTERS_TOPIC})",
         )
-    return Verdict(state="well", facts={"dead_letters": 0}, text="no record was set aside")
+    return Verdict(state="healthy", facts={"dead_letters": 0}, text="no record was set aside")
 
 
 def judge_skipped(gaps: Sequence[Mapping[str, object]]) -> Verdict:
     """Whether Kafka deleted records before the sink had read them."""
     if not gaps:
-        return Verdict(state="well", facts={"skipped_ranges": 0}, text="every record was read before Kafka deleted it")
+        return Verdict(state="healthy", facts={"skipped_ranges": 0}, text="every record was read before Kafka deleted it")
     first = gaps[0]
     return Verdict(
-        state="ill",
+        state="unhealthy",
         facts={"skipped_ranges": len(gaps)},
         text=f"{len(gaps)} ranges were deleted before they were read, first {first['topic']} partition "
         f"{first['kafka_partition']} offsets {first['first_offset']} to {first['last_offset']}; replay them from bronze",

@@ -1,4 +1,4 @@
 """Kafka Connect: its REST interface, and the connector that captures the changes.
 
-The folder `connectors` holds what each connector is told, by its name.
+The folder `connectors` holds the settings of each connector, by its name.
 """

@@ -15,11 +15,11 @@ from finlake_clients.service_errors import ServiceUnavailableError
 
 SERVICE = "kafka_connect"
 CONNECTORS = Path(str(files("finlake_clients.connect"))) / "connectors"
-"""What each connector is told: a file of settings by its name; `<word>` in a value is a place that differs between places."""
+"""A file of settings for each connector, by its name; `<word>` in a value is a placeholder that each installation fills in."""
 CONNECTOR = "finlake-ods"
 """The connector that captures the changes of the market's tables."""
 CONNECTOR_FILE = CONNECTORS / f"{CONNECTOR}.json"
-PATIENCE_S = 5
+TIMEOUT_S = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ def connector_settings(file: Path, *, avro: bool) -> dict[str, str]:
 class ChangeCapture(ServiceClient):
     """The connector whose wanted configuration is in `config_file`; the file's stem is its name.
 
-    A wanted setting with a placeholder (`<...>`) differs from place to place, and is not compared.
+    A wanted setting with a placeholder (`<...>`) differs between installations, and is not compared.
     """
 
     connect_url: str
@@ -60,7 +60,7 @@ class ChangeCapture(ServiceClient):
     def look(self) -> ConnectorHealth | None:
         """How the connector is; None when there is none. Raises `ServiceUnavailableError`."""
         certificate_file = Path(self.certificate_file) if self.certificate_file else None
-        connect, name = KafkaConnect(self.connect_url, certificate_file, patience_s=PATIENCE_S), self.connector_name
+        connect, name = KafkaConnect(self.connect_url, certificate_file, timeout_s=TIMEOUT_S), self.connector_name
         wanted = connector_settings(Path(self.config_file), avro=self.writes_avro)
         placed = {key for key, value in wanted.items() if "<" in value}
         try:

@@ -1,4 +1,4 @@
-"""Kafka Connect: which connectors run, with which configuration, and whether they are well.
+"""Kafka Connect: which connectors run, with which configuration, and whether they are healthy.
 
 A connector's configuration is wanted as a whole: `register` brings it about, `drift` tells what somebody changed by
 hand. Secrets stand in a configuration as references, which the worker alone resolves.
@@ -117,7 +117,7 @@ class ConnectorFailure:
 class KafkaConnect:
     """The REST interface of a Connect cluster at `url`.
 
-    Every verb raises ConnectUnavailableError when the worker does not answer for `patience_s` seconds or is busy with a
+    Every verb raises ConnectUnavailableError when the worker does not answer for `timeout_s` seconds or is busy with a
     rebalance for as long, and ConnectRefusedError when it refuses; those about one connector raise ConnectorUnknownError.
     """
 
@@ -127,7 +127,7 @@ class KafkaConnect:
     certificate_file: Path | None
     # After the death of its broker a worker answers nothing about a connector until it has joined its group again; on two
     # busy cores that took more than a minute.
-    patience_s: float = 180
+    timeout_s: float = 180
 
     def names(self) -> list[str]:
         """The names of all connectors."""
@@ -299,7 +299,7 @@ class KafkaConnect:
 
         attempts = Retrying(
             retry=retry_if_exception_type(ConnectUnavailableError),
-            stop=stop_after_delay(self.patience_s),
+            stop=stop_after_delay(self.timeout_s),
             wait=wait_random_exponential(multiplier=0.2, max=3),
             reraise=True,
         )

@@ -47,7 +47,7 @@ class SchemaRegistry:
 
     url: str
     token_file: Path | None
-    patience_s: float = 5.0
+    timeout_s: float = 5.0
 
     def schema_of(self, number: int) -> str | None:
         """The text of a schema, None for a number that the registry does not know."""
@@ -82,7 +82,7 @@ class SchemaRegistry:
         try:
             # Not by the environment's proxies: they would be told the token.
             with (
-                httpx.Client(timeout=self.patience_s, trust_env=False) as client,
+                httpx.Client(timeout=self.timeout_s, trust_env=False) as client,
                 client.stream(
                     method,
                     f"{self.url}{PROTOCOL}{path}",
@@ -115,9 +115,9 @@ class SchemaRegistry:
             raise RegistryUnavailableError(SERVICE, self.url, f"its answer {response.status_code} is no JSON") from error
 
 
-def registry_of(kafka: Kafka, patience_s: float = 5.0) -> SchemaRegistry | None:
+def registry_of(kafka: Kafka, timeout_s: float = 5.0) -> SchemaRegistry | None:
     """The registry that has the schemas of a broker's records; None when all of them are JSON."""
-    return None if kafka.registry_url is None else SchemaRegistry(kafka.registry_url, kafka.registry_token_file, patience_s)
+    return None if kafka.registry_url is None else SchemaRegistry(kafka.registry_url, kafka.registry_token_file, timeout_s)
 
 
 def schemas_of(kafka: Kafka) -> Callable[[int], str | None]:

@@ -74,7 +74,7 @@ class KafkaRecord(NamedTuple):
 
 
 class KafkaTopics(ServiceClient):
-    """The topics of a broker at `bootstrap` (`host:port`); `patience_s` is how long an answer may take.
+    """The topics of a broker at `bootstrap` (`host:port`); `timeout_s` is how long an answer may take.
 
     `password_file` None: the broker asks for no login. `registry_url` None: no record is Avro.
     """
@@ -83,17 +83,17 @@ class KafkaTopics(ServiceClient):
     password_file: str | None
     registry_url: str | None = None
     registry_token_file: str | None = None
-    patience_s: float = 20.0
+    timeout_s: float = 20.0
 
     @classmethod
-    def of(cls, kafka: Kafka, *, patience_s: float = 20.0) -> Self:
+    def of(cls, kafka: Kafka, *, timeout_s: float = 20.0) -> Self:
         """The topics of a broker; nothing is opened."""
         return cls(
             bootstrap=kafka.bootstrap,
             password_file=path_text(kafka.password_file),
             registry_url=kafka.registry_url,
             registry_token_file=path_text(kafka.registry_token_file),
-            patience_s=patience_s,
+            timeout_s=timeout_s,
         )
 
     @property
@@ -117,7 +117,7 @@ class KafkaTopics(ServiceClient):
         with self._consumer(topic) as consumer:
             found = {}
             for partition in self._partitions(consumer, topic):
-                first, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=self.patience_s)
+                first, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=self.timeout_s)
                 found[partition] = Watermarks(first, end)
             return found
 
@@ -128,7 +128,7 @@ class KafkaTopics(ServiceClient):
         millis = (moment - EPOCH) // timedelta(milliseconds=1)
         with self._consumer(topic) as consumer:
             asked = [TopicPartition(topic, partition, millis) for partition in self._partitions(consumer, topic)]
-            answers = consumer.offsets_for_times(asked, timeout=self.patience_s)
+            answers = consumer.offsets_for_times(asked, timeout=self.timeout_s)
         ends = self.watermarks(topic)
         return {each.partition: ends[each.partition].end if each.offset < 0 else each.offset for each in answers}
 
@@ -146,7 +146,7 @@ class KafkaTopics(ServiceClient):
 
         with self._consumer(topic, group) as consumer:
             asked = [TopicPartition(topic, partition) for partition in self._partitions(consumer, topic)]
-            answers = consumer.committed(asked, timeout=self.patience_s)
+            answers = consumer.committed(asked, timeout=self.timeout_s)
         return {each.partition: None if each.offset < 0 else each.offset for each in answers}
 
     def group_lag(self, group: str, topic: str) -> dict[int, int]:
@@ -161,7 +161,7 @@ class KafkaTopics(ServiceClient):
         """The committed records from `first` up to `end`, in order, in batches; holes between offsets are no fault.
 
         Raises `RangeEatenByRetentionError` when the first of them are gone, `RangeBeyondEndError`, and
-        `BrokerUnreachableError` also when nothing comes for `patience_s`.
+        `BrokerUnreachableError` also when nothing comes for `timeout_s`.
         """
         from confluent_kafka import TopicPartition
 
@@ -181,9 +181,9 @@ class KafkaTopics(ServiceClient):
             offset = first - 1
             while offset < end - 1:
                 # One by one: asked for many at once, the client waits for as many as were asked for.
-                message = consumer.poll(self.patience_s)
+                message = consumer.poll(self.timeout_s)
                 if message is None:
-                    raise self._unreachable(name, f"nothing came for {self.patience_s:g} s")
+                    raise self._unreachable(name, f"nothing came for {self.timeout_s:g} s")
                 offset = _offset_of(message)
                 # Behind the last record there may be markers of transactions, which have offsets and are not shown.
                 if self._is_end(message, name, marks) or offset >= end:
@@ -211,7 +211,7 @@ class KafkaTopics(ServiceClient):
     def _partitions(self, consumer: "Consumer", topic: str) -> list[int]:
         from confluent_kafka import KafkaError
 
-        found = consumer.list_topics(topic, timeout=self.patience_s).topics[topic]
+        found = consumer.list_topics(topic, timeout=self.timeout_s).topics[topic]
         if found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise UnknownTopicError(SERVICE, self.bootstrap, f"there is no topic {topic}")
         if found.error is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from deploy.local.connectors import local_places, wanted_connectors
+from deploy.local.connectors import local_placeholders, wanted_connectors
 from deploy.local.stack import LocalStack
 from finlake_clients.connect.change_capture import CONNECTOR
 from finlake_clients.connect.rest import KafkaConnect
@@ -59,9 +59,11 @@ def measure(sizes: SpeedSizes, jars: Path, report: Report, *, rounds: int) -> tu
 
 
 def _loaded(stack: LocalStack, bench: Bench, sizes: SpeedSizes, wanted: StreamFormat) -> FormatLoad:
-    place = stack.place
-    connect = KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], place.layout.connect_certificate)
-    connect.register(CONNECTOR, wanted_connectors(local_places(place.layout, place.ports), avro=wanted == "avro")[CONNECTOR])
+    context = stack.context
+    connect = KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], context.layout.connect_certificate)
+    connect.register(
+        CONNECTOR, wanted_connectors(local_placeholders(context.layout, context.ports), avro=wanted == "avro")[CONNECTOR]
+    )
     connect.wait_until_running(CONNECTOR)
     bench.load(f"warm-up of {wanted}", sizes.rows_per_s, min(WARM_UP_S, sizes.seconds))
     bytes_before, end_before = _log(stack)

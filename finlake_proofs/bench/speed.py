@@ -281,7 +281,7 @@ def _waits(sights: Sequence[Sight], rows: Sequence[Sequence[int]], written: Writ
 @contextmanager
 def _connector_with_defaults(stack: LocalStack, report: Report) -> Iterator[None]:
     """The connector without what is set for the sake of latency, as long as the context lasts."""
-    wanted = stack_connectors(stack.place)[CONNECTOR]
+    wanted = stack_connectors(stack.context)[CONNECTOR]
     connect = KafkaConnect(stack.environment()["FINLAKE_CONNECT_URL"], stack.layout.connect_certificate)
     plain = {name: value for name, value in wanted.items() if name not in TUNED}
     report(f"connector without {', '.join(connect.register(CONNECTOR, plain))}")

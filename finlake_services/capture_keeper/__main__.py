@@ -16,7 +16,7 @@ from finlake_services.runtime import log_as_json, own_settings, stop_of_threads
 from finlake_settings.processes import KeeperSettings
 
 # The keeper asks again by itself.
-_PATIENCE_S = 2.0
+_TIMEOUT_S = 2.0
 
 
 def main(
@@ -28,7 +28,7 @@ def main(
     stop = stop_of_threads()
     settings, metrics = own_settings(KeeperSettings), KeeperMetrics()
     metrics.state_free_bytes.set_function(StateFolder(path=str(settings.home)).free_bytes)
-    connect = KafkaConnect(settings.connect.url, settings.connect.certificate_file, patience_s=_PATIENCE_S)
+    connect = KafkaConnect(settings.connect.url, settings.connect.certificate_file, timeout_s=_TIMEOUT_S)
     keeper = Keeper(connector, connect, metrics, time.monotonic)
     with closing(MetricsServer(metrics_port, metrics.registry)):
         structlog.get_logger().info("keeper start", connector=connector, connect=settings.connect.url, metrics_port=metrics_port)

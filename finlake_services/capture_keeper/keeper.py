@@ -16,7 +16,7 @@ from finlake_clients.connect.rest import (
 from finlake_services.capture_keeper.metrics import KeeperMetrics
 
 LOOK_S = 5.0
-"""Seconds between two looks at a connector that is well."""
+"""Seconds between two looks at a healthy connector."""
 
 LONGEST_WAIT_S = 60.0
 STEADY_S = 120.0
@@ -54,8 +54,8 @@ class Keeper:
     metrics: KeeperMetrics
     now_s: Callable[[], float]
     restarts: int = 0
-    _ill_since_s: float | None = None
-    _well_since_s: float | None = None
+    _unhealthy_since_s: float | None = None
+    _healthy_since_s: float | None = None
     _taskless_since_s: float | None = None
     _restarted_at_s: float = field(default=float("-inf"))
     _is_away: bool = False
@@ -83,19 +83,19 @@ class Keeper:
         self.metrics.failed_tasks.set(sum(task.state == "FAILED" for task in status.tasks))
         now_s = self.now_s()
         if failure is not None:
-            self._well_since_s = None
+            self._healthy_since_s = None
             self._restart(failure.reason, failure.record, now_s, self.connect.restart_failed)
         elif status.state == "RUNNING" and not status.tasks:
-            self._well_since_s = None
+            self._healthy_since_s = None
             self._taskless_since_s = self._taskless_since_s or now_s
             if now_s - self._taskless_since_s >= TASKLESS_S:
                 self._restart("it runs without a task", "", now_s, self.connect.restart)
         elif status.is_running:
-            self._note_well(now_s)
+            self._note_healthy(now_s)
 
     def _restart(self, reason: str, record: str, now_s: float, restart: Callable[[str], None]) -> None:
-        if self._ill_since_s is None:
-            self._ill_since_s = now_s
+        if self._unhealthy_since_s is None:
+            self._unhealthy_since_s = now_s
         if now_s - self._restarted_at_s < wait_s(self.restarts):
             return
         self.restarts += 1
@@ -111,12 +111,12 @@ class Keeper:
         self.metrics.restarts.inc()
         self._restarted_at_s, self._taskless_since_s = self.now_s(), None
 
-    def _note_well(self, now_s: float) -> None:
+    def _note_healthy(self, now_s: float) -> None:
         self._taskless_since_s = None
-        if self._well_since_s is None:
-            self._well_since_s = now_s
-        if self._ill_since_s is not None:
-            _log.info("change capture runs again", connector=self.name, away_s=round(now_s - self._ill_since_s, 1))
-            self._ill_since_s = None
-        if now_s - self._well_since_s >= STEADY_S:
+        if self._healthy_since_s is None:
+            self._healthy_since_s = now_s
+        if self._unhealthy_since_s is not None:
+            _log.info("change capture runs again", connector=self.name, away_s=round(now_s - self._unhealthy_since_s, 1))
+            self._unhealthy_since_s = None
+        if now_s - self._healthy_since_s >= STEADY_S:
             self.restarts = 0

@@ -44,7 +44,7 @@ from finlake_services.clickhouse_local.users import User
 DISPLAY_NAME: Final = "finlake-local"
 SPARE_THREADS: Final = 8
 """Beside those that all users' statements can take."""
-PATIENCE_S: Final = 0.05
+UNWATCHED_S: Final = 0.05
 """A statement that takes longer is watched for its client going away, and needs a place among its user's lasting ones."""
 LONG_TEXT_BYTES: Final = 1 << 13
 """A longer text needs such a place from the beginning: already to take it apart takes long."""
@@ -209,7 +209,7 @@ class ClickHouseHttp:
     async def _begin(self, execution: Execution, receive: Receive, turn: Turn) -> bool:
         """Begin a statement; False when the client went away, and with it a statement that only reads."""
         starting = asyncio.get_running_loop().run_in_executor(self._workers, execution.begin)
-        done, _ = await asyncio.wait({starting}, timeout=PATIENCE_S)
+        done, _ = await asyncio.wait({starting}, timeout=UNWATCHED_S)
         if done:
             turn.end()
             await starting

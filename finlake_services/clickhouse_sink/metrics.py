@@ -56,5 +56,5 @@ class Health:
 
     @property
     def answer(self) -> tuple[int, dict[str, str]]:
-        """What /health says: 503 unless all is well."""
+        """What /health says: 503 unless all is healthy."""
         return 200 if self.status == "ok" else 503, {"status": self.status, "waiting_for": self.waiting_for}

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.connectors import local_places, wanted_connectors
+from deploy.local.connectors import local_placeholders, wanted_connectors
 from deploy.local.errors import StackError
 from deploy.local.java import Java
 from deploy.local.kafka import broker_properties, format_storage, properties_text, worker_properties
@@ -64,7 +64,7 @@ def test_a_log_folder_that_was_made_by_half_is_made_anew(layout: Layout, tmp_pat
 
 
 def test_connectors_are_filled_in_and_hold_a_reference_instead_of_the_password(layout: Layout) -> None:
-    config = wanted_connectors(local_places(layout, default_ports().moved({"postgres": 5})))[CONNECTOR]
+    config = wanted_connectors(local_placeholders(layout, default_ports().moved({"postgres": 5})))[CONNECTOR]
     assert (config["database.hostname"], config["database.port"]) == ("127.0.0.1", "5")
     assert config["database.password"] == f"${{directory:{layout.connect_secrets}:cdc.password}}"
     assert layout.password_file("cdc") == layout.connect_secrets / "cdc.password"
@@ -78,13 +78,13 @@ def test_a_place_without_a_value_is_named(tmp_path: Path) -> None:
 
 
 def test_a_connector_reads_tables_into_topics_that_the_stack_makes(layout: Layout) -> None:
-    config = wanted_connectors(local_places(layout, default_ports()))[CONNECTOR]
+    config = wanted_connectors(local_placeholders(layout, default_ports()))[CONNECTOR]
     topics = {f"{config['topic.prefix']}.{table}" for table in config["table.include.list"].split(",")}
     assert topics == TOPIC_DAYS.keys() - {"finlake.dead_letters"}
 
 
 def test_a_connector_asks_for_exactly_once_and_keeps_its_slot(layout: Layout) -> None:
-    config = wanted_connectors(local_places(layout, default_ports()))[CONNECTOR]
+    config = wanted_connectors(local_placeholders(layout, default_ports()))[CONNECTOR]
     assert config["exactly.once.support"] == "required"
     # The worker reads its own offsets before it joins its group, and the transaction of a killed task that was open on them
     # would keep it waiting for a minute. On a topic of the connector's own, the new task ends it at once.

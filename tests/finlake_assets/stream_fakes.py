@@ -37,7 +37,7 @@ RUNNING = ConnectorHealth(state="RUNNING", task_states=("RUNNING",))
 
 @dataclass(kw_only=True)
 class StreamLog:
-    """A stream that is well, until a test says otherwise."""
+    """A healthy stream, until a test says otherwise."""
 
     silent: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)

@@ -47,8 +47,8 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     return Watch(monkeypatch)
 
 
-def test_a_stream_that_is_well_sends_nothing_and_says_so(watch: Watch) -> None:
-    assert watch.look().skip_message == "all 15 answers are well"
+def test_a_healthy_stream_sends_nothing_and_says_so(watch: Watch) -> None:
+    assert watch.look().skip_message == "all 15 answers are healthy"
     watch.look()
     assert watch.log.sent == []
 

@@ -91,16 +91,16 @@ def daemon_probe(process: Process) -> None:
         raise NotReadyError(f"no sign of life from {', '.join(silent)}")
 
 
-def _url(place: StackContext) -> str:
-    return f"http://{LOOPBACK}:{place.ports['dagster_webserver']}"
+def _url(context: StackContext) -> str:
+    return f"http://{LOOPBACK}:{context.ports['dagster_webserver']}"
 
 
-def _query(place: StackContext, query: str) -> dict[str, Any]:
+def _query(context: StackContext, query: str) -> dict[str, Any]:
     import httpx
 
-    auth = credentials((USER, place.layout.dagster_web_password))
+    auth = credentials((USER, context.layout.dagster_web_password))
     answer = answer_of(
-        lambda: httpx.post(f"{_url(place)}/graphql", json={"query": query}, auth=auth, timeout=10, trust_env=False)
+        lambda: httpx.post(f"{_url(context)}/graphql", json={"query": query}, auth=auth, timeout=10, trust_env=False)
     )
     content = answer.json()
     if "data" not in content:

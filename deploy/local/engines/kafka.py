@@ -44,7 +44,7 @@ def worker_command(launch: Launch) -> list[str]:
 def worker_probe(process: Process) -> None:
     """The list of connectors; a worker answers only when it has joined its group."""
     try:
-        KafkaConnect(kafka.connect_url(process.ports), process.layout.connect_certificate, patience_s=0).names()
+        KafkaConnect(kafka.connect_url(process.ports), process.layout.connect_certificate, timeout_s=0).names()
     except ConnectError as problem:
         raise NotReadyError(str(problem)) from problem
 

@@ -12,8 +12,8 @@ from deploy.local.settings import needs_registry
 from finlake_clients.service_errors import ServiceUnavailableError
 
 
-def left_out(place: StackContext) -> str | None:
-    return None if needs_registry(place.layout, place.settings) else "FINLAKE_STREAM_FORMAT=avro alone needs it"
+def left_out(context: StackContext) -> str | None:
+    return None if needs_registry(context.layout, context.settings) else "FINLAKE_STREAM_FORMAT=avro alone needs it"
 
 
 def command(launch: Launch) -> list[str]:

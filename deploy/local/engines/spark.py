@@ -17,8 +17,10 @@ def command(launch: Launch) -> list[str]:
     return server_command(launch.layout, launch.java)
 
 
-def left_out(place: StackContext) -> str | None:
-    return None if place.settings.uses_spark else "FINLAKE_ENGINE is not spark: the lake is computed in the processes of its jobs"
+def left_out(context: StackContext) -> str | None:
+    return (
+        None if context.settings.uses_spark else "FINLAKE_ENGINE is not spark: the lake is computed in the processes of its jobs"
+    )
 
 
 def working_folder(layout: Layout) -> Path:

@@ -7,13 +7,13 @@ def sources_command(launch: Launch) -> list[str]:
     return own_command("sample_sources", "--port", launch.port, "--finnhub-token-file", launch.layout.finnhub_token)
 
 
-def sources_left_out(place: StackContext) -> str | None:
-    return "FINLAKE_SOURCES=live asks the vendors themselves" if place.settings.told.sources == "live" else None
+def sources_left_out(context: StackContext) -> str | None:
+    return "FINLAKE_SOURCES=live asks the vendors themselves" if context.settings.told.sources == "live" else None
 
 
 def feed_command(launch: Launch) -> list[str]:
     return own_command("trade_feed", "--metrics-port", launch.port)
 
 
-def feed_left_out(place: StackContext) -> str | None:
-    return None if place.settings.told.finnhub.token_file else "FINLAKE_FINNHUB_TOKEN_FILE names no file with a token"
+def feed_left_out(context: StackContext) -> str | None:
+    return None if context.settings.told.finnhub.token_file else "FINLAKE_FINNHUB_TOKEN_FILE names no file with a token"

@@ -96,8 +96,8 @@ def test_every_table_and_view_of_the_contract_tells_how_far_it_has_come(stream: 
     }
 
 
-def test_every_question_is_answered_and_a_skipped_range_is_ill(stream: WatchedStream) -> None:
+def test_every_question_is_answered_and_a_skipped_range_is_unhealthy(stream: WatchedStream) -> None:
     found = {question.name: verdict for question, verdict in answers(QUESTIONS, stream)}
 
-    assert {name for name, verdict in found.items() if verdict.state != "well"} == {"nothing_was_skipped"}
+    assert {name for name, verdict in found.items() if verdict.state != "healthy"} == {"nothing_was_skipped"}
     assert "partition 0 offsets 5 to 9" in found["nothing_was_skipped"].text

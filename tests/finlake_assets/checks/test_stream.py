@@ -1,4 +1,4 @@
-"""Checks of the stream: ill is an error, silent is a warning that says how to start what is silent."""
+"""Checks of the stream: unhealthy is an error, silent is a warning that says how to start what is silent."""
 
 import dagster as dg
 import pytest
@@ -19,7 +19,7 @@ def found(log: StreamLog) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
     return evaluations(checks, chain.build(is_watched=False), resources_of(log))
 
 
-def test_every_question_is_a_check_and_all_pass_where_the_stream_is_well() -> None:
+def test_every_question_is_a_check_and_all_pass_where_the_stream_is_healthy() -> None:
     given = found(StreamLog())
     assert sorted(name for _, name in given) == sorted(question.name for question in QUESTIONS)
     assert all(each.passed for each in given.values())
@@ -47,7 +47,7 @@ def test_without_the_stream_every_check_warns_and_says_what_to_start() -> None:
         (StreamLog(rejected=1), ("ods.finnhub_trades", "feed_is_unbroken"), WARN),
     ],
 )
-def test_what_is_ill_fails_as_badly_as_it_is(log: StreamLog, check: tuple[str, str], severity: dg.AssetCheckSeverity) -> None:
+def test_what_is_unhealthy_fails_by_its_severity(log: StreamLog, check: tuple[str, str], severity: dg.AssetCheckSeverity) -> None:
     given = found(log)
     assert not given[check].passed
     assert given[check].severity == severity

@@ -1,4 +1,4 @@
-"""Questions about the stream: a silent service is neither well nor ill, is waited for once, and hides no other answer."""
+"""Questions about the stream: a silent service is unknown, is waited for once, and hides no other answer."""
 
 from datetime import timedelta
 
@@ -15,9 +15,9 @@ def name_of(question: HealthCheck) -> str:
     return f"{question.asset.to_user_string()} {question.name}"
 
 
-def test_a_stream_that_is_well_is_found_so() -> None:
+def test_a_healthy_stream_is_found_so() -> None:
     given = answers(QUESTIONS, stream_of(StreamLog()))
-    assert {name_of(question): verdict.text for question, verdict in given if verdict.state != "well"} == {}
+    assert {name_of(question): verdict.text for question, verdict in given if verdict.state != "healthy"} == {}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -49,4 +49,4 @@ def test_sample_sources_have_no_hours() -> None:
     (feed,) = [question for question in QUESTIONS if question.name == "trades_are_received"]
     ((_, live),) = answers([feed], stream_of(log))
     ((_, sample),) = answers([feed], stream_of(log, hours="any"))
-    assert (live.state, sample.state) == ("ill", "well")
+    assert (live.state, sample.state) == ("unhealthy", "healthy")

@@ -61,5 +61,5 @@ def test_the_job_reports_and_answers_and_ends_well_whatever_it_finds() -> None:
     assert len(result.get_asset_materialization_events()) == 13
     (output,) = [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_OUTPUT]
     metadata = output.step_output_data.metadata
-    assert metadata["ill"].value == 2
+    assert metadata["unhealthy"].value == 2
     assert metadata["unknown"].value == 1

@@ -1,4 +1,4 @@
-"""What counts as well: each rule at its limits."""
+"""What counts as healthy: each rule at its limits."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ CALENDAR = TradingCalendar()
 NOON = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(("lag", "state"), [({0: 1000}, "well"), ({0: 600, 1: 401}, "ill"), ({}, "well")])
+@pytest.mark.parametrize(("lag", "state"), [({0: 1000}, "healthy"), ({0: 600, 1: 401}, "unhealthy"), ({}, "healthy")])
 def test_a_thousand_records_over_all_partitions_may_wait(lag: dict[int, int], state: str) -> None:
     found = rules.judge_lag("finlake.ods.finnhub_trades", lag, LIMITS)
     assert found.state == state
@@ -25,7 +25,7 @@ def test_a_thousand_records_over_all_partitions_may_wait(lag: dict[int, int], st
 
 
 def test_the_allowed_lag_is_a_setting() -> None:
-    assert rules.judge_lag("t", {0: 11}, HealthLimits(consumer_lag_records=10)).state == "ill"
+    assert rules.judge_lag("t", {0: 11}, HealthLimits(consumer_lag_records=10)).state == "unhealthy"
 
 
 @pytest.mark.parametrize(
@@ -37,25 +37,25 @@ def test_the_allowed_lag_is_a_setting() -> None:
         (replace(SLOT, retained_wal_bytes=1024 * rules.MIB + 1), "1024 MiB of log are kept for finlake_ods"),
     ],
 )
-def test_a_slot_that_loses_or_hoards_the_log_is_ill(slot: SlotHealth, words: str) -> None:
+def test_a_slot_that_loses_or_hoards_the_log_is_unhealthy(slot: SlotHealth, words: str) -> None:
     found = rules.judge_slot([slot], LIMITS)
-    assert found.state == "ill"
+    assert found.state == "unhealthy"
     assert words in found.text
 
 
-def test_a_second_slot_that_nobody_reads_is_ill_too() -> None:
+def test_a_second_slot_that_nobody_reads_is_unhealthy_too() -> None:
     forgotten = replace(SLOT, name="forgotten", is_active=False, retained_wal_bytes=0)
     assert "nobody reads forgotten" in rules.judge_slot([SLOT, forgotten], LIMITS).text
 
 
-def test_a_slot_that_is_read_is_well_and_a_missing_one_is_not() -> None:
-    assert rules.judge_slot([replace(SLOT, wal_status="extended")], LIMITS).state == "well"
-    assert rules.judge_slot([], LIMITS).state == "ill"
+def test_a_slot_that_is_read_is_healthy_and_a_missing_one_is_not() -> None:
+    assert rules.judge_slot([replace(SLOT, wal_status="extended")], LIMITS).state == "healthy"
+    assert rules.judge_slot([], LIMITS).state == "unhealthy"
 
 
 def test_a_table_that_is_not_published_is_named() -> None:
     expected = frozenset({"finnhub_trades", "finnhub_quotes"})
-    assert rules.judge_publication(expected | {"other"}, expected).state == "well"
+    assert rules.judge_publication(expected | {"other"}, expected).state == "healthy"
     assert "changes of finnhub_quotes are not published" in rules.judge_publication(frozenset({"finnhub_trades"}), expected).text
 
 
@@ -76,7 +76,7 @@ def test_a_table_that_is_not_published_is_named() -> None:
 )
 def test_a_connector_that_does_not_do_its_work_says_how(health: ConnectorHealth | None, words: str) -> None:
     found = rules.judge_connector("finlake-ods", health)
-    assert found.state == "ill"
+    assert found.state == "unhealthy"
     assert words in found.text
 
 
@@ -87,7 +87,7 @@ def test_a_trace_is_kept_for_those_who_may_see_it_and_out_of_the_text() -> None:
     assert "hunter2" not in found.text + str(found.facts)
 
 
-@pytest.mark.parametrize(("waited_s", "state"), [(None, "well"), (30, "well"), (31, "ill")])
+@pytest.mark.parametrize(("waited_s", "state"), [(None, "healthy"), (30, "healthy"), (31, "unhealthy")])
 def test_rows_may_wait_for_half_a_minute(waited_s: int | None, state: str) -> None:
     since = None if waited_s is None else NOON - timedelta(seconds=waited_s)
     assert rules.judge_progress("speed.stock_realtime", NOON - timedelta(hours=9), since, NOON, LIMITS).state == state
@@ -96,18 +96,18 @@ def test_rows_may_wait_for_half_a_minute(waited_s: int | None, state: str) -> No
 @pytest.mark.parametrize(
     ("now", "newest", "state"),
     [
-        ("2026-11-20T17:00:00", "2026-11-20T16:56:00", "well"),  # four minutes of silence at noon
-        ("2026-11-20T17:00:00", "2026-11-20T16:54:00", "ill"),
-        ("2026-11-20T14:34:00", "2026-11-19T21:00:00", "well"),  # four minutes after the opening
-        ("2026-11-20T14:36:00", "2026-11-19T21:00:00", "ill"),
-        ("2026-11-20T14:36:00", None, "ill"),
-        ("2026-11-20T21:00:00", "2026-11-20T20:00:00", "well"),  # the close
-        ("2026-11-21T17:00:00", "2026-11-20T21:00:00", "well"),  # Saturday
-        ("2026-11-26T17:00:00", None, "well"),  # Thanksgiving
-        ("2026-11-27T18:30:00", "2026-11-27T17:59:00", "well"),  # after an early close
+        ("2026-11-20T17:00:00", "2026-11-20T16:56:00", "healthy"),  # four minutes of silence at noon
+        ("2026-11-20T17:00:00", "2026-11-20T16:54:00", "unhealthy"),
+        ("2026-11-20T14:34:00", "2026-11-19T21:00:00", "healthy"),  # four minutes after the opening
+        ("2026-11-20T14:36:00", "2026-11-19T21:00:00", "unhealthy"),
+        ("2026-11-20T14:36:00", None, "unhealthy"),
+        ("2026-11-20T21:00:00", "2026-11-20T20:00:00", "healthy"),  # the close
+        ("2026-11-21T17:00:00", "2026-11-20T21:00:00", "healthy"),  # Saturday
+        ("2026-11-26T17:00:00", None, "healthy"),  # Thanksgiving
+        ("2026-11-27T18:30:00", "2026-11-27T17:59:00", "healthy"),  # after an early close
     ],
 )
-def test_silence_is_ill_only_while_the_exchange_is_open(now: str, newest: str | None, state: str) -> None:
+def test_silence_is_unhealthy_only_while_the_exchange_is_open(now: str, newest: str | None, state: str) -> None:
     def utc(text: str) -> datetime:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
@@ -117,9 +117,9 @@ def test_silence_is_ill_only_while_the_exchange_is_open(now: str, newest: str | 
 def test_samples_that_somebody_watches_over_are_expected_to_trade_always_and_others_never() -> None:
     on_saturday = datetime(2026, 11, 21, 17, tzinfo=UTC)
     long_ago = on_saturday - timedelta(seconds=LIMITS.feed_silence_s + 1)
-    assert rules.judge_feed(long_ago, on_saturday, "always", CALENDAR, LIMITS).state == "ill"
+    assert rules.judge_feed(long_ago, on_saturday, "always", CALENDAR, LIMITS).state == "unhealthy"
     assert rules.judge_feed(None, on_saturday, "always", CALENDAR, LIMITS).text.startswith("no trade at all")
-    assert rules.judge_feed(long_ago, on_saturday, "any", CALENDAR, LIMITS).state == "well"
+    assert rules.judge_feed(long_ago, on_saturday, "any", CALENDAR, LIMITS).state == "healthy"
     assert [
         rules.hours_of("live", is_watched=True),
         rules.hours_of("sample", is_watched=True),
@@ -145,26 +145,26 @@ def judged(*found: SymbolActivity, now: datetime = NOON) -> Verdict:
 @pytest.mark.parametrize(
     ("share", "silent_for", "state"),
     [
-        (1.0, 4, "well"),
-        (1.0, 6, "ill"),
-        (0.5, 33, "well"),
-        (0.5, 35, "ill"),
-        (0.1, 200, "well"),
-        (0.1, 225, "ill"),
+        (1.0, 4, "healthy"),
+        (1.0, 6, "unhealthy"),
+        (0.5, 33, "healthy"),
+        (0.5, 35, "unhealthy"),
+        (0.1, 200, "healthy"),
+        (0.1, 225, "unhealthy"),
     ],
 )
 def test_a_symbol_is_silent_when_its_own_usual_rate_says_so(share: float, silent_for: int, state: str) -> None:
     found = judged(traded("AAPL", share, silent_for=silent_for), traded("MSFT", 1.0, silent_for=0))
     assert found.state == state
-    assert ("AAPL for" in found.text) is (state == "ill")
+    assert ("AAPL for" in found.text) is (state == "unhealthy")
 
 
 def test_silence_of_all_is_told_by_the_feeds_own_rule_and_a_closed_exchange_is_no_silence() -> None:
-    assert judged(traded("AAPL", 1.0, silent_for=60), traded("MSFT", 1.0, silent_for=60)).state == "well"
+    assert judged(traded("AAPL", 1.0, silent_for=60), traded("MSFT", 1.0, silent_for=60)).state == "healthy"
     # The coin goes on at night and on Saturday; shares have their own hours.
     on_saturday = datetime(2026, 11, 21, 17, tzinfo=UTC)
     night = [traded("AAPL", 1.0, silent_for=0, now=on_saturday), traded("BINANCE:BTCUSDT", 1.0, silent_for=0, now=on_saturday)]
-    assert judged(*night, now=on_saturday).state == "well"
+    assert judged(*night, now=on_saturday).state == "healthy"
     # 15:57 to the close of yesterday, and since the opening of today three minutes: six together.
     opened = datetime(2026, 11, 20, 14, 33, tzinfo=UTC)
     found = judged(traded("AAPL", 1.0, silent_for=6, now=opened), traded("MSFT", 1.0, silent_for=0, now=opened), now=opened)
@@ -178,30 +178,30 @@ def test_a_symbol_that_is_hardly_known_is_not_judged() -> None:
         first_minute_ts=NOON - timedelta(minutes=50),
         newest_minute_ts=NOON - timedelta(minutes=30),
     )
-    assert judged(new, traded("MSFT", 1.0, silent_for=0)).state == "well"
-    assert judged().state == "well"
+    assert judged(new, traded("MSFT", 1.0, silent_for=0)).state == "healthy"
+    assert judged().state == "healthy"
 
 
 def test_a_complaint_of_the_vendor_is_told_in_its_words() -> None:
     half_an_hour = timedelta(minutes=30)
-    assert rules.judge_complaints(VendorComplaints(count=0, newest=""), half_an_hour).state == "well"
+    assert rules.judge_complaints(VendorComplaints(count=0, newest=""), half_an_hour).state == "healthy"
     found = rules.judge_complaints(VendorComplaints(count=2, newest="Subscribing to too many symbols"), half_an_hour)
-    assert found.state == "ill"
+    assert found.state == "unhealthy"
     assert "2 complaints of the vendor in the last 30 minutes, the newest: Subscribing to too many symbols" in found.text
 
 
 def test_gaps_and_unreadable_messages_are_told_with_their_time() -> None:
     day = timedelta(hours=24)
-    assert rules.judge_gaps(FeedGaps(count=0, total_s=0, newest=""), 0, day).state == "well"
+    assert rules.judge_gaps(FeedGaps(count=0, total_s=0, newest=""), 0, day).state == "healthy"
     found = rules.judge_gaps(FeedGaps(count=2, total_s=61.5, newest="until 09:30: timeout"), 3, day)
-    assert found.state == "ill"
+    assert found.state == "unhealthy"
     assert found.text.startswith("in the last 24 hours: 2 gaps, 62 s in total, the newest until 09:30: timeout")
     assert "3 messages that could not be read" in found.text
 
 
 def test_dead_letters_and_skipped_ranges_are_counted() -> None:
-    assert rules.judge_dead_letters({0: (5, 5), 1: (0, 0)}).state == "well"
+    assert rules.judge_dead_letters({0: (5, 5), 1: (0, 0)}).state == "healthy"
     assert rules.judge_dead_letters({0: (5, 7), 1: (0, 1)}).facts == {"dead_letters": 3}
-    assert rules.judge_skipped([]).state == "well"
+    assert rules.judge_skipped([]).state == "healthy"
     gap = {"topic": "t", "kafka_partition": 0, "first_offset": 5, "last_offset": 9}
     assert "first t partition 0 offsets 5 to 9" in rules.judge_skipped([gap]).text

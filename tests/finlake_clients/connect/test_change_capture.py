@@ -116,7 +116,7 @@ def test_a_connector_that_is_not_there(worker: Worker, capture: ChangeCapture) -
 
 
 def test_a_worker_that_is_away_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(change_capture, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(change_capture, "TIMEOUT_S", 0.01)
     file = tmp_path / f"{NAME}.json"
     file.write_text(json.dumps(WANTED), encoding="utf-8")
     with pytest.raises(ServiceUnavailableError, match="finlake up --service kafka_connect"):

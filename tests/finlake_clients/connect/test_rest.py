@@ -94,7 +94,7 @@ def connect(worker: Worker) -> Iterator[KafkaConnect]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield KafkaConnect(f"http://127.0.0.1:{server.server_port}", None, patience_s=2)
+    yield KafkaConnect(f"http://127.0.0.1:{server.server_port}", None, timeout_s=2)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -124,7 +124,7 @@ def test_a_worker_that_rebalances_or_starts_is_asked_again(connect: KafkaConnect
 def test_a_worker_that_stays_busy_is_given_up_with_the_reason(connect: KafkaConnect, worker: Worker) -> None:
     worker.first_answers = [REBALANCE] * 1000
     with pytest.raises(ConnectUnavailableError, match="conflicting operation"):
-        replace(connect, patience_s=0.2).names()
+        replace(connect, timeout_s=0.2).names()
 
 
 def test_an_error_that_no_repetition_cures_is_told_at_once(connect: KafkaConnect, worker: Worker) -> None:
@@ -138,7 +138,7 @@ def test_an_error_that_no_repetition_cures_is_told_at_once(connect: KafkaConnect
 
 def test_a_worker_that_does_not_answer_is_named_with_its_address() -> None:
     with pytest.raises(ConnectUnavailableError, match=r"http://127.0.0.1:9 does not answer .*see that its worker runs"):
-        KafkaConnect("http://127.0.0.1:9", None, patience_s=0.1).names()
+        KafkaConnect("http://127.0.0.1:9", None, timeout_s=0.1).names()
 
 
 @pytest.mark.parametrize("content", [None, "", "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n"])
@@ -147,7 +147,7 @@ def test_a_certificate_file_that_cannot_be_used_is_named_and_nobody_is_asked(tmp
     if content is not None:
         file.write_text(content)
     with pytest.raises(ConnectRefusedError, match=f"{file} cannot be read .*FINLAKE_CONNECT_CERTIFICATE_FILE"):
-        KafkaConnect("https://127.0.0.1:9", file, patience_s=0.1).names()
+        KafkaConnect("https://127.0.0.1:9", file, timeout_s=0.1).names()
 
 
 def test_a_refused_configuration_is_not_sent_again(connect: KafkaConnect, worker: Worker) -> None:

@@ -93,7 +93,7 @@ def test_what_the_registry_lacks_is_no_failure(registry: SchemaRegistry, script:
         (503, RegistryUnavailableError),
     ],
 )
-def test_a_refusal_is_told_from_a_registry_that_is_ill(
+def test_a_refusal_is_not_taken_for_a_registry_that_fails(
     registry: SchemaRegistry,
     script: Script,
     status: int,

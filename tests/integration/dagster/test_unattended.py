@@ -27,7 +27,7 @@ from tests.integration.dagster.webserver import Webserver, until
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 
 ATTENDED_BY_NOBODY_S = 600
-PATIENCE_S = 3 * ATTENDED_BY_NOBODY_S
+TIMEOUT_S = 3 * ATTENDED_BY_NOBODY_S
 ALWAYS_ON = {
     "stooq_arrivals",
     "price_restatements",
@@ -91,7 +91,7 @@ def unattended(hook: tuple[Hook, str]) -> Iterator[LocalStack]:
         shutil.rmtree(home)
 
 
-@pytest.mark.timeout(PATIENCE_S + 1200)
+@pytest.mark.timeout(TIMEOUT_S + 1200)
 def test_nothing_fails_and_an_alert_arrives_once_and_resolves(unattended: LocalStack, hook: tuple[Hook, str]) -> None:
     client = DagsterClient(unattended.environment()["FINLAKE_DAGSTER_URL"], unattended.layout.dagster_web_password)
     webserver, kept = Webserver(client), hook[0]
@@ -111,7 +111,7 @@ def test_nothing_fails_and_an_alert_arrives_once_and_resolves(unattended: LocalS
     until(lambda: kept.of("turned_well", name), bool, timeout_s=400)
 
     waiting = Retrying(
-        retry=retry_if_result(lambda seen: seen < ATTENDED_BY_NOBODY_S), wait=wait_fixed(10), stop=stop_after_delay(PATIENCE_S)
+        retry=retry_if_result(lambda seen: seen < ATTENDED_BY_NOBODY_S), wait=wait_fixed(10), stop=stop_after_delay(TIMEOUT_S)
     )
     waiting(lambda: ticked_for_s(webserver.ticks()["stream_health"]))
 

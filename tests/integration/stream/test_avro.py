@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Producer
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from deploy.local.connectors import connector_faults, local_places, wanted_connectors
+from deploy.local.connectors import connector_faults, local_placeholders, wanted_connectors
 from deploy.local.schema_registry import registry_client, registry_url
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
@@ -106,8 +106,10 @@ class Street:
 
     def let_connector_write(self, *, avro: bool) -> None:
         """Change the connector's format; returns when it writes that. What runs when it is told so may still be the old task."""
-        place = self.stack.place
-        self.connect.register(CONNECTOR, wanted_connectors(local_places(place.layout, place.ports), avro=avro)[CONNECTOR])
+        context = self.stack.context
+        self.connect.register(
+            CONNECTOR, wanted_connectors(local_placeholders(context.layout, context.ports), avro=avro)[CONNECTOR]
+        )
         self.connect.wait_until_running(CONNECTOR)
         until(lambda: self.format_of(self.write(1)) == (b"\0" if avro else b"{"))
 
@@ -283,7 +285,7 @@ def test_an_incompatible_column_is_refused_with_what_to_do_and_goes_on_when_it_i
 
     @eventually
     def fault() -> str:
-        found = "; ".join(connector_faults(street.stack.place)[CONNECTOR])
+        found = "; ".join(connector_faults(street.stack.context)[CONNECTOR])
         assert "refuses the new columns of finlake.ods.finnhub_trades" in found, found
         return found
 

@@ -75,7 +75,7 @@ def feed(stack: LocalStack) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(scope="module")
 def wanted(stack: LocalStack) -> dict[str, str]:
-    return stack_connectors(stack.place)[CONNECTOR]
+    return stack_connectors(stack.context)[CONNECTOR]
 
 
 def numbers(changes: list[Change]) -> list[int]:
@@ -316,14 +316,14 @@ def test_a_failed_connector_comes_back_by_itself_and_meanwhile_status_says_why(
             superuser.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cdc'")
             insert_trades(feed, of, [2])
             eventually(lambda: _assert(connect.status(CONNECTOR).failure is not None))()
-            (fault,) = connector_faults(stack.place)[CONNECTOR]
+            (fault,) = connector_faults(stack.context)[CONNECTOR]
             assert fault.startswith("it has failed: ")
             assert "not permitted to log in" in fault
             assert "the first change after LSN " in fault
         finally:
             superuser.execute("ALTER ROLE cdc LOGIN")
     assert numbers(changes_from(kafka, start, lambda found: len(found) == 2, of=of, timeout_s=120)) == [1, 2]
-    eventually(lambda: _assert(connector_faults(stack.place)[CONNECTOR] == []))()
+    eventually(lambda: _assert(connector_faults(stack.context)[CONNECTOR] == []))()
 
 
 def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
@@ -348,7 +348,7 @@ def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
         )
     insert_trades(feed, of, [3])
     eventually(lambda: _assert(connect.status(CONNECTOR).failure is not None))()
-    (fault,) = connector_faults(stack.place)[CONNECTOR]
+    (fault,) = connector_faults(stack.context)[CONNECTOR]
     assert "RecordTooLarge" in fault
     assert "docs/stuck-change.md" in fault
 
@@ -367,7 +367,7 @@ def test_a_change_that_debezium_cannot_pass_is_taken_out_as_the_page_says(
     insert_trades(feed, of, [4])
     after = changes_from(kafka, changes[-1].offset + 1, lambda found: len(found) == 1, of=of)
     assert numbers(after) == [4]
-    eventually(lambda: _assert(connector_faults(stack.place)[CONNECTOR] == []))()
+    eventually(lambda: _assert(connector_faults(stack.context)[CONNECTOR] == []))()
 
 
 def psql(stack: LocalStack, statement: str) -> str:

@@ -57,7 +57,7 @@ def demo(
 
     console = Console()
     stack = open_stack(home)
-    samples_url = stack.settings().told.sample_sources_url
+    samples_url = stack.settings().parsed.sample_sources_url
     if samples_url is None:
         raise StackError("the demo shows the sample sources; unset FINLAKE_SOURCES")
     stack.up(free_ports=free_ports, report=console.print)

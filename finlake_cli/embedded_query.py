@@ -80,11 +80,11 @@ class EmbeddedQuery:
         return self._lake.spark.sql(self.rewritten(text))
 
     def explained(self, text: str) -> "DataFrame":
-        """The plan of a query, as the engine tells it."""
+        """The plan of a query, as the engine shows it."""
         return self._lake.spark.sql(f"EXPLAIN {self.rewritten(text)}")
 
-    def told(self, text: str) -> "DataFrame":
-        """What a SHOW or DESCRIBE tells: from the contracts and the catalog, not from the engine."""
+    def described(self, text: str) -> "DataFrame":
+        """What a SHOW or DESCRIBE answers: from the contracts and the catalog, not from the engine."""
         import pyarrow as pa
 
         from spark.schemas import spark_schema

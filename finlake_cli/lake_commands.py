@@ -73,7 +73,7 @@ def run(
     )
     plan = planned_runs(first.date(), last.date(), known, select or ())
     console = Console()
-    for line in plan.told:
+    for line in plan.lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     dagster = DagsterClient(settings.dagster.url, settings.dagster.password_file)
     reckoning = Reckoning.begin(LakeClient.of(settings), settings)

@@ -96,7 +96,7 @@ class RunPlan:
     remarks: tuple[str, ...]
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def lines(self) -> tuple[str, ...]:
         """What is run and what is not, a line each; nothing when all of a span is run as asked."""
         if not self.not_run and not self.remarks:
             return ()

@@ -134,7 +134,7 @@ def _of_embedded(jobs: "LakeClient", text: str) -> Query:
     with refusals_in_one_line():
         query = asked_query(text)
         if only_tells(text):
-            frame = asked.told(text)
+            frame = asked.described(text)
         elif query is not text:
             frame = asked.explained(query)
         else:

@@ -91,7 +91,7 @@ def remarks(report: "ReconcileReport") -> Iterator[str]:
 
 def as_json(report: "ReconcileReport") -> str:
     """The whole report; the LSN as Postgres writes it and the verdict come with it."""
-    told = asdict(report) | {
+    content = asdict(report) | {
         "lsn": report.lsn_text,
         "verdict": report.verdict,
         "is_proven": report.is_proven,
@@ -99,7 +99,7 @@ def as_json(report: "ReconcileReport") -> str:
         "doubled_count": report.doubled_count,
         "engines": [asdict(each) | {"verdict": each.verdict, "is_proven": each.is_proven} for each in report.engines],
     }
-    return json.dumps(told, indent=2, default=str)
+    return json.dumps(content, indent=2, default=str)
 
 
 def _named_ids(engine: "EngineReport") -> Iterator[str]:

@@ -184,12 +184,12 @@ def summary(finished: Sequence[FinishedRun]) -> Group:
             passed = sum(check.passed for check in checks)
             over_nothing = sum(check.passed and check.judged_rows == 0 for check in checks)
             colour = "green" if passed == len(checks) and not over_nothing else "yellow"
-            told = f"{passed} of {len(checks)}" + (f", {over_nothing} over no row" if over_nothing else "")
+            passed_text = f"{passed} of {len(checks)}" + (f", {over_nothing} over no row" if over_nothing else "")
             table.add_row(
                 layer,
                 name,
                 f"{rows:,}",
                 "" if seconds is None else f"{seconds:.1f}",
-                f"[{colour}]{told}[/{colour}]" if checks else "",
+                f"[{colour}]{passed_text}[/{colour}]" if checks else "",
             )
     return Group(*tables)

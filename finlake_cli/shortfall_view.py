@@ -98,8 +98,8 @@ def folded(found: Sequence[Shortfall]) -> list[tuple[str, str, int]]:
         named = ", ".join(subjects[:MOST_SUBJECTS]) + (
             f" and {len(subjects) - MOST_SUBJECTS} more" if len(subjects) > MOST_SUBJECTS else ""
         )
-        told = f"{named}, {dates(first.first_date, first.last_date)} ({first.address})\n{first.reason}: {first.message}"
-        lines.append((first.kind.replace("_", " "), told, sum(each.count for each in group)))
+        what = f"{named}, {dates(first.first_date, first.last_date)} ({first.address})\n{first.reason}: {first.message}"
+        lines.append((first.kind.replace("_", " "), what, sum(each.count for each in group)))
     return lines
 
 
@@ -116,11 +116,11 @@ def shortfalls_table(found: Sequence[Shortfall], not_run: Sequence[NotRun] = ())
     view.add_column("count", justify="right", no_wrap=True)
     view.add_column("of what, and why", overflow="fold")
     lines = [
-        *((what, f"{count:,}", told) for what, told, count in folded(found)),
+        *((kind, f"{count:,}", what) for kind, what, count in folded(found)),
         *(("not run", "", str(part)) for part in not_run),
     ]
-    for what, count, told in lines[:MOST_LINES]:
-        view.add_row(Text(what, style=COLOURS.get(what, "yellow")), count, Text(told))
+    for kind, count, what in lines[:MOST_LINES]:
+        view.add_row(Text(kind, style=COLOURS.get(kind, "yellow")), count, Text(what))
     return view
 
 
@@ -130,13 +130,13 @@ def rest(found: Sequence[Shortfall], not_run: Sequence[NotRun] = ()) -> list[str
     queries = dict.fromkeys(
         QUARANTINE_QUERY if each.kind == "quarantined" else QUERIES.get(each.address, QUARANTINE_QUERY) for each in found
     )
-    told = [f"and {left} more lines"] if left > 0 else []
+    notes = [f"and {left} more lines"] if left > 0 else []
     if any(each.kind == "rejected" for each in found):
-        told.append(
+        notes.append(
             "a rejected file is listed, also when it was moved away, until a newer one is used or a person decides: "
             'finlake prices accept|drop FILE --ticker T --reason "why"'
         )
-    return [*told, *(f'all of it: finlake sql "{query}"' for query in queries)]
+    return [*notes, *(f'all of it: finlake sql "{query}"' for query in queries)]
 
 
 def hints(tickers: "Sequence[NotBuilt]") -> list[str]:

@@ -65,9 +65,9 @@ class LiveTables:
             f"SELECT {_id(relation)}, {_microseconds(relation.event_ts.name)}, {numbers} FROM {relation.realtime.address} "
             f"WHERE symbol = {{symbol:String}} AND {_hour()} = {{hour:Int64}} AND lsn < {{lsn:Int64}} AND {_below(below)}"
         )
-        told = {"symbol": bucket.symbol, "hour": bucket.hour, "lsn": below_lsn}
+        parameters = {"symbol": bucket.symbol, "hour": bucket.hour, "lsn": below_lsn}
         found: dict[str, list[Content]] = {}
-        with self._client() as client, client.query_rows_stream(query, parameters=told) as stream:
+        with self._client() as client, client.query_rows_stream(query, parameters=parameters) as stream:
             for row_id, event_us, *units in stream:
                 found.setdefault(row_id, []).append(Content(tuple(units), event_us))
         return found

@@ -148,9 +148,9 @@ class Cut:
             "WHERE symbol = %(symbol)s AND received_ts >= %(from)s AND received_ts < %(from)s + interval '1 hour'"
         )
         found: dict[str, list[Content]] = {}
-        told: Mapping[str, object] = {"symbol": bucket.symbol, "from": bucket.hour_ts}
+        parameters: Mapping[str, object] = {"symbol": bucket.symbol, "from": bucket.hour_ts}
         with self._connection.cursor() as cursor:
-            for row_id, event_us, *units in cursor.execute(query, told):
+            for row_id, event_us, *units in cursor.execute(query, parameters):
                 found.setdefault(row_id, []).append(Content(tuple(units), event_us))
         return found
 

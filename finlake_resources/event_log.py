@@ -33,8 +33,8 @@ class RangeEventLogStorage(AwaitsPostgres, PostgresEventLogStorage):
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store one event."""
-        told = _without_check_partitions(event)
-        self._store_once([told], lambda: super(RangeEventLogStorage, self).store_event(told))
+        stored = _without_check_partitions(event)
+        self._store_once([stored], lambda: super(RangeEventLogStorage, self).store_event(stored))
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events that Dagster hands over together; planned materializations in one statement."""

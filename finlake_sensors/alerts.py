@@ -37,12 +37,12 @@ class Condition:
 def build_stream_health(
     limits: HealthLimits,
     calendar: TradingCalendar,
-    place: str,
+    installation: str,
     default_status: dg.DefaultSensorStatus,
     *,
     hours: Hours,
 ) -> dg.SensorDefinition:
-    """The sensor over the stream; `place` names this installation in messages."""
+    """The sensor over the stream; `installation` names this installation in messages."""
 
     @dg.sensor(
         name="stream_health",
@@ -77,13 +77,15 @@ def build_stream_health(
         is_reported = is_due and all(verdict.state != "unknown" for _, verdict in given)
         plan = plan_alerts(conditions(given), memory, now if is_reported else memory.reported_ts)
         reported = events(look(stream)[0], context.instance) if is_reported else []
-        return dg.SensorResult(skip_reason=summary(given), asset_events=reported, cursor=tell(context, alerts, plan, place, now))
+        return dg.SensorResult(
+            skip_reason=summary(given), asset_events=reported, cursor=send_news(context, alerts, plan, installation, now)
+        )
 
     return stream_health
 
 
 def build_run_failures(
-    place: str,
+    installation: str,
     dagster_url: str,
     default_status: dg.DefaultSensorStatus,
 ) -> dg.SensorDefinition:
@@ -103,7 +105,7 @@ def build_run_failures(
             run_id=run.run_id,
             partitions=partitions_of(run.tags),
             failed_steps=steps,
-            place=place,
+            installation=installation,
             url=dagster_url,
         )
         if alerts.is_configured:
@@ -115,7 +117,7 @@ def build_run_failures(
 
 
 def conditions(given: Sequence[tuple[HealthCheck, Verdict]]) -> list[Condition]:
-    """The answers that are told when they are bad."""
+    """The answers that are alerted when they are bad."""
     return [
         Condition(name=f"{question.asset.to_user_string()} {question.name}", is_bad=verdict.state != "healthy", text=verdict.text)
         for question, verdict in given
@@ -132,17 +134,17 @@ def summary(given: Sequence[tuple[HealthCheck, Verdict]]) -> str:
     return "; ".join(bad) if bad else f"all {len(given)} answers are healthy"
 
 
-def tell(
+def send_news(
     context: dg.SensorEvaluationContext,
     alerts: AlertWebhookResource,
     plan: AlertPlan,
-    place: str,
+    installation: str,
     now: datetime,
 ) -> str:
     """Send the news, if any, and give the cursor to keep: news that could not be sent are news again at the next look."""
     if not plan.is_news:
         return plan.cursor
-    message = alert_message(plan, place, now)
+    message = alert_message(plan, installation, now)
     if not alerts.is_configured:
         context.log.warning(f"no webhook is configured; untold: {message['text']}")
         return plan.cursor
@@ -150,7 +152,7 @@ def tell(
         alerts.send(message)
     except AlertNotSentError as error:
         context.log.error(f"{error}; it is tried again at the next look. Untold: {message['text']}")
-        return plan.untold_cursor
+        return plan.unsent_cursor
     return plan.cursor
 
 

@@ -1,6 +1,6 @@
 """Checks that fail and let their run end well, which no failed run tells of: told when they turn bad and when they are well.
 
-Warnings are for people who look; what is asked about the stream is told by stream_health, which asks anew each minute.
+Warnings are for people who look; what is asked about the stream is alerted by stream_health, which asks again each minute.
 """
 
 from collections.abc import Collection, Iterator
@@ -11,14 +11,14 @@ from finlake_assets.asset_specs import WAS_ASKED
 from finlake_assets.speed.health_checks import QUESTIONS, utc_now
 from finlake_resources.resources import AlertWebhookResource
 from finlake_sensors.alert_plans import plan_alerts, remembered
-from finlake_sensors.alerts import Condition, tell
+from finlake_sensors.alerts import Condition, send_news
 
 LOOKED_BACK = 50
 """Executions of a check among which its newest verdict is looked for."""
 
 
-def build(place: str, default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
-    """The sensor over all checks of this code location; `place` names this installation in messages."""
+def build(installation: str, default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
+    """The sensor over all checks of this code location; `installation` names this installation in messages."""
 
     @dg.sensor(
         name="failed_checks",
@@ -29,21 +29,21 @@ def build(place: str, default_status: dg.DefaultSensorStatus) -> dg.SensorDefini
     def failed_checks(context: dg.SensorEvaluationContext, alerts: AlertWebhookResource) -> dg.SensorResult:
         if context.repository_def is None:
             raise TypeError("failed_checks looks at the checks of its code location; a context without repository_def has none")
-        given = list(conditions(context.instance, told_here(context.repository_def)))
+        given = list(conditions(context.instance, lake_checks(context.repository_def)))
         plan = plan_alerts(given, remembered(context.cursor), None)
         bad = [f"{each.name}: {each.text}" for each in given if each.is_bad]
         return dg.SensorResult(
             skip_reason="; ".join(bad) or f"no error among {len(given)} checks",
-            cursor=tell(context, alerts, plan, place, utc_now()),
+            cursor=send_news(context, alerts, plan, installation, utc_now()),
         )
 
     return failed_checks
 
 
-def told_here(repository: dg.RepositoryDefinition) -> list[dg.AssetCheckKey]:
+def lake_checks(repository: dg.RepositoryDefinition) -> list[dg.AssetCheckKey]:
     """All checks but those about the stream."""
-    asked_anew = {dg.AssetCheckKey(question.asset, question.name) for question in QUESTIONS}
-    return sorted(repository.asset_graph.asset_check_keys - asked_anew)
+    of_stream = {dg.AssetCheckKey(question.asset, question.name) for question in QUESTIONS}
+    return sorted(repository.asset_graph.asset_check_keys - of_stream)
 
 
 def conditions(instance: dg.DagsterInstance, keys: Collection[dg.AssetCheckKey]) -> Iterator[Condition]:

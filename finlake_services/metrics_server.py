@@ -55,8 +55,8 @@ def _application(registry: CollectorRegistry, health: Health | None) -> Callable
         if scope["path"] == "/metrics":
             await metrics(scope, receive, send)
         elif scope["path"] == "/health" and health is not None:
-            status, told = health()
-            await _answer(send, status, "application/json", json.dumps(told))
+            status, body = health()
+            await _answer(send, status, "application/json", json.dumps(body))
         else:
             await _answer(send, 404, "text/plain", "there is /metrics" + ("" if health is None else " and /health") + "\n")
 

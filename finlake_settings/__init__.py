@@ -1,4 +1,4 @@
-"""What a process is told by its variables, as one typed model per process; the only reader of the environment in the house.
+"""The settings of each process, as one typed model read from its variables; the only reader of the environment in the house.
 
 Belongs here: settings, each declared once with its type, description and defaults; how they are read; where the checkout is;
 the usual ports of a local stack, which are defaults of settings. Does not belong here: what is done with a setting, secrets

@@ -13,7 +13,7 @@ HEAD = """# Settings
 
 <!-- Written by `python -m finlake_cli.documents` from finlake_settings; change the declaration there, not this page. -->
 
-A process is told everything by variables; an empty one counts as none. A secret is never in a variable: the variable names its
+A process gets every setting by a variable; an empty one counts as none. A secret is never in a variable: the variable names its
 file. What is missing or wrong is refused at the start, all of it at once, by the names of the variables.
 
 `finlake up` sets the variables marked *stack* for its processes; the others may be set before it. A default that says

@@ -1,4 +1,4 @@
-"""What each process needs to be told, as one model: it asks for no setting that it does not use.
+"""The settings of each process, as one model: it asks for no setting that it does not use.
 
 Belongs here: models of processes, rules between settings. Does not belong here: the settings themselves (groups.py).
 """

@@ -133,7 +133,7 @@ def spark_properties(layout: Layout, settings: StackSettings, java: Java, s3_key
 
 
 def _s3_properties(catalog: str, settings: StackSettings, keys: tuple[str, str] | None) -> dict[str, str]:
-    s3 = settings.told.s3
+    s3 = settings.parsed.s3
     properties = {
         f"{catalog}.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
         f"{catalog}.client.region": s3.region,

@@ -1,7 +1,7 @@
 """The connectors of the stack: their configurations from `finlake_clients/connect/connectors`, filled in for this machine.
 
-A file holds the settings of the connector that has the file's name; one of the same name in the folder `avro` what it is told
-besides when its records are to be Avro. `<word>` in a value is a placeholder for what differs between installations.
+A file holds the settings of the connector that has the file's name; one of the same name in the folder `avro` those
+that it needs besides when its records are to be Avro. `<word>` in a value is a placeholder that each stack fills in.
 """
 
 import re

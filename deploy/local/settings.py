@@ -27,8 +27,8 @@ class StackSettings:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def told(self) -> Settings:
-        """What the variables say; paths in the state folder are those of the usual one. Raises SettingsError."""
+    def parsed(self) -> Settings:
+        """The settings that the variables give; paths in the state folder are those of the usual one. Raises SettingsError."""
         return settings_from(Settings, self.variables, self.ports)
 
     def of(self, layout: Layout) -> Settings:
@@ -44,17 +44,17 @@ class StackSettings:
     @property
     def writes_avro(self) -> bool:
         """Whether the connector writes Avro."""
-        return self.told.stream.format == "avro"
+        return self.parsed.stream.format == "avro"
 
     @property
     def uses_spark(self) -> bool:
         """Whether Apache Spark computes the lake, and not the process that runs a job."""
-        return self.told.engine == "spark"
+        return self.parsed.engine == "spark"
 
     @property
     def uses_s3(self) -> bool:
         """Whether the warehouse is in an S3-compatible store."""
-        return self.told.warehouse.startswith("s3://")
+        return self.parsed.warehouse.startswith("s3://")
 
 
 def needs_registry(layout: Layout, settings: StackSettings) -> bool:
@@ -111,7 +111,7 @@ def recorded(layout: Layout, defaults: Ports) -> StackSettings | None:
 
 def s3_keys(settings: StackSettings) -> tuple[str, str] | None:
     """Access and secret key for the warehouse in S3, None when it is elsewhere. Raises `SecretUnreadableError`."""
-    s3 = settings.told.s3
+    s3 = settings.parsed.s3
     if not settings.uses_s3 or s3.access_key_file is None or s3.secret_key_file is None:
         return None
     return secret_of("the object store", s3.access_key_file), secret_of("the object store", s3.secret_key_file)

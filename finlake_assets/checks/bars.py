@@ -65,7 +65,7 @@ def complete(gaps: Sequence[BarGap]) -> dg.AssetCheckResult:
     counts: dict[str, int] = {}
     for gap in gaps:
         counts[gap.state] = counts.get(gap.state, 0) + gap.count
-    told = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items())
+    summary = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items())
     first = f"; first {amiss[0].ticker} on {amiss[0].first_date}: {amiss[0].message}" if amiss else ""
     metadata: dict[str, dg.MetadataValue] = {"failing_rows": dg.IntMetadataValue(sum(gap.count for gap in amiss))}
     if gaps:
@@ -86,7 +86,7 @@ def complete(gaps: Sequence[BarGap]) -> dg.AssetCheckResult:
         passed=not amiss,
         severity=dg.AssetCheckSeverity.WARN,
         metadata=metadata,
-        description=f"bars {told}{first}" if told else "every expected bar is there",
+        description=f"bars {summary}{first}" if summary else "every expected bar is there",
     )
 
 

@@ -57,8 +57,8 @@ def events(reports: Sequence[Report], instance: dg.DagsterInstance) -> list[Even
 
 def _event(report: Report, last: dg.EventLogEntry | None) -> Event:
     metadata = {POSITION: report.position, **report.facts}
-    told = None if last is None or last.asset_materialization is None else last.asset_materialization.metadata.get(POSITION)
-    if told is not None and told.value == report.position:
+    reported = None if last is None or last.asset_materialization is None else last.asset_materialization.metadata.get(POSITION)
+    if reported is not None and reported.value == report.position:
         return dg.AssetObservation(asset_key=report.asset, metadata=metadata)
     return dg.AssetMaterialization(asset_key=report.asset, metadata=metadata, tags={DATA_VERSION_TAG: report.position})
 
@@ -118,11 +118,11 @@ def _capture(stream: WatchedStream) -> Report:
 
 def _tables() -> list[_Part]:
     def part(address: str, source: str, column: str) -> _Part:
-        told = "newest_received_ts" if address in FOLLOWED.values() else "newest_window_start_ts"
+        fact = "newest_received_ts" if address in FOLLOWED.values() else "newest_window_start_ts"
 
         def report(stream: WatchedStream) -> Report:
             newest = stream.clickhouse.newest(source, column)
-            return Report(asset=asset_key(address), position=str(newest), facts={told: str(newest)})
+            return Report(asset=asset_key(address), position=str(newest), facts={fact: str(newest)})
 
         return report
 

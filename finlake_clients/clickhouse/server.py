@@ -145,8 +145,8 @@ class ClickHouse(ServiceClient):
         columns = ", ".join(table.column_names)
         with self._client("admin") as client:
             before = _state(client, table.address)
-            told = None if before is None else origin_of(before.comment)
-            if told == origin and before is not None:
+            origin_before = None if before is None else origin_of(before.comment)
+            if origin_before == origin and before is not None:
                 return Served(
                     snapshot_id=snapshot.snapshot_id,
                     row_count=before.row_count or 0,
@@ -163,7 +163,10 @@ class ClickHouse(ServiceClient):
             found = _sums(client, table, making)
             self._take_place(client, table, making, expected().differences(found), is_there=before is not None)
         return Served(
-            snapshot_id=snapshot.snapshot_id, row_count=found.row_count, is_changed=True, previous_snapshot_id=_snapshot_of(told)
+            snapshot_id=snapshot.snapshot_id,
+            row_count=found.row_count,
+            is_changed=True,
+            previous_snapshot_id=_snapshot_of(origin_before),
         )
 
     def point_at_snapshot(self, table: Table, snapshot: PublishedSnapshot, row_count: int) -> Served:

@@ -90,9 +90,9 @@ class ConnectorStatus:
         causes = [line.removeprefix(_CAUSE).strip() for line in lines if line.startswith(_CAUSE)]
         if not causes:
             return lines[0]
-        _, is_refusal, told = causes[-1].partition(_REFUSED_SCHEMA)
+        _, is_refusal, refusal = causes[-1].partition(_REFUSED_SCHEMA)
         if is_refusal:
-            topic, why = told.partition("-value ")[0], told.rpartition("Causes: ")[2]
+            topic, why = refusal.partition("-value ")[0], refusal.rpartition("Causes: ")[2]
             return (
                 f"the schema registry refuses the new columns of {topic} ({why}); undo the change of the table, or take it: "
                 "docs/incompatible-columns.md"
@@ -102,7 +102,7 @@ class ConnectorStatus:
 
 @dataclass(frozen=True)
 class ConnectorFailure:
-    """Why a connector does not run, and the place of the change that it cannot pass, as far as that is known."""
+    """Why a connector does not run, and the position of the change that it cannot pass, as far as that is known."""
 
     reason: str
     record: str = ""
@@ -166,21 +166,21 @@ class KafkaConnect:
     def explain(self, status: ConnectorStatus) -> ConnectorFailure | None:
         """Why a connector of this status has failed, with the change it stands before; None when it has not.
 
-        A connector that fails again at the same place cannot pass the change there.
+        A connector that fails again at the same position cannot pass the change there.
         """
         reason = status.failure
         if reason is None:
             return None
         try:
-            return ConnectorFailure(reason, self.place(status.name))
+            return ConnectorFailure(reason, self.position(status.name))
         except ConnectError:
-            # The reason is worth telling without the place.
+            # The reason is worth reporting without the position.
             return ConnectorFailure(reason)
 
-    def place(self, name: str) -> str:
-        """The place in Postgres's log up to which a connector's changes are in Kafka, in words; empty when it has none."""
-        told = self._ask("GET", f"{_path(name)}/offsets").get("offsets")
-        lsn = told[0]["offset"].get("lsn") if told and told[0]["offset"] else None
+    def position(self, name: str) -> str:
+        """The position in Postgres's log up to which a connector's changes are in Kafka, in words; empty when it has none."""
+        offsets = self._ask("GET", f"{_path(name)}/offsets").get("offsets")
+        lsn = offsets[0]["offset"].get("lsn") if offsets and offsets[0]["offset"] else None
         return "" if lsn is None else f"the first change after LSN {lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
 
     def wait_until_running(self, name: str, timeout_s: float = 60, *, failed_for_s: float = 0) -> ConnectorStatus:

@@ -67,8 +67,8 @@ def duration(text: str) -> timedelta:
 def measured_hops(client: "Client", condition: str, parameters: dict[str, object]) -> Hops:
     """The hops of the trades that satisfy a ClickHouse condition."""
     spans = [f"(toUnixTimestamp64Micro({end}) - toUnixTimestamp64Micro({start})) / 1000" for start, end in SPANS]
-    told = ", ".join(f"quantilesExact(0.5, 0.99, 1)({span}), countIf({span} < 0)" for span in spans)
-    query = f"SELECT count(), {told} FROM {STOCK_REALTIME.address} WHERE {condition}"
+    aggregates = ", ".join(f"quantilesExact(0.5, 0.99, 1)({span}), countIf({span} < 0)" for span in spans)
+    query = f"SELECT count(), {aggregates} FROM {STOCK_REALTIME.address} WHERE {condition}"
     count, *answers = client.query(query, parameters=parameters).result_rows[0]
     pairs = zip(SPANS, zip(answers[::2], answers[1::2], strict=True), strict=True)
     return Hops(

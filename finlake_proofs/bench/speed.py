@@ -249,13 +249,13 @@ def read_candles(environment: Mapping[str, str], sizes: SpeedSizes, report: Repo
         # The first reads open files and connections.
         for number in range(-20, sizes.candle_reads):
             begin_ts = start_ts + timedelta(minutes=chosen.randrange((24 - CANDLE_HOURS) * 60))
-            told = {
+            parameters = {
                 "symbol": symbol_of(chosen.randrange(SYMBOL_COUNT)),
                 "from": f"{begin_ts:%Y-%m-%d %H:%M:%S}",
                 "to": f"{begin_ts + timedelta(hours=CANDLE_HOURS):%Y-%m-%d %H:%M:%S}",
             }
             began = time.perf_counter()
-            rows = client.query(query, parameters=told).result_rows
+            rows = client.query(query, parameters=parameters).result_rows
             if number >= 0:
                 taken_ms.append((time.perf_counter() - began) * 1000)
                 row_count = max(row_count, len(rows))

@@ -65,9 +65,9 @@ def _too_long(limit: int) -> ClickHouseError:
     return ClickHouseError(307, "TOO_MANY_BYTES", f"Request body is larger than {limit} bytes; send it in parts")
 
 
-def told_length(headers: dict[str, str]) -> int | None:
+def content_length(headers: dict[str, str]) -> int | None:
     """The length that a request's headers say, None for a body in chunks; without either there is none."""
     if "transfer-encoding" in headers:
         return None
-    told = headers.get("content-length", "0")
-    return int(told) if told.isascii() and told.isdigit() else None
+    length = headers.get("content-length", "0")
+    return int(length) if length.isascii() and length.isdigit() else None

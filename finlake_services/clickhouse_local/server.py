@@ -21,7 +21,7 @@ from finlake_services.clickhouse_local.answers import (
     reply,
     reply_unknown,
 )
-from finlake_services.clickhouse_local.bodies import Body, told_length
+from finlake_services.clickhouse_local.bodies import Body, content_length
 from finlake_services.clickhouse_local.compression import CheckedBlocks, chosen_encoding
 from finlake_services.clickhouse_local.connections import user_connection_of
 from finlake_services.clickhouse_local.engine import Engine
@@ -127,7 +127,7 @@ class ClickHouseHttp:
         try:
             query = query_parameters(scope["query_string"])
             user = await self._known_user(scope, headers, query)
-            body = await body_held.read(receive, user, told_length(headers))
+            body = await body_held.read(receive, user, content_length(headers))
             if body is None:
                 return
             line = f"{user.name}{KILLS}" if is_plain_kill(headers, query, body) else user.name

@@ -123,9 +123,9 @@ class Parser:
 
 def _settings(connection: EngineConnection, sql: str) -> tuple[tuple[str, str], ...]:
     """Settings in a statement's text, which EXPLAIN AST does not name. One that is set to its default has the value "DEFAULT"."""
-    told = connection.query("SELECT parseQueryToJSON({text:String})", "TabSeparatedRaw", {"text": _escaped(sql)}).output
+    parsed = connection.query("SELECT parseQueryToJSON({text:String})", "TabSeparatedRaw", {"text": _escaped(sql)}).output
     found: list[tuple[str, str]] = []
-    statement = json.loads(told)
+    statement = json.loads(parsed)
     if statement["type"] == "ExplainQuery":
         # Its options, which have the form of settings.
         statement.pop("settings", None)
@@ -143,8 +143,8 @@ def _settings(connection: EngineConnection, sql: str) -> tuple[tuple[str, str], 
 
 
 def _makes_temporary(connection: EngineConnection, sql: str) -> bool:
-    told = connection.query("SELECT parseQueryToJSON({text:String})", "TabSeparatedRaw", {"text": _escaped(sql)}).output
-    return bool(json.loads(told.decode(errors="replace")).get("is_temporary", False))
+    parsed = connection.query("SELECT parseQueryToJSON({text:String})", "TabSeparatedRaw", {"text": _escaped(sql)}).output
+    return bool(json.loads(parsed.decode(errors="replace")).get("is_temporary", False))
 
 
 def may_be_forged(connection: EngineConnection, sql: str, parameters: Mapping[str, str]) -> bool:
@@ -156,14 +156,14 @@ def may_be_forged(connection: EngineConnection, sql: str, parameters: Mapping[st
     if has_unplain_name(sql):
         return True
     try:
-        told = connection.query("SELECT parseQueryToJSON({text:String})", "TabSeparatedRaw", {"text": _escaped(sql)}).output
+        parsed = connection.query("SELECT parseQueryToJSON({text:String})", "TabSeparatedRaw", {"text": _escaped(sql)}).output
     except EngineError as error:
         if error.code != _BAD_ARGUMENTS:
             # A statement of which no names are known, because it is too deep or memory is short, is not judged to be good.
             raise
         # It knows no JSON of this kind of statement.
         return False
-    waiting: list[object] = [json.loads(told.decode(errors="replace"))]
+    waiting: list[object] = [json.loads(parsed.decode(errors="replace"))]
     while waiting:
         part = waiting.pop()
         if isinstance(part, list):

@@ -1,7 +1,7 @@
 """One stay in the consumer group: partitions come and go, records are taken block by block, trouble outside is waited out.
 
 Everything happens in the thread that calls `turn`, the group's callbacks too, so a partition is never given up while one
-of its blocks is half done without that block being told.
+of its blocks is half done without that block hearing of it.
 """
 
 import time
@@ -131,9 +131,9 @@ class ConsumerSession:
         self._arrived: dict[Partition, list[LogRecord]] = {}
         self._working: Stream | None = None
         self._committed_at = self._block_at = self._asked_kafka_at = float("-inf")
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._is_waiting = self._is_patient = self._is_revoking = self._is_kafka_away = self._is_void = False
-        self._consumer = Consumer(_configuration(broker, self._heed))
+        self._consumer = Consumer(_configuration(broker, self._on_event))
         self._consumer.subscribe(list(_SHAPES), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def turn(self) -> None:
@@ -227,7 +227,7 @@ class ConsumerSession:
         consumed_us = time.time_ns() // 1000
         for message in messages:
             if (error := message.error()) is not None:
-                self._heed(error, message)
+                self._on_event(error, message)
                 continue
             place = Partition(message.topic() or "", message.partition() or 0)
             if place in self._streams:
@@ -268,7 +268,7 @@ class ConsumerSession:
             self._is_kafka_away = not self._answers()
         self._measure_lag()
 
-    def _heed(self, error: KafkaError, message: Message | None = None) -> None:
+    def _on_event(self, error: KafkaError, message: Message | None = None) -> None:
         """An event of the consumer that is no record."""
         code = error.code()
         if code == KafkaError._PARTITION_EOF and message is not None:  # noqa: SLF001
@@ -278,9 +278,9 @@ class ConsumerSession:
             raise MembershipLostError(f"the consumer cannot go on: {error.str()}")
         elif code == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
             self._is_kafka_away = True
-            self._tell("Kafka is away", error.str())
+            self._log_once("Kafka is away", error.str())
         elif code != KafkaError._TRANSPORT:  # noqa: SLF001
-            self._tell("Kafka reports", error.str())
+            self._log_once("Kafka reports", error.str())
 
     # The group.
 
@@ -406,12 +406,12 @@ class ConsumerSession:
         if isinstance(error, _RebalancingError):
             log.info("the group counts its members", commit=str(error))
         else:
-            self._tell("waiting", str(error))
+            self._log_once("waiting", str(error))
 
     def _end_wait(self) -> None:
         self._is_waiting, self.waiting_for = False, "" if self._streams else _ASSIGNMENT
         self._metrics.is_waiting.set(0)
-        self._told.clear()
+        self._logged.clear()
         self._consumer.resume(self._consumer.assignment())
 
     def _wait_in_group(self, seconds: float) -> None:
@@ -435,18 +435,18 @@ class ConsumerSession:
                 return False
         return True
 
-    # What is told.
+    # What is logged and measured.
 
     @property
     def is_kafka_away(self) -> bool:
         """No broker could be reached when last heard of."""
         return self._is_kafka_away
 
-    def _tell(self, event: str, error: str) -> None:
+    def _log_once(self, event: str, error: str) -> None:
         """Log a trouble when it begins or becomes another, not at every attempt."""
         kind = error.split(" (")[0]
-        if kind not in self._told:
-            self._told.add(kind)
+        if kind not in self._logged:
+            self._logged.add(kind)
             log.error(event, error=error)
 
     def _count(self, place: Partition, block: Block) -> None:
@@ -469,7 +469,7 @@ class ConsumerSession:
             self._metrics.lag.labels(place.topic, str(place.partition)).set(max(0, high - done))
 
 
-def _configuration(broker: Broker, heed: Callable[[KafkaError], None]) -> dict[str, object]:
+def _configuration(broker: Broker, on_event: Callable[[KafkaError], None]) -> dict[str, object]:
     configuration: dict[str, object] = {
         **client_settings(broker.kafka),
         "group.id": SINK_GROUP,
@@ -493,7 +493,7 @@ def _configuration(broker: Broker, heed: Callable[[KafkaError], None]) -> dict[s
         "socket.timeout.ms": 10_000,
         "reconnect.backoff.max.ms": 2_000,
         "log_level": 2,
-        "error_cb": heed,
+        "error_cb": on_event,
     }
     if broker.instance is not None:
         configuration["group.instance.id"] = broker.instance

@@ -75,10 +75,10 @@ class DeadLetters:
 
 def origin_of(key: bytes | None) -> tuple[Partition, int] | None:
     """Partition and offset of the record that a dead letter stands for, by its key; None for a key that no sink has written."""
-    told = _KEY.fullmatch(key or b"")
-    if told is None or int(told["offset"]) > _LAST_OFFSET:
+    origin = _KEY.fullmatch(key or b"")
+    if origin is None or int(origin["offset"]) > _LAST_OFFSET:
         return None
-    return Partition(told["topic"].decode(), int(told["partition"])), int(told["offset"])
+    return Partition(origin["topic"].decode(), int(origin["partition"])), int(origin["offset"])
 
 
 def _key(place: Partition, offset: int) -> str:

@@ -1,7 +1,7 @@
 """Finnhub's websocket messages: from bytes to typed trades, and a reason for whatever cannot be stored.
 
 A flawed trade never costs its neighbours. What is stored and what is refused is decided by spark/contracts/stream_rows.py:
-a price of zero or a time in the future is stored and judged later.
+a price of zero or a time in the future is stored and validated later.
 """
 
 import json
@@ -112,10 +112,10 @@ def parse(raw: bytes, received_us: int, connection_id: str) -> Message:
         return _parse_piecewise(raw, received_us, connection_id)
     if envelope.type != "trade" or envelope.data is None:
         return _without_trades(envelope.type, envelope.msg)
-    judged = [_judged(trade, received_us, connection_id) for trade in envelope.data]
-    if any(isinstance(each, str) for each in judged):
-        return _trades(judged, [bytes(each) for each in _PIECES.decode(raw).data or ()], envelope.data)
-    return _trades(judged, (), envelope.data)
+    validated = [_validated(trade, received_us, connection_id) for trade in envelope.data]
+    if any(isinstance(each, str) for each in validated):
+        return _trades(validated, [bytes(each) for each in _PIECES.decode(raw).data or ()], envelope.data)
+    return _trades(validated, (), envelope.data)
 
 
 def _parse_piecewise(raw: bytes, received_us: int, connection_id: str) -> Message:
@@ -144,7 +144,7 @@ def _parse_by_brackets(raw: bytes, received_us: int, connection_id: str) -> Mess
 
 def _read_one_by_one(texts: Sequence[bytes], received_us: int, connection_id: str) -> Trades:
     found = [_read(text) for text in texts]
-    return _trades([_judged(each, received_us, connection_id) for each in found], texts, found)
+    return _trades([_validated(each, received_us, connection_id) for each in found], texts, found)
 
 
 def _read(text: bytes) -> VendorTrade | str:
@@ -154,10 +154,10 @@ def _read(text: bytes) -> VendorTrade | str:
     except RecursionError:
         return _TOO_DEEP
     except _UNREADABLE as error:
-        told = str(error)
+        reason = str(error)
     entry = _value(text)
     try:
-        return told if entry is None else msgspec.convert(entry, VendorTrade)
+        return reason if entry is None else msgspec.convert(entry, VendorTrade)
     except msgspec.ValidationError as error:
         return str(error)
 
@@ -189,7 +189,7 @@ def _why_unreadable(raw: bytes) -> str:
     return "not an object with a type"
 
 
-def _judged(trade: VendorTrade | str, received_us: int, connection_id: str) -> VendorTrade | str:
+def _validated(trade: VendorTrade | str, received_us: int, connection_id: str) -> VendorTrade | str:
     """The trade with its time in milliseconds, or why it cannot be stored."""
     if isinstance(trade, str):
         return trade
@@ -213,16 +213,16 @@ def _judged(trade: VendorTrade | str, received_us: int, connection_id: str) -> V
 
 
 def _trades(
-    judged: Sequence[VendorTrade | str],
+    validated: Sequence[VendorTrade | str],
     texts: Sequence[bytes],
-    told: Sequence[VendorTrade | str],
+    decoded: Sequence[VendorTrade | str],
 ) -> Trades:
     return Trades(
-        [(index, each) for index, each in enumerate(judged) if isinstance(each, VendorTrade)],
-        [Refused(index, each, texts[index]) for index, each in enumerate(judged) if isinstance(each, str)],
+        [(index, each) for index, each in enumerate(validated) if isinstance(each, VendorTrade)],
+        [Refused(index, each, texts[index]) for index, each in enumerate(validated) if isinstance(each, str)],
         sum(
             isinstance(now, VendorTrade) and isinstance(then, VendorTrade) and now.t != then.t
-            for now, then in zip(judged, told, strict=True)
+            for now, then in zip(validated, decoded, strict=True)
         ),
     )
 
@@ -264,8 +264,8 @@ def trade_rows(trades: list[tuple[int, VendorTrade]], received_us: int, connecti
 def rejection_reason(refused: Sequence[Refused]) -> str:
     """One reason for a message: its first few rejections and how many more there are."""
     more = len(refused) - _REASONS_KEPT
-    told = "; ".join(f"trade {each.index}: {storable(each.why, 200)}" for each in refused[:_REASONS_KEPT])
-    return told + (f"; and {more} more" if more > 0 else "")
+    reasons = "; ".join(f"trade {each.index}: {storable(each.why, 200)}" for each in refused[:_REASONS_KEPT])
+    return reasons + (f"; and {more} more" if more > 0 else "")
 
 
 def raw_text(raw: bytes, refused: Sequence[Refused] = ()) -> str:

@@ -49,18 +49,18 @@ _log = structlog.get_logger()
 
 
 def insert_statement(table: OdsTable) -> bytes:
-    """INSERT of rows that are told as one JSON array, the statement's parameter; a row whose key is there is left alone."""
+    """INSERT of rows that are sent as one JSON array, the statement's parameter; a row whose key is there is left alone."""
     names = ", ".join(column.name for column in table.columns)
-    told = ", ".join(f"{column.told_as} {'bigint' if column.told_in else column.type}" for column in table.columns)
+    fields = ", ".join(f"{column.feed_name} {'bigint' if column.feed_unit else column.type}" for column in table.columns)
     values = ", ".join(
         column.name
-        if column.told_in is None
-        else f"'epoch'::timestamptz + {column.told_as} * interval '1 {INTERVALS[column.told_in]}'"
+        if column.feed_unit is None
+        else f"'epoch'::timestamptz + {column.feed_name} * interval '1 {INTERVALS[column.feed_unit]}'"
         for column in table.columns
     )
     return (
         f"INSERT INTO {table.address} ({names}) SELECT {values} "
-        f"FROM json_to_recordset(%s::json) AS r ({told}) ON CONFLICT DO NOTHING"
+        f"FROM json_to_recordset(%s::json) AS r ({fields}) ON CONFLICT DO NOTHING"
     ).encode()
 
 

@@ -29,7 +29,7 @@ class RowsNotWrittenError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class FeedConfig:
-    """Everything a feed is told. `quote_interval_s` 0: no quotes. `looks_up_symbols`: skip what Finnhub does not list."""
+    """The settings of a feed. `quote_interval_s` 0: no quotes. `looks_up_symbols`: skip what Finnhub does not list."""
 
     websocket_url: str
     rest_url: str

@@ -266,8 +266,8 @@ class TradeStream:
 
     def _note_refused(self, error: Exception) -> float:
         self._metrics.connect_failures.inc()
-        told = error if isinstance(error, ApiKeyNeededError) else self._token.refused()
-        _log.error("finnhub refuses the token", reason=str(told), next_try_in_s=self._limits.refused_wait_s)
+        refusal = error if isinstance(error, ApiKeyNeededError) else self._token.refused()
+        _log.error("finnhub refuses the token", reason=str(refusal), next_try_in_s=self._limits.refused_wait_s)
         return self._limits.refused_wait_s
 
     def _note_failure(self, reason: str, wait_s: float) -> float:

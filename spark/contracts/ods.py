@@ -15,22 +15,22 @@ SqlType = Literal["timestamptz", "text", "bigint", "integer", "float8", "text[]"
 TimeUnit = Literal["us", "ms", "s"]
 
 INTERVALS: Mapping[TimeUnit, str] = {"us": "microsecond", "ms": "millisecond", "s": "second"}
-"""Units in which the feed tells Unix times, as Postgres's intervals name them."""
+"""Units in which the feed writes Unix times, as Postgres's intervals name them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OdsColumn:
-    """A column as Postgres has it. `told_in` is the unit in which the feed tells a time, None for whatever is no time."""
+    """A column as Postgres has it. `feed_unit` is the unit in which the feed writes a time, None for whatever is no time."""
 
     name: str
     type: SqlType
     nullable: bool = False
-    told_in: TimeUnit | None = None
+    feed_unit: TimeUnit | None = None
 
     @property
-    def told_as(self) -> str:
-        """Its name in the feed's row: `trade_ts`, told in milliseconds, is `trade_ms` there."""
-        return self.name if self.told_in is None else f"{self.name.removesuffix('_ts')}_{self.told_in}"
+    def feed_name(self) -> str:
+        """Its name in the feed's row: `trade_ts`, in milliseconds, is `trade_ms` there."""
+        return self.name if self.feed_unit is None else f"{self.name.removesuffix('_ts')}_{self.feed_unit}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class OdsTable:
         return self.columns[: self.key_length]
 
 
-_RECEIVED_TS = OdsColumn(name="received_ts", type="timestamptz", told_in="us")
+_RECEIVED_TS = OdsColumn(name="received_ts", type="timestamptz", feed_unit="us")
 
 FINNHUB_TRADES = OdsTable(
     name="finnhub_trades",
@@ -65,7 +65,7 @@ FINNHUB_TRADES = OdsTable(
         OdsColumn(name="symbol", type="text"),
         OdsColumn(name="price_usd", type="float8"),
         OdsColumn(name="volume_shares", type="float8"),
-        OdsColumn(name="trade_ts", type="timestamptz", told_in="ms"),
+        OdsColumn(name="trade_ts", type="timestamptz", feed_unit="ms"),
         OdsColumn(name="conditions", type="text[]", nullable=True),
     ),
 )
@@ -84,7 +84,7 @@ FINNHUB_QUOTES = OdsTable(
         OdsColumn(name="low_usd", type="float8"),
         OdsColumn(name="open_usd", type="float8"),
         OdsColumn(name="previous_close_usd", type="float8"),
-        OdsColumn(name="quote_ts", type="timestamptz", told_in="s"),
+        OdsColumn(name="quote_ts", type="timestamptz", feed_unit="s"),
     ),
 )
 FEED_GAPS = OdsTable(
@@ -92,8 +92,8 @@ FEED_GAPS = OdsTable(
     key_length=1,
     columns=(
         OdsColumn(name="connection_id", type="text"),
-        OdsColumn(name="gap_start_ts", type="timestamptz", nullable=True, told_in="us"),
-        OdsColumn(name="gap_end_ts", type="timestamptz", told_in="us"),
+        OdsColumn(name="gap_start_ts", type="timestamptz", nullable=True, feed_unit="us"),
+        OdsColumn(name="gap_end_ts", type="timestamptz", feed_unit="us"),
         OdsColumn(name="reason", type="text"),
         OdsColumn(name="symbols", type="text[]"),
     ),

@@ -115,21 +115,23 @@ def _quarantined(lake: Lake, asked: Asked) -> Iterator[Shortfall]:
     """Rejected rows of the runs' tables, by file or slot: those of the span's dates, and those that the runs added."""
     address, key = silver.QUARANTINE.address, list(silver.QUARANTINE.grain)
     rows = lake.frame(address).where(F.col("source_table").isin(sorted(asked.addresses)))
-    # Files that a verdict keeps out stand there too; they are told by their verdict.
+    # Files that a verdict keeps out stand there too; they are listed by their verdict.
     rows = rows.where((F.col("source_table") != silver.PRICE_RESTATEMENTS.address) | ~F.col("reason").isin(*REASONS.values()))
     earlier = lake.frame(address, snapshot_id=asked.before).select(*key, F.lit(1).alias("is_earlier"))
-    told = rows.join(earlier, key, "left").where(F.col("is_earlier").isNull() | _within(asked))
+    rejected = rows.join(earlier, key, "left").where(F.col("is_earlier").isNull() | _within(asked))
     # News come in 96 files a day: of them the day is named, not the file.
-    place = F.when(F.col("source_table") == bronze.GDELT_GKG.address, F.lit("")).otherwise(F.col("source_name"))
-    grouped = told.groupBy("source_table", "reason", F.coalesce("ticker", F.lit("")).alias("ticker"), place.alias("place")).agg(
+    source = F.when(F.col("source_table") == bronze.GDELT_GKG.address, F.lit("")).otherwise(F.col("source_name"))
+    grouped = rejected.groupBy(
+        "source_table", "reason", F.coalesce("ticker", F.lit("")).alias("ticker"), source.alias("source")
+    ).agg(
         F.count(F.lit(1)).alias("rows"),
         F.min("day_date").alias("first_date"),
         F.max("day_date").alias("last_date"),
         F.min("message").alias("message"),
         F.min("source_name").alias("a_source"),
     )
-    for row in grouped.orderBy(F.desc("rows"), "source_table", "reason", "ticker", "place").limit(MOST_GROUPS).collect():
-        subject = f"{row['ticker']} {row['place'] or row['a_source']}".strip()
+    for row in grouped.orderBy(F.desc("rows"), "source_table", "reason", "ticker", "source").limit(MOST_GROUPS).collect():
+        subject = f"{row['ticker']} {row['source'] or row['a_source']}".strip()
         yield Shortfall(
             kind="quarantined",
             address=row["source_table"],
@@ -162,7 +164,7 @@ def _slots(lake: Lake, asked: Asked) -> Iterator[Shortfall]:
         first=pl.col("day_date").min(), last=pl.col("day_date").max(), count=pl.len(), message=pl.col("message").min()
     )
     for row in grouped.sort("status").iter_rows(named=True):
-        told = row["message"] or "GDELT has no such file; a later run asks for it again"
+        message = row["message"] or "GDELT has no such file; a later run asks for it again"
         yield Shortfall(
             kind="missing",
             address=address,
@@ -171,7 +173,7 @@ def _slots(lake: Lake, asked: Asked) -> Iterator[Shortfall]:
             last_date=row["last"],
             count=row["count"],
             reason=row["status"],
-            message=told[:MESSAGE_CHARACTERS],
+            message=message[:MESSAGE_CHARACTERS],
         )
 
 

@@ -162,7 +162,8 @@ def _offending(rows: pa.Table, table: Table, check: Check, engine: Callable[[], 
         frame = engine().createDataFrame(numbered).where(F.expr(f"not ({check.predicate})")).select("number")
         found = [row[0] for row in frame.limit(SAMPLE_ROWS - len(samples)).collect()]
         samples += [
-            {name: str(value) for name, value in row.items()} for row in rows.select(_told_columns(table)).take(found).to_pylist()
+            {name: str(value) for name, value in row.items()}
+            for row in rows.select(_sample_columns(table)).take(found).to_pylist()
         ]
         if len(samples) >= SAMPLE_ROWS:
             break
@@ -198,10 +199,10 @@ def _doubled(frame: DataFrame, table: Table) -> tuple[Mapping[str, str], ...]:
 
 def _samples(frame: DataFrame, table: Table) -> tuple[Mapping[str, str], ...]:
     """Offending rows as text, key and short columns first."""
-    columns = _told_columns(table)
+    columns = _sample_columns(table)
     return tuple({name: str(row[name]) for name in columns} for row in frame.limit(SAMPLE_ROWS).collect())
 
 
-def _told_columns(table: Table) -> list[str]:
-    """Columns by which a row can be told and judged by people."""
+def _sample_columns(table: Table) -> list[str]:
+    """Columns by which people can identify and judge a row."""
     return [*table.grain, *(c.name for c in table.columns if c.type != "string" and c.name not in table.grain)][:12]

@@ -59,8 +59,8 @@ def summary_of(
 def inputs_of(table: IcebergTable) -> dict[str, int]:
     """The input snapshots of the newest snapshot that names any."""
     for snapshot in _ancestors(table, table.current_snapshot()):
-        told = [item for item in _properties(snapshot).items() if item[0].startswith(INPUT_PROPERTY)]
-        inputs = {name.removeprefix(INPUT_PROPERTY): int(value) for name, value in told}
+        named = [item for item in _properties(snapshot).items() if item[0].startswith(INPUT_PROPERTY)]
+        inputs = {name.removeprefix(INPUT_PROPERTY): int(value) for name, value in named}
         if inputs:
             return inputs
     return {}
@@ -100,13 +100,13 @@ def positions_of(table: IcebergTable, snapshot_id: int | None = None) -> dict[tu
     """
     newest = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
     for snapshot in _ancestors(table, newest):
-        told = {
+        positions = {
             _partition_of(name, POSITION_PROPERTY): int(value)
             for name, value in _properties(snapshot).items()
             if name.startswith(POSITION_PROPERTY)
         }
-        if told:
-            return told
+        if positions:
+            return positions
     return {}
 
 
@@ -172,5 +172,5 @@ def was_built_so(table: IcebergTable, summary: Mapping[str, str]) -> bool:
     snapshot = table.current_snapshot()
     if snapshot is None:
         return False
-    told = _properties(snapshot)
-    return all(told.get(key) == value for key, value in summary.items() if key != "dagster.run_id")
+    properties = _properties(snapshot)
+    return all(properties.get(key) == value for key, value in summary.items() if key != "dagster.run_id")

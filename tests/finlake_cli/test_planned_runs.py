@@ -33,7 +33,7 @@ def test_a_past_span_is_run_whole_and_nothing_is_said() -> None:
         "lake_by_session": (date(2018, 3, 12), date(2018, 3, 27)),
         "lake_by_month": (date(2018, 3, 1), date(2018, 3, 1)),
     }
-    assert plan.told == ()
+    assert plan.lines == ()
 
 
 def test_swapped_dates_are_called_swapped_with_the_command_that_works() -> None:
@@ -52,7 +52,7 @@ def test_a_span_over_the_present_runs_its_past_and_names_the_rest() -> None:
         "2024-05-15 to 2024-05-17: no news; the newest day that is over in New York is 2024-05-14",
         "2024-05-01 to 2024-05-14: no gold/monthly_summary; the month is not over",
     ]
-    assert plan.told[0] == "run: lake_by_day 2024-05-10 to 2024-05-14"
+    assert plan.lines[0] == "run: lake_by_day 2024-05-10 to 2024-05-14"
 
 
 def test_after_the_close_the_session_is_run_and_its_day_is_not_over() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finlake_sensors.alert_plans import (
-    LOOKS_BEFORE_TOLD,
+    LOOKS_BEFORE_ALERT,
     AlertPlan,
     alert_message,
     plan_alerts,
@@ -32,7 +32,7 @@ def looks(*series: list[bool], is_sent: bool = True) -> list[AlertPlan]:
     for look in series:
         found = [Seen(chr(97 + position), is_bad) for position, is_bad in enumerate(look)]
         plans.append(plan_alerts(found, remembered(cursor), None))
-        cursor = plans[-1].cursor if is_sent else plans[-1].untold_cursor
+        cursor = plans[-1].cursor if is_sent else plans[-1].unsent_cursor
     return plans
 
 
@@ -57,7 +57,7 @@ def test_news_that_could_not_be_sent_are_news_again() -> None:
     assert [list(plan.turned_bad) for plan in plans] == [[], ["a"], ["a"]]
     told = plan_alerts([Seen("a", is_bad=True)], remembered(plans[1].cursor), None)
     well = plan_alerts([Seen("a", is_bad=False)], remembered(told.cursor), None)
-    again = plan_alerts([Seen("a", is_bad=False)], remembered(well.untold_cursor), None)
+    again = plan_alerts([Seen("a", is_bad=False)], remembered(well.unsent_cursor), None)
     assert (well.turned_well, again.turned_well) == (("a",), ("a",))
 
 
@@ -68,7 +68,7 @@ def test_a_condition_that_is_no_longer_asked_about_is_well() -> None:
 
 def test_a_cursor_of_another_form_counts_as_none() -> None:
     for cursor in (None, "", "{", "[]", "3", '{"told": 3}', '{"bad_looks": {"a": "x"}}', '{"reported_ts": "soon"}'):
-        assert remembered(cursor).told == frozenset()
+        assert remembered(cursor).alerted == frozenset()
 
 
 def test_when_assets_were_reported_is_kept() -> None:
@@ -83,7 +83,7 @@ def test_bad_and_well_are_told_in_turn(series: list[list[bool]]) -> None:
             told += ["bad"] * (name in plan.turned_bad) + ["well"] * (name in plan.turned_well)
         assert told == ["bad" if number % 2 == 0 else "well" for number in range(len(told))]
         states = [look[position] for look in series]
-        ends_bad = len(states) >= LOOKS_BEFORE_TOLD and all(states[-LOOKS_BEFORE_TOLD:])
+        ends_bad = len(states) >= LOOKS_BEFORE_ALERT and all(states[-LOOKS_BEFORE_ALERT:])
         if ends_bad:
             assert told[-1:] == ["bad"]
         if states and not states[-1]:
@@ -103,7 +103,7 @@ def test_the_message_about_a_run_leads_to_it() -> None:
         run_id="r1",
         partitions="2026-11-19",
         failed_steps=["gold__indicators"],
-        place="production",
+        installation="production",
         url="http://127.0.0.1:3000/",
     )
     assert message["text"] == (

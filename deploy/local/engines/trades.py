@@ -8,7 +8,7 @@ def sources_command(launch: Launch) -> list[str]:
 
 
 def sources_left_out(context: StackContext) -> str | None:
-    return "FINLAKE_SOURCES=live asks the vendors themselves" if context.settings.told.sources == "live" else None
+    return "FINLAKE_SOURCES=live asks the vendors themselves" if context.settings.parsed.sources == "live" else None
 
 
 def feed_command(launch: Launch) -> list[str]:
@@ -16,4 +16,4 @@ def feed_command(launch: Launch) -> list[str]:
 
 
 def feed_left_out(context: StackContext) -> str | None:
-    return None if context.settings.told.finnhub.token_file else "FINLAKE_FINNHUB_TOKEN_FILE names no file with a token"
+    return None if context.settings.parsed.finnhub.token_file else "FINLAKE_FINNHUB_TOKEN_FILE names no file with a token"

@@ -109,8 +109,8 @@ def _rejected_before(lake: Lake, contents: Collection[tuple[str, str]]) -> Itera
     if not contents:
         return ()
     prefixes = tuple(f"{reference_of(sha256, ticker)} " for ticker, sha256 in contents)
-    told = lake.rows(QUARANTINE, EqualTo("source_table", PRICES), ("reference",))["reference"].to_pylist()
-    return (reference for reference in told if reference.startswith(prefixes))
+    references = lake.rows(QUARANTINE, EqualTo("source_table", PRICES), ("reference",))["reference"].to_pylist()
+    return (reference for reference in references if reference.startswith(prefixes))
 
 
 def _of_files(rows: pa.Table) -> BooleanExpression:

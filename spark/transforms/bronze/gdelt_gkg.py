@@ -140,17 +140,17 @@ class _BoundedRejections:
     def __init__(self, label: str, day_date: date) -> None:
         self._label = label
         self._day_date = day_date
-        self._told: list[Rejection] = []
-        self._told_of: dict[str, int] = {}
+        self._shown: list[Rejection] = []
+        self._shown_of: dict[str, int] = {}
         self._beyond: dict[str, tuple[int, int, int, Rejection]] = {}
         self.count = 0
 
     def add(self, raw: bytes, line_number: int, reason: str, message: str) -> None:
         self.count += 1
-        told = self._told_of.get(reason, 0)
-        if told < MAX_REJECTED_ROWS // len(_REASONS) - 1:
-            self._told_of[reason] = told + 1
-            self._told.append(_rejection(raw, f"line {line_number}", self._label, self._day_date, reason, message))
+        shown = self._shown_of.get(reason, 0)
+        if shown < MAX_REJECTED_ROWS // len(_REASONS) - 1:
+            self._shown_of[reason] = shown + 1
+            self._shown.append(_rejection(raw, f"line {line_number}", self._label, self._day_date, reason, message))
         elif reason not in self._beyond:
             example = _rejection(raw, f"line {line_number}", self._label, self._day_date, reason, message)
             self._beyond[reason] = (1, line_number, line_number, example)
@@ -170,7 +170,7 @@ class _BoundedRejections:
             )
             for count, first, last, example in self._beyond.values()
         ]
-        return [*self._told, *counted]
+        return [*self._shown, *counted]
 
 
 def _fault(fields: list[bytes], raw: bytes, label: bytes, seen: set[bytes]) -> tuple[str, str] | None:

@@ -262,13 +262,13 @@ def _rejections(source: _Source, bad: pl.DataFrame, layout: FileLayout, *, has_b
         shown = MAX_REJECTED_ROWS // len(groups) if has_bars else 1
     rejections = []
     for group in groups:
-        told = group if group.height <= shown else group.head(shown - 1)
+        first = group if group.height <= shown else group.head(shown - 1)
         rejections += [
             source.rejection(f"line {number}", reason, _message(reason, layout), raw, session_date)
-            for number, raw, session_date, reason in told.iter_rows()
+            for number, raw, session_date, reason in first.iter_rows()
         ]
-        if told.height < group.height:
-            rejections.append(_counted(source, group.slice(told.height), layout, has_bars=has_bars))
+        if first.height < group.height:
+            rejections.append(_counted(source, group.slice(first.height), layout, has_bars=has_bars))
     return rejections
 
 

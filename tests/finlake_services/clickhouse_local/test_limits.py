@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from finlake_services.clickhouse_local import answers, connections
 from finlake_services.clickhouse_local import server as server_module
-from finlake_services.clickhouse_local.bodies import Body, told_length
+from finlake_services.clickhouse_local.bodies import Body, content_length
 from finlake_services.clickhouse_local.connections import MOST_CONNECTIONS_OF_A_USER
 from finlake_services.clickhouse_local.errors import ClickHouseError
 from finlake_services.clickhouse_local.requests import MOST_FIELDS, Request, query_parameters, read_request
@@ -359,7 +359,7 @@ def test_a_body_whose_length_is_beyond_the_limit_is_refused_before_it_is_read() 
     ],
 )
 def test_a_length_is_what_the_headers_tell(headers: dict[str, str], length: int | None) -> None:
-    assert told_length(headers) == length
+    assert content_length(headers) == length
 
 
 def test_a_long_text_is_told_from_an_inserts_rows() -> None:

@@ -48,8 +48,8 @@ def fields(struct: type[msgspec.Struct]) -> dict[str, tuple[Any, bool]]:
     return {name: bare(hint) for name, hint in get_type_hints(struct).items() if name in struct.__struct_fields__}
 
 
-def wanted(columns: tuple[OdsColumn, ...], types_of: dict[str, Any], *, told: bool = False) -> dict[str, tuple[Any, bool]]:
-    return {column.told_as if told else column.name: (types_of[column.type], column.nullable) for column in columns}
+def wanted(columns: tuple[OdsColumn, ...], types_of: dict[str, Any], *, in_feed: bool = False) -> dict[str, tuple[Any, bool]]:
+    return {column.feed_name if in_feed else column.name: (types_of[column.type], column.nullable) for column in columns}
 
 
 @pytest.mark.parametrize("table", TABLES, ids=by_table)
@@ -82,7 +82,7 @@ def test_a_row_of_the_feed_has_the_columns_in_their_order_with_times_as_numbers(
     table: OdsTable,
     row: type[msgspec.Struct],
 ) -> None:
-    assert list(fields(row).items()) == list(wanted(table.columns, TOLD, told=True).items())
+    assert list(fields(row).items()) == list(wanted(table.columns, TOLD, in_feed=True).items())
 
 
 @pytest.mark.parametrize(
@@ -131,8 +131,8 @@ def test_whole_numbers_and_times_are_read_within_their_bounds(struct: type[msgsp
 
 @pytest.mark.parametrize("captured", STREAMS, ids=by_table)
 def test_readers_see_every_captured_column_with_its_type(captured: CapturedTable) -> None:
-    told = (RECEIVED_TS, *captured.id, *captured.values)
-    assert {column.name: (column.type, column.nullable or column.type == "list<string>") for column in told} == {
+    columns = (RECEIVED_TS, *captured.id, *captured.values)
+    assert {column.name: (column.type, column.nullable or column.type == "list<string>") for column in columns} == {
         column.name: (READ[column.type], column.nullable) for column in captured.operational.columns
     }
     assert [column.name for column in captured.operational.key] == ["received_ts", *captured.id_columns]

@@ -175,7 +175,7 @@ def worker_properties(layout: Layout, ports: Ports, kafka_password: str, keystor
         # A task reads its offsets again every few seconds, here and in the connector's own topic, and a read waits for the
         # fetch that is under way: with the default of 500 ms one trade in a hundred came half a second late. Each of four
         # readers asks again after every wait, which at 50 ms was the most that worker and broker did at rest.
-        "fetch.max.wait.ms": 150,
+        "fetch.max.wait.ms": 250,
         "exactly.once.source.support": "enabled",
         "connector.client.config.override.policy": "All",
         "topic.creation.enable": "true",

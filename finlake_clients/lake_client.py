@@ -158,7 +158,8 @@ class LakeClient(ServiceClient):
 
     def lake(self, *, for_one_job: bool = False) -> "Lake":
         """The lake, opened when first read or written; see `Lake`. Raises `SecretUnreadableError`."""
-        from spark.lake.storage import Lake, LakeLocation
+        from spark.lake.catalog import LakeLocation
+        from spark.lake.storage import Lake
 
         has_token = self.engine == "spark" and self.spark_token_file is not None
         token = secret_of("spark_connect", Path(self.spark_token_file or "")) if has_token else None

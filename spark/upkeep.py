@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from spark.contracts.table import Table
 from spark.lake import tidying
-from spark.lake.publish import KEPT_BRANCH_DAYS, branch_age, is_left_behind
-from spark.lake.storage import CATALOG, Lake
+from spark.lake.branches import KEPT_BRANCH_DAYS, branch_age, is_left_behind
+from spark.lake.catalog import CATALOG
+from spark.lake.storage import Lake
 
 KEPT_SNAPSHOT_DAYS = 30
 # Tables of the stream are written every few minutes, and each write lists all snapshots there are.

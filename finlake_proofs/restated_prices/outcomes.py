@@ -9,7 +9,8 @@ import polars as pl
 
 from finlake_proofs.restated_prices.pairs import Kind, Pair, pair
 from spark.transforms.silver.adjustments import PRICES, factor_intervals
-from spark.transforms.silver.price_restatements import judge, learnt
+from spark.transforms.silver.known_prices import learnt
+from spark.transforms.silver.price_verdicts import judge
 from spark.transforms.silver.price_votes import NOTHING, Download, Known
 
 PAIRS = 12

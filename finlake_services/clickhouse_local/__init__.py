@@ -15,8 +15,9 @@ type AggregateFunction, Variant, Dynamic or JSON in Native for a client that nam
 
 Three kinds of users. An administrator may do everything, files of this machine included. A writer reads and inserts into its
 databases. A reader reads them, with limits of time, rows, bytes and memory; settings that it may change come as URL
-parameters or in the text (settings.py says which). What keeps both within their rights is told in judgement.py; docs/security.md
-has the limits. `currentUser()` is `default` for everybody: the engine knows one user, who takes the role of whoever asks.
+parameters or in the text (settings.py says which). What keeps both within their rights is in statement_policy.py;
+docs/security.md has the limits. `currentUser()` is `default` for everybody: the engine knows one user, who takes the role of
+whoever asks.
 
 Durable: an insert is answered after its part is synced to disk. Insert and materialized view are not one step: after a crash
 between them a repeated insert with the same `insert_deduplication_token` and

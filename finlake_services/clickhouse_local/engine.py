@@ -370,7 +370,7 @@ def _confining_settings(user: User) -> dict[str, str]:
     }
     confined = {name: str(value) for name, value in settings.items() if value}
     if user.rights != "admin":
-        # The rows of VALUES could call functions, and are not judged as text is.
+        # The rows of VALUES could call functions, and are not checked as text is.
         confined |= {"input_format_values_interpret_expressions": "0", "input_format_values_deduce_templates_of_expressions": "0"}
         confined |= NO_STATES
     return confined

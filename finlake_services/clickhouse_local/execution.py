@@ -1,4 +1,4 @@
-"""One statement from its text to its last block: judged, given a connection, run, and let go."""
+"""One statement from its text to its last block: checked, given a connection, run, and let go."""
 
 import itertools
 import threading
@@ -9,12 +9,12 @@ from typing import Final
 
 from finlake_services.clickhouse_local.engine import AnswerStream, Engine, EngineConnection, Result, quote_text
 from finlake_services.clickhouse_local.errors import ClickHouseError, EngineError, access_denied, not_in_readonly
-from finlake_services.clickhouse_local.judgement import Judge, concealed, killed_query_id, used_database
 from finlake_services.clickhouse_local.native_blocks import check_types_of_rows, is_plain_type, with_revision
 from finlake_services.clickhouse_local.requests import Request, check_database, checked_format
 from finlake_services.clickhouse_local.sessions import Session, Sessions
+from finlake_services.clickhouse_local.statement_policy import StatementPolicy, concealed
 from finlake_services.clickhouse_local.statement_text import StatementText, first_word, split_statement, tail_format
-from finlake_services.clickhouse_local.syntax_tree import Parser, SyntaxTree
+from finlake_services.clickhouse_local.syntax_tree import Parser, SyntaxTree, killed_query_id, used_database
 from finlake_services.clickhouse_local.users import User
 
 LONGEST_TEXT_BYTES: Final = 1 << 18
@@ -133,7 +133,7 @@ class Endpoint:
 
     engine: Engine
     parser: Parser
-    judge: Judge
+    policy: StatementPolicy
     sessions: Sessions
     registry: Registry
 
@@ -165,7 +165,7 @@ class Execution:
         self.result = Result(b"")
 
     def begin(self) -> None:
-        """Judge and start the statement, up to the first part of its output."""
+        """Check and start the statement, up to the first part of its output."""
         try:
             self._begin()
         except BaseException as error:
@@ -186,9 +186,9 @@ class Execution:
             raise ClickHouseError(36, "BAD_ARGUMENTS", "The text of a statement must be UTF-8") from error
         if statement.input_format is not None:
             checked_format(request.user, statement.input_format)
-        judged = sql if statement.input_format is None else f"{sql} FORMAT {statement.input_format}"
-        tree = endpoint.parser.tree(judged, request.parameters)
-        endpoint.judge.check(request.user, first_word(statement.sql), tree, sql)
+        checked = sql if statement.input_format is None else f"{sql} FORMAT {statement.input_format}"
+        tree = endpoint.parser.tree(checked, request.parameters)
+        endpoint.policy.check(request.user, first_word(statement.sql), tree, sql)
         if not request.may_change and not tree.root.startswith(_READING):
             raise not_in_readonly(request.user.name, "Cannot execute this statement by GET: use POST; GET runs")
         self.kind = "insert" if tree.root == "InsertQuery" else "select" if tree.root.startswith(_READING) else "other"

@@ -27,7 +27,6 @@ from finlake_services.clickhouse_local.connections import user_connection_of
 from finlake_services.clickhouse_local.engine import Engine
 from finlake_services.clickhouse_local.errors import ClickHouseError, unexpected
 from finlake_services.clickhouse_local.execution import Endpoint, Execution, Registry
-from finlake_services.clickhouse_local.judgement import Judge
 from finlake_services.clickhouse_local.metrics import EndpointMetrics
 from finlake_services.clickhouse_local.requests import (
     Request,
@@ -37,6 +36,7 @@ from finlake_services.clickhouse_local.requests import (
     read_request,
 )
 from finlake_services.clickhouse_local.sessions import Sessions
+from finlake_services.clickhouse_local.statement_policy import StatementPolicy
 from finlake_services.clickhouse_local.syntax_tree import Parser
 from finlake_services.clickhouse_local.turns import BEGINNING_AT_ONCE, KILLS, REFUSED_LOGINS, UNKNOWN, Turn, Turns
 from finlake_services.clickhouse_local.users import User
@@ -68,7 +68,7 @@ class ClickHouseHttp:
     def __init__(self, engine: Engine, users: dict[str, User]) -> None:
         self._engine = engine
         self._users = users
-        self._endpoint = Endpoint(engine, Parser(engine), Judge(engine), Sessions(), Registry(engine))
+        self._endpoint = Endpoint(engine, Parser(engine), StatementPolicy(engine), Sessions(), Registry(engine))
         self._metrics = EndpointMetrics(self._endpoint)
         self._turns = Turns()
         most = sum(user.limits.concurrent + 3 * BEGINNING_AT_ONCE for user in users.values())

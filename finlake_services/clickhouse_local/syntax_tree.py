@@ -4,7 +4,7 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from finlake_services.clickhouse_local.engine import NO_STATES, Engine, EngineConnection
@@ -18,6 +18,7 @@ _SETTINGS = {"max_ast_depth": "300", "max_parser_backtracks": "50000", **NO_STAT
 twenty `COLUMNS('a') APPLY` one behind the other keep a parser busy for ten seconds that may turn back a million times."""
 
 _BAD_ARGUMENTS = 36
+_KILL_USAGE = "KILL QUERY takes WHERE query_id = '…' and nothing else"
 _NAME_QUOTE = re.compile('[`"\u201c]')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_OR_ESCAPE = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -36,7 +37,7 @@ class Node:
 
 @dataclass(frozen=True)
 class SyntaxTree:
-    """A statement's nodes from the root down; `query_class` is the engine's judgement of it (see EngineConnection.classify)."""
+    """A statement's nodes from the root down; `query_class` is what the engine finds it to do (see EngineConnection.classify)."""
 
     query_class: str
     nodes: tuple[Node, ...]
@@ -159,7 +160,7 @@ def may_be_forged(connection: EngineConnection, sql: str, parameters: Mapping[st
         parsed = connection.query("SELECT parseQueryToJSON({text:String})", "TabSeparatedRaw", {"text": _escaped(sql)}).output
     except EngineError as error:
         if error.code != _BAD_ARGUMENTS:
-            # A statement of which no names are known, because it is too deep or memory is short, is not judged to be good.
+            # A statement of which no names are known, because it is too deep or memory is short, is not taken for a good one.
             raise
         # It knows no JSON of this kind of statement.
         return False
@@ -187,3 +188,24 @@ def _syntax_error(connection: EngineConnection, sql: str) -> ClickHouseError:
 def _escaped(text: str) -> str:
     """`text` as the value of a parameter."""
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+
+
+def killed_query_id(tree: SyntaxTree) -> str:
+    """The query id that a KILL QUERY names. Raises `ClickHouseError` (36) for any other condition."""
+    condition = [(node.kind, node.name) for node in tree.nodes[1:]]
+    match condition:
+        case [("Function", "equals"), ("ExpressionList", _), ("Identifier", "query_id"), ("Literal", literal)]:
+            return _unquoted(literal)
+        case _:
+            raise ClickHouseError(_BAD_ARGUMENTS, "BAD_ARGUMENTS", _KILL_USAGE)
+
+
+def used_database(nodes: Iterable[Node]) -> str:
+    """The database that a USE names."""
+    return next(node.name for node in nodes if node.kind == "Identifier")
+
+
+def _unquoted(literal: str) -> str:
+    if len(literal) < 2 or not (literal[0] == literal[-1] == "'"):
+        raise ClickHouseError(_BAD_ARGUMENTS, "BAD_ARGUMENTS", _KILL_USAGE)
+    return literal[1:-1].replace("\\'", "'").replace("\\", "\\")

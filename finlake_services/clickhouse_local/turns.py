@@ -10,7 +10,7 @@ from finlake_services.clickhouse_local.errors import ClickHouseError
 from finlake_services.clickhouse_local.users import PROCESSORS
 
 BEGINNING_AT_ONCE: Final = max(1, PROCESSORS // 2)
-"""Requests of one user that are read, judged and begun at the same time; the others wait in the order in which they came.
+"""Requests of one user that are read, checked and begun at the same time; the others wait in the order in which they came.
 With those that last they take no more than all processors, so that one that is free is soon found.
 
 A line needs no bound of its own: each who waits in it has a connection, and a user's connections are counted.

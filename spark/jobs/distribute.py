@@ -22,8 +22,8 @@ from spark.contracts import silver
 from spark.contracts.engine import require_room
 from spark.contracts.table import Table
 from spark.lake.expressions import as_sql
-from spark.lake.publish import Held, Rows
 from spark.lake.storage import Lake
+from spark.lake.write import Held, Rows
 from spark.schemas import arrow_schema, spark_schema
 
 Kernel = Callable[[pl.DataFrame], pl.DataFrame]

@@ -3,36 +3,32 @@
 Rows come as they stand in one snapshot: as Arrow by pyiceberg, or as a frame of the engine.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
-from threading import Lock
 from typing import cast
 
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
-    NamespaceAlreadyExistsError,
     NoSuchTableError,
-    TableAlreadyExistsError,
 )
 from pyiceberg.expressions import AlwaysFalse, AlwaysTrue, BooleanExpression, GreaterThan
 from pyiceberg.table import Table as IcebergTable
 from pyspark.sql import DataFrame, SparkSession
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from spark.contracts import lake as contracts
-from spark.contracts.engine import Engine
 from spark.contracts.report import CheckOutcome, OffsetRange, Provenance, TableReport, Window
 from spark.contracts.table import Table
 from spark.lake import embedded
 from spark.lake.audit import RowsAudit, WindowContent, audit, audit_rows, content_of
+from spark.lake.catalog import CATALOG, LakeLocation, catalog_at, create_table
+from spark.lake.commits import is_of_the_stream, main_of, repeated_after
 from spark.lake.expressions import as_sql, between
 from spark.lake.later_columns import ScanByTodaysColumns, lacks_columns, with_later_columns
-from spark.lake.publish import Held, Rows, Write, is_of_the_stream, main_of, publish, repeated_after, same_rows
+from spark.lake.publish import publish, same_rows
 from spark.lake.session import connect
 from spark.lake.snapshots import (
     Progress,
@@ -44,31 +40,12 @@ from spark.lake.snapshots import (
     windows_between,
     windows_rewritten,
 )
-from spark.schemas import arrow_schema, iceberg_schema, partition_spec, sort_order
+from spark.lake.write import Held, Rows, Write
+from spark.schemas import arrow_schema, iceberg_schema
 
-__all__ = ["Lake", "LakeLocation", "between"]
+__all__ = ["Lake", "between"]
 
-CATALOG = "lake"
 EPOCH = date(1970, 1, 1)
-
-logger = logging.getLogger(__name__)
-
-_catalogs: dict[tuple[tuple[str, str], ...], SqlCatalog] = {}
-_lock = Lock()
-
-
-@dataclass(frozen=True, kw_only=True)
-class LakeLocation:
-    """Where the lake is and what computes: catalog database, warehouse, engine, and with `spark` its server.
-
-    `spark_token` and `catalog_properties` are secret.
-    """
-
-    warehouse: str
-    engine: Engine
-    spark_remote: str
-    spark_token: str | None = field(default=None, repr=False)
-    catalog_properties: Mapping[str, str] = field(repr=False)
 
 
 class Lake:
@@ -84,13 +61,8 @@ class Lake:
 
     @cached_property
     def catalog(self) -> SqlCatalog:
-        """The Iceberg catalog; one per place within the process, because opening one takes several questions to Postgres."""
-        properties = {"warehouse": self.location.warehouse, **self.location.catalog_properties}
-        place = tuple(sorted(properties.items()))
-        with _lock:
-            if place not in _catalogs:
-                _catalogs[place] = SqlCatalog(CATALOG, **properties)
-            return _catalogs[place]
+        """The Iceberg catalog; see `catalog_at`."""
+        return catalog_at(self.location)
 
     @property
     def has_spark(self) -> bool:
@@ -114,7 +86,7 @@ class Lake:
         try:
             found = self.catalog.load_table(address)
         except NoSuchTableError:
-            found = self._create(contract)
+            found = create_table(self.catalog, contract)
         wanted = arrow_schema(contract)
         if any(name not in found.schema().column_names for name in wanted.names):
             with found.update_schema() as update:
@@ -394,40 +366,3 @@ class Lake:
                         arrow_schema(contracts.table(address)).empty_table(),
                         snapshot_properties=Progress(positions=held).properties({}),
                     )
-
-    def _create(self, contract: Table) -> IcebergTable:
-        """Create the table with an empty first snapshot, so that a branch can start from it; safe beside other creators."""
-        try:
-            self.catalog.create_namespace(contract.layer)
-        except (NamespaceAlreadyExistsError, IntegrityError):
-            logger.debug("namespace %s exists", contract.layer)
-        schema = iceberg_schema(contract)
-        try:
-            transaction = self.catalog.create_table_transaction(
-                contract.address,
-                schema=schema,
-                partition_spec=partition_spec(contract, schema),
-                sort_order=sort_order(contract, schema),
-                properties={
-                    "format-version": "2",
-                    "write.parquet.compression-codec": "zstd",
-                    "comment": contract.summary,
-                    "owner": contract.owner,
-                    "write.metadata.delete-after-commit.enabled": "true",
-                    "write.metadata.previous-versions-max": "50",
-                    "write.distribution-mode": "hash",
-                    # Small daily files are many: counted at 4 MB each (the default) they become a task for every few.
-                    "read.split.open-file-cost": "1048576",
-                    # Measured values hardly repeat: a dictionary of them is a third of a large write and saves no byte.
-                    **{
-                        f"write.parquet.dict-encoding-enabled.column.{column.name}": "false"
-                        for column in contract.columns
-                        if column.type == "double"
-                    },
-                },
-            )
-            with transaction:
-                transaction.append(arrow_schema(contract).empty_table())
-        except (TableAlreadyExistsError, IntegrityError, CommitFailedException):
-            logger.debug("table %s was created by another writer", contract.address)
-        return self.catalog.load_table(contract.address)

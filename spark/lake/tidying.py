@@ -20,8 +20,8 @@ from pyiceberg.table.snapshots import Snapshot
 from sqlalchemy.exc import OperationalError
 
 from spark.contracts.table import Table
+from spark.lake.commits import carried, commit_files, repeated_after
 from spark.lake.data_files import read_files, write_rows
-from spark.lake.publish import carried, commit_files, repeated_after
 from spark.lake.snapshots import SAME_ROWS
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from spark.contracts.sessions import calendar_days
 from spark.contracts.table import Table
 from spark.jobs.changed_inputs import widened_to_changed_inputs
 from spark.jobs.distribute import Scan, map_together
-from spark.lake.publish import Rows
 from spark.lake.storage import Lake, between
+from spark.lake.write import Rows
 
 BARS = "silver.prices_daily"
 

@@ -16,7 +16,8 @@ from finlake_clients.lake_client import LakeClient
 from spark.contracts.report import CheckOutcome, TableReport, Window
 from spark.contracts.table import Table
 from spark.lake.audit import RowsAudit, WindowContent
-from spark.lake.storage import Lake, LakeLocation, between
+from spark.lake.catalog import LakeLocation
+from spark.lake.storage import Lake, between
 from tests.integration.lake.bars import ADDRESS, bars, frame
 from tests.integration.lake.chain import PROVENANCE
 

@@ -17,7 +17,7 @@ from pyiceberg.expressions import EqualTo
 from spark.contracts import lake as contracts
 from spark.contracts import silver
 from spark.contracts.report import AuditFailedError, TableReport, Window
-from spark.lake.publish import branches_of
+from spark.lake.branches import branches_of
 from spark.lake.storage import Lake, between
 from spark.schemas import arrow_schema
 from tests.integration.lake.bars import ADDRESS, bar, bars, days, frame

@@ -14,10 +14,11 @@ from spark.contracts import lake as contracts
 from spark.contracts.report import AuditFailedError, CheckOutcome, Provenance, Window
 from spark.contracts.runs import LONGEST_RUN
 from spark.contracts.table import Table
-from spark.lake import publish
+from spark.lake import branches, publish
 from spark.lake.audit import RowsAudit
-from spark.lake.publish import branch_age
-from spark.lake.storage import Lake, LakeLocation, between
+from spark.lake.branches import branch_age
+from spark.lake.catalog import LakeLocation
+from spark.lake.storage import Lake, between
 from tests.integration.lake.bars import ADDRESS, bars
 
 WEEK = Window(start=date(2018, 3, 12), end=date(2018, 3, 16))
@@ -81,7 +82,7 @@ def end_at(
 ) -> str:
     """The branch that a writer has left who began then and ended so."""
     before = set(lake.branches)
-    monkeypatch.setattr(publish, "_now", lambda: when)
+    monkeypatch.setattr(branches, "_now", lambda: when)
     monkeypatch.setattr(lake, "outcome", outcome)
     if not isinstance(outcome, CheckOutcome):
 
@@ -110,7 +111,7 @@ def test_a_later_run_drops_what_killed_writers_have_left_and_no_younger_or_kept_
         lake.table(ADDRESS).manage_snapshots().create_branch(lake.snapshot_id(ADDRESS), name).commit()
     others = {"somebodys_own", "audit_eeeeffff0000_1111_00000000", "audit_x_1_99999999999999_00000000"}
 
-    monkeypatch.setattr(publish, "_now", lambda: NOW)
+    monkeypatch.setattr(branches, "_now", lambda: NOW)
     lake.write(3.0, "another-run")
 
     assert set(lake.branches) == {young, failed, *others}

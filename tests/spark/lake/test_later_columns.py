@@ -14,7 +14,8 @@ from spark.contracts import lake as contracts
 from spark.contracts.report import Window
 from spark.contracts.table import Column
 from spark.lake import later_columns
-from spark.lake.storage import Lake, LakeLocation
+from spark.lake.catalog import LakeLocation
+from spark.lake.storage import Lake
 from spark.schemas import arrow_schema, spark_schema
 from tests.integration.lake.bars import ADDRESS, bars
 

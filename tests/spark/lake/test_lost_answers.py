@@ -13,8 +13,9 @@ from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from spark.contracts.report import CheckOutcome, Provenance, Window
 from spark.contracts.table import Table
 from spark.lake.audit import WindowContent
+from spark.lake.catalog import LakeLocation
 from spark.lake.snapshots import Progress
-from spark.lake.storage import Lake, LakeLocation
+from spark.lake.storage import Lake
 from tests.integration.lake.bars import ADDRESS, bars
 
 WEEK = Window(start=date(2018, 3, 12), end=date(2018, 3, 16))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spark.contracts.bronze import BAR_COLUMNS
 from spark.contracts.silver import PRICE_RESTATEMENTS
 from spark.transforms.polars_schema import polars_schema
-from spark.transforms.silver import price_restatements, price_votes, prices_daily
+from spark.transforms.silver import known_prices, price_restatements, price_votes, prices_daily
 
 SESSIONS = [day for day in (date(2023, 1, 2) + timedelta(days=n) for n in range(900)) if day.weekday() < 5][:600]
 NONE_YET = pl.DataFrame(schema=polars_schema(PRICE_RESTATEMENTS))
@@ -611,7 +611,7 @@ def test_the_published_bars_are_the_history_that_verdicts_are_judged_by() -> Non
             span=span,
             bars=bars.select("session_date", *BAR_COLUMNS),
         )
-        known = price_restatements.learnt(known, file, verdicts.filter(file_sha256=sha256))
+        known = known_prices.learnt(known, file, verdicts.filter(file_sha256=sha256))
     prices, rejected = published(downloads, verdicts)
     assert prices.select("session_date", *BAR_COLUMNS).equals(known.bars)
     contested = prices.filter("is_contested")["session_date"].to_list()

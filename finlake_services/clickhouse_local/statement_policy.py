@@ -1,14 +1,14 @@
-"""What a reader's or writer's statement may be made of; everything that is not named here is refused.
+"""Whether a reader's or writer's statement is allowed: everything that allow_list.py does not name is refused.
 
 Two guards stand one behind the other. The engine itself checks every statement against the grants of the user's role
 (configuration.py): databases, tables, DDL, table functions that reach files or the network. What no grant governs in an
 in-process engine — the scalar function `file`, INTO OUTFILE, SET ROLE, KILL of somebody else's query, system tables that show
-other users' statements — is judged here, on the engine's own syntax tree of the text that is run. The judgement is a list of
-what is allowed (statements, parts of an expression, functions by the categories of system.functions, system tables) because
-a list of what is forbidden would have to know every spelling (`arrayMap(file, …)` calls a function by its name alone) and
-every function of the engine's next version.
+other users' statements — is checked here, on the engine's own syntax tree of the text that is run. What is allowed is listed
+(allow_list.py: statements, parts of an expression, functions by the categories of system.functions, system tables) because a
+list of what is forbidden would have to know every spelling (`arrayMap(file, …)` calls a function by its name alone) and every
+function of the engine's next version.
 
-Refused although harmless: `* APPLY(f)`, whose function the tree does not show. SETTINGS in the text of a statement are judged
+Refused although harmless: `* APPLY(f)`, whose function the tree does not show. SETTINGS in the text of a statement are checked
 as those of the URL are (settings.py), by the engine's own reading of them.
 """
 
@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from finlake_services.clickhouse_local import allow_list
 from finlake_services.clickhouse_local.engine import Engine
 from finlake_services.clickhouse_local.errors import ClickHouseError, EngineError, access_denied, not_in_readonly
 from finlake_services.clickhouse_local.formats import check_format, is_allowed
@@ -24,297 +25,12 @@ from finlake_services.clickhouse_local.statement_text import has_word, is_plain_
 from finlake_services.clickhouse_local.syntax_tree import Node, SyntaxTree
 from finlake_services.clickhouse_local.users import User
 
-_FIRST_WORDS: Final = {
-    "SELECT": {"SelectWithUnionQuery"},
-    "WITH": {"SelectWithUnionQuery"},
-    "FROM": {"SelectWithUnionQuery"},
-    "(": {"SelectWithUnionQuery"},
-    "SHOW": {
-        "ShowTables",
-        "ShowColumns",
-        "ShowFunctions",
-        "ShowIndexes",
-        "ShowCreateTableQuery",
-        "ShowCreateViewQuery",
-        "ShowCreateDatabaseQuery",
-        "ShowProcesslistQuery",
-    },
-    "DESCRIBE": {"DescribeQuery"},
-    "DESC": {"DescribeQuery"},
-    "EXISTS": {"ExistsTableQuery", "ExistsDatabaseQuery", "ExistsViewQuery"},
-    "EXPLAIN": {"Explain"},
-    "USE": {"UseQuery"},
-    "KILL": {"KillQueryQuery"},
-    "INSERT": {"InsertQuery"},
-}
-"""Statements by their first word: what the engine must have made of them."""
-
-_CLASSES: Final = {"InsertQuery": ("MUTATING",), "UseQuery": ("CONTROL",), "KillQueryQuery": ("CONTROL",)}
-"""What the engine must have judged a statement to do, where that is not to read only."""
-
-_WITHOUT_LITERAL: Final = frozenset(root for roots in _FIRST_WORDS.values() for root in roots if root != "KillQueryQuery")
-"""Statements of which a literal is a part only as the name of a file."""
-
-_PARTS: Final = frozenset(
-    {
-        "ArrayJoin",
-        "Asterisk",
-        "Collation",
-        "ColumnsExceptTransformer",
-        "ColumnsListMatcher",
-        "ColumnsRegexpMatcher",
-        "ColumnsReplaceTransformer",
-        "ColumnsReplaceTransformer::Replacement",
-        "ColumnsTransformerList",
-        "ExpressionList",
-        "Function",
-        "Identifier",
-        "Literal",
-        "OrderByElement",
-        "QualifiedAsterisk",
-        "QualifiedColumnsListMatcher",
-        "QualifiedColumnsRegexpMatcher",
-        "SampleRatio",
-        "SelectIntersectExceptQuery",
-        "SelectQuery",
-        "SelectWithUnionQuery",
-        "Subquery",
-        "TableExpression",
-        "TableIdentifier",
-        "TableJoin",
-        "TablesInSelectQuery",
-        "TablesInSelectQueryElement",
-        "WindowDefinition",
-        "WindowListElement",
-        "WithElement",
-    }
-)
-
-_CATEGORIES: Final = (
-    "Arithmetic",
-    "Arrays",
-    "Bit",
-    "Bitmap",
-    "Comparison",
-    "Conditional",
-    "Dates and Times",
-    "Distance",
-    "Encoding",
-    "Financial",
-    "Geo",
-    "Geo Polygon",
-    "Hash",
-    "IP Address",
-    "JSON",
-    "Logical",
-    "Map",
-    "Mathematical",
-    "Null",
-    "NumericIndexedVector",
-    "Random Number",
-    "Rounding",
-    "String",
-    "String Replacement",
-    "String Search",
-    "String Splitting",
-    "Time Window",
-    "Tuple",
-    "Type Conversion",
-    "URL",
-    "UUID",
-)
-"""Categories of system.functions whose members compute from their arguments alone."""
-
-_UNCATEGORISED: Final = frozenset(
-    {
-        # What the parser itself writes into a tree.
-        "_CAST",
-        "lambda",
-        "nested",
-        "exists",
-        "untuple",
-        "grouping",
-        "columns",
-        "caseWithExpression",
-        "arrayJoin",
-        # Of the category Other: what is computed, and what a client asks about the server it speaks to.
-        "bar",
-        "blockNumber",
-        "byteSize",
-        "connectionId",
-        "countDigits",
-        "currentDatabase",
-        "currentSchemas",
-        "currentRoles",
-        "currentUser",
-        "enabledRoles",
-        "defaultValueOfArgumentType",
-        "defaultValueOfTypeName",
-        "displayName",
-        "errorCodeToName",
-        "finalizeAggregation",
-        "formatReadableDecimalSize",
-        "formatReadableQuantity",
-        "formatReadableSize",
-        "formatReadableTimeDelta",
-        "getSetting",
-        "getSizeOfEnumType",
-        "getSubcolumn",
-        "hasColumnInTable",
-        "hostName",
-        "identity",
-        "ignore",
-        "indexHint",
-        "initializeAggregation",
-        "isConstant",
-        "materialize",
-        "neighbor",
-        "parseReadableSize",
-        "parseReadableSizeOrNull",
-        "parseReadableSizeOrZero",
-        "parseTimeDelta",
-        "pgGetUserById",
-        "pgTableIsVisible",
-        "queryID",
-        "revision",
-        "rowNumberInAllBlocks",
-        "rowNumberInBlock",
-        "runningAccumulate",
-        "runningDifference",
-        "runningDifferenceStartingWithFirstValue",
-        "throwIf",
-        "toColumnTypeName",
-        "toTypeName",
-        "transform",
-        "uptime",
-        "variantElement",
-        "variantType",
-        "version",
-        "visibleWidth",
-    }
-)
-
-_TABLE_FUNCTIONS: Final = frozenset(
-    {
-        "generateSeries",
-        "generate_series",
-        "numbers",
-        "numbers_mt",
-        "values",
-        "view",
-        "zeros",
-        "zeros_mt",
-    }
-)
-"""None takes the structure of its columns as a text (but `values`, see _check_rows): such a text is an expression that the tree
-does not show, because a column of it may be `ALIAS file('…')`."""
-
-_TYPE_TAKERS: Final = frozenset(
-    {
-        "_cast",
-        "cast",
-        "accuratecast",
-        "accuratecastornull",
-        "accuratecastordefault",
-        "reinterpret",
-        "jsonextract",
-        "jsonextractcaseinsensitive",
-        "jsonextractkeysandvalues",
-        "jsonextractkeysandvaluescaseinsensitive",
-        "defaultvalueoftypename",
-    }
-)
-"""Functions of which an argument names a type, in lower case."""
-_TYPE_ARGUMENT: Final = {
-    "defaultvalueoftypename": 0,
-    "jsonextract": -1,
-    "jsonextractcaseinsensitive": -1,
-    "jsonextractkeysandvalues": -1,
-    "jsonextractkeysandvaluescaseinsensitive": -1,
-}
-"""Which of their arguments that is, where it is not the second."""
-_ROW_FORMATTERS: Final = frozenset({"formatrow", "formatrownonewline"})
-"""Functions of which the first argument names a format, in lower case."""
-_BY_AGGREGATE_NAME: Final = frozenset({"arrayreduce", "arrayreduceinranges", "initializeaggregation"})
-"""Functions of which the first argument names an aggregate function, in lower case."""
-_NAME_TAKERS: Final = _TYPE_TAKERS | _ROW_FORMATTERS | _BY_AGGREGATE_NAME
-_NOT_AGGREGATES: Final = frozenset({"groupformat"})
-"""Aggregate functions that make a text in a format that they name, in lower case."""
-_FORMAT_PARENTS: Final = frozenset({"SelectWithUnionQuery", "DescribeQuery", "Explain"})
-"""Of what an identifier is a direct part only as its FORMAT."""
-_LIBRARY_FORMATS: Final = frozenset({"dataframe", "arrowtable"})
-"""Of chDB's Python wrapper, not of its engine."""
 _PLAIN_TYPE: Final = re.compile(r"'(?:(?:[^'\\`\"\u201c]|\\.)*|(?:[^'\\]|\\')*)'")
 """A type as a literal in which no quoted name holds an escape: it could be spelled by them."""
 _STATE_TYPE: Final = re.compile(r"(?<!simple)aggregatefunction", re.IGNORECASE)
 _ROW: Final = re.compile(r"(?:Tuple|Array|U?Int\d+|Float64|Bool)_.*", re.DOTALL)
 """A literal that is no text."""
 _ROWS: Final = (("Function", "tuple"), ("Function", "array"))
-
-_SYSTEM_TABLES: Final = frozenset(
-    {
-        "aggregate_function_combinators",
-        "build_options",
-        "codecs",
-        "collations",
-        "columns",
-        "constraints",
-        "contributors",
-        "data_skipping_indices",
-        "data_type_families",
-        "database_engines",
-        "databases",
-        "events",
-        "formats",
-        "functions",
-        "keywords",
-        "licenses",
-        "merges",
-        "metrics",
-        "numbers",
-        "numbers_mt",
-        "one",
-        "parts",
-        "parts_columns",
-        "projections",
-        "replicas",
-        "settings",
-        "table_engines",
-        "table_functions",
-        "tables",
-        "time_zones",
-        "view_refreshes",
-        "zeros",
-        "zeros_mt",
-    }
-)
-"""System tables without other users' statements and without secrets; the engine shows only rows about granted tables."""
-
-_COSTLY: Final = frozenset(
-    {
-        "arrayLevenshteinDistance",
-        "arrayLevenshteinDistanceWeighted",
-        "arraySimilarity",
-        "damerauLevenshteinDistance",
-        "editDistance",
-        "editDistanceUTF8",
-    }
-)
-"""Time with the product of their arguments' lengths: one call takes half a minute, in which the engine looks at no limit."""
-
-_REASONS: Final = {
-    **dict.fromkeys(
-        (*_COSTLY, "levenshteinDistance", "levenshteinDistanceUTF8"),
-        "edit distances are not allowed: one of two long texts takes minutes in which no limit of time holds; "
-        "ngramDistance and jaroWinklerSimilarity are",
-    ),
-    "getServerSetting": "getServerSetting is not allowed: the server's configuration is for its administrator; settings of "
-    "statements are in system.settings",
-    "defaultRoles": "defaultRoles is not allowed: it would name all users; currentRoles() tells your own",
-}
-
-_KILL_USAGE: Final = "KILL QUERY takes WHERE query_id = '…' and nothing else"
-
 
 _KNOWN_DATABASES: Final = ("system", "information_schema", "default")
 """Databases of which everybody knows, in lower case."""
@@ -335,7 +51,7 @@ class _Function(NamedTuple):
     higher_order: str
 
 
-class Judge:
+class StatementPolicy:
     """The rules, with the functions of the engine that is running."""
 
     def __init__(self, engine: Engine) -> None:
@@ -348,21 +64,25 @@ class Judge:
             .splitlines()
         ]
         scalar = [function for function in functions if function.is_aggregate == "0"]
-        direct = {function.name for function in scalar if function.categories in _CATEGORIES} | _UNCATEGORISED
+        direct = {
+            function.name for function in scalar if function.categories in allow_list.FUNCTION_CATEGORIES
+        } | allow_list.MORE_FUNCTIONS
         self._functions = (
-            _TABLE_FUNCTIONS
-            | _UNCATEGORISED
+            allow_list.TABLE_FUNCTIONS
+            | allow_list.MORE_FUNCTIONS
             | _spellings(
                 function
                 for function in scalar
                 if (function.name in direct or function.alias_to in direct)
-                and not _COSTLY.intersection((function.name, function.alias_to))
+                and not allow_list.COSTLY_FUNCTIONS.intersection((function.name, function.alias_to))
             )
         )
         self._aggregates = _spellings(
-            function for function in functions if function.is_aggregate == "1" and function.name.lower() not in _NOT_AGGREGATES
+            function
+            for function in functions
+            if function.is_aggregate == "1" and function.name.lower() not in allow_list.NOT_AGGREGATES
         )
-        self._refused_formats = _LIBRARY_FORMATS | {
+        self._refused_formats = allow_list.LIBRARY_FORMATS | {
             name.lower() for name in engine.ask("SELECT name FROM system.formats").decode().split() if not is_allowed(name)
         }
         self._combinators = tuple(engine.ask("SELECT name FROM system.aggregate_function_combinators").decode().split())
@@ -380,13 +100,13 @@ class Judge:
             raise access_denied(
                 user.name, "a name, or a parameter beside one that is a name, may not hold control characters or escapes of them"
             )
-        if tree.root not in _FIRST_WORDS.get(first_word, ()):
+        if tree.root not in allow_list.STATEMENTS.get(first_word, ()):
             raise _refused_statement(user, first_word, tree)
         if tree.root == "InsertQuery" and user.rights == "reader":
             raise not_in_readonly(user.name, "Cannot execute INSERT")
         if tree.root == "InsertQuery" and tree.nodes[1:] and tree.nodes[1].kind == "Function":
             raise access_denied(user.name, "INSERT INTO FUNCTION reaches files and other machines; insert into a table")
-        if tree.query_class not in _CLASSES.get(tree.root, ("READ_ONLY",)):
+        if tree.query_class not in allow_list.QUERY_CLASSES.get(tree.root, ("READ_ONLY",)):
             raise access_denied(
                 user.name,
                 "INTO OUTFILE would write a file of this machine"
@@ -411,13 +131,13 @@ class Judge:
             self._check_node(user, node, takes_functions)
             if node.kind == "Function" and node.name.lower() == "values":
                 _check_rows(user, _arguments(nodes, at))
-            if node.kind == "Function" and node.name.lower() in _NAME_TAKERS:
+            if node.kind == "Function" and node.name.lower() in allow_list.NAME_TAKERS:
                 self._check_name(user, node.name.lower(), _arguments(nodes, at))
 
     def _check_formats(self, tree: SyntaxTree, sql: str) -> None:
         """Raise for a FORMAT that is not allowed. Of some statements the tree does not tell it apart, so the text is read too."""
         for node in tree.nodes:
-            if node.kind == "Identifier" and node.parent in _FORMAT_PARENTS:
+            if node.kind == "Identifier" and node.parent in allow_list.FORMAT_PARENTS:
                 check_format(node.name)
         for named in named_formats(sql):
             # A column may be called `format`: then any other word stands behind it.
@@ -426,11 +146,11 @@ class Judge:
 
     def _check_name(self, user: User, function: str, arguments: Sequence[Node]) -> None:
         """Raise unless the type, format or aggregate function that an argument names is written out and allowed."""
-        if function in _TYPE_TAKERS:
+        if function in allow_list.TYPE_TAKERS:
             _check_type(user, function, arguments)
         elif arguments:
             named = arguments[0].name.strip("'") if arguments[0].kind == "Literal" else ""
-            if function in _ROW_FORMATTERS:
+            if function in allow_list.ROW_FORMATTERS:
                 check_format(named)
             elif not self._is_aggregate(named.partition("(")[0].strip()):
                 raise access_denied(
@@ -447,17 +167,17 @@ class Judge:
 
     def _check_node(self, user: User, node: Node, takes_functions: bool) -> None:
         if node.kind == "Set":
-            # Which they are is judged for the whole statement.
+            # Which they are is checked for the whole statement.
             return
-        if node.kind == "Literal" and node.parent in _WITHOUT_LITERAL:
+        if node.kind == "Literal" and node.parent in allow_list.WITHOUT_LITERAL:
             raise access_denied(user.name, "INTO OUTFILE and FROM INFILE reach files of this machine")
-        if node.kind not in _PARTS:
+        if node.kind not in allow_list.EXPRESSION_PARTS:
             raise access_denied(user.name, f"a statement with {node.kind} is not allowed")
         if node.kind == "Function" and not self._may_call(node.name):
-            raise access_denied(user.name, _REASONS.get(node.name) or f"function {node.name} is not allowed")
+            raise access_denied(user.name, allow_list.REFUSAL_REASONS.get(node.name) or f"function {node.name} is not allowed")
         if node.kind in ("Identifier", "TableIdentifier"):
             database, _, table = node.name.partition(".")
-            if database.lower() == "system" and table and table.split(".")[0] not in _SYSTEM_TABLES:
+            if database.lower() == "system" and table and table.split(".")[0] not in allow_list.SYSTEM_TABLES:
                 raise access_denied(user.name, f"SELECT ON {node.name}")
             if node.kind == "TableIdentifier" and table:
                 _check_database(user, database)
@@ -466,7 +186,7 @@ class Judge:
             takes_functions
             and node.kind == "Identifier"
             and node.name.lower() in self._scalar
-            and (not self._may_call(node.name) or node.name.lower() in _NAME_TAKERS)
+            and (not self._may_call(node.name) or node.name.lower() in allow_list.NAME_TAKERS)
         ):
             raise access_denied(user.name, f"function {node.name} is not allowed")
 
@@ -514,7 +234,7 @@ def _arguments(nodes: Sequence[Node], at: int) -> list[Node]:
 
 
 def _check_rows(user: User, arguments: Iterable[Node]) -> None:
-    """Raise unless each argument of `values` is a row: a text may be a structure, which is not judged."""
+    """Raise unless each argument of `values` is a row: a text may be a structure, which is not checked."""
     for node in arguments:
         is_row = _ROW.fullmatch(node.name) if node.kind == "Literal" else (node.kind, node.name) in _ROWS
         if not is_row:
@@ -529,7 +249,7 @@ def _check_type(user: User, function: str, arguments: Sequence[Node]) -> None:
 
     A state made of bytes is memory of the engine as the client wrote it: forged ones end the process, or read from it.
     """
-    position = _TYPE_ARGUMENT.get(function, 1)
+    position = allow_list.TYPE_ARGUMENT.get(function, 1)
     if not -len(arguments) <= position < len(arguments):
         # Not called as it is to be; the engine says so.
         return
@@ -553,24 +273,3 @@ def _spellings(functions: Iterable[_Function]) -> frozenset[str]:
     return frozenset(function.name for function in known) | frozenset(
         function.name.lower() for function in known if function.case_insensitive == "1"
     )
-
-
-def killed_query_id(tree: SyntaxTree) -> str:
-    """The query id that a KILL QUERY names. Raises `ClickHouseError` (36) for any other condition."""
-    condition = [(node.kind, node.name) for node in tree.nodes[1:]]
-    match condition:
-        case [("Function", "equals"), ("ExpressionList", _), ("Identifier", "query_id"), ("Literal", literal)]:
-            return _unquoted(literal)
-        case _:
-            raise ClickHouseError(36, "BAD_ARGUMENTS", _KILL_USAGE)
-
-
-def used_database(nodes: Iterable[Node]) -> str:
-    """The database that a USE names."""
-    return next(node.name for node in nodes if node.kind == "Identifier")
-
-
-def _unquoted(literal: str) -> str:
-    if len(literal) < 2 or not (literal[0] == literal[-1] == "'"):
-        raise ClickHouseError(36, "BAD_ARGUMENTS", _KILL_USAGE)
-    return literal[1:-1].replace("\\'", "'").replace("\\", "\\")

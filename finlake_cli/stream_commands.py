@@ -181,7 +181,7 @@ def replay(
     ranges = spans(topics, topic, start, end)
     done = replay(settings.clickhouse, topics, ranges)
     for span in ranges:
-        typer.echo(f"{span.place} offsets {span.first} to {span.end - 1}")
+        typer.echo(f"{span.partition} offsets {span.first} to {span.end - 1}")
     typer.echo(
         f"{done.read} records read, {done.already_there} rows already there, {done.added} added"
         + "".join(

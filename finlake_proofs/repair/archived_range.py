@@ -18,7 +18,7 @@ def archive_spans(jobs: LakeClient, topics: KafkaTopics, ranges: Sequence[Offset
     today = datetime.now(UTC).date()
     for stream in STREAMS:
         address = stream.changes.address
-        ends = {span.place.partition: span.end for span in ranges if span.place.topic == stream.topic}
+        ends = {span.partition.number: span.end for span in ranges if span.partition.topic == stream.topic}
         if ends:
             report = jobs.run(
                 ArchiveInputs(table=stream.changes, topics=topics, ends=ends),

@@ -33,7 +33,7 @@ class ReplayError(Exception):
 class OffsetRangeOfPartition:
     """From offset `first` up to `end`, which is not part of it, of a partition."""
 
-    place: Partition
+    partition: Partition
     first: int
     end: int
 
@@ -76,7 +76,7 @@ def spans(topics: KafkaTopics, topic: str, start: str, end: str) -> list[OffsetR
     firsts, ends = (_offsets(topics, topic, bound, extents) for bound in (start, end))
     found = [
         OffsetRangeOfPartition(
-            place=Partition(topic, number), first=max(firsts[number], extent.first), end=min(ends[number], extent.end)
+            partition=Partition(topic, number), first=max(firsts[number], extent.first), end=min(ends[number], extent.end)
         )
         for number, extent in sorted(extents.items())
     ]
@@ -93,25 +93,25 @@ def replay(server: SinkClickHouse, topics: KafkaTopics, ranges: Sequence[OffsetR
     values = AvroValues(topics.schema_of)
     total = Replayed()
     for span in ranges:
-        if span.place.topic == DEAD_LETTERS_TOPIC:
+        if span.partition.topic == DEAD_LETTERS_TOPIC:
             total += _dead_letters(topics, clickhouse, span, values)
         else:
             _require_passed(topics, span)
-            for records in topics.read(span.place.topic, span.place.partition, span.first, span.end):
-                total += insert_missing(clickhouse, span.place, [_log_record(record) for record in records], values)
+            for records in topics.read(span.partition.topic, span.partition.number, span.first, span.end):
+                total += insert_missing(clickhouse, span.partition, [_log_record(record) for record in records], values)
     return total
 
 
 def insert_missing(
     clickhouse: SinkConnection,
-    place: Partition,
+    partition: Partition,
     records: Sequence[LogRecord],
     values: AvroValues = JSON_ALONE,
 ) -> Replayed:
     """Insert the rows of some records of one partition that ClickHouse does not hold under any offset."""
-    shape = SHAPES[place.topic]
+    shape = SHAPES[partition.topic]
     arrived, unreadable = _rows(shape, records, values)
-    held = clickhouse.held_identities(shape.table, place, ANY_OFFSET, arrived) if arrived else set()
+    held = clickhouse.held_identities(shape.table, partition, ANY_OFFSET, arrived) if arrived else set()
     missing: set[int] = set()
     for each in arrived:
         if each.row.identity not in held:
@@ -119,12 +119,12 @@ def insert_missing(
             held.add(each.row.identity)
     lacking = [record for record in records if record.offset in missing]
     if lacking:
-        block = build(shape, place, lacking, lambda _: (), values)
+        block = build(shape, partition, lacking, lambda _: (), values)
         assert block.rows is not None
         # A token of its own: under the sink's, ClickHouse could take the rows for a block that it has had.
         offsets = ",".join(str(record.offset) for record in lacking)
         digest = hashlib.sha256(offsets.encode()).hexdigest()[:16]
-        clickhouse.insert(shape.table, block.rows, f"replay:{place}:{digest}:{time.time_ns()}")
+        clickhouse.insert(shape.table, block.rows, f"replay:{partition}:{digest}:{time.time_ns()}")
     return Replayed(
         read=len(records),
         added=len(lacking),
@@ -153,33 +153,33 @@ def _dead_letters(topics: KafkaTopics, clickhouse: SinkConnection, span: OffsetR
     """Try the records again that dead letters stand for, each once however often it was sent."""
     originals: dict[Partition, dict[int, LogRecord]] = {}
     unreachable = unreadable = 0
-    for letters in topics.read(DEAD_LETTERS_TOPIC, span.place.partition, span.first, span.end):
+    for letters in topics.read(DEAD_LETTERS_TOPIC, span.partition.number, span.first, span.end):
         for letter in letters:
             origin = origin_of(letter.key)
             # Whoever may write to the topic may put there what no sink has sent.
             if origin is None or origin[0].topic not in SHAPES:
                 unreadable += 1
                 continue
-            place, offset = origin
-            known = originals.setdefault(place, {})
+            partition, offset = origin
+            known = originals.setdefault(partition, {})
             if offset in known:
                 continue
-            record = _original(topics, place, offset, letter)
+            record = _original(topics, partition, offset, letter)
             if record is None:
                 unreachable += 1
             else:
                 known[offset] = record
     total = Replayed(read=unreachable + unreadable, unreachable=unreachable, unreadable=unreadable)
-    for place, records in originals.items():
+    for partition, records in originals.items():
         for part in _parts([records[offset] for offset in sorted(records)]):
-            total += insert_missing(clickhouse, place, part, values)
+            total += insert_missing(clickhouse, partition, part, values)
     return total
 
 
-def _original(topics: KafkaTopics, place: Partition, offset: int, letter: KafkaRecord) -> LogRecord | None:
+def _original(topics: KafkaTopics, partition: Partition, offset: int, letter: KafkaRecord) -> LogRecord | None:
     """The record itself, else what its dead letter holds of it when that is the whole; None when neither is there."""
     try:
-        for records in topics.read(place.topic, place.partition, offset, offset + 1):
+        for records in topics.read(partition.topic, partition.number, offset, offset + 1):
             return _log_record(records[0])
     except RangeUnreadableError:
         digests = [value.decode() for name, value in letter.headers if name == "sha256" and value is not None]
@@ -189,10 +189,10 @@ def _original(topics: KafkaTopics, place: Partition, offset: int, letter: KafkaR
 
 
 def _require_passed(topics: KafkaTopics, span: OffsetRangeOfPartition) -> None:
-    reached = topics.committed(SINK_GROUP, span.place.topic)[span.place.partition] or 0
+    reached = topics.committed(SINK_GROUP, span.partition.topic)[span.partition.number] or 0
     if reached < span.end:
         raise ReplayError(
-            f"the sink has come to offset {reached} of {span.place} and is about to insert the rest itself; replay up to "
+            f"the sink has come to offset {reached} of {span.partition} and is about to insert the rest itself; replay up to "
             f"{reached}, or wait until it has passed {span.end - 1}"
         )
 

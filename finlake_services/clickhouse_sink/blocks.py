@@ -40,7 +40,7 @@ QUOTES = Shape(streams.QUOTES.topic, streams.QUOTES.realtime, Decoder(QuoteChang
 class DeadLetter:
     """A record that cannot become a row."""
 
-    place: Partition
+    partition: Partition
     offset: int
     value: bytes
     reason: str
@@ -70,7 +70,7 @@ class Block:
 
 def build(
     shape: Shape,
-    place: Partition,
+    partition: Partition,
     records: Sequence[LogRecord],
     held: Callable[[Sequence[Arrived]], Collection[tuple[str | int, ...]]],
     values: AvroValues = JSON_ALONE,
@@ -88,7 +88,7 @@ def build(
         try:
             change = shape.decoder.new_row(record.value, values)
         except PoisonError as error:
-            dead.append(DeadLetter(place, record.offset, record.value or b"", error.reason, str(error)))
+            dead.append(DeadLetter(partition, record.offset, record.value or b"", error.reason, str(error)))
             continue
         if change is None or change.after is None:
             not_applied += 1
@@ -96,7 +96,7 @@ def build(
         arrived.append(Arrived(record.offset, record.appended_ms, record.consumed_us, change, change.after))
     fresh = _without_read_again(arrived, held)
     return Block(
-        rows=_columns(shape.table, place.partition, fresh) if fresh else None,
+        rows=_columns(shape.table, partition.number, fresh) if fresh else None,
         dead_letters=tuple(dead),
         read_again=len(arrived) - len(fresh),
         not_applied=not_applied,

@@ -70,7 +70,7 @@ class SinkConnection:
     def held_identities(
         self,
         table: Table,
-        place: Partition,
+        partition: Partition,
         before_offset: int,
         rows: Sequence[Arrived],
     ) -> set[tuple[str | int, ...]]:
@@ -84,7 +84,7 @@ class SinkConnection:
             "AND received_ts BETWEEN {received_from:DateTime64(6, 'UTC')} AND {received_to:DateTime64(6, 'UTC')}"
         )
         parameters = {
-            "partition": place.partition,
+            "partition": partition.number,
             "before_offset": before_offset,
             "symbols": sorted({each.row.symbol for each in rows}),
             "from_ts": min(happened_ts),
@@ -95,28 +95,28 @@ class SinkConnection:
         found = self._ask("look up rows read again", lambda client: client.query(query, parameters=parameters).result_rows)
         return {tuple(row) for row in found}
 
-    def last_offset(self, table: Table, place: Partition) -> int | None:
+    def last_offset(self, table: Table, partition: Partition) -> int | None:
         """The highest offset of the partition that the table holds, None for none."""
         rows = self._ask(
             "look up the last offset",
             lambda client: (
                 client.query(
                     f"SELECT count(), max(kafka_offset) FROM {table.address} WHERE kafka_partition = {{partition:Int32}}",
-                    parameters={"partition": place.partition},
+                    parameters={"partition": partition.number},
                 ).result_rows
             ),
         )
         return int(rows[0][1]) if rows[0][0] else None
 
-    def note_gap(self, place: Partition, gap: Gap, reason: str) -> None:
+    def note_gap(self, partition: Partition, gap: Gap, reason: str) -> None:
         """Add the gap to speed.sink_gaps; noting it again changes nothing."""
         self._ask(
             "note a gap",
             lambda client: client.insert(
                 SINK_GAPS,
-                [(place.topic, place.partition, gap.first, gap.last, reason)],
+                [(partition.topic, partition.number, gap.first, gap.last, reason)],
                 column_names=["topic", "kafka_partition", "first_offset", "last_offset", "reason"],
-                settings={**ONCE, "insert_deduplication_token": f"gap:{place}:{gap.first}-{gap.last}"},
+                settings={**ONCE, "insert_deduplication_token": f"gap:{partition}:{gap.first}-{gap.last}"},
             ),
         )
 

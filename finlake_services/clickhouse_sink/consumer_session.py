@@ -47,7 +47,7 @@ _POLL_S = 0.1
 _PROMPT_S = 5.0
 _QUERY_TIMEOUT_S = 10.0
 _ASSIGNMENT = "an assignment"
-# _FATAL comes in place of a record and is not marked as fatal: a member whose name another process took, or that the group
+# _FATAL comes instead of a record and is not marked as fatal: a member whose name another process took, or that the group
 # takes for another after the broker's death, hears of it in this way alone and then nothing more.
 _LOST_CODES = frozenset(
     {
@@ -83,7 +83,7 @@ class StoppingError(Exception):
     """The process was told to end while it waited; a block in flight stays planned."""
 
 
-class PlaceTakenError(Exception):
+class PartitionTakenError(Exception):
     """The group took the partition away while a block of it waited; its plan is the successor's."""
 
 
@@ -112,7 +112,7 @@ class _Opening:
 
 
 class ConsumerSession:
-    """A member of the group `clickhouse_sink`; void after any exception but PlaceTakenError, which stays inside."""
+    """A member of the group `clickhouse_sink`; void after any exception but PartitionTakenError, which stays inside."""
 
     def __init__(
         self,
@@ -160,43 +160,43 @@ class ConsumerSession:
 
     # What a partition's stream does to the world (exactly_once.Effects).
 
-    def prepare(self, place: Partition, records: Sequence[LogRecord]) -> Block:
-        shape = _SHAPES[place.topic]
+    def prepare(self, partition: Partition, records: Sequence[LogRecord]) -> Block:
+        shape = _SHAPES[partition.topic]
         with self._metrics.step_seconds.labels("prepare").time():
             # A schema that the registry cannot tell now is waited for: whether a record can be read must not depend on the hour.
             return self._patiently(
                 lambda: build(
                     shape,
-                    place,
+                    partition,
                     records,
-                    lambda rows: self._clickhouse.held_identities(shape.table, place, records[0].offset, rows),
+                    lambda rows: self._clickhouse.held_identities(shape.table, partition, records[0].offset, rows),
                     self._values,
                 )
             )
 
-    def commit(self, place: Partition, offset: int, metadata: str) -> None:
+    def commit(self, partition: Partition, offset: int, metadata: str) -> None:
         if self._is_revoking:
-            self._commit_once(place, offset, metadata)
+            self._commit_once(partition, offset, metadata)
         else:
-            self._patiently(lambda: self._commit_once(place, offset, metadata))
+            self._patiently(lambda: self._commit_once(partition, offset, metadata))
 
-    def _commit_once(self, place: Partition, offset: int, metadata: str) -> None:
+    def _commit_once(self, partition: Partition, offset: int, metadata: str) -> None:
         begun = time.monotonic()
-        wanted = TopicPartition(place.topic, place.partition, offset, metadata=metadata)
+        wanted = TopicPartition(partition.topic, partition.number, offset, metadata=metadata)
         try:
             answer = self._consumer.commit(offsets=[wanted], asynchronous=False)
         except KafkaException as error:
             cause = error.args[0]
             kind = _RebalancingError if cause.code() in _REBALANCING_CODES else CommitRefusedError
-            raise kind(f"{place}: the commit of {offset} {metadata!r} failed: {cause.str()}") from error
+            raise kind(f"{partition}: the commit of {offset} {metadata!r} failed: {cause.str()}") from error
         if answer is None or answer[0].error is not None:
-            raise CommitRefusedError(f"{place}: the commit of {offset} {metadata!r} was refused: {answer}")
+            raise CommitRefusedError(f"{partition}: the commit of {offset} {metadata!r} was refused: {answer}")
         self._committed_at = time.monotonic()
         self._metrics.last_commit_seconds.set(self._committed_at - begun)
         self._metrics.step_seconds.labels("commit").observe(self._committed_at - begun)
 
-    def insert(self, place: Partition, token: str, prepared: Block, confirm: Callable[[], None]) -> None:
-        table = _SHAPES[place.topic].table
+    def insert(self, partition: Partition, token: str, prepared: Block, confirm: Callable[[], None]) -> None:
+        table = _SHAPES[partition.topic].table
 
         def insert_once() -> None:
             if prepared.dead_letters:
@@ -208,7 +208,7 @@ class ConsumerSession:
 
         self._patiently(insert_once, confirm)
         self._block_at = time.monotonic()
-        self._count(place, prepared)
+        self._count(partition, prepared)
 
     # Reading.
 
@@ -229,19 +229,19 @@ class ConsumerSession:
             if (error := message.error()) is not None:
                 self._on_event(error, message)
                 continue
-            place = Partition(message.topic() or "", message.partition() or 0)
-            if place in self._streams:
-                if place not in self._arrived:
-                    self._arrived[place] = []
-                self._arrived[place].append(
+            partition = Partition(message.topic() or "", message.partition() or 0)
+            if partition in self._streams:
+                if partition not in self._arrived:
+                    self._arrived[partition] = []
+                self._arrived[partition].append(
                     LogRecord(message.offset() or 0, message.value(), message.timestamp()[1], consumed_us),
                 )
             self._is_kafka_away = False
 
     def _take(self) -> None:
         while self._arrived:
-            place = next(iter(self._arrived))
-            stream, records = self._streams[place], self._arrived.pop(place)
+            partition = next(iter(self._arrived))
+            stream, records = self._streams[partition], self._arrived.pop(partition)
             self._work(stream, lambda stream=stream, records=records: stream.take(records))  # type: ignore[misc]
         self._measure_lag()
 
@@ -250,18 +250,18 @@ class ConsumerSession:
         self._working = stream
         try:
             action()
-        except PlaceTakenError:
-            log.warning("partition taken away while a block waited", place=str(stream.place), plan=str(stream.in_flight))
+        except PartitionTakenError:
+            log.warning("partition taken away while a block waited", partition=str(stream.partition), plan=str(stream.in_flight))
         finally:
             self._working = None
-        self._metrics.replays.labels(stream.place.topic).inc(stream.replays - replays)
+        self._metrics.replays.labels(stream.partition.topic).inc(stream.replays - replays)
 
     def _settle_quiet(self) -> None:
         if time.monotonic() - self._block_at > _QUIET_S:
-            for place, stream in list(self._streams.items()):
+            for partition, stream in list(self._streams.items()):
                 # The end is beyond what has arrived meanwhile.
-                if self._streams.get(place) is stream and place not in self._arrived:
-                    end = self._ends.get(place)
+                if self._streams.get(partition) is stream and partition not in self._arrived:
+                    end = self._ends.get(partition)
                     self._work(stream, lambda stream=stream, end=end: stream.settle(end))  # type: ignore[misc]
         if self._is_kafka_away and time.monotonic() - self._asked_kafka_at > 1:
             self._asked_kafka_at = time.monotonic()
@@ -288,13 +288,13 @@ class ConsumerSession:
         for committed in consumer.committed(partitions, timeout=_QUERY_TIMEOUT_S):
             if committed.error is not None:
                 raise KafkaException(committed.error)
-            place = Partition(committed.topic, committed.partition)
+            partition = Partition(committed.topic, committed.partition)
             low, high = consumer.get_watermark_offsets(committed, timeout=_QUERY_TIMEOUT_S)
             offset = committed.offset if committed.offset >= 0 else None
             resumed = resumption(offset, committed.metadata or "", low, high)
-            self._streams[place] = PartitionStream(place, resumed, self, MAX_ROWS)
-            self._openings[place] = _Opening(resumed, offset is None, low, high)
-            log.info("partition assigned", place=str(place), start=resumed.start, replays=str(resumed.plan or ""))
+            self._streams[partition] = PartitionStream(partition, resumed, self, MAX_ROWS)
+            self._openings[partition] = _Opening(resumed, offset is None, low, high)
+            log.info("partition assigned", partition=str(partition), start=resumed.start, replays=str(resumed.plan or ""))
         started = [
             TopicPartition(each.topic, each.partition, self._streams[Partition(each.topic, each.partition)].next_offset)
             for each in partitions
@@ -305,9 +305,9 @@ class ConsumerSession:
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         for each in partitions:
-            place = Partition(each.topic, each.partition)
-            is_open = place not in self._openings
-            stream = self._forget(place)
+            partition = Partition(each.topic, each.partition)
+            is_open = partition not in self._openings
+            stream = self._forget(partition)
             if stream is None or self._is_void or not is_open:
                 continue
             self._is_revoking = True
@@ -315,9 +315,9 @@ class ConsumerSession:
                 stream.settle()
             except CommitRefusedError as error:
                 # The plan that stays committed is replayed by the successor and found to be in.
-                log.warning("partition given up without a last commit", place=str(place), error=str(error))
+                log.warning("partition given up without a last commit", partition=str(partition), error=str(error))
             else:
-                log.info("partition given up", place=str(place), next_offset=stream.next_offset)
+                log.info("partition given up", partition=str(partition), next_offset=stream.next_offset)
             finally:
                 self._is_revoking = False
 
@@ -325,14 +325,14 @@ class ConsumerSession:
         self.waiting_for = _ASSIGNMENT
         for each in partitions:
             self._forget(Partition(each.topic, each.partition))
-            log.warning("partition lost", place=f"{each.topic}:{each.partition}")
+            log.warning("partition lost", partition=f"{each.topic}:{each.partition}")
 
-    def _forget(self, place: Partition) -> Stream | None:
-        self._openings.pop(place, None)
-        self._ends.pop(place, None)
-        self._arrived.pop(place, None)
-        self._metrics.lag.remove(place.topic, str(place.partition))
-        return self._streams.pop(place, None)
+    def _forget(self, partition: Partition) -> Stream | None:
+        self._openings.pop(partition, None)
+        self._ends.pop(partition, None)
+        self._arrived.pop(partition, None)
+        self._metrics.lag.remove(partition.topic, str(partition.number))
+        return self._streams.pop(partition, None)
 
     def _open_new(self) -> None:
         """Before a partition's first block: compare with what ClickHouse holds, and note what Kafka no longer has."""
@@ -343,27 +343,27 @@ class ConsumerSession:
             self.waiting_for = ""
 
     def _open(self, stream: Stream) -> None:
-        place, opening = stream.place, self._openings[stream.place]
-        held = self._patiently(lambda: self._clickhouse.last_offset(_SHAPES[place.topic].table, place))
+        partition, opening = stream.partition, self._openings[stream.partition]
+        held = self._patiently(lambda: self._clickhouse.last_offset(_SHAPES[partition.topic].table, partition))
         if held is not None and held >= opening.high:
             raise TopicReplacedError(
-                f"ClickHouse holds offset {held} of {place} but the log ends at {opening.high}: the topic was created anew. "
-                f"Empty {_SHAPES[place.topic].table.address} and its aggregates, or use a topic of another name",
+                f"ClickHouse holds offset {held} of {partition} but the log ends at {opening.high}: the topic was created anew. "
+                f"Empty {_SHAPES[partition.topic].table.address} and its aggregates, or use a topic of another name",
             )
         resumed = opening.resumed
         if opening.is_first_commit and held is not None:
             # The group's offsets expired: rows would come twice. A block that was in flight then may lack aggregates.
-            log.error("the group has forgotten its offsets, going on after the last row", place=str(place), offset=held)
+            log.error("the group has forgotten its offsets, going on after the last row", partition=str(partition), offset=held)
             resumed = resumption(held + 1, "", opening.low, opening.high)
-            self._working = self._streams[place] = PartitionStream(place, resumed, self, MAX_ROWS)
-            self._arrived.pop(place, None)
-            self._consumer.seek(TopicPartition(place.topic, place.partition, resumed.start))
+            self._working = self._streams[partition] = PartitionStream(partition, resumed, self, MAX_ROWS)
+            self._arrived.pop(partition, None)
+            self._consumer.seek(TopicPartition(partition.topic, partition.number, resumed.start))
         if resumed.gap is not None:
             gap, reason = resumed.gap, "Kafka's retention deleted the offsets before they were read"
-            log.error(reason, place=str(place), first=gap.first, last=gap.last)
-            self._patiently(lambda: self._clickhouse.note_gap(place, gap, reason))
-            self._metrics.gaps.labels(place.topic).inc(gap.last - gap.first + 1)
-        self._openings.pop(place, None)
+            log.error(reason, partition=str(partition), first=gap.first, last=gap.last)
+            self._patiently(lambda: self._clickhouse.note_gap(partition, gap, reason))
+            self._metrics.gaps.labels(partition.topic).inc(gap.last - gap.first + 1)
+        self._openings.pop(partition, None)
 
     # Waiting.
 
@@ -423,14 +423,14 @@ class ConsumerSession:
             message = self._consumer.poll(min(_POLL_S, left))
             if message is not None:
                 self._receive((message,))
-            if self._working is not None and self._streams.get(self._working.place) is not self._working:
-                raise PlaceTakenError
+            if self._working is not None and self._streams.get(self._working.partition) is not self._working:
+                raise PartitionTakenError
 
     def _answers(self) -> bool:
         """Whether Kafka answers a question about a partition of ours."""
-        for place in self._streams:
+        for partition in self._streams:
             try:
-                self._consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), timeout=1)
+                self._consumer.get_watermark_offsets(TopicPartition(partition.topic, partition.number), timeout=1)
             except KafkaException:
                 return False
         return True
@@ -449,24 +449,24 @@ class ConsumerSession:
             self._logged.add(kind)
             log.error(event, error=error)
 
-    def _count(self, place: Partition, block: Block) -> None:
-        metrics, topic = self._metrics, place.topic
+    def _count(self, partition: Partition, block: Block) -> None:
+        metrics, topic = self._metrics, partition.topic
         metrics.blocks.labels(topic).inc()
         metrics.read_again.labels(topic).inc(block.read_again)
         metrics.not_applied.labels(topic).inc(block.not_applied)
         for letter in block.dead_letters:
             metrics.dead_letters.labels(topic, letter.reason).inc()
-            log.warning("dead letter", place=str(place), offset=letter.offset, reason=letter.reason, detail=letter.detail)
+            log.warning("dead letter", partition=str(partition), offset=letter.offset, reason=letter.reason, detail=letter.detail)
         if block.rows is not None:
             metrics.rows.labels(topic).inc(block.rows.num_rows)
             newest = block.rows["committed_ts"][-1].value / 1e6
             metrics.last_commit_to_insert_seconds.labels(topic).set(time.time() - newest)
 
     def _measure_lag(self) -> None:
-        for place, stream in self._streams.items():
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), cached=True)
-            done = max(stream.next_offset, self._ends.get(place, 0))
-            self._metrics.lag.labels(place.topic, str(place.partition)).set(max(0, high - done))
+        for partition, stream in self._streams.items():
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(partition.topic, partition.number), cached=True)
+            done = max(stream.next_offset, self._ends.get(partition, 0))
+            self._metrics.lag.labels(partition.topic, str(partition.number)).set(max(0, high - done))
 
 
 def _configuration(broker: Broker, on_event: Callable[[KafkaError], None]) -> dict[str, object]:

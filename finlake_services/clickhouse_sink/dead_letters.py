@@ -56,7 +56,7 @@ class DeadLetters:
             for letter in letters:
                 self._producer.produce(
                     DEAD_LETTERS_TOPIC,
-                    key=_key(letter.place, letter.offset),
+                    key=_key(letter.partition, letter.offset),
                     value=letter.value[:MAX_LETTER_BYTES],
                     headers=headers_of(letter),
                     on_delivery=delivered,
@@ -81,15 +81,15 @@ def origin_of(key: bytes | None) -> tuple[Partition, int] | None:
     return Partition(origin["topic"].decode(), int(origin["partition"])), int(origin["offset"])
 
 
-def _key(place: Partition, offset: int) -> str:
-    return f"{place}:{offset}"
+def _key(partition: Partition, offset: int) -> str:
+    return f"{partition}:{offset}"
 
 
 def headers_of(letter: DeadLetter) -> list[tuple[str, str | bytes | None]]:
     """Where the record came from, why it is dead, and the digest of its whole value."""
     return [
-        ("topic", letter.place.topic),
-        ("partition", str(letter.place.partition)),
+        ("topic", letter.partition.topic),
+        ("partition", str(letter.partition.number)),
         ("offset", str(letter.offset)),
         ("reason", letter.reason),
         ("detail", letter.detail[:1000]),

@@ -57,10 +57,10 @@ class Partition(NamedTuple):
     """One partition of a topic."""
 
     topic: str
-    partition: int
+    number: int
 
     def __str__(self) -> str:
-        return f"{self.topic}:{self.partition}"
+        return f"{self.topic}:{self.number}"
 
 
 @dataclass(frozen=True)
@@ -122,21 +122,21 @@ def resumption(committed: int | None, metadata: str, low: int, high: int) -> Res
 class Effects(Protocol[Prepared]):
     """What one partition does to the world outside."""
 
-    def prepare(self, place: Partition, records: Sequence[LogRecord]) -> Prepared:
+    def prepare(self, partition: Partition, records: Sequence[LogRecord]) -> Prepared:
         """Judge and convert a block; the same records give the same rows whenever they are prepared."""
 
-    def commit(self, place: Partition, offset: int, metadata: str) -> None:
+    def commit(self, partition: Partition, offset: int, metadata: str) -> None:
         """Commit and wait for the answer; raises CommitRefusedError."""
 
-    def insert(self, place: Partition, token: str, prepared: Prepared, confirm: Callable[[], None]) -> None:
+    def insert(self, partition: Partition, token: str, prepared: Prepared, confirm: Callable[[], None]) -> None:
         """Insert under `token`, as often as it takes; calls `confirm` before every attempt but a prompt first one."""
 
 
 class PartitionStream(Generic[Prepared]):
     """One partition between the log and ClickHouse. After any exception it is void: resume from what is committed."""
 
-    def __init__(self, place: Partition, resumed: Resumption, effects: Effects[Prepared], max_rows: int) -> None:
-        self.place = place
+    def __init__(self, partition: Partition, resumed: Resumption, effects: Effects[Prepared], max_rows: int) -> None:
+        self.partition = partition
         # Offsets below `next_offset` were taken, those below `_done` are in ClickHouse.
         self.next_offset = self._done = resumed.start
         self.replays = 0
@@ -165,7 +165,7 @@ class PartitionStream(Generic[Prepared]):
         for begin in range(0, len(waiting), self._max_rows):
             block = waiting[begin : begin + self._max_rows]
             plan = InFlightBlock(block[0].offset, block[-1].offset)
-            prepared = self._effects.prepare(self.place, block)
+            prepared = self._effects.prepare(self.partition, block)
             self._announce(plan)
             self._insert(plan, prepared)
 
@@ -181,7 +181,7 @@ class PartitionStream(Generic[Prepared]):
             self._done = self.next_offset = max(self.next_offset, end or 0)
         if self._settled == self._done:
             return
-        self._effects.commit(self.place, self._done, "")
+        self._effects.commit(self.partition, self._done, "")
         self._settled = self._done
 
     def _replay(self, plan: InFlightBlock, records: list[LogRecord]) -> list[LogRecord]:
@@ -189,20 +189,20 @@ class PartitionStream(Generic[Prepared]):
         self._replayed += [record for record in records if record.offset <= plan.last]
         if records[-1].offset < plan.last:
             return []
-        self._insert(plan, self._effects.prepare(self.place, self._replayed))
+        self._insert(plan, self._effects.prepare(self.partition, self._replayed))
         self.replays += 1
         self._replayed = []
         return [record for record in records if record.offset > plan.last]
 
     def _announce(self, plan: InFlightBlock) -> None:
-        self._effects.commit(self.place, plan.first, str(plan))
+        self._effects.commit(self.partition, plan.first, str(plan))
         self._in_flight, self._settled = plan, None
 
     def _insert(self, plan: InFlightBlock, prepared: Prepared) -> None:
         self._effects.insert(
-            self.place,
-            f"{self.place}:{plan}",
+            self.partition,
+            f"{self.partition}:{plan}",
             prepared,
-            lambda: self._effects.commit(self.place, plan.first, str(plan)),
+            lambda: self._effects.commit(self.partition, plan.first, str(plan)),
         )
         self._in_flight, self._done = None, plan.last + 1

@@ -12,7 +12,7 @@ class SinkMetrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        topic, place = ("topic",), ("topic", "partition")
+        topic, partition = ("topic",), ("topic", "partition")
         self.rows = Counter("finlake_sink_rows", "Rows inserted", topic, registry=registry)
         self.blocks = Counter("finlake_sink_blocks", "Blocks inserted", topic, registry=registry)
         self.dead_letters = Counter(
@@ -41,7 +41,7 @@ class SinkMetrics:
             topic,
             registry=registry,
         )
-        self.lag = Gauge("finlake_sink_lag_records", "Offsets of the log not yet inserted", place, registry=registry)
+        self.lag = Gauge("finlake_sink_lag_records", "Offsets of the log not yet inserted", partition, registry=registry)
         self.is_waiting = Gauge(
             "finlake_sink_waiting", "1 while something outside keeps the sink from inserting", registry=registry
         )

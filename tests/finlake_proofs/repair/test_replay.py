@@ -50,7 +50,7 @@ class Topics:
 
 def replayed(*keys: bytes | None, error: type[RangeUnreadableError] | None = None) -> Replayed:
     topics: Any = Topics([record(offset, key) for offset, key in enumerate(keys)], error)
-    span = OffsetRangeOfPartition(place=Partition(DEAD_LETTERS_TOPIC, 0), first=0, end=len(keys))
+    span = OffsetRangeOfPartition(partition=Partition(DEAD_LETTERS_TOPIC, 0), first=0, end=len(keys))
     return _dead_letters(topics, None, span, JSON_ALONE)  # type: ignore[arg-type]
 
 
@@ -71,5 +71,5 @@ def test_a_key_that_no_sink_writes_names_no_record(key: bytes | None) -> None:
 
 @given(st.integers(0, 999), st.integers(0, 2**63 - 1))
 def test_what_the_sink_writes_is_read_back(partition: int, offset: int) -> None:
-    place = Partition(TRADES.topic, partition)
-    assert origin_of(_key(place, offset).encode()) == (place, offset)
+    origin = Partition(TRADES.topic, partition)
+    assert origin_of(_key(origin, offset).encode()) == (origin, offset)

@@ -19,21 +19,21 @@ from finlake_services.clickhouse_sink.metrics import SinkMetrics
 from finlake_settings.groups import Kafka
 from spark.contracts.table import Table
 
-TRADE_PLACE, QUOTE_PLACE = Partition(TRADES.topic, 0), Partition(QUOTES.topic, 0)
+TRADE_PARTITION, QUOTE_PARTITION = Partition(TRADES.topic, 0), Partition(QUOTES.topic, 0)
 
 
 @dataclass
 class FakeMessage:
-    place: Partition
+    source: Partition
     at: int
     content: bytes = b""
     fault: KafkaError | None = None
 
     def topic(self) -> str:
-        return self.place.topic
+        return self.source.topic
 
     def partition(self) -> int:
-        return self.place.partition
+        return self.source.number
 
     def offset(self) -> int:
         return self.at
@@ -64,13 +64,13 @@ class FakeKafka:
     def subscribe(self, _: list[str], **callbacks: Any) -> None:
         self.callbacks = callbacks
 
-    def assigns(self, *places: Partition) -> Callable[[], None]:
-        return lambda: self.callbacks["on_assign"](self, [TopicPartition(*place) for place in places])
+    def assigns(self, *partitions: Partition) -> Callable[[], None]:
+        return lambda: self.callbacks["on_assign"](self, [TopicPartition(*partition) for partition in partitions])
 
-    def revokes(self, *places: Partition) -> Callable[[], None]:
+    def revokes(self, *partitions: Partition) -> Callable[[], None]:
         def revoke() -> None:
-            self.callbacks["on_revoke"](self, [TopicPartition(*place) for place in places])
-            self.held = [place for place in self.held if place not in places]
+            self.callbacks["on_revoke"](self, [TopicPartition(*partition) for partition in partitions])
+            self.held = [partition for partition in self.held if partition not in partitions]
 
         return revoke
 
@@ -100,20 +100,20 @@ class FakeKafka:
         return self.ends.get(Partition(each.topic, each.partition), (0, 1000))
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
-        self.held += _places(partitions)
-        self.calls.append(("assign", _places(partitions)))
+        self.held += _partitions(partitions)
+        self.calls.append(("assign", _partitions(partitions)))
 
     def assignment(self) -> list[TopicPartition]:
-        return [TopicPartition(place.topic, place.partition) for place in self.held]
+        return [TopicPartition(partition.topic, partition.number) for partition in self.held]
 
     def pause(self, partitions: list[TopicPartition]) -> None:
-        self.calls.append(("pause", _places(partitions)))
+        self.calls.append(("pause", _partitions(partitions)))
 
     def resume(self, partitions: list[TopicPartition]) -> None:
-        self.calls.append(("resume", _places(partitions)))
+        self.calls.append(("resume", _partitions(partitions)))
 
     def seek(self, each: TopicPartition) -> None:
-        self.calls.append((f"seek {each.offset}", _places([each])))
+        self.calls.append((f"seek {each.offset}", _partitions([each])))
 
     def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
         assert not asynchronous
@@ -129,13 +129,13 @@ class FakeKafka:
         self.calls.append(("close", []))
 
 
-def _places(partitions: Sequence[TopicPartition]) -> list[Partition]:
+def _partitions(partitions: Sequence[TopicPartition]) -> list[Partition]:
     return [Partition(each.topic, each.partition) for each in partitions]
 
 
 @dataclass
 class FakeClickHouse:
-    """Fails as often as `failures` says before each success; `last` is what it holds of a place."""
+    """Fails as often as `failures` says before each success; `last` is what it holds of a partition."""
 
     failures: int = 0
     last: dict[Partition, int] = field(default_factory=dict)
@@ -148,11 +148,11 @@ class FakeClickHouse:
             raise ClickHouseUnavailableError(f"its disk is full (attempt {self.failures})")
         self.inserts.append((table.name, token, rows["kafka_offset"].to_pylist()))
 
-    def last_offset(self, _: Table, place: Partition) -> int | None:
-        return self.last.get(place)
+    def last_offset(self, _: Table, partition: Partition) -> int | None:
+        return self.last.get(partition)
 
-    def note_gap(self, place: Partition, gap: Gap, _: str) -> None:
-        self.gaps.append((place, gap))
+    def note_gap(self, partition: Partition, gap: Gap, _: str) -> None:
+        self.gaps.append((partition, gap))
 
 
 @dataclass
@@ -181,7 +181,7 @@ class World:
         self.member.turn()
 
     def calls(self, name: str) -> list[list[Partition]]:
-        return [places for call, places in self.kafka.calls if call == name]
+        return [partitions for call, partitions in self.kafka.calls if call == name]
 
 
 @pytest.fixture
@@ -215,37 +215,37 @@ def trade(at: int) -> FakeMessage:
         "trade_ts": "2026-03-02T15:00:00Z",
     }
     value = {"op": "c", "after": row, "source": {"lsn": 1, "ts_us": 1_772_463_600_000_000}, "ts_us": 1_772_463_600_000_000}
-    return FakeMessage(TRADE_PLACE, at, json.dumps(value).encode())
+    return FakeMessage(TRADE_PARTITION, at, json.dumps(value).encode())
 
 
 def test_a_block_is_planned_inserted_and_settled_when_it_is_quiet(world: World) -> None:
-    world.turn(world.kafka.assigns(TRADE_PLACE), trade(3), trade(5))
-    assert world.kafka.commits == [(TRADE_PLACE, 3, "3-5"), (TRADE_PLACE, 6, "")]
-    assert world.clickhouse.inserts == [("stock_realtime", f"{TRADE_PLACE}:3-5", [3, 5])]
+    world.turn(world.kafka.assigns(TRADE_PARTITION), trade(3), trade(5))
+    assert world.kafka.commits == [(TRADE_PARTITION, 3, "3-5"), (TRADE_PARTITION, 6, "")]
+    assert world.clickhouse.inserts == [("stock_realtime", f"{TRADE_PARTITION}:3-5", [3, 5])]
 
 
 def test_the_end_of_the_log_is_settled_beyond_the_last_records_markers(world: World) -> None:
-    end = FakeMessage(TRADE_PLACE, 7, fault=KafkaError(KafkaError._PARTITION_EOF))
-    world.turn(world.kafka.assigns(TRADE_PLACE), trade(3), end)
-    assert world.kafka.commits[-1] == (TRADE_PLACE, 7, "")
+    end = FakeMessage(TRADE_PARTITION, 7, fault=KafkaError(KafkaError._PARTITION_EOF))
+    world.turn(world.kafka.assigns(TRADE_PARTITION), trade(3), end)
+    assert world.kafka.commits[-1] == (TRADE_PARTITION, 7, "")
 
 
 def test_a_pending_plan_is_confirmed_and_replayed_before_anything_else(world: World) -> None:
-    world.kafka.offsets[TRADE_PLACE] = (3, "3-5")
-    world.turn(world.kafka.assigns(TRADE_PLACE), trade(3), trade(5), trade(6))
+    world.kafka.offsets[TRADE_PARTITION] = (3, "3-5")
+    world.turn(world.kafka.assigns(TRADE_PARTITION), trade(3), trade(5), trade(6))
     assert world.clickhouse.inserts == [
-        ("stock_realtime", f"{TRADE_PLACE}:3-5", [3, 5]),
-        ("stock_realtime", f"{TRADE_PLACE}:6-6", [6]),
+        ("stock_realtime", f"{TRADE_PARTITION}:3-5", [3, 5]),
+        ("stock_realtime", f"{TRADE_PARTITION}:6-6", [6]),
     ]
-    assert world.kafka.commits[:2] == [(TRADE_PLACE, 3, "3-5"), (TRADE_PLACE, 6, "6-6")]
+    assert world.kafka.commits[:2] == [(TRADE_PARTITION, 3, "3-5"), (TRADE_PARTITION, 6, "6-6")]
 
 
 def test_after_a_refused_commit_nothing_is_inserted_and_nothing_committed(world: World) -> None:
     world.kafka.refuses_after = 0
     with pytest.raises(CommitRefusedError):
-        world.turn(world.kafka.assigns(TRADE_PLACE), trade(3))
+        world.turn(world.kafka.assigns(TRADE_PARTITION), trade(3))
     world.kafka.refuses_after = None
-    world.kafka.revokes(TRADE_PLACE)()
+    world.kafka.revokes(TRADE_PARTITION)()
     assert world.clickhouse.inserts == []
     assert world.kafka.commits == []
 
@@ -254,37 +254,37 @@ REBALANCING = [KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION]
 
 
 def test_a_commit_during_a_rebalance_is_repeated_when_the_partition_stays(world: World) -> None:
-    world.turn(world.kafka.assigns(TRADE_PLACE))
+    world.turn(world.kafka.assigns(TRADE_PARTITION))
     world.kafka.refusals = list(REBALANCING)
     world.turn(trade(3))
-    assert world.kafka.commits == [(TRADE_PLACE, 0, ""), (TRADE_PLACE, 3, "3-3"), (TRADE_PLACE, 4, "")]
+    assert world.kafka.commits == [(TRADE_PARTITION, 0, ""), (TRADE_PARTITION, 3, "3-3"), (TRADE_PARTITION, 4, "")]
     assert [offsets for _, _, offsets in world.clickhouse.inserts] == [[3]]
 
 
 def test_a_commit_during_a_rebalance_that_takes_the_partition_is_not_repeated(world: World) -> None:
-    world.turn(world.kafka.assigns(TRADE_PLACE, QUOTE_PLACE))
+    world.turn(world.kafka.assigns(TRADE_PARTITION, QUOTE_PARTITION))
     world.kafka.refusals = REBALANCING * 50
-    world.turn(trade(3), world.kafka.revokes(TRADE_PLACE))
+    world.turn(trade(3), world.kafka.revokes(TRADE_PARTITION))
     world.kafka.refusals = []
     assert world.clickhouse.inserts == []
-    assert set(world.kafka.commits) == {(TRADE_PLACE, 0, ""), (QUOTE_PLACE, 0, "")}
+    assert set(world.kafka.commits) == {(TRADE_PARTITION, 0, ""), (QUOTE_PARTITION, 0, "")}
 
 
 def test_a_partition_taken_away_before_its_block_was_planned_is_settled_before_the_block(world: World) -> None:
-    world.turn(world.kafka.assigns(TRADE_PLACE), trade(3))
+    world.turn(world.kafka.assigns(TRADE_PARTITION), trade(3))
     world.kafka.refusals = [KafkaError.REBALANCE_IN_PROGRESS]
-    world.turn(trade(4), world.kafka.revokes(TRADE_PLACE))
-    assert world.kafka.commits[-1] == (TRADE_PLACE, 4, "")
+    world.turn(trade(4), world.kafka.revokes(TRADE_PARTITION))
+    assert world.kafka.commits[-1] == (TRADE_PARTITION, 4, "")
     assert [offsets for _, _, offsets in world.clickhouse.inserts] == [[3]]
 
 
 def test_while_clickhouse_fails_partitions_rest_and_each_attempt_confirms_the_plan(world: World) -> None:
     world.clickhouse.failures = 3
-    world.turn(world.kafka.assigns(TRADE_PLACE, QUOTE_PLACE), trade(3))
-    assert world.calls("pause") == [[TRADE_PLACE, QUOTE_PLACE]]
-    assert world.calls("resume") == [[TRADE_PLACE, QUOTE_PLACE]]
-    assert world.kafka.commits[:4] == [(TRADE_PLACE, 3, "3-3")] * 4
-    assert world.clickhouse.inserts == [("stock_realtime", f"{TRADE_PLACE}:3-3", [3])]
+    world.turn(world.kafka.assigns(TRADE_PARTITION, QUOTE_PARTITION), trade(3))
+    assert world.calls("pause") == [[TRADE_PARTITION, QUOTE_PARTITION]]
+    assert world.calls("resume") == [[TRADE_PARTITION, QUOTE_PARTITION]]
+    assert world.kafka.commits[:4] == [(TRADE_PARTITION, 3, "3-3")] * 4
+    assert world.clickhouse.inserts == [("stock_realtime", f"{TRADE_PARTITION}:3-3", [3])]
     assert world.member.waiting_for == ""
 
 
@@ -292,47 +292,47 @@ def test_an_evicted_member_that_waited_does_not_insert(world: World) -> None:
     world.clickhouse.failures = 1
     world.kafka.refuses_after = 1
     with pytest.raises(CommitRefusedError):
-        world.turn(world.kafka.assigns(TRADE_PLACE), trade(3))
+        world.turn(world.kafka.assigns(TRADE_PARTITION), trade(3))
     assert world.clickhouse.inserts == []
 
 
 def test_a_partition_taken_away_while_its_block_waits_is_left_to_the_successor(world: World) -> None:
     world.clickhouse.failures = 1_000
-    world.turn(world.kafka.assigns(TRADE_PLACE, QUOTE_PLACE), trade(3), world.kafka.revokes(TRADE_PLACE))
+    world.turn(world.kafka.assigns(TRADE_PARTITION, QUOTE_PARTITION), trade(3), world.kafka.revokes(TRADE_PARTITION))
     assert world.clickhouse.inserts == []
-    assert (TRADE_PLACE, 4, "") not in world.kafka.commits
+    assert (TRADE_PARTITION, 4, "") not in world.kafka.commits
     # The partition that stays is read again.
-    assert world.calls("resume") == [[QUOTE_PLACE]]
+    assert world.calls("resume") == [[QUOTE_PARTITION]]
 
 
 def test_a_partition_that_comes_back_while_its_block_waits_is_begun_anew(world: World) -> None:
     world.clickhouse.failures = 2
-    world.kafka.offsets[TRADE_PLACE] = (3, "3-3")
+    world.kafka.offsets[TRADE_PARTITION] = (3, "3-3")
 
     def away_and_back() -> None:
-        world.kafka.revokes(TRADE_PLACE)()
-        world.kafka.assigns(TRADE_PLACE)()
+        world.kafka.revokes(TRADE_PARTITION)()
+        world.kafka.assigns(TRADE_PARTITION)()
 
-    world.turn(world.kafka.assigns(TRADE_PLACE), trade(3), away_and_back, trade(3))
-    assert world.clickhouse.inserts == [("stock_realtime", f"{TRADE_PLACE}:3-3", [3])]
+    world.turn(world.kafka.assigns(TRADE_PARTITION), trade(3), away_and_back, trade(3))
+    assert world.clickhouse.inserts == [("stock_realtime", f"{TRADE_PARTITION}:3-3", [3])]
 
 
 def test_told_to_stop_while_waiting_the_plan_stays(world: World) -> None:
     world.clickhouse.failures = 1_000
     with pytest.raises(StoppingError):
-        world.turn(world.kafka.assigns(TRADE_PLACE), trade(3), world.stop.set)
-    world.kafka.revokes(TRADE_PLACE)()
-    assert set(world.kafka.commits) == {(TRADE_PLACE, 3, "3-3")}
+        world.turn(world.kafka.assigns(TRADE_PARTITION), trade(3), world.stop.set)
+    world.kafka.revokes(TRADE_PARTITION)()
+    assert set(world.kafka.commits) == {(TRADE_PARTITION, 3, "3-3")}
 
 
 def test_a_partition_given_up_is_settled_first(world: World) -> None:
-    world.turn(world.kafka.assigns(TRADE_PLACE), trade(3), world.kafka.revokes(TRADE_PLACE))
-    assert world.kafka.commits == [(TRADE_PLACE, 3, "3-3"), (TRADE_PLACE, 4, "")]
+    world.turn(world.kafka.assigns(TRADE_PARTITION), trade(3), world.kafka.revokes(TRADE_PARTITION))
+    assert world.kafka.commits == [(TRADE_PARTITION, 3, "3-3"), (TRADE_PARTITION, 4, "")]
 
 
 def test_records_of_a_partition_given_up_are_dropped(world: World) -> None:
-    world.turn(world.kafka.assigns(TRADE_PLACE))
-    world.kafka.revokes(TRADE_PLACE)()
+    world.turn(world.kafka.assigns(TRADE_PARTITION))
+    world.kafka.revokes(TRADE_PARTITION)()
     world.turn(trade(3))
     assert world.clickhouse.inserts == []
 
@@ -342,47 +342,47 @@ def test_what_arrived_for_a_partition_that_went_and_came_back_is_read_again(worl
     world.clickhouse.failures = 2
 
     def away_and_back() -> None:
-        world.kafka.revokes(TRADE_PLACE)()
-        world.kafka.offsets[TRADE_PLACE] = (3, "3-3")
-        world.kafka.assigns(TRADE_PLACE)()
+        world.kafka.revokes(TRADE_PARTITION)()
+        world.kafka.offsets[TRADE_PARTITION] = (3, "3-3")
+        world.kafka.assigns(TRADE_PARTITION)()
 
-    world.turn(world.kafka.assigns(TRADE_PLACE), trade(3), trade(4), away_and_back, trade(3), trade(4))
+    world.turn(world.kafka.assigns(TRADE_PARTITION), trade(3), trade(4), away_and_back, trade(3), trade(4))
     assert sorted(offset for _, _, offsets in world.clickhouse.inserts for offset in offsets) == [3, 4]
 
 
 def test_offsets_the_group_forgot_are_taken_from_the_table(world: World) -> None:
-    world.clickhouse.last[TRADE_PLACE] = 40
-    world.turn(world.kafka.assigns(TRADE_PLACE), trade(39))
+    world.clickhouse.last[TRADE_PARTITION] = 40
+    world.turn(world.kafka.assigns(TRADE_PARTITION), trade(39))
     world.turn(trade(41))
-    assert world.calls("seek 41") == [[TRADE_PLACE]]
+    assert world.calls("seek 41") == [[TRADE_PARTITION]]
     assert [offsets for _, _, offsets in world.clickhouse.inserts] == [[41]]
 
 
 def test_a_partition_given_up_before_it_was_compared_with_the_table_is_not_settled(world: World) -> None:
-    world.turn(world.kafka.assigns(TRADE_PLACE), world.kafka.revokes(TRADE_PLACE))
+    world.turn(world.kafka.assigns(TRADE_PARTITION), world.kafka.revokes(TRADE_PARTITION))
     assert world.kafka.commits == []
 
 
 def test_a_topic_that_was_made_anew_is_refused(world: World) -> None:
-    world.clickhouse.last[TRADE_PLACE] = 1000
+    world.clickhouse.last[TRADE_PARTITION] = 1000
     with pytest.raises(TopicReplacedError, match="created anew"):
-        world.turn(world.kafka.assigns(TRADE_PLACE), trade(3))
+        world.turn(world.kafka.assigns(TRADE_PARTITION), trade(3))
 
 
 def test_a_gap_is_noted_before_the_first_block(world: World) -> None:
-    world.kafka.offsets[TRADE_PLACE], world.kafka.ends[TRADE_PLACE] = (10, "10-12"), (20, 1000)
-    world.turn(world.kafka.assigns(TRADE_PLACE), trade(20))
-    assert world.clickhouse.gaps == [(TRADE_PLACE, Gap(10, 19))]
-    assert world.clickhouse.inserts == [("stock_realtime", f"{TRADE_PLACE}:20-20", [20])]
+    world.kafka.offsets[TRADE_PARTITION], world.kafka.ends[TRADE_PARTITION] = (10, "10-12"), (20, 1000)
+    world.turn(world.kafka.assigns(TRADE_PARTITION), trade(20))
+    assert world.clickhouse.gaps == [(TRADE_PARTITION, Gap(10, 19))]
+    assert world.clickhouse.inserts == [("stock_realtime", f"{TRADE_PARTITION}:20-20", [20])]
 
 
 @pytest.mark.parametrize("code", [KafkaError._AUTO_OFFSET_RESET, KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL])
 def test_what_the_consumer_cannot_go_on_with_ends_the_stay(world: World, code: int) -> None:
     with pytest.raises(MembershipLostError):
-        world.turn(world.kafka.assigns(TRADE_PLACE), FakeMessage(TRADE_PLACE, 0, fault=KafkaError(code)))
+        world.turn(world.kafka.assigns(TRADE_PARTITION), FakeMessage(TRADE_PARTITION, 0, fault=KafkaError(code)))
 
 
 def test_dead_letters_are_sent_before_their_offsets_are_done(world: World) -> None:
-    world.turn(world.kafka.assigns(TRADE_PLACE), FakeMessage(TRADE_PLACE, 3, b"{"), trade(4))
+    world.turn(world.kafka.assigns(TRADE_PARTITION), FakeMessage(TRADE_PARTITION, 3, b"{"), trade(4))
     assert world.letters.sent == [3]
-    assert world.clickhouse.inserts == [("stock_realtime", f"{TRADE_PLACE}:3-4", [4])]
+    assert world.clickhouse.inserts == [("stock_realtime", f"{TRADE_PARTITION}:3-4", [4])]

@@ -22,7 +22,7 @@ from finlake_services.clickhouse_sink.exactly_once import (
 )
 from finlake_services.clickhouse_sink.records import LogRecord
 
-PLACE = Partition("trades", 0)
+PARTITION = Partition("trades", 0)
 Offsets = tuple[int, ...]
 
 
@@ -77,7 +77,7 @@ class Process:
         self.crash_in: int | None = None
         self.delays_insert = self.retries_insert = self.gives_up = False
         resumed = resumption(world.committed, world.metadata, 0, world.end)
-        self.stream = self.stream_type(PLACE, resumed, self, max_rows)
+        self.stream = self.stream_type(PARTITION, resumed, self, max_rows)
 
     def _step(self) -> None:
         if self.crash_in is not None:
@@ -88,18 +88,18 @@ class Process:
                 raise CrashError
             self.crash_in -= 1
 
-    def prepare(self, place: Partition, records: Sequence[LogRecord]) -> Offsets:
+    def prepare(self, partition: Partition, records: Sequence[LogRecord]) -> Offsets:
         self._step()
         return tuple(record.offset for record in records)
 
-    def commit(self, place: Partition, offset: int, metadata: str) -> None:
+    def commit(self, partition: Partition, offset: int, metadata: str) -> None:
         self._step()
         if self.generation != self.world.generation:
             raise CommitRefusedError
         self.world.committed, self.world.metadata = offset, metadata
         self._step()
 
-    def insert(self, place: Partition, token: str, prepared: Offsets, confirm: Callable[[], None]) -> None:
+    def insert(self, partition: Partition, token: str, prepared: Offsets, confirm: Callable[[], None]) -> None:
         self._step()
         if self.delays_insert:
             self.world.late.append((token, prepared))
@@ -228,13 +228,13 @@ def test_every_record_is_in_both_tables_once_whatever_is_killed_when() -> None:
 
 class _WithoutPlan(PartitionStream[Offsets]):
     def _announce(self, plan: InFlightBlock) -> None:
-        self._effects.commit(self.place, plan.first, "")
+        self._effects.commit(self.partition, plan.first, "")
         self._in_flight = plan
 
 
 class _WithoutToken(PartitionStream[Offsets]):
     def _insert(self, plan: InFlightBlock, prepared: Offsets) -> None:
-        self._effects.insert(self.place, f"{len(self._effects.world.row_tokens)}", prepared, lambda: None)  # type: ignore[attr-defined]
+        self._effects.insert(self.partition, f"{len(self._effects.world.row_tokens)}", prepared, lambda: None)  # type: ignore[attr-defined]
         self._in_flight, self._done = None, plan.last + 1
 
 
@@ -244,7 +244,7 @@ class _CommittingAfterwards(PartitionStream[Offsets]):
 
     def _insert(self, plan: InFlightBlock, prepared: Offsets) -> None:
         super()._insert(plan, prepared)
-        self._effects.commit(self.place, plan.last + 1, "")
+        self._effects.commit(self.partition, plan.last + 1, "")
 
 
 @pytest.mark.parametrize("broken", [_WithoutPlan, _WithoutToken, _CommittingAfterwards])
@@ -296,13 +296,13 @@ class Recording:
         self.commits: list[tuple[int, str]] = []
         self.inserts: list[tuple[str, Offsets]] = []
 
-    def prepare(self, place: Partition, records: Sequence[LogRecord]) -> Offsets:
+    def prepare(self, partition: Partition, records: Sequence[LogRecord]) -> Offsets:
         return tuple(record.offset for record in records)
 
-    def commit(self, place: Partition, offset: int, metadata: str) -> None:
+    def commit(self, partition: Partition, offset: int, metadata: str) -> None:
         self.commits.append((offset, metadata))
 
-    def insert(self, place: Partition, token: str, prepared: Offsets, confirm: Callable[[], None]) -> None:
+    def insert(self, partition: Partition, token: str, prepared: Offsets, confirm: Callable[[], None]) -> None:
         self.inserts.append((token, prepared))
 
 
@@ -312,7 +312,7 @@ def records(*offsets: int) -> list[LogRecord]:
 
 def test_blocks_that_follow_each_other_cost_one_commit_each() -> None:
     effects = Recording()
-    stream = PartitionStream(PLACE, Resumption(0), effects, 3)
+    stream = PartitionStream(PARTITION, Resumption(0), effects, 3)
     stream.take(records(0, 2, 3, 5))
     stream.take(records(6))
     stream.settle(9)
@@ -322,7 +322,7 @@ def test_blocks_that_follow_each_other_cost_one_commit_each() -> None:
 
 def test_a_replay_waits_for_its_last_record_and_takes_no_more_than_the_plan_says() -> None:
     effects = Recording()
-    stream = PartitionStream(PLACE, Resumption(4, InFlightBlock(4, 8)), effects, 3)
+    stream = PartitionStream(PARTITION, Resumption(4, InFlightBlock(4, 8)), effects, 3)
     stream.take(records(4, 5))
     stream.settle()
     assert effects.inserts == []
@@ -334,7 +334,7 @@ def test_a_replay_waits_for_its_last_record_and_takes_no_more_than_the_plan_says
 
 def test_what_was_taken_before_is_not_taken_again() -> None:
     effects = Recording()
-    stream = PartitionStream(PLACE, Resumption(3), effects, 10)
+    stream = PartitionStream(PARTITION, Resumption(3), effects, 10)
     stream.take(records(1, 2, 3))
     stream.take(records(2, 3, 4))
     assert [offsets for _, offsets in effects.inserts] == [(3,), (4,)]
@@ -342,7 +342,7 @@ def test_what_was_taken_before_is_not_taken_again() -> None:
 
 def test_settling_commits_what_is_new_and_nothing_twice() -> None:
     effects = Recording()
-    stream = PartitionStream(PLACE, Resumption(0), effects, 10)
+    stream = PartitionStream(PARTITION, Resumption(0), effects, 10)
     stream.take(records(0))
     stream.settle()
     stream.settle()

@@ -15,7 +15,7 @@ from finlake_services.clickhouse_sink.records import LogRecord
 from spark.contracts.clickhouse import FILLED_BY_CLICKHOUSE
 from spark.contracts.stream_rows import MAX_VALUE_BYTES, NUMBER_LIMIT
 
-PLACE = Partition(TRADES.topic, 2)
+PARTITION = Partition(TRADES.topic, 2)
 RECEIVED = datetime(2026, 3, 2, 15, 0, 0, 123456, UTC)
 
 
@@ -70,7 +70,7 @@ def nothing_held(_: Sequence[Arrived]) -> set[tuple[str | int, ...]]:
 
 
 def test_a_trade_arrives_with_every_column_the_contract_has_in_its_order() -> None:
-    block = build(TRADES, PLACE, log(envelope(trade())), nothing_held)
+    block = build(TRADES, PARTITION, log(envelope(trade())), nothing_held)
     assert block.rows is not None
     assert block.rows.column_names == [name for name in TRADES.table.column_names if name != FILLED_BY_CLICKHOUSE]
     row = block.rows.to_pylist()[0]
@@ -104,7 +104,7 @@ def test_a_quote_arrives_with_every_column_and_its_nulls() -> None:
 
 
 def test_missing_conditions_are_an_empty_list() -> None:
-    block = build(TRADES, PLACE, log(envelope(trade(conditions=None))), nothing_held)
+    block = build(TRADES, PARTITION, log(envelope(trade(conditions=None))), nothing_held)
     assert block.rows is not None
     assert block.rows["conditions"].to_pylist() == [[]]
 
@@ -125,7 +125,7 @@ def test_missing_conditions_are_an_empty_list() -> None:
     ],
 )
 def test_an_impossible_trade_is_kept_with_its_first_flaw(changed: dict[str, Any], flaw: str) -> None:
-    block = build(TRADES, PLACE, log(envelope(trade(**changed))), nothing_held)
+    block = build(TRADES, PARTITION, log(envelope(trade(**changed))), nothing_held)
     assert block.rows is not None
     assert block.rows["flaw"].to_pylist() == [flaw]
 
@@ -158,16 +158,16 @@ POISON = {
 @pytest.mark.parametrize("name", POISON)
 def test_poison_goes_to_the_dead_letters_whole_and_its_neighbours_go_on(name: str) -> None:
     value, reason = POISON[name]
-    block = build(TRADES, PLACE, log(envelope(trade()), value, envelope(trade(trade_index=1))), nothing_held)
+    block = build(TRADES, PARTITION, log(envelope(trade()), value, envelope(trade(trade_index=1))), nothing_held)
     assert block.rows is not None
     assert block.rows["kafka_offset"].to_pylist() == [40, 42]
     (letter,) = block.dead_letters
-    assert (letter.reason, letter.offset, letter.value, letter.place) == (reason, 41, value, PLACE)
+    assert (letter.reason, letter.offset, letter.value, letter.partition) == (reason, 41, value, PARTITION)
     assert letter.detail
 
 
 def test_a_block_of_poison_alone_has_no_rows() -> None:
-    block = build(TRADES, PLACE, log(b"", b"null"), nothing_held)
+    block = build(TRADES, PARTITION, log(b"", b"null"), nothing_held)
     assert block.rows is None
     assert len(block.dead_letters) == 2
 
@@ -175,7 +175,7 @@ def test_a_block_of_poison_alone_has_no_rows() -> None:
 def test_deletes_updates_and_tombstones_are_counted_and_not_applied() -> None:
     block = build(
         TRADES,
-        PLACE,
+        PARTITION,
         log(envelope(None, op="d"), envelope(trade(), op="u"), None, envelope(trade())),
         nothing_held,
     )
@@ -200,7 +200,7 @@ def test_rows_read_again_are_left_out_when_they_came_before() -> None:
         envelope(trade(message_seq=3), op="r"),
         envelope(trade(message_seq=1)),  # created rows are never questioned
     ]
-    block = build(TRADES, PLACE, log(*values), held)
+    block = build(TRADES, PARTITION, log(*values), held)
     assert block.rows is not None
     assert block.rows["kafka_offset"].to_pylist() == [41, 43, 45]
     assert block.read_again == 3
@@ -209,7 +209,7 @@ def test_rows_read_again_are_left_out_when_they_came_before() -> None:
 
 def test_equal_trades_of_one_message_are_kept() -> None:
     values = [envelope(trade(trade_index=0)), envelope(trade(trade_index=1))]
-    block = build(TRADES, PLACE, log(*values), nothing_held)
+    block = build(TRADES, PARTITION, log(*values), nothing_held)
     assert block.rows is not None
     assert block.rows.num_rows == 2
 
@@ -221,7 +221,7 @@ def test_equal_trades_of_one_message_are_kept() -> None:
     )
 )
 def test_no_bytes_stop_the_stream(value: bytes) -> None:
-    block = build(TRADES, PLACE, log(value), nothing_held)
+    block = build(TRADES, PARTITION, log(value), nothing_held)
     assert len(block.dead_letters) + block.not_applied == 1
     assert block.rows is None
 
@@ -248,7 +248,7 @@ def test_what_postgres_holds_arrives_unchanged(
         message_seq=seq,
         symbol=symbol,
     )
-    block = build(TRADES, PLACE, log(envelope(after)), nothing_held)
+    block = build(TRADES, PARTITION, log(envelope(after)), nothing_held)
     assert block.rows is not None
     row = block.rows.to_pylist()[0]
     assert (row["price_usd"], row["volume_shares"], row["message_seq"], row["symbol"]) == (price, volume, seq, symbol)

@@ -1,4 +1,4 @@
-"""A sink with its two safeguards taken out: it plans no block and gives no token. Started in place of the service."""
+"""A sink with its two safeguards taken out: it plans no block and gives no token. Started instead of the service."""
 
 import typer
 
@@ -9,10 +9,10 @@ from finlake_services.clickhouse_sink.exactly_once import Partition
 commit_as_made = consumer_session.ConsumerSession.commit
 
 
-def commit_without_plan(self: consumer_session.ConsumerSession, place: Partition, offset: int, metadata: str) -> None:
+def commit_without_plan(self: consumer_session.ConsumerSession, partition: Partition, offset: int, metadata: str) -> None:
     """Commit only when nothing is in flight, as a consumer does that knows of no plans."""
     if not metadata:
-        commit_as_made(self, place, offset, metadata)
+        commit_as_made(self, partition, offset, metadata)
 
 
 if __name__ == "__main__":

@@ -36,13 +36,13 @@ def main(
 
 
 def _announce_nothing(self: PartitionStream[Block], plan: InFlightBlock) -> None:
-    self._effects.commit(self.place, plan.first, "")
+    self._effects.commit(self.partition, plan.first, "")
     self._in_flight = plan
 
 
 def _insert_and_die(insert: Callable[..., None]) -> Callable[..., None]:
-    def inserting(self: ConsumerSession, place: Partition, token: str, prepared: Block, confirm: Any) -> None:
-        insert(self, place, token, prepared, confirm)
+    def inserting(self: ConsumerSession, partition: Partition, token: str, prepared: Block, confirm: Any) -> None:
+        insert(self, partition, token, prepared, confirm)
         os._exit(STATUS)
 
     return inserting

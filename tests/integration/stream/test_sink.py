@@ -138,7 +138,7 @@ def test_an_insert_under_way_when_the_sink_is_killed_or_evicted_is_in_once(stree
             first.signal(signal.SIGSTOP)
             second = running.enter_context(street.sink())
             wait_until(
-                lambda: any(each["event"] == "partition assigned" and TOPIC in each["place"] for each in second.events()),
+                lambda: any(each["event"] == "partition assigned" and TOPIC in each["partition"] for each in second.events()),
                 "the second sink to be given the partition",
             )
             assert street.committed() == plan

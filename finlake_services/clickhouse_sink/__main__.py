@@ -8,7 +8,7 @@ import structlog
 import typer
 
 from finlake_services.clickhouse_sink.clickhouse import SinkConnection
-from finlake_services.clickhouse_sink.consumer_session import Broker
+from finlake_services.clickhouse_sink.consumer_configuration import Broker
 from finlake_services.clickhouse_sink.dead_letters import DeadLetters
 from finlake_services.clickhouse_sink.exactly_once import CorruptPlanError, TopicReplacedError
 from finlake_services.clickhouse_sink.memory import DEFAULT_MEMORY_MB

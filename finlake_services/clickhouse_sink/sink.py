@@ -8,7 +8,8 @@ from confluent_kafka import KafkaException
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, sleep_using_event, wait_fixed
 
 from finlake_services.clickhouse_sink.clickhouse import SinkConnection
-from finlake_services.clickhouse_sink.consumer_session import Broker, ConsumerSession, MembershipLostError, StoppingError
+from finlake_services.clickhouse_sink.consumer_configuration import Broker
+from finlake_services.clickhouse_sink.consumer_session import ConsumerSession, MembershipLostError, StoppingError
 from finlake_services.clickhouse_sink.dead_letters import DeadLetters
 from finlake_services.clickhouse_sink.exactly_once import CommitRefusedError
 from finlake_services.clickhouse_sink.metrics import Health, SinkMetrics
@@ -65,7 +66,7 @@ class Sink:
         )
         try:
             while not self._stop.is_set():
-                session.turn()
+                session.poll_once()
                 self._turned_at = time.monotonic()
         except StoppingError:
             log.info("stopped while waiting; the block in flight stays planned")

@@ -13,7 +13,8 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from finlake_services.clickhouse_sink import consumer_session as module
 from finlake_services.clickhouse_sink.blocks import QUOTES, TRADES, DeadLetter
 from finlake_services.clickhouse_sink.clickhouse import ClickHouseUnavailableError
-from finlake_services.clickhouse_sink.consumer_session import Broker, ConsumerSession, MembershipLostError, StoppingError
+from finlake_services.clickhouse_sink.consumer_configuration import Broker
+from finlake_services.clickhouse_sink.consumer_session import ConsumerSession, MembershipLostError, StoppingError
 from finlake_services.clickhouse_sink.exactly_once import CommitRefusedError, Gap, Partition, TopicReplacedError
 from finlake_services.clickhouse_sink.metrics import SinkMetrics
 from finlake_settings.groups import Kafka
@@ -177,8 +178,8 @@ class World:
         """Play the script to its end, and what arrived with its last step."""
         self.kafka.script += script
         while self.kafka.script:
-            self.member.turn()
-        self.member.turn()
+            self.member.poll_once()
+        self.member.poll_once()
 
     def calls(self, name: str) -> list[list[Partition]]:
         return [partitions for call, partitions in self.kafka.calls if call == name]

@@ -2,20 +2,21 @@
 
 import typer
 
-from finlake_services.clickhouse_sink import clickhouse, consumer_session
+from finlake_services.clickhouse_sink import clickhouse
 from finlake_services.clickhouse_sink.__main__ import main
+from finlake_services.clickhouse_sink.effects import SinkEffects
 from finlake_services.clickhouse_sink.exactly_once import Partition
 
-commit_as_made = consumer_session.ConsumerSession.commit
+commit_as_made = SinkEffects.commit
 
 
-def commit_without_plan(self: consumer_session.ConsumerSession, partition: Partition, offset: int, metadata: str) -> None:
+def commit_without_plan(self: SinkEffects, partition: Partition, offset: int, metadata: str) -> None:
     """Commit only when nothing is in flight, as a consumer does that knows of no plans."""
     if not metadata:
         commit_as_made(self, partition, offset, metadata)
 
 
 if __name__ == "__main__":
-    consumer_session.ConsumerSession.commit = commit_without_plan  # type: ignore[method-assign]
+    SinkEffects.commit = commit_without_plan  # type: ignore[method-assign]
     clickhouse.ONCE.update(insert_deduplicate=0)
     typer.run(main)

@@ -12,7 +12,7 @@ import typer
 from finlake_services.clickhouse_sink import __main__ as sink
 from finlake_services.clickhouse_sink.blocks import Block
 from finlake_services.clickhouse_sink.clickhouse import SinkConnection
-from finlake_services.clickhouse_sink.consumer_session import ConsumerSession
+from finlake_services.clickhouse_sink.effects import SinkEffects
 from finlake_services.clickhouse_sink.exactly_once import InFlightBlock, Partition, PartitionStream
 
 STATUS = 99
@@ -31,7 +31,7 @@ def main(
         insert = SinkConnection.insert
         SinkConnection.insert = lambda self, table, rows, token: insert(self, table, rows, f"{token}:{os.getpid()}")  # type: ignore[method-assign]
     if dies:
-        ConsumerSession.insert = _insert_and_die(ConsumerSession.insert)  # type: ignore[method-assign]
+        SinkEffects.insert = _insert_and_die(SinkEffects.insert)  # type: ignore[method-assign]
     sink.main(metrics_port, 384, instance)
 
 
@@ -41,7 +41,7 @@ def _announce_nothing(self: PartitionStream[Block], plan: InFlightBlock) -> None
 
 
 def _insert_and_die(insert: Callable[..., None]) -> Callable[..., None]:
-    def inserting(self: ConsumerSession, partition: Partition, token: str, prepared: Block, confirm: Any) -> None:
+    def inserting(self: SinkEffects, partition: Partition, token: str, prepared: Block, confirm: Any) -> None:
         insert(self, partition, token, prepared, confirm)
         os._exit(STATUS)
 

@@ -7,7 +7,7 @@ import dagster as dg
 from finlake_assets.asset_specs import asset_key
 from finlake_assets.outages import tried_again_after_outages
 from finlake_assets.report_metadata import samples_table
-from finlake_clients.lake_client import DownloadVerdict
+from finlake_clients.price_ledgers import DownloadVerdict
 from finlake_resources.resources import LakeResource
 from spark.contracts import silver
 

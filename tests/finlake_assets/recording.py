@@ -8,7 +8,8 @@ from importlib import import_module
 from inspect import isclass
 from typing import Any, cast, get_type_hints
 
-from finlake_clients.lake_client import DownloadVerdict, PendingRestatement, UpkeepAction
+from finlake_clients.lake_client import UpkeepAction
+from finlake_clients.price_ledgers import DownloadVerdict, PendingRestatement
 from finlake_resources.resources import LakeResource
 from spark.contracts import lake
 from spark.contracts.job_inputs import GdeltGkgInputs, JobInputs

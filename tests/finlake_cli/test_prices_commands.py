@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from finlake_cli import prices_commands
 from finlake_cli.main import app
 from finlake_cli.prices_commands import UnknownDownloadError, found
-from finlake_clients.lake_client import DownloadVerdict
+from finlake_clients.price_ledgers import DownloadVerdict
 
 
 def download(ticker: str, name: str, sha256: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from finlake_assets.jobs import PRICES_CHAIN, RESTATED_CHAIN, range_tags
 from finlake_clients.gdelt.feed import expected_slots
-from finlake_clients.lake_client import PendingRestatement
+from finlake_clients.price_ledgers import PendingRestatement
 from finlake_clients.stooq.drop_location import DropEntry
 from finlake_clients.stooq.prices_file import StooqBatch, StooqFile
 from finlake_code_locations.build import build_defs

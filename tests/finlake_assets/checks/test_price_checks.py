@@ -8,7 +8,7 @@ import pytest
 from finlake_assets.asset_specs import asset_key
 from finlake_assets.checks import price_jumps, restated_history
 from finlake_assets.checks.price_verdicts import said, unused
-from finlake_clients.lake_client import DownloadVerdict, PendingRestatement
+from finlake_clients.price_ledgers import DownloadVerdict, PendingRestatement
 from finlake_clients.stale_history import MOST_NAMED, stale_history
 from spark.contracts.rebuilding import rebuilding
 from tests.finlake_assets.recording import LakeLog, recording_jobs

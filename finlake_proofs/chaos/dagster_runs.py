@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from random import Random
+from typing import Literal
 
 import psutil
 from tenacity import (
@@ -19,10 +20,13 @@ from tenacity import (
     wait_fixed,
 )
 
+from deploy.local.config_files import MOST_RUNS_AT_ONCE
 from finlake_clients.dagster_graphql import ENDED, DagsterClient, DagsterRequestError
 from spark.contracts.runs import STREAM_ARCHIVE
 
 ACCEPTED_WITHIN_S, BEGUN_WITHIN_S, LONGEST_LIFE_S = 120.0, 180.0, 20.0
+# A step that lost its engine is tried again after a while; on a busy machine each try takes minutes.
+ENDED_WITHIN_S = 600.0
 KILL_ATTEMPTS = 4
 _STATE = """
 query State($run: ID!) {
@@ -43,6 +47,7 @@ class ArchiveRuns:
         self._client = client
         self._chosen = Random(seed)
         self._first_date = datetime.now(UTC).date()
+        self._begun: list[str] = []
 
     def kill_one(self) -> tuple[str, int]:
         """Begin a run and kill its process at a random moment of its life; returns the ids of both.
@@ -58,10 +63,17 @@ class ArchiveRuns:
         return run_id
 
     def _begin(self) -> tuple[str, int]:
+        """Begin a run as soon as Dagster has room for it beside those that were begun before."""
+        self._until(self._has_room, ENDED_WITHIN_S, f"of the runs {', '.join(self._begun)} none has ended")
         run_id = self._launch()
+        self._begun.append(run_id)
         process_id = self._until(lambda: self._process_of(run_id), BEGUN_WITHIN_S, f"run {run_id} has not begun")
         time.sleep(self._chosen.uniform(0, LONGEST_LIFE_S))
         return run_id, process_id
+
+    def _has_room(self) -> Literal[True] | None:
+        self._begun = [run_id for run_id in self._begun if not self.has_ended(run_id)]
+        return True if len(self._begun) < MOST_RUNS_AT_ONCE else None
 
     def _begin_and_kill(self) -> tuple[str, int]:
         run_id, process_id = self._begin()

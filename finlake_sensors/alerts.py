@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from finlake_assets.speed.health_checks import QUESTIONS, HealthCheck, WatchedStream, answers, utc_now
+from finlake_assets.speed.health_checks import HEALTH_CHECKS, HealthCheck, WatchedStream, run_checks, utc_now
 from finlake_assets.speed.reports import events, look
-from finlake_assets.speed.rules import HealthLimits, Hours, Verdict
+from finlake_assets.speed.rules import HealthLimits, HealthResult, Hours
 from finlake_clients.alert_webhook import AlertNotSentError
 from finlake_clients.calendar import TradingCalendar
 from finlake_resources.resources import (
@@ -27,7 +27,7 @@ REPORTED_EVERY = timedelta(minutes=15)
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """A verdict as a condition to be told. What cannot be asked counts as bad: this sensor runs where the stream should."""
+    """A result as a condition to be alerted. What cannot be asked counts as bad: this sensor runs where the stream should."""
 
     name: str
     is_bad: bool
@@ -71,10 +71,10 @@ def build_stream_health(
             hours=hours,
             now=now,
         )
-        given = answers(QUESTIONS, stream)
+        given = run_checks(HEALTH_CHECKS, stream)
         is_due = memory.reported_ts is None or now - memory.reported_ts >= REPORTED_EVERY
         # A service that is silent would be waited for once more by every report.
-        is_reported = is_due and all(verdict.state != "unknown" for _, verdict in given)
+        is_reported = is_due and all(result.state != "unknown" for _, result in given)
         plan = plan_alerts(conditions(given), memory, now if is_reported else memory.reported_ts)
         reported = events(look(stream)[0], context.instance) if is_reported else []
         return dg.SensorResult(
@@ -116,22 +116,18 @@ def build_run_failures(
     return run_failures
 
 
-def conditions(given: Sequence[tuple[HealthCheck, Verdict]]) -> list[Condition]:
-    """The answers that are alerted when they are bad."""
+def conditions(given: Sequence[tuple[HealthCheck, HealthResult]]) -> list[Condition]:
+    """The results that are alerted when they are bad."""
     return [
-        Condition(name=f"{question.asset.to_user_string()} {question.name}", is_bad=verdict.state != "healthy", text=verdict.text)
-        for question, verdict in given
+        Condition(name=f"{check.asset.to_user_string()} {check.name}", is_bad=result.state != "healthy", text=result.text)
+        for check, result in given
     ]
 
 
-def summary(given: Sequence[tuple[HealthCheck, Verdict]]) -> str:
+def summary(given: Sequence[tuple[HealthCheck, HealthResult]]) -> str:
     """One line about a look."""
-    bad = [
-        f"{question.asset.to_user_string()} {question.name}: {verdict.text}"
-        for question, verdict in given
-        if verdict.state != "healthy"
-    ]
-    return "; ".join(bad) if bad else f"all {len(given)} answers are healthy"
+    bad = [f"{check.asset.to_user_string()} {check.name}: {result.text}" for check, result in given if result.state != "healthy"]
+    return "; ".join(bad) if bad else f"all {len(given)} checks are healthy"
 
 
 def send_news(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 import dagster as dg
 
 from finlake_assets.asset_specs import WAS_ASKED
-from finlake_assets.speed.health_checks import QUESTIONS, utc_now
+from finlake_assets.speed.health_checks import HEALTH_CHECKS, utc_now
 from finlake_resources.resources import AlertWebhookResource
 from finlake_sensors.alert_plans import plan_alerts, remembered
 from finlake_sensors.alerts import Condition, send_news
@@ -42,7 +42,7 @@ def build(installation: str, default_status: dg.DefaultSensorStatus) -> dg.Senso
 
 def lake_checks(repository: dg.RepositoryDefinition) -> list[dg.AssetCheckKey]:
     """All checks but those about the stream."""
-    of_stream = {dg.AssetCheckKey(question.asset, question.name) for question in QUESTIONS}
+    of_stream = {dg.AssetCheckKey(check.asset, check.name) for check in HEALTH_CHECKS}
     return sorted(repository.asset_graph.asset_check_keys - of_stream)
 
 

@@ -1,9 +1,9 @@
-"""Is the stream healthy? Every question about it as a check; one that cannot be asked warns and says which service is silent."""
+"""Is the stream healthy? Each health check as a check of Dagster's; one without an answer warns and names the silent service."""
 
 import dagster as dg
 
-from finlake_assets.speed.health_checks import QUESTIONS, HealthCheck, WatchedStream, answers, utc_now
-from finlake_assets.speed.rules import HealthLimits, Hours, Verdict
+from finlake_assets.speed.health_checks import HEALTH_CHECKS, HealthCheck, WatchedStream, run_checks, utc_now
+from finlake_assets.speed.rules import HealthLimits, HealthResult, Hours
 from finlake_clients.calendar import TradingCalendar
 from finlake_resources.resources import (
     ChangeCaptureResource,
@@ -17,17 +17,17 @@ DETAIL_CHARACTERS = 4000
 
 
 def build(limits: HealthLimits, calendar: TradingCalendar, *, hours: Hours) -> list[dg.AssetChecksDefinition]:
-    """One check per question; `hours` are those in which trades are expected."""
-    return [_check(question, limits, calendar, hours) for question in QUESTIONS]
+    """One for each health check; `hours` are those in which trades are expected."""
+    return [_check(check, limits, calendar, hours) for check in HEALTH_CHECKS]
 
 
 def _check(
-    question: HealthCheck,
+    check: HealthCheck,
     limits: HealthLimits,
     calendar: TradingCalendar,
     hours: Hours,
 ) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=question.asset, name=question.name, description=question.about)
+    @dg.asset_check(asset=check.asset, name=check.name, description=check.about)
     def is_healthy(
         market: MarketResource,
         topics: KafkaResource,
@@ -47,21 +47,21 @@ def _check(
             hours=hours,
             now=utc_now(),
         )
-        ((_, verdict),) = answers([question], stream)
-        return result(question, verdict)
+        ((_, result),) = run_checks([check], stream)
+        return check_result(check, result)
 
     return is_healthy
 
 
-def result(question: HealthCheck, verdict: Verdict) -> dg.AssetCheckResult:
-    """A verdict as Dagster shows it."""
-    is_error = verdict.state == "unhealthy" and question.severity == "error"
-    metadata: dict[str, dg.MetadataValue | str | int | float | bool] = dict(verdict.facts)
-    if verdict.detail:
-        metadata["trace"] = dg.MarkdownMetadataValue(f"```\n{verdict.detail[:DETAIL_CHARACTERS]}\n```")
+def check_result(check: HealthCheck, result: HealthResult) -> dg.AssetCheckResult:
+    """A result as Dagster shows it."""
+    is_error = result.state == "unhealthy" and check.severity == "error"
+    metadata: dict[str, dg.MetadataValue | str | int | float | bool] = dict(result.facts)
+    if result.detail:
+        metadata["trace"] = dg.MarkdownMetadataValue(f"```\n{result.detail[:DETAIL_CHARACTERS]}\n```")
     return dg.AssetCheckResult(
-        passed=verdict.state == "healthy",
+        passed=result.state == "healthy",
         metadata=metadata,
-        description=verdict.text,
+        description=result.text,
         severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
     )

@@ -1,4 +1,4 @@
-"""What is asked about the stream: each question names the asset it is about, where to look, and the rule that judges."""
+"""The health checks of the stream: each names the asset it is about, where to look, and the rule that decides."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from finlake_assets.speed.chain import (
     ods_key,
     topic_key,
 )
-from finlake_assets.speed.rules import HealthLimits, Hours, SymbolActivity, Verdict
+from finlake_assets.speed.rules import HealthLimits, HealthResult, Hours, SymbolActivity
 from finlake_clients.calendar import TradingCalendar
 from finlake_clients.clickhouse import server as clickhouse
 from finlake_clients.connect import change_capture
@@ -61,35 +61,35 @@ class WatchedStream:
 
 @dataclass(frozen=True, kw_only=True)
 class HealthCheck:
-    """One question about an asset of the stream, and the services it needs an answer of. A bad answer is told at once."""
+    """One check of an asset of the stream, and the services that it asks. An alert is sent when it fails."""
 
     name: str
     asset: dg.AssetKey
     about: str
     needs: frozenset[str]
-    ask: Callable[[WatchedStream], Verdict]
+    run: Callable[[WatchedStream], HealthResult]
     severity: Severity = "error"
 
 
-def answers(questions: Sequence[HealthCheck], stream: WatchedStream) -> list[tuple[HealthCheck, Verdict]]:
-    """All verdicts. A service that was silent once is not waited for again."""
-    given: list[tuple[HealthCheck, Verdict]] = []
-    silent: dict[str, Verdict] = {}
-    for question in questions:
-        known = [silent[service] for service in sorted(question.needs) if service in silent]
+def run_checks(checks: Sequence[HealthCheck], stream: WatchedStream) -> list[tuple[HealthCheck, HealthResult]]:
+    """All results. A service that was silent once is not waited for again."""
+    given: list[tuple[HealthCheck, HealthResult]] = []
+    silent: dict[str, HealthResult] = {}
+    for check in checks:
+        known = [silent[service] for service in sorted(check.needs) if service in silent]
         try:
-            verdict = known[0] if known else question.ask(stream)
+            result = known[0] if known else check.run(stream)
         except UnknownTopicError as error:
-            verdict = unknown(error)
+            result = unknown(error)
         except ServiceUnavailableError as error:
-            verdict = silent[error.service] = unknown(error)
-        given.append((question, verdict))
+            result = silent[error.service] = unknown(error)
+        given.append((check, result))
     return given
 
 
-def unknown(error: ServiceUnavailableError) -> Verdict:
-    """The verdict where a service cannot be asked, which is not the same as unhealthy."""
-    return Verdict(state="unknown", text=f"not judged: {error}")
+def unknown(error: ServiceUnavailableError) -> HealthResult:
+    """The result where a service cannot be asked, which is not the same as unhealthy."""
+    return HealthResult(state="unknown", text=f"not judged: {error}")
 
 
 def utc_now() -> datetime:
@@ -101,31 +101,31 @@ POSTGRES, KAFKA = frozenset({market.SERVICE}), frozenset({kafka.SERVICE})
 CONNECT, CLICKHOUSE = frozenset({change_capture.SERVICE}), frozenset({clickhouse.SERVICE})
 
 
-def _lag(topic: str) -> Callable[[WatchedStream], Verdict]:
-    return lambda stream: rules.judge_lag(topic, stream.topics.group_lag(streams.SINK_GROUP, topic), stream.limits)
+def _lag(topic: str) -> Callable[[WatchedStream], HealthResult]:
+    return lambda stream: rules.check_lag(topic, stream.topics.group_lag(streams.SINK_GROUP, topic), stream.limits)
 
 
-def _progress(relation: str) -> Callable[[WatchedStream], Verdict]:
+def _progress(relation: str) -> Callable[[WatchedStream], HealthResult]:
     address = FOLLOWED[relation]
 
-    def ask(stream: WatchedStream) -> Verdict:
+    def run(stream: WatchedStream) -> HealthResult:
         # ClickHouse first: what is newer in Postgres than this answer has waited since then.
         newest = stream.clickhouse.newest(address, "received_ts")
         waiting_since = stream.market.first_received_after(relation, newest)
-        return rules.judge_progress(address, newest, waiting_since, stream.now, stream.limits)
+        return rules.check_progress(address, newest, waiting_since, stream.now, stream.limits)
 
-    return ask
+    return run
 
 
-def _feed(stream: WatchedStream) -> Verdict:
+def _feed(stream: WatchedStream) -> HealthResult:
     newest = stream.market.newest_received(streams.TRADES.name)
-    return rules.judge_feed(newest, stream.now, stream.hours, stream.calendar, stream.limits)
+    return rules.check_feed(newest, stream.now, stream.hours, stream.calendar, stream.limits)
 
 
-def _symbols(stream: WatchedStream) -> Verdict:
+def _symbols(stream: WatchedStream) -> HealthResult:
     """Per symbol the minutes with a trade, counted where candles are merged from; the minute under way is left out."""
     if stream.hours == "any":
-        return Verdict(state="healthy", text="no trade is expected")
+        return HealthResult(state="healthy", text="no trade is expected")
     table, minute = STARTS_OF_WINDOWS[CANDLES_1M.address]
     until = rules.whole_minute(stream.now)
     in_sessions = rules.open_spans(stream.hours, until - rules.USUAL_OVER, until, stream.calendar)
@@ -153,28 +153,28 @@ def _symbols(stream: WatchedStream) -> Verdict:
         )
         for row in rows
     ]
-    return rules.judge_symbols(found, in_sessions, always)
+    return rules.check_symbols(found, in_sessions, always)
 
 
-def _complaints(stream: WatchedStream) -> Verdict:
-    return rules.judge_complaints(stream.market.vendor_complaints(stream.now - COMPLAINTS_WITHIN), COMPLAINTS_WITHIN)
+def _complaints(stream: WatchedStream) -> HealthResult:
+    return rules.check_complaints(stream.market.vendor_complaints(stream.now - COMPLAINTS_WITHIN), COMPLAINTS_WITHIN)
 
 
-def _gaps(stream: WatchedStream) -> Verdict:
+def _gaps(stream: WatchedStream) -> HealthResult:
     since = stream.now - GAPS_WITHIN
-    return rules.judge_gaps(stream.market.feed_gaps(since), stream.market.rejected_messages(since), GAPS_WITHIN)
+    return rules.check_gaps(stream.market.feed_gaps(since), stream.market.rejected_messages(since), GAPS_WITHIN)
 
 
-def _skipped(stream: WatchedStream) -> Verdict:
-    return rules.judge_skipped(
+def _skipped(stream: WatchedStream) -> HealthResult:
+    return rules.check_skipped(
         stream.clickhouse.rows(
             f"SELECT topic, kafka_partition, first_offset, last_offset FROM {SINK_GAPS} ORDER BY noticed_ts LIMIT 100"
         )
     )
 
 
-def _room_of_state_folder(stream: WatchedStream) -> Verdict:
-    return rules.judge_room(
+def _room_of_state_folder(stream: WatchedStream) -> HealthResult:
+    return rules.check_room(
         "the state folder",
         stream.state_folder.free_bytes(),
         "Postgres, Kafka and runs stop when it is full. Make room; job upkeep removes old snapshots and orphan files of the lake",
@@ -182,46 +182,46 @@ def _room_of_state_folder(stream: WatchedStream) -> Verdict:
     )
 
 
-def _room_of_clickhouse(stream: WatchedStream) -> Verdict:
+def _room_of_clickhouse(stream: WatchedStream) -> HealthResult:
     """As `admin`: a reader is not told which disks there are. An object store claims more room than a signed number holds."""
     (row,) = stream.clickhouse.read_lake(
         "SELECT toInt64(least(min(free_space), 1000000000000000)) AS free_bytes FROM system.disks"
     )
-    return rules.judge_room(
-        "ClickHouseResource",
+    return rules.check_room(
+        "ClickHouse",
         row["free_bytes"],
         "inserts are refused when it is full, and records wait in Kafka. Make room; what waits comes by itself then",
         stream.limits,
     )
 
 
-QUESTIONS: tuple[HealthCheck, ...] = (
+HEALTH_CHECKS: tuple[HealthCheck, ...] = (
     HealthCheck(
         name="trades_are_received",
         asset=ods_key(streams.TRADES.name),
         needs=POSTGRES,
-        ask=_feed,
+        run=_feed,
         about="While the exchange is open, trades come in.",
     ),
     HealthCheck(
         name="every_symbol_trades",
         asset=asset_key(STOCK_REALTIME.address),
         needs=CLICKHOUSE,
-        ask=_symbols,
+        run=_symbols,
         about="No symbol is silent for longer than it usually is, while others trade.",
     ),
     HealthCheck(
         name="vendor_is_content",
         asset=ods_key(streams.TRADES.name),
         needs=POSTGRES,
-        ask=_complaints,
+        run=_complaints,
         about="The vendor has not complained of late.",
     ),
     HealthCheck(
         name="feed_is_unbroken",
         asset=ods_key(streams.TRADES.name),
         needs=POSTGRES,
-        ask=_gaps,
+        run=_gaps,
         severity="warn",
         about="No interruption of the feed and no unreadable message within a day.",
     ),
@@ -229,42 +229,42 @@ QUESTIONS: tuple[HealthCheck, ...] = (
         name="slot_is_read",
         asset=CAPTURE,
         needs=POSTGRES,
-        ask=lambda stream: rules.judge_slot(stream.market.slots(), stream.limits),
+        run=lambda stream: rules.check_slot(stream.market.slots(), stream.limits),
         about="The replication slot is read, and Postgres keeps little log for it.",
     ),
     HealthCheck(
         name="tables_are_published",
         asset=CAPTURE,
         needs=POSTGRES,
-        ask=lambda stream: rules.judge_publication(stream.market.published_tables(), CAPTURED),
+        run=lambda stream: rules.check_publication(stream.market.published_tables(), CAPTURED),
         about="Changes of every table of the stream are published.",
     ),
     HealthCheck(
         name="connector_runs",
         asset=CAPTURE,
         needs=CONNECT,
-        ask=lambda stream: rules.judge_connector(stream.capture.connector_name, stream.capture.look()),
+        run=lambda stream: rules.check_connector(stream.capture.connector_name, stream.capture.look()),
         about="The connector and its tasks run, exactly once, as this checkout configures them.",
     ),
     HealthCheck(
         name="state_folder_has_room",
         asset=CAPTURE,
         needs=frozenset(),
-        ask=_room_of_state_folder,
+        run=_room_of_state_folder,
         about="The disk of the state folder, where Postgres, Kafka and the lake write, has room.",
     ),
     HealthCheck(
         name="sink_keeps_up",
         asset=topic_key(streams.TRADES.topic),
         needs=KAFKA,
-        ask=_lag(streams.TRADES.topic),
+        run=_lag(streams.TRADES.topic),
         about="The sink is not far behind in the topic of trades.",
     ),
     HealthCheck(
         name="sink_keeps_up",
         asset=topic_key(streams.QUOTES.topic),
         needs=KAFKA,
-        ask=_lag(streams.QUOTES.topic),
+        run=_lag(streams.QUOTES.topic),
         about="The sink is not far behind in the topic of quotes.",
     ),
     HealthCheck(
@@ -272,35 +272,35 @@ QUESTIONS: tuple[HealthCheck, ...] = (
         asset=topic_key(streams.DEAD_LETTERS_TOPIC),
         needs=KAFKA,
         severity="warn",
-        ask=lambda stream: rules.judge_dead_letters(stream.topics.watermarks(streams.DEAD_LETTERS_TOPIC)),
+        run=lambda stream: rules.check_dead_letters(stream.topics.watermarks(streams.DEAD_LETTERS_TOPIC)),
         about="Every record could be read.",
     ),
     HealthCheck(
         name="rows_arrive",
         asset=asset_key(STOCK_REALTIME.address),
         needs=CLICKHOUSE | POSTGRES,
-        ask=_progress(streams.TRADES.name),
+        run=_progress(streams.TRADES.name),
         about="A trade that is in Postgres is soon in ClickHouse.",
     ),
     HealthCheck(
         name="rows_arrive",
         asset=asset_key(QUOTES_REALTIME.address),
         needs=CLICKHOUSE | POSTGRES,
-        ask=_progress(streams.QUOTES.name),
+        run=_progress(streams.QUOTES.name),
         about="A quote that is in Postgres is soon in ClickHouse.",
     ),
     HealthCheck(
         name="nothing_was_skipped",
         asset=asset_key(STOCK_REALTIME.address),
         needs=CLICKHOUSE,
-        ask=_skipped,
+        run=_skipped,
         about="Kafka deleted no record before the sink had read it.",
     ),
     HealthCheck(
         name="disk_has_room",
         asset=asset_key(STOCK_REALTIME.address),
         needs=CLICKHOUSE,
-        ask=_room_of_clickhouse,
+        run=_room_of_clickhouse,
         about="ClickHouse's disk has room.",
     ),
 )

@@ -1,10 +1,10 @@
-"""The job a person launches to see how the stream is: every question answered, every asset reported, in one step."""
+"""The job a person launches to see how the stream is: every check run, every asset reported, in one step."""
 
 import dagster as dg
 
-from finlake_assets.speed.health_checks import QUESTIONS, HealthCheck, WatchedStream, answers, utc_now
+from finlake_assets.speed.health_checks import HEALTH_CHECKS, HealthCheck, WatchedStream, run_checks, utc_now
 from finlake_assets.speed.reports import events, look
-from finlake_assets.speed.rules import HealthLimits, Hours, Verdict
+from finlake_assets.speed.rules import HealthLimits, HealthResult, Hours
 from finlake_clients.calendar import TradingCalendar
 from finlake_resources.resources import (
     ChangeCaptureResource,
@@ -48,7 +48,7 @@ def build(limits: HealthLimits, calendar: TradingCalendar, *, hours: Hours) -> d
             hours=hours,
             now=utc_now(),
         )
-        given = answers(QUESTIONS, stream)
+        given = run_checks(HEALTH_CHECKS, stream)
         reports, silent = look(stream)
         for event in events(reports, context.instance):
             context.log_event(event)
@@ -57,8 +57,8 @@ def build(limits: HealthLimits, calendar: TradingCalendar, *, hours: Hours) -> d
         context.add_output_metadata(
             {
                 "answers": dg.TableMetadataValue([_record(*each) for each in given], ANSWERS_SCHEMA),
-                "unhealthy": sum(verdict.state == "unhealthy" for _, verdict in given),
-                "unknown": sum(verdict.state == "unknown" for _, verdict in given),
+                "unhealthy": sum(result.state == "unhealthy" for _, result in given),
+                "unknown": sum(result.state == "unknown" for _, result in given),
             }
         )
 
@@ -69,7 +69,7 @@ def build(limits: HealthLimits, calendar: TradingCalendar, *, hours: Hours) -> d
     return stream_health
 
 
-def _record(question: HealthCheck, verdict: Verdict) -> dg.TableRecord:
+def _record(check: HealthCheck, result: HealthResult) -> dg.TableRecord:
     return dg.TableRecord(
-        {"asset": question.asset.to_user_string(), "question": question.name, "state": verdict.state, "text": verdict.text}
+        {"asset": check.asset.to_user_string(), "question": check.name, "state": result.state, "text": result.text}
     )

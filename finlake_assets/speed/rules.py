@@ -1,4 +1,4 @@
-"""When the stream is healthy: pure rules over what was observed. Checks and alerts judge by these and by nothing else."""
+"""When the stream is healthy: pure rules over what was observed. Checks and alerts follow these and nothing else."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ class SymbolActivity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class HealthResult:
     """What a rule says: healthy, unhealthy, or not known because something could not be asked; why; and the numbers behind it.
 
     `detail` is what a program said of itself: for people who may look into Dagster, not for messages that leave it.
@@ -66,24 +66,24 @@ class Verdict:
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
-def judge_lag(topic: str, lag_by_partition: Mapping[int, int], limits: HealthLimits) -> Verdict:
+def check_lag(topic: str, lag_by_partition: Mapping[int, int], limits: HealthLimits) -> HealthResult:
     """Whether the sink has nearly all records of a topic; holes in the offsets count as records."""
     lag = sum(lag_by_partition.values())
     facts: dict[str, Fact] = {"lag_records": lag, "limit_records": limits.consumer_lag_records}
     if lag > limits.consumer_lag_records:
-        return Verdict(
+        return HealthResult(
             state="unhealthy",
             facts=facts,
             text=f"the sink is {lag} records behind in {topic}, {limits.consumer_lag_records} are allowed; "
             "see the log of clickhouse_sink",
         )
-    return Verdict(state="healthy", facts=facts, text=f"the sink is {lag} records behind in {topic}")
+    return HealthResult(state="healthy", facts=facts, text=f"the sink is {lag} records behind in {topic}")
 
 
-def judge_slot(slots: Sequence[SlotHealth], limits: HealthLimits) -> Verdict:
+def check_slot(slots: Sequence[SlotHealth], limits: HealthLimits) -> HealthResult:
     """Whether the one slot is read, and Postgres keeps no dangerous amount of log for it."""
     if not slots:
-        return Verdict(
+        return HealthResult(
             state="unhealthy",
             facts={"slots": "none"},
             text="there is no replication slot: changes are not captured. Start "
@@ -100,14 +100,14 @@ def judge_slot(slots: Sequence[SlotHealth], limits: HealthLimits) -> Verdict:
         **({} if slot.safe_wal_bytes is None else {"safe_wal_bytes": slot.safe_wal_bytes}),
     }
     if lost:
-        return Verdict(
+        return HealthResult(
             state="unhealthy",
             facts=facts,
             text=f"Postgres has dropped, or is about to drop, log that {', '.join(lost)} "
             "still needs: what is missing comes by a new snapshot",
         )
     if idle:
-        return Verdict(
+        return HealthResult(
             state="unhealthy",
             facts=facts,
             text=f"nobody reads {', '.join(idle)}: Postgres keeps "
@@ -115,79 +115,79 @@ def judge_slot(slots: Sequence[SlotHealth], limits: HealthLimits) -> Verdict:
         )
     if slot.retained_wal_bytes > limits.retained_wal_bytes:
         allowed = limits.retained_wal_bytes // MIB
-        return Verdict(
+        return HealthResult(
             state="unhealthy",
             facts=facts,
             text=f"{slot.retained_wal_bytes // MIB} MiB of log are kept for {slot.name}, "
             f"{allowed} MiB are allowed: the connector is slow",
         )
-    return Verdict(
+    return HealthResult(
         state="healthy", facts=facts, text=f"{slot.name} is read and keeps {slot.retained_wal_bytes // MIB} MiB of log"
     )
 
 
-def judge_room(place: str, free_bytes: int, next_step: str, limits: HealthLimits) -> Verdict:
+def check_room(owner: str, free_bytes: int, next_step: str, limits: HealthLimits) -> HealthResult:
     """Whether a disk takes more for a while; `next_step` says what stops when it is full, and what to do."""
     facts: dict[str, Fact] = {"free_bytes": free_bytes, "limit_bytes": limits.free_disk_bytes}
-    left = f"the disk of {place} has {free_bytes // MIB} MiB left"
+    left = f"the disk of {owner} has {free_bytes // MIB} MiB left"
     if free_bytes < limits.free_disk_bytes:
-        return Verdict(
+        return HealthResult(
             state="unhealthy", facts=facts, text=f"{left}, {limits.free_disk_bytes // MIB} MiB are wanted: {next_step}"
         )
-    return Verdict(state="healthy", facts=facts, text=left)
+    return HealthResult(state="healthy", facts=facts, text=left)
 
 
-def judge_publication(published: frozenset[str], expected: frozenset[str]) -> Verdict:
+def check_publication(published: frozenset[str], expected: frozenset[str]) -> HealthResult:
     """Whether the changes of every table of the stream are published."""
     missing = sorted(expected - published)
     facts: dict[str, Fact] = {"published": ", ".join(sorted(published))}
     if missing:
-        return Verdict(
+        return HealthResult(
             state="unhealthy",
             facts=facts,
             text=f"changes of {', '.join(missing)} are not published; `finlake up` makes the publication anew",
         )
-    return Verdict(state="healthy", facts=facts, text=f"changes of {', '.join(sorted(expected))} are published")
+    return HealthResult(state="healthy", facts=facts, text=f"changes of {', '.join(sorted(expected))} are published")
 
 
-def judge_connector(name: str, found: ConnectorHealth | None) -> Verdict:
+def check_connector(name: str, found: ConnectorHealth | None) -> HealthResult:
     """Whether the connector and all its tasks run, with the settings of this checkout."""
     if found is None:
-        return Verdict(state="unhealthy", text=f"there is no connector {name}; `finlake up` registers it")
+        return HealthResult(state="unhealthy", text=f"there is no connector {name}; `finlake up` registers it")
     facts: dict[str, Fact] = {"connector": found.state, "tasks": ", ".join(found.task_states)}
     ended = [state for state in (found.state, *found.task_states) if state != "RUNNING"]
     if ended or not found.task_states:
         if found.stands_before:
             facts["stands_before"] = found.stands_before
-        place = f" before {found.stands_before}" if found.stands_before else ""
-        return Verdict(
+        position = f" before {found.stands_before}" if found.stands_before else ""
+        return HealthResult(
             state="unhealthy",
             facts=facts,
             detail=found.trace,
-            text=f"connector {name} is {', '.join(ended) or 'without a task'}{place}; capture_keeper starts again "
+            text=f"connector {name} is {', '.join(ended) or 'without a task'}{position}; capture_keeper starts again "
             "what has failed: if it stays so, see its trace and mend the cause. `finlake up` resumes what "
             "was stopped. What the connector itself cannot read or send is not set aside: it and all after it "
             "wait in Postgres's log until somebody takes it out (docs/stuck-change.md)",
         )
     if found.differing_settings:
-        return Verdict(
+        return HealthResult(
             state="unhealthy",
             facts={**facts, "differing_settings": ", ".join(found.differing_settings)},
             text=f"connector {name} runs with other settings than this checkout's "
             f"({', '.join(found.differing_settings)}); `finlake up` registers it anew",
         )
     if found.objections:
-        return Verdict(
+        return HealthResult(
             state="unhealthy",
             facts={**facts, "objections": "; ".join(found.objections)},
             text=f"connector {name} does not deliver exactly once: {found.objections[0]}",
         )
-    return Verdict(state="healthy", facts=facts, text=f"connector {name} and its tasks run")
+    return HealthResult(state="healthy", facts=facts, text=f"connector {name} and its tasks run")
 
 
-def judge_progress(
+def check_progress(
     address: str, newest_there: datetime | None, waiting_since: datetime | None, now: datetime, limits: HealthLimits
-) -> Verdict:
+) -> HealthResult:
     """Whether rows of Postgres reach ClickHouse in time.
 
     `newest_there` is the newest row of the table, `waiting_since` when the oldest row of Postgres newer than that was
@@ -197,46 +197,46 @@ def judge_progress(
     newest = "nothing" if newest_there is None else f"rows up to {newest_there:%Y-%m-%d %H:%M:%S} UTC"
     facts: dict[str, Fact] = {"newest": newest, "waited_s": round(waited_s, 1), "limit_s": limits.behind_s}
     if waited_s > limits.behind_s:
-        return Verdict(
+        return HealthResult(
             state="unhealthy",
             facts=facts,
             text=f"{address} holds {newest}; a row of Postgres has waited for {waited_s:.0f} s, {limits.behind_s} s are allowed",
         )
-    return Verdict(state="healthy", facts=facts, text=f"{address} holds {newest} and nothing waits")
+    return HealthResult(state="healthy", facts=facts, text=f"{address} holds {newest} and nothing waits")
 
 
-def judge_feed(
+def check_feed(
     newest_received: datetime | None, now: datetime, hours: Hours, calendar: TradingCalendar, limits: HealthLimits
-) -> Verdict:
+) -> HealthResult:
     """Whether trades come in while they are expected; at other times silence is healthy."""
     opened = session_opened(now, calendar) if hours == "exchange" else EPOCH
     newest = "never" if newest_received is None else f"at {newest_received:%Y-%m-%d %H:%M:%S} UTC"
     facts: dict[str, Fact] = {"newest_trade_received": newest, "limit_s": limits.feed_silence_s}
     if hours == "any":
-        return Verdict(state="healthy", facts=facts, text=f"no trade is expected; the last was received {newest}")
+        return HealthResult(state="healthy", facts=facts, text=f"no trade is expected; the last was received {newest}")
     if opened is None:
-        return Verdict(state="healthy", facts=facts, text=f"the exchange is closed; the last trade was received {newest}")
+        return HealthResult(state="healthy", facts=facts, text=f"the exchange is closed; the last trade was received {newest}")
     silent_since = opened if newest_received is None else max(opened, newest_received)
     silent_s = (now - silent_since).total_seconds()
     if silent_s > limits.feed_silence_s:
         how_long = f"no trade for {silent_s:.0f} s" if silent_since > EPOCH else "no trade at all"
-        return Verdict(
+        return HealthResult(
             state="unhealthy",
             facts=facts,
             text=f"{how_long} while trades are expected (the last {newest}); see the log of trade_feed",
         )
-    return Verdict(state="healthy", facts=facts, text=f"the last trade was received {newest}")
+    return HealthResult(state="healthy", facts=facts, text=f"the last trade was received {newest}")
 
 
-def judge_symbols(
+def check_symbols(
     found: Sequence[SymbolActivity],
     exchange_spans: Sequence[Span],
     always_spans: Sequence[Span],
-) -> Verdict:
+) -> HealthResult:
     """Whether a symbol is silent for longer than chance explains, while another of its hours trades.
 
     Of a symbol with a trade in the share p of its open minutes, n minutes without one have the chance (1 - p)^n. A symbol of
-    which less than `KNOWN_AFTER_MINUTES` open minutes are known is not judged. When all are silent, `judge_feed` says so.
+    which less than `KNOWN_AFTER_MINUTES` open minutes are known is not judged. When all are silent, `check_feed` says so.
     """
     silent: list[str] = []
     for own in found:
@@ -255,27 +255,27 @@ def judge_symbols(
             silent.append(f"{own.symbol} for {quiet} minutes (it trades in {share:.0%} of them)")
     facts: dict[str, Fact] = {"symbols": len(found), "silent": len(silent)}
     if silent:
-        return Verdict(
+        return HealthResult(
             state="unhealthy",
             facts=facts,
             text=f"no trade of {', '.join(silent[:NAMED_SYMBOLS])} while others trade; see "
             "whether the vendor has dropped them, and the log of trade_feed",
         )
-    return Verdict(state="healthy", facts=facts, text=f"each of {len(found)} symbols trades as it usually does")
+    return HealthResult(state="healthy", facts=facts, text=f"each of {len(found)} symbols trades as it usually does")
 
 
-def judge_complaints(complaints: VendorComplaints, within: timedelta) -> Verdict:
+def check_complaints(complaints: VendorComplaints, within: timedelta) -> HealthResult:
     """Whether the vendor has sent errors in place of trades."""
     minutes = int(within.total_seconds() // 60)
     facts: dict[str, Fact] = {"complaints": complaints.count}
     if complaints.count:
-        return Verdict(
+        return HealthResult(
             state="unhealthy",
             facts={**facts, "newest": complaints.newest},
             text=f"{complaints.count} complaints of the vendor in the last {minutes} minutes, the newest: "
             f"{complaints.newest}; see ods.rejected_messages, and FINLAKE_FINNHUB_SYMBOLS if it is about symbols",
         )
-    return Verdict(state="healthy", facts=facts, text=f"no complaint of the vendor in the last {minutes} minutes")
+    return HealthResult(state="healthy", facts=facts, text=f"no complaint of the vendor in the last {minutes} minutes")
 
 
 def is_always_traded(symbol: str) -> bool:
@@ -318,7 +318,7 @@ def session_opened(now: datetime, calendar: TradingCalendar) -> datetime | None:
     return opened if opened <= now < calendar.close_ts(local.date()) else None
 
 
-def judge_gaps(gaps: FeedGaps, rejected: int, within: timedelta) -> Verdict:
+def check_gaps(gaps: FeedGaps, rejected: int, within: timedelta) -> HealthResult:
     """Whether the feed was interrupted, or got what it could not read."""
     hours = int(within.total_seconds() // 3600)
     facts: dict[str, Fact] = {"gaps": gaps.count, "gap_seconds": round(gaps.total_s, 1), "rejected_messages": rejected}
@@ -328,28 +328,28 @@ def judge_gaps(gaps: FeedGaps, rejected: int, within: timedelta) -> Verdict:
     if rejected:
         found.append(f"{rejected} messages that could not be read (ods.rejected_messages)")
     if found:
-        return Verdict(state="unhealthy", facts=facts, text=f"in the last {hours} hours: {'; '.join(found)}")
-    return Verdict(state="healthy", facts=facts, text=f"no gap and no unreadable message in the last {hours} hours")
+        return HealthResult(state="unhealthy", facts=facts, text=f"in the last {hours} hours: {'; '.join(found)}")
+    return HealthResult(state="healthy", facts=facts, text=f"no gap and no unreadable message in the last {hours} hours")
 
 
-def judge_dead_letters(watermarks: Mapping[int, tuple[int, int]]) -> Verdict:
+def check_dead_letters(watermarks: Mapping[int, tuple[int, int]]) -> HealthResult:
     """Whether records were set aside that could not be read, of those that Kafka still keeps."""
     count = sum(end - start for start, end in watermarks.values())
     if count:
-        return Verdict(
+        return HealthResult(
             state="unhealthy",
             facts={"dead_letters": count},
             text=f"about {count} records were set aside; their headers say why (topic {DEAD_LETTERS_TOPIC})",
         )
-    return Verdict(state="healthy", facts={"dead_letters": 0}, text="no record was set aside")
+    return HealthResult(state="healthy", facts={"dead_letters": 0}, text="no record was set aside")
 
 
-def judge_skipped(gaps: Sequence[Mapping[str, object]]) -> Verdict:
+def check_skipped(gaps: Sequence[Mapping[str, object]]) -> HealthResult:
     """Whether Kafka deleted records before the sink had read them."""
     if not gaps:
-        return Verdict(state="healthy", facts={"skipped_ranges": 0}, text="every record was read before Kafka deleted it")
+        return HealthResult(state="healthy", facts={"skipped_ranges": 0}, text="every record was read before Kafka deleted it")
     first = gaps[0]
-    return Verdict(
+    return HealthResult(
         state="unhealthy",
         facts={"skipped_ranges": len(gaps)},
         text=f"{len(gaps)} ranges were deleted before they were read, first {first['topic']} partition "

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from finlake_assets.speed.health_checks import QUESTIONS
+from finlake_assets.speed.health_checks import HEALTH_CHECKS
 from finlake_assets.speed.rules import HealthLimits
 from finlake_clients import alert_webhook
 from finlake_clients.calendar import TradingCalendar
@@ -200,7 +200,7 @@ def test_a_cause_is_told_once_and_once_that_it_is_over(watch: Watch, cause: Caus
 
 
 def test_every_health_check_has_a_cause_here() -> None:
-    asked = {f"{question.asset.to_user_string()} {question.name}" for question in QUESTIONS}
+    asked = {f"{check.asset.to_user_string()} {check.name}" for check in HEALTH_CHECKS}
     assert {name for cause in CAUSES.values() for name in cause.told} == asked
 
 

@@ -48,7 +48,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 
 
 def test_a_healthy_stream_sends_nothing_and_says_so(watch: Watch) -> None:
-    assert watch.look().skip_message == "all 15 answers are healthy"
+    assert watch.look().skip_message == "all 15 checks are healthy"
     watch.look()
     assert watch.log.sent == []
 

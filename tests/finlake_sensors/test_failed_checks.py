@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from finlake_assets.asset_specs import WAS_ASKED
-from finlake_assets.speed.health_checks import QUESTIONS
+from finlake_assets.speed.health_checks import HEALTH_CHECKS
 from finlake_sensors import failed_checks
 from tests.finlake_assets.stream_fakes import StreamLog, webhook_of
 
@@ -31,13 +31,13 @@ class Watch:
         def vendor_answered() -> dg.AssetCheckResult:
             return self._finds
 
-        @dg.asset_check(asset=QUESTIONS[0].asset, name=QUESTIONS[0].name)
+        @dg.asset_check(asset=HEALTH_CHECKS[0].asset, name=HEALTH_CHECKS[0].name)
         def asked_anew() -> dg.AssetCheckResult:
             return dg.AssetCheckResult(passed=False)
 
         job = dg.define_asset_job("checks", selection=dg.AssetSelection.all_asset_checks())
         self._repository = dg.Definitions(
-            assets=[dg.AssetSpec(KEY), dg.AssetSpec(QUESTIONS[0].asset)],
+            assets=[dg.AssetSpec(KEY), dg.AssetSpec(HEALTH_CHECKS[0].asset)],
             asset_checks=[vendor_answered, asked_anew],
             jobs=[job],
         ).get_repository_def()

@@ -9,7 +9,7 @@ import pytest
 from deploy.clickhouse.migrate import apply_migrations
 from deploy.clickhouse.scratch import ScratchEngine, scratch_engine
 from finlake_assets.asset_specs import asset_key
-from finlake_assets.speed.health_checks import QUESTIONS, WatchedStream, answers
+from finlake_assets.speed.health_checks import HEALTH_CHECKS, WatchedStream, run_checks
 from finlake_assets.speed.reports import NEWEST, look
 from finlake_assets.speed.rules import HealthLimits
 from finlake_clients.calendar import TradingCalendar
@@ -97,7 +97,7 @@ def test_every_table_and_view_of_the_contract_tells_how_far_it_has_come(stream: 
 
 
 def test_every_question_is_answered_and_a_skipped_range_is_unhealthy(stream: WatchedStream) -> None:
-    found = {question.name: verdict for question, verdict in answers(QUESTIONS, stream)}
+    found = {check.name: result for check, result in run_checks(HEALTH_CHECKS, stream)}
 
-    assert {name for name, verdict in found.items() if verdict.state != "healthy"} == {"nothing_was_skipped"}
+    assert {name for name, result in found.items() if result.state != "healthy"} == {"nothing_was_skipped"}
     assert "partition 0 offsets 5 to 9" in found["nothing_was_skipped"].text

@@ -5,7 +5,7 @@ import pytest
 
 from finlake_assets.checks import stream
 from finlake_assets.speed import chain
-from finlake_assets.speed.health_checks import QUESTIONS
+from finlake_assets.speed.health_checks import HEALTH_CHECKS
 from finlake_assets.speed.rules import HealthLimits
 from finlake_clients.calendar import TradingCalendar
 from finlake_clients.connect.change_capture import ConnectorHealth
@@ -21,7 +21,7 @@ def found(log: StreamLog) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
 
 def test_every_question_is_a_check_and_all_pass_where_the_stream_is_healthy() -> None:
     given = found(StreamLog())
-    assert sorted(name for _, name in given) == sorted(question.name for question in QUESTIONS)
+    assert sorted(name for _, name in given) == sorted(check.name for check in HEALTH_CHECKS)
     assert all(each.passed for each in given.values())
 
 

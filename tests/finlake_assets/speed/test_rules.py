@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from finlake_assets.speed import rules
-from finlake_assets.speed.rules import HealthLimits, SymbolActivity, Verdict
+from finlake_assets.speed.rules import HealthLimits, HealthResult, SymbolActivity
 from finlake_clients.calendar import TradingCalendar
 from finlake_clients.connect.change_capture import ConnectorHealth
 from finlake_clients.postgres.market import FeedGaps, SlotHealth, VendorComplaints
@@ -19,13 +19,13 @@ NOON = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)
 
 @pytest.mark.parametrize(("lag", "state"), [({0: 1000}, "healthy"), ({0: 600, 1: 401}, "unhealthy"), ({}, "healthy")])
 def test_a_thousand_records_over_all_partitions_may_wait(lag: dict[int, int], state: str) -> None:
-    found = rules.judge_lag("finlake.ods.finnhub_trades", lag, LIMITS)
+    found = rules.check_lag("finlake.ods.finnhub_trades", lag, LIMITS)
     assert found.state == state
     assert found.facts["lag_records"] == sum(lag.values())
 
 
 def test_the_allowed_lag_is_a_setting() -> None:
-    assert rules.judge_lag("t", {0: 11}, HealthLimits(consumer_lag_records=10)).state == "unhealthy"
+    assert rules.check_lag("t", {0: 11}, HealthLimits(consumer_lag_records=10)).state == "unhealthy"
 
 
 @pytest.mark.parametrize(
@@ -38,25 +38,25 @@ def test_the_allowed_lag_is_a_setting() -> None:
     ],
 )
 def test_a_slot_that_loses_or_hoards_the_log_is_unhealthy(slot: SlotHealth, words: str) -> None:
-    found = rules.judge_slot([slot], LIMITS)
+    found = rules.check_slot([slot], LIMITS)
     assert found.state == "unhealthy"
     assert words in found.text
 
 
 def test_a_second_slot_that_nobody_reads_is_unhealthy_too() -> None:
     forgotten = replace(SLOT, name="forgotten", is_active=False, retained_wal_bytes=0)
-    assert "nobody reads forgotten" in rules.judge_slot([SLOT, forgotten], LIMITS).text
+    assert "nobody reads forgotten" in rules.check_slot([SLOT, forgotten], LIMITS).text
 
 
 def test_a_slot_that_is_read_is_healthy_and_a_missing_one_is_not() -> None:
-    assert rules.judge_slot([replace(SLOT, wal_status="extended")], LIMITS).state == "healthy"
-    assert rules.judge_slot([], LIMITS).state == "unhealthy"
+    assert rules.check_slot([replace(SLOT, wal_status="extended")], LIMITS).state == "healthy"
+    assert rules.check_slot([], LIMITS).state == "unhealthy"
 
 
 def test_a_table_that_is_not_published_is_named() -> None:
     expected = frozenset({"finnhub_trades", "finnhub_quotes"})
-    assert rules.judge_publication(expected | {"other"}, expected).state == "healthy"
-    assert "changes of finnhub_quotes are not published" in rules.judge_publication(frozenset({"finnhub_trades"}), expected).text
+    assert rules.check_publication(expected | {"other"}, expected).state == "healthy"
+    assert "changes of finnhub_quotes are not published" in rules.check_publication(frozenset({"finnhub_trades"}), expected).text
 
 
 @pytest.mark.parametrize(
@@ -75,14 +75,14 @@ def test_a_table_that_is_not_published_is_named() -> None:
     ],
 )
 def test_a_connector_that_does_not_do_its_work_says_how(health: ConnectorHealth | None, words: str) -> None:
-    found = rules.judge_connector("finlake-ods", health)
+    found = rules.check_connector("finlake-ods", health)
     assert found.state == "unhealthy"
     assert words in found.text
 
 
 def test_a_trace_is_kept_for_those_who_may_see_it_and_out_of_the_text() -> None:
     failed = ConnectorHealth(state="FAILED", task_states=("RUNNING",), trace="password=hunter2")
-    found = rules.judge_connector("finlake-ods", failed)
+    found = rules.check_connector("finlake-ods", failed)
     assert found.detail == "password=hunter2"
     assert "hunter2" not in found.text + str(found.facts)
 
@@ -90,7 +90,7 @@ def test_a_trace_is_kept_for_those_who_may_see_it_and_out_of_the_text() -> None:
 @pytest.mark.parametrize(("waited_s", "state"), [(None, "healthy"), (30, "healthy"), (31, "unhealthy")])
 def test_rows_may_wait_for_half_a_minute(waited_s: int | None, state: str) -> None:
     since = None if waited_s is None else NOON - timedelta(seconds=waited_s)
-    assert rules.judge_progress("speed.stock_realtime", NOON - timedelta(hours=9), since, NOON, LIMITS).state == state
+    assert rules.check_progress("speed.stock_realtime", NOON - timedelta(hours=9), since, NOON, LIMITS).state == state
 
 
 @pytest.mark.parametrize(
@@ -111,15 +111,15 @@ def test_silence_is_unhealthy_only_while_the_exchange_is_open(now: str, newest: 
     def utc(text: str) -> datetime:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
-    assert rules.judge_feed(None if newest is None else utc(newest), utc(now), "exchange", CALENDAR, LIMITS).state == state
+    assert rules.check_feed(None if newest is None else utc(newest), utc(now), "exchange", CALENDAR, LIMITS).state == state
 
 
 def test_samples_that_somebody_watches_over_are_expected_to_trade_always_and_others_never() -> None:
     on_saturday = datetime(2026, 11, 21, 17, tzinfo=UTC)
     long_ago = on_saturday - timedelta(seconds=LIMITS.feed_silence_s + 1)
-    assert rules.judge_feed(long_ago, on_saturday, "always", CALENDAR, LIMITS).state == "unhealthy"
-    assert rules.judge_feed(None, on_saturday, "always", CALENDAR, LIMITS).text.startswith("no trade at all")
-    assert rules.judge_feed(long_ago, on_saturday, "any", CALENDAR, LIMITS).state == "healthy"
+    assert rules.check_feed(long_ago, on_saturday, "always", CALENDAR, LIMITS).state == "unhealthy"
+    assert rules.check_feed(None, on_saturday, "always", CALENDAR, LIMITS).text.startswith("no trade at all")
+    assert rules.check_feed(long_ago, on_saturday, "any", CALENDAR, LIMITS).state == "healthy"
     assert [
         rules.hours_of("live", is_watched=True),
         rules.hours_of("sample", is_watched=True),
@@ -137,9 +137,9 @@ def traded(symbol: str, share: float, *, silent_for: int, now: datetime = NOON) 
     )
 
 
-def judged(*found: SymbolActivity, now: datetime = NOON) -> Verdict:
+def judged(*found: SymbolActivity, now: datetime = NOON) -> HealthResult:
     spans = [rules.open_spans(hours, now - rules.USUAL_OVER, now, CALENDAR) for hours in ("exchange", "always")]
-    return rules.judge_symbols(found, *spans)
+    return rules.check_symbols(found, *spans)
 
 
 @pytest.mark.parametrize(
@@ -184,24 +184,24 @@ def test_a_symbol_that_is_hardly_known_is_not_judged() -> None:
 
 def test_a_complaint_of_the_vendor_is_told_in_its_words() -> None:
     half_an_hour = timedelta(minutes=30)
-    assert rules.judge_complaints(VendorComplaints(count=0, newest=""), half_an_hour).state == "healthy"
-    found = rules.judge_complaints(VendorComplaints(count=2, newest="Subscribing to too many symbols"), half_an_hour)
+    assert rules.check_complaints(VendorComplaints(count=0, newest=""), half_an_hour).state == "healthy"
+    found = rules.check_complaints(VendorComplaints(count=2, newest="Subscribing to too many symbols"), half_an_hour)
     assert found.state == "unhealthy"
     assert "2 complaints of the vendor in the last 30 minutes, the newest: Subscribing to too many symbols" in found.text
 
 
 def test_gaps_and_unreadable_messages_are_told_with_their_time() -> None:
     day = timedelta(hours=24)
-    assert rules.judge_gaps(FeedGaps(count=0, total_s=0, newest=""), 0, day).state == "healthy"
-    found = rules.judge_gaps(FeedGaps(count=2, total_s=61.5, newest="until 09:30: timeout"), 3, day)
+    assert rules.check_gaps(FeedGaps(count=0, total_s=0, newest=""), 0, day).state == "healthy"
+    found = rules.check_gaps(FeedGaps(count=2, total_s=61.5, newest="until 09:30: timeout"), 3, day)
     assert found.state == "unhealthy"
     assert found.text.startswith("in the last 24 hours: 2 gaps, 62 s in total, the newest until 09:30: timeout")
     assert "3 messages that could not be read" in found.text
 
 
 def test_dead_letters_and_skipped_ranges_are_counted() -> None:
-    assert rules.judge_dead_letters({0: (5, 5), 1: (0, 0)}).state == "healthy"
-    assert rules.judge_dead_letters({0: (5, 7), 1: (0, 1)}).facts == {"dead_letters": 3}
-    assert rules.judge_skipped([]).state == "healthy"
+    assert rules.check_dead_letters({0: (5, 5), 1: (0, 0)}).state == "healthy"
+    assert rules.check_dead_letters({0: (5, 7), 1: (0, 1)}).facts == {"dead_letters": 3}
+    assert rules.check_skipped([]).state == "healthy"
     gap = {"topic": "t", "kafka_partition": 0, "first_offset": 5, "last_offset": 9}
-    assert "first t partition 0 offsets 5 to 9" in rules.judge_skipped([gap]).text
+    assert "first t partition 0 offsets 5 to 9" in rules.check_skipped([gap]).text

@@ -1,4 +1,4 @@
-"""The assets of the stream's tables: which offsets a run archives and from where, and what is built anew from them."""
+"""The assets of the stream's tables: which offsets a run archives and from where, and what is rebuilt from them."""
 
 from collections.abc import Mapping
 
@@ -28,7 +28,7 @@ class ArchiveRequest(dg.Config):
 
 
 class RebuildRequest(dg.Config):
-    """`rebuild`: whether the run's days are built anew from all their changes, not only brought up to date."""
+    """`rebuild`: whether the run's days are rebuilt from all their changes, not only brought up to date."""
 
     rebuild: bool = False
 

@@ -18,7 +18,7 @@ class FinlakeCommand(typer.Typer):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*args, **kwargs)
-        # The outermost edge: whatever a command raised is told to the user here.
+        # The outermost edge: whatever a command raised is shown to the user here.
         except Exception as problem:  # noqa: BLE001
             if "--traceback" in sys.argv:
                 raise

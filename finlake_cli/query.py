@@ -1,4 +1,4 @@
-"""A query asked of the lake: what Spark refuses is told in one line, and rows are read part by part."""
+"""A query asked of the lake: what Spark refuses is said in one line, and rows are read part by part."""
 
 import logging
 import re

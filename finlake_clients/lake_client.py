@@ -94,7 +94,7 @@ class LakeClient(ServiceClient):
     """A lake and its jobs. Passwords and keys are read from files when the lake is opened.
 
     Every verb raises `ServiceUnavailableError` when Spark or the catalog's Postgres is away, or goes away meanwhile: trying again
-    later is safe and makes a session anew.
+    later is safe and makes a new session.
     """
 
     catalog_uri: str
@@ -309,7 +309,7 @@ class LakeClient(ServiceClient):
         from sqlalchemy.engine import make_url
 
         uri = make_url(self.catalog_uri).set(password=secret_of("postgres", Path(self.catalog_password_file)))
-        # A connection that Postgres ended meanwhile is made anew instead of failing who takes it next.
+        # A connection that Postgres ended meanwhile is replaced instead of failing who takes it next.
         properties = {"uri": uri.render_as_string(hide_password=False), "pool_pre_ping": "true"}
         if self.s3_endpoint and self.s3_access_key_file and self.s3_secret_key_file:
             properties |= {

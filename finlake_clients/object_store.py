@@ -1,4 +1,4 @@
-"""An S3-compatible store, as the clients that know one are told of it."""
+"""The settings of an S3-compatible store, as the clients that use one take them."""
 
 from typing import TypedDict
 

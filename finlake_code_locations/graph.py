@@ -1,6 +1,6 @@
 """The graph as plain text, one line per asset, to be reviewed in every diff.
 
-`python -m finlake_code_locations.graph > tests/definitions/graph.txt` writes the drawing anew.
+`python -m finlake_code_locations.graph > tests/definitions/graph.txt` writes the drawing again.
 """
 
 import sys

@@ -9,5 +9,5 @@ from finlake_settings.reading import read_settings
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The lake as this process was told to run it."""
+    """The lake by the settings of this process."""
     return build_defs(read_settings(DagsterSettings))

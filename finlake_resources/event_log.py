@@ -57,7 +57,7 @@ class RangeEventLogStorage(AwaitsPostgres, PostgresEventLogStorage):
         repeated_when_lost(attempt)
 
     def _remove(self, events: Sequence[EventLogEntry]) -> None:
-        """Remove every trace of these very events, told by their run and their whole text."""
+        """Remove every trace of these very events, identified by their run and their whole text."""
         texts, runs = [serialize_value(event) for event in events], {event.run_id for event in events}
         log, checks, tags = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c, AssetEventTagsTable.c
         with self.index_transaction() as connection:

@@ -1,4 +1,4 @@
-"""Checks that fail and let their run end well, which no failed run tells of: told when they turn bad and when they are well.
+"""Checks that fail and let their run end well, which no failed run tells of: alerted when they turn bad and when they pass again.
 
 Warnings are for people who look; what is asked about the stream is alerted by stream_health, which asks again each minute.
 """

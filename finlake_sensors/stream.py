@@ -38,7 +38,7 @@ def build(default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
         requests, reasons = [], []
         for address, captured in BY_CHANGES.items():
             topic = captured.topic
-            plan, found, made_anew = _look(context, jobs, kafka, address, cursors.get(topic))
+            plan, found, recreated = _look(context, jobs, kafka, address, cursors.get(topic))
             cursors[topic] = plan.cursor
             for partition, backlog in found.items():
                 if backlog.gone_from is not None:
@@ -46,9 +46,9 @@ def build(default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
                         f"{topic}:{partition}: offsets {backlog.gone_from} to {backlog.first} were deleted before "
                         "they were archived; the next run records the gap and goes on"
                     )
-            if made_anew:
+            if recreated:
                 context.log.error(
-                    f"{topic}: partitions {made_anew} end before the archive does: the topic was made anew; "
+                    f"{topic}: partitions {recreated} end before the archive does: the topic was made anew; "
                     "run stream_archive by hand to read what to do"
                 )
             if isinstance(plan.decision, Skip):
@@ -70,18 +70,18 @@ def _look(
     address: str,
     cursor: str | None,
 ) -> tuple[ArchivePlan, dict[int, Backlog], list[int]]:
-    """What to do about a topic, its backlogs, and its partitions that were made anew."""
+    """What to do about a topic, its backlogs, and its partitions that were recreated."""
     topic, now = BY_CHANGES[address].topic, datetime.now(UTC)
     # First: a run that ends while the rest is asked has moved the archive by then.
     running = context.instance.get_runs(
         dg.RunsFilter(job_name=STREAM_ARCHIVE, statuses=IN_FLIGHT, tags={TOPIC_TAG: topic}), limit=1
     )
     archived = {partition: end for (name, partition), end in jobs.archive_positions(address).items() if name == topic}
-    found, made_anew = backlogs(kafka.watermarks(topic), archived)
+    found, recreated = backlogs(kafka.watermarks(topic), archived)
     appended = {partition: kafka.first_appended(topic, partition, backlog.first) for partition, backlog in found.items()}
     day_ends = kafka.offsets_at(topic, midnight_after(oldest_day(appended, now))) if found else {}
     plan = plan_archive(topic, found, appended, day_ends, cursor, now=now, is_running=bool(running))
-    return plan, found, made_anew
+    return plan, found, recreated
 
 
 def _request(address: str, topic: str, plan: ArchivePlan) -> dg.RunRequest:

@@ -16,7 +16,7 @@ from finlake_services.http_server import BoundedHttp
 from finlake_settings.local_stack import LOOPBACK
 
 Health = Callable[[], tuple[int, dict[str, str]]]
-"""HTTP status, and what is told as JSON."""
+"""HTTP status and the body, which is sent as JSON."""
 
 
 class MetricsServer:

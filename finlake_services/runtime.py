@@ -1,4 +1,4 @@
-"""What every service does around its work: logs as JSON lines, stops when it is told to, serves HTTP within bounds.
+"""What every service does around its work: logs as JSON lines, stops at a signal, serves HTTP within bounds.
 
 Metrics and health of services that serve nothing else are in metrics_server.py.
 """
@@ -42,7 +42,7 @@ def log_as_json(*last: Processor) -> None:
 
 
 def own_settings(model: type[Model]) -> Model:
-    """What this service was told; with less than it needs, or what makes no sense, it says so and ends with exit code 1."""
+    """The settings of this service; with less than it needs, or what makes no sense, it says so and ends with exit code 1."""
     try:
         return read_settings(model)
     except SettingsError as error:

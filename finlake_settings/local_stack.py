@@ -17,7 +17,7 @@ USUAL_PORTS: Mapping[str, int] = {
     "spark_connect": 15002,
     "dagster_webserver": 3000,
 }
-"""The ports that settings name, by service; those that no client is told of stand in deploy/local/services.py."""
+"""The ports that settings name, by service; those that are no client's setting stand in deploy/local/services.py."""
 
 SECRETS: Final = "secrets"
 """The folder of secrets in the state folder; the files below are in it."""

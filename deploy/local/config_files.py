@@ -125,7 +125,7 @@ def spark_properties(layout: Layout, settings: StackSettings, java: Java, s3_key
         f"{catalog}.jdbc.user": "lake",
         f"{catalog}.jdbc.schema-version": "V1",
         f"{catalog}.cache-enabled": "false",
-        # A connection that Postgres ended, by order or in a crash, is made anew; of a broken one Iceberg knows by itself.
+        # A connection that Postgres ended, by order or in a crash, is replaced; of a broken one Iceberg knows by itself.
         f"{catalog}.retryable_status_codes": "57P01,57P02",
         f"{catalog}.warehouse": settings.of(layout).warehouse,
     }

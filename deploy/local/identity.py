@@ -116,7 +116,7 @@ def _foreign(layout: Layout, ports: Ports, stranger: Listener) -> ForeignStackEr
     names = {port: owner_of(name) for name, port in ports.items()}
     who = f"the stack of {stranger.identity.home}" if stranger.identity else "another program"
     if stranger.identity and stranger.identity.home == str(layout.home.resolve()):
-        who = f"an earlier stack of {layout.home}, whose folder was made anew,"
+        who = f"an earlier stack of {layout.home}, whose folder was recreated,"
     return ForeignStackError(
         f"port {stranger.port} ({names[stranger.port]}) belongs to {who} (pid {stranger.pid or 'unknown'}), not to the stack "
         f"of {layout.home}; run `finlake up --free-ports{_of(layout)}`"

@@ -1,4 +1,4 @@
-"""Make `kafka-jars.lock` anew: `python -m deploy.local.lock_jars`, after a version below has been changed.
+"""Write `kafka-jars.lock` again: `python -m deploy.local.lock_jars`, after a version below has been changed.
 
 Ivy finds what the named modules need at run time, with the checksums of Maven Central; the lock file then holds every
 jar with its SHA-256 digest, and nothing else is ever fetched. Review the difference before committing it.

@@ -83,7 +83,7 @@ def server_command(cluster: Cluster, port: int) -> list[str]:
         "unix_socket_directories": "",
         "shared_buffers": "256MB",
         # What Debezium reads: the log with rows in it. A slot whose reader stays away keeps so much of it and is then
-        # given up; the reader begins anew with a snapshot.
+        # given up; the reader begins again with a snapshot.
         "wal_level": "logical",
         "max_wal_senders": 8,
         "max_replication_slots": 8,
@@ -213,7 +213,7 @@ def hand_over(folder: Path, user: str) -> None:
     for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
         for name in (*folders, *files):
             os.chown(name, account.pw_uid, account.pw_gid, dir_fd=descriptor, follow_symlinks=False)
-    # The last, so that a second try begins anew where the first was interrupted.
+    # The last, so that a second try begins again where the first was interrupted.
     os.chown(folder, account.pw_uid, account.pw_gid)
 
 

@@ -33,7 +33,7 @@ def guarded(
 ) -> Application:
     """The application for those who know the password and call it by one of `hosts` (`name:port`).
 
-    `let_in` is told of each who comes in, before the application.
+    `let_in` is called for each request that is let in, before the application.
     """
 
     async def door(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,7 +1,7 @@
 """The checker of rules, `promtool`: built by Go from pinned modules into the state folder, where Go is there.
 
 `python -m deploy.prometheus.checker` builds it once. No registry of ready-made packages has it; a machine without Go, or
-without the module proxy, goes without, and is told so.
+without the module proxy, goes without, and a message says so.
 """
 
 import hashlib

@@ -59,7 +59,7 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
     ) -> StepEvents:
         """Whole files are kept as they came, whatever the window; the window says up to when they are wanted.
 
-        A vendor that refuses keeps no file out: what was obtained is written, then the refusal is told. It fails the step
+        A vendor that refuses keeps no file out: what was obtained is written, then the refusal is reported. It fails the step
         where nothing was obtained, and where asking again may help.
         """
         obtained = Obtained(StooqBatch([], []))
@@ -132,7 +132,7 @@ class Obtained:
 def downloaded(stooq: StooqResource, wanted: list[WantedDownload]) -> Obtained:
     """Ask for each; an answer that concerns one ticker alone is a problem of the batch.
 
-    The first refusal, or a server that is not reached, ends the asking: the next ticker would be told the same.
+    The first refusal, or a server that is not reached, ends the asking: the next ticker would get the same answer.
     """
     batch = StooqBatch([], [])
     for each in wanted:

@@ -39,7 +39,7 @@ def _complete(clock: Clock) -> dg.AssetChecksDefinition:
     )
     @tried_again_after_outages()
     def bars_are_complete(context: dg.AssetCheckExecutionContext, jobs: LakeResource) -> dg.AssetCheckResult:
-        """A bar that is not due yet is told and raises no alarm."""
+        """A bar that is not due yet is listed and raises no alarm."""
         return complete(jobs.bar_gaps(clock(), _window(context)))
 
     return bars_are_complete
@@ -91,7 +91,7 @@ def complete(gaps: Sequence[BarGap]) -> dg.AssetCheckResult:
 
 
 def not_empty(found: Sequence[date], judged_count: int, holes: Collection[date]) -> dg.AssetCheckResult:
-    """The verdict over the sessions found empty, of so many; those in `holes` are told and raise no alarm."""
+    """The verdict over the sessions found empty, of so many; those in `holes` are listed and raise no alarm."""
     empty, known = [day for day in found if day not in holes], [day for day in found if day in holes]
     named = ", ".join(map(str, empty[:5])) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
     if empty:

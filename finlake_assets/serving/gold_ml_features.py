@@ -19,7 +19,7 @@ def build() -> dg.AssetsDefinition:
     @dg.multi_asset(name="serving__gold_ml_features", specs=[spec], pool=pool_of(spec.key))
     @tried_again_after_outages()
     def gold_ml_features(jobs: LakeResource, clickhouse: ClickHouseResource) -> dg.MaterializeResult[None]:
-        """The table is made anew for each snapshot: its columns and its files are fixed when it is made."""
+        """The table is recreated for each snapshot: its columns and its files are fixed when it is made."""
         snapshot = jobs.published(ML_FEATURES.address)
         try:
             served = clickhouse.point_at_snapshot(

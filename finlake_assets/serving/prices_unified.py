@@ -16,7 +16,7 @@ def build() -> dg.AssetsDefinition:
 
     @dg.multi_asset(name="serving__prices_unified", specs=[spec], pool=pool_of(spec.key))
     def prices_unified(clickhouse: ClickHouseResource) -> dg.MaterializeResult[None]:
-        """Defines the view anew; readers see the old or the new definition."""
+        """Defines the view again; readers see the old or the new definition."""
         clickhouse.define(statement)
         return dg.MaterializeResult(
             metadata={

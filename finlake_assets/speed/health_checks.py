@@ -183,7 +183,7 @@ def _room_of_state_folder(stream: WatchedStream) -> HealthResult:
 
 
 def _room_of_clickhouse(stream: WatchedStream) -> HealthResult:
-    """As `admin`: a reader is not told which disks there are. An object store claims more room than a signed number holds."""
+    """As `admin`: a reader may not see which disks there are. An object store claims more room than a signed number holds."""
     (row,) = stream.clickhouse.read_lake(
         "SELECT toInt64(least(min(free_space), 1000000000000000)) AS free_bytes FROM system.disks"
     )

@@ -1,4 +1,4 @@
-"""How far each part of the stream has come, told to Dagster as events of its external assets.
+"""How far each part of the stream has come, reported to Dagster as events of its external assets.
 
 What has moved since the last report is a materialization, since freshness looks at nothing else; the rest is an
 observation.

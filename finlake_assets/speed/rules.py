@@ -26,8 +26,8 @@ USUAL_OVER = timedelta(days=5)
 KNOWN_AFTER_MINUTES = 30
 MOST_ACTIVE_SHARE = 0.995
 UNLIKELY = 1e-10
-"""The chance of a silence below which it is told: of 100 symbols looked at in each minute of a year, none by accident. A symbol
-that trades in every minute is told after five, one that trades in every tenth after 219."""
+"""The chance of a silence below which it is reported: of 100 symbols looked at in each minute of a year, none by accident.
+A symbol that trades in every minute is reported after five, one that trades in every tenth after 219."""
 NAMED_SYMBOLS = 10
 LOSING = ("unreserved", "lost")
 

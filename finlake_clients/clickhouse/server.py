@@ -172,7 +172,7 @@ class ClickHouse(ServiceClient):
     def point_at_snapshot(self, table: Table, snapshot: PublishedSnapshot, row_count: int) -> Served:
         """Let `table` read a snapshot's files where they lie; nothing is copied.
 
-        A table's columns are fixed when it is made, so it is made anew beside the old one and takes its place in one
+        A table's columns are fixed when it is made, so it is recreated beside the old one and takes its place in one
         step. Raises `ServingRejectedError`, and leaves the table as it was, when rows or columns are not those of the lake.
         """
         making = f"{table.address}{LOADING}"

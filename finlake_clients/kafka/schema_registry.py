@@ -80,7 +80,7 @@ class SchemaRegistry:
         if self.token_file is not None:
             headers["authorization"] = f"Bearer {secret_of(SERVICE, self.token_file)}"
         try:
-            # Not by the environment's proxies: they would be told the token.
+            # Not by the environment's proxies: they would see the token.
             with (
                 httpx.Client(timeout=self.timeout_s, trust_env=False) as client,
                 client.stream(

@@ -234,7 +234,7 @@ class KafkaTopics(ServiceClient):
                 # An offset that is gone is an error, not a reason to begin elsewhere.
                 "auto.offset.reset": "error",
                 "queued.max.messages.kbytes": FETCHED_AHEAD_KB,
-                # What is wrong is told by exceptions, not on the standard error.
+                # What is wrong is raised, not written to the standard error.
                 "log_level": 0,
             }
         )

@@ -61,7 +61,7 @@ class DropLocation:
         return sorted(entries, key=lambda entry: entry.name)
 
     def unread_entries(self) -> list[SourceError]:
-        """What is there and is not read as a file is told, and not passed over; raises as `entries` does."""
+        """What is there and is not read as a file is reported, and not passed over; raises as `entries` does."""
         from pyarrow.fs import FileType
 
         links = self._links()

@@ -101,7 +101,7 @@ def _no_archive(stream: IO[bytes], name: str) -> SourceError:
     try:
         form = open_file(head).layout.form
     except UnreadableFileError as fault:
-        # A page or another text is told as no archive: how a CSV would have to look says nothing about it.
+        # A page or another text is reported as no archive: how a CSV would have to look says nothing about it.
         reason, next_step = (
             (fault.reason, fault.next_step)
             if fault.code == "not_text"

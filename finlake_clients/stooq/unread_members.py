@@ -1,4 +1,4 @@
-"""What an archive holds that was not read, told so that nobody waits for it."""
+"""What an archive holds that was not read, reported so that nobody waits for it."""
 
 import zipfile
 from collections.abc import Collection

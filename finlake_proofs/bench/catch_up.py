@@ -1,7 +1,7 @@
 """`finlake bench catch-up`: a part of the stream was away for an hour; how soon does it catch up, and in how much memory?
 
 On a stack of its own. A part is stopped, an hour's trades are committed meanwhile, and the part starts again. At the end
-Postgres, Kafka and ClickHouse are compared row by row, and candles and windows are computed anew.
+Postgres, Kafka and ClickHouse are compared row by row, and candles and windows are recomputed.
 """
 
 import time

@@ -69,10 +69,10 @@ def waits_ms(sights: Sequence[Sight], rows: Sequence[tuple[int, int]]) -> list[f
     offsets = [sight.offset for sight in sights]
     waits = []
     for offset, committed_us in rows:
-        place = bisect_left(offsets, offset)
-        if place == len(sights):
+        index = bisect_left(offsets, offset)
+        if index == len(sights):
             raise RowsNeverSeenError(f"offset {offset} was committed and never seen; the reader stopped too early")
-        waits.append((sights[place].seen_us - committed_us) / 1000)
+        waits.append((sights[index].seen_us - committed_us) / 1000)
     return waits
 
 

@@ -128,26 +128,26 @@ def planned_faults(count: int, seed: int, targets: Sequence[Target], seconds_bet
 def _together(faults: list[Fault], size: int, chosen: Random) -> list[Fault]:
     """The faults with `size` neighbours, single kills so far, made one."""
     single = single_targets()
-    places = [
-        place
-        for place in range(len(faults) - size + 1)
-        if all(len(fault.targets) == 1 and fault.targets[0] not in single for fault in faults[place : place + size])
-        and len({fault.targets[0] for fault in faults[place : place + size]}) == size
+    positions = [
+        position
+        for position in range(len(faults) - size + 1)
+        if all(len(fault.targets) == 1 and fault.targets[0] not in single for fault in faults[position : position + size])
+        and len({fault.targets[0] for fault in faults[position : position + size]}) == size
     ]
-    if not places:
+    if not positions:
         return faults
-    place = chosen.choice(places)
-    victims = tuple(fault.targets[0] for fault in faults[place : place + size])
-    return [*faults[:place], replace(faults[place], targets=victims), *faults[place + size :]]
+    position = chosen.choice(positions)
+    victims = tuple(fault.targets[0] for fault in faults[position : position + size])
+    return [*faults[:position], replace(faults[position], targets=victims), *faults[position + size :]]
 
 
 def _during_up(faults: list[Fault], chosen: Random) -> list[Fault]:
     single = single_targets()
-    places = [place for place, fault in enumerate(faults) if fault.kind == "kill" and fault.targets[0] not in single]
-    if not places:
+    positions = [position for position, fault in enumerate(faults) if fault.kind == "kill" and fault.targets[0] not in single]
+    if not positions:
         return faults
-    place = chosen.choice(places)
-    return [*faults[:place], replace(faults[place], kind="kill_during_up"), *faults[place + 1 :]]
+    position = chosen.choice(positions)
+    return [*faults[:position], replace(faults[position], kind="kill_during_up"), *faults[position + 1 :]]
 
 
 def _freezes(count: int, targets: Sequence[Target], mix: Mix, chosen: Random) -> list[Fault]:
@@ -173,7 +173,7 @@ def _full_disks(count: int, mix: Mix, chosen: Random) -> list[Fault]:
 
 
 def _among(faults: list[Fault], more: Sequence[Fault], pause_s: Callable[[], float], chosen: Random) -> list[Fault]:
-    """The faults with more of them at random places."""
+    """The faults with more of them at random positions."""
     found = list(faults)
     for fault in more:
         found.insert(chosen.randint(0, len(found)), replace(fault, pause_s=pause_s()))

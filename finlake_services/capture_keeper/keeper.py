@@ -68,7 +68,7 @@ class Keeper:
         except ConnectorUnknownError:
             self.metrics.is_running.set(0)
         except ConnectUnavailableError as error:
-            # The worker itself is its supervisor's; told once.
+            # The worker itself is its supervisor's; logged once.
             self.metrics.is_running.set(0)
             if not self._is_away:
                 _log.warning("kafka connect does not answer", reason=str(error))

@@ -64,7 +64,7 @@ def main(
 
 
 def _is_no_cut_answer(record: logging.LogRecord) -> bool:
-    """Leave out the traceback of an answer that was cut on purpose; its error is counted, and told to the client."""
+    """Leave out the traceback of an answer that was cut on purpose; its error is counted, and sent to the client."""
     return not (record.exc_info and isinstance(record.exc_info[1], AnswerCutError))
 
 

@@ -24,7 +24,7 @@ class Body:
         self._size = 0
 
     async def read(self, receive: Receive, user: User, length: int | None) -> bytes | None:
-        """The whole body, of `length` bytes if that was told; None when the client goes away before its end.
+        """The whole body, of `length` bytes if that is known; None when the client goes away before its end.
 
         Raises `ClickHouseError` beyond the user's limit for one (307) or for all at once (241), or when it does not end (209).
         """

@@ -22,7 +22,7 @@ _LZ4, _ZSTD, _NONE = 0x82, 0x90, 0x02
 _ZSTD_WINDOW_BYTES: Final = 8 << 20
 """What a decoder of zstd must be able to keep (RFC 9659), and all that this one does."""
 MOST_MEMBERS: Final = 1 << 16
-"""Members of a gzip body, frames of a zstd or lz4 one: each is begun anew, however little is in it."""
+"""Members of a gzip body, frames of a zstd or lz4 one: each is begun again, however little is in it."""
 _FIRST_PIECE_BYTES: Final = 1 << 9
 """Of a member so much is given to its decoder at first, and then more: what lies behind its end comes back as a copy."""
 _MOST_PIECE_BYTES: Final = 1 << 16
@@ -86,7 +86,7 @@ def _unpack_members(body: bytes, limit: int, open_member: Callable[[], Any], mos
 
 
 def _open_zlib() -> Any:
-    # 32 + 15: gzip and zlib headers are told apart by the library.
+    # 32 + 15: gzip and zlib headers are distinguished by the library.
     return zlib.decompressobj(32 + zlib.MAX_WBITS)
 
 

@@ -14,7 +14,7 @@ from finlake_services.clickhouse_local.statement_text import check_size, has_unp
 REMEMBERED_TEXTS = 1024
 REMEMBERED_LENGTH = 8192
 _SETTINGS = {"max_ast_depth": "300", "max_parser_backtracks": "50000", **NO_STATES}
-"""A tree is told with an indentation of its depth, so that a deep and broad one is longer than its text a thousandfold; and
+"""A tree is printed with an indentation of its depth, so that a deep and broad one is longer than its text a thousandfold; and
 twenty `COLUMNS('a') APPLY` one behind the other keep a parser busy for ten seconds that may turn back a million times."""
 
 _BAD_ARGUMENTS = 36

@@ -45,7 +45,7 @@ class MembershipLostError(Exception):
 
 
 class StoppingError(Exception):
-    """The process was told to end while it waited; a block in flight stays planned."""
+    """The process was asked to end while it waited; a block in flight stays planned."""
 
 
 class PartitionTakenError(Exception):
@@ -92,7 +92,7 @@ class ConsumerSession:
     def poll_once(self) -> None:
         """Take what is there, waiting a moment for it; or settle what has been quiet.
 
-        Raises CommitRefusedError, MembershipLostError, KafkaException (join anew), StoppingError, and what no retry
+        Raises CommitRefusedError, MembershipLostError, KafkaException (rejoin), StoppingError, and what no retry
         cures: TopicReplacedError, CorruptPlanError.
         """
         try:

@@ -23,7 +23,7 @@ Why this is right:
   block. If it had begun one, its plan is what its successor replays, with the same token: the late insert is left out,
   as long as fewer than the remembered number of blocks came between. `confirm` narrows that: an insert that is tried
   again, or late, first commits its plan again.
-- A commit whose outcome is unknown is taken as refused: the sink leaves the group and joins it anew, so that the old
+- A commit whose outcome is unknown is taken as refused: the sink leaves the group and rejoins it, so that the old
   request, should it still arrive, carries a generation that is refused.
 - A commit that is refused because the group counts its members did nothing. It is repeated once they are counted, if the
   partition was ours all the while.

@@ -1,4 +1,4 @@
-"""The sink as a whole: it stays in the group until it is stopped, and joins anew when a stay becomes void."""
+"""The sink as a whole: it stays in the group until it is stopped, and rejoins when a stay becomes void."""
 
 import time
 from threading import Event
@@ -54,7 +54,7 @@ class Sink:
         return Health("ok")
 
     def _stay(self) -> None:
-        """Be in the group until told to stop, or until an exception ends the stay."""
+        """Be in the group until `stop` is set, or until an exception ends the stay."""
         if self._stop.is_set():
             return
         self._session = session = ConsumerSession(

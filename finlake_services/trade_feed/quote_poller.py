@@ -38,7 +38,7 @@ class QuotePoller:
         self._poller_id, self._poll_seq = uuid4().hex, 0
 
     async def run(self) -> None:
-        """Never returns; what goes wrong with a quote is told in the log and counted."""
+        """Never returns; what goes wrong with a quote is logged and counted."""
         while True:
             started = time.monotonic()
             for symbol in tuple(self._symbols):
@@ -60,7 +60,7 @@ class QuotePoller:
             self._note("failed", error)
         else:
             if quote is None:
-                # Finnhub answers zeros for a symbol that it does not know; told once, and never asked for again.
+                # Finnhub answers zeros for a symbol that it does not know; logged once, and never asked for again.
                 self._symbols.remove(symbol)
                 self._metrics.quote_calls.labels("unknown_symbol").inc()
                 _log.warning("finnhub knows no quote of this symbol", symbol=symbol)

@@ -113,11 +113,11 @@ async def _drain(writer: OdsWriter, writing: asyncio.Task[None], limit_s: float)
 async def listed_symbols(rest: FinnhubRest, symbols: Sequence[str]) -> tuple[str, ...]:
     """The symbols that Finnhub lists exactly so. One whose look-up goes wrong is taken unseen: trades come first."""
     listed: list[str] = []
-    for place, symbol in enumerate(symbols):
+    for index, symbol in enumerate(symbols):
         try:
             is_listed = await rest.lists(symbol)
         except SourceError as error:
-            unseen = symbols[place:]
+            unseen = symbols[index:]
             _log.warning("symbols cannot be looked up, subscribing to them unseen", symbols=list(unseen), reason=str(error))
             return (*listed, *unseen)
         if is_listed:

@@ -89,7 +89,7 @@ class TradeStream:
         metrics.subscribed_symbols.set(len(symbols))
 
     async def run(self) -> None:
-        """Never returns; each connection's end, its gap and the wait before the next one are told in the log."""
+        """Never returns; each connection's end, its gap and the wait before the next one are logged."""
         failures = 0
         while True:
             connection = _OpenConnection(uuid4().hex)
@@ -178,7 +178,7 @@ class TradeStream:
         _log.info("subscribed", connection_id=connection.id, symbols=len(self._symbols))
 
     async def _note_too_large(self, connection: _OpenConnection) -> tuple[GapReason, str]:
-        """A message that is not read to its end, so that its text is not known, ends the connection and is told."""
+        """A message that is not read to its end, so that its text is not known, ends the connection and is logged."""
         received_us = self._clock.now_us()
         connection.message_seq += 1
         self._metrics.messages_received.labels("malformed").inc()

@@ -72,8 +72,8 @@ def view(table: Table, query: str) -> str:
 
 def rows_of_snapshot(location: str, metadata_path: str, s3_endpoint: str | None) -> str:
     """The table function that reads an Iceberg table as one of its metadata files says; arguments as in `engine_over`."""
-    function, place = _reader_of(location, s3_endpoint)
-    return f"{function}({_text(place)}, {_pinned(metadata_path)})"
+    function, where = _reader_of(location, s3_endpoint)
+    return f"{function}({_text(where)}, {_pinned(metadata_path)})"
 
 
 def engine_over(location: str, metadata_path: str, s3_endpoint: str | None) -> str:
@@ -82,12 +82,12 @@ def engine_over(location: str, metadata_path: str, s3_endpoint: str | None) -> s
     `metadata_path` is relative to `location`. An S3 location needs `s3_endpoint`; the keys are the server's own setting, so
     that no statement holds a secret. Raises `ValueError` for a location that ClickHouse cannot read.
     """
-    function, place = _reader_of(location, s3_endpoint)
-    return f"ENGINE = {function[0].upper()}{function[1:]}({_text(place)}) {_pinned(metadata_path)}"
+    function, where = _reader_of(location, s3_endpoint)
+    return f"ENGINE = {function[0].upper()}{function[1:]}({_text(where)}) {_pinned(metadata_path)}"
 
 
 def _reader_of(location: str, s3_endpoint: str | None) -> tuple[str, str]:
-    """The function that reads a location, and how it names the place."""
+    """The function that reads a location, and how it names the location."""
     parts = urlsplit(location)
     if parts.scheme == "file":
         return "icebergLocal", parts.path

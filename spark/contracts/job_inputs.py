@@ -57,7 +57,7 @@ class ArchiveInputs(JobInputs):
 
 @dataclass(frozen=True, kw_only=True)
 class RebuildInputs(JobInputs):
-    """Whether the window's days are built anew from all changes, not only brought up to date."""
+    """Whether the window's days are rebuilt from all changes, not only brought up to date."""
 
     rebuild: bool = False
 

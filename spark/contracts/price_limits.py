@@ -7,7 +7,7 @@ before the close is not final.
 """
 
 RULE_VERSION = 9
-"""Raised whenever the rule of the verdicts changes: verdicts of another version are given anew."""
+"""Raised whenever the rule of the verdicts changes: verdicts of another version are given again."""
 
 TOLERANCE_UNITS = 2.0
 """Printed units of both prices (known unit × factor + new unit) by which a restated price may miss the factor.

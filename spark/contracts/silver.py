@@ -39,7 +39,7 @@ PRICE_CHECKS: tuple[Check, ...] = (
 
 # Verdicts whose downloads speak; those that wait, are older, rejected or dropped change nothing.
 ACCEPTED_VERDICTS = ("first", "consistent", "restated", "accepted")
-# Verdicts of which somebody must be told until something better comes.
+# Verdicts that somebody must be warned of until something better comes.
 UNUSED_VERDICTS = ("partial", "rejected")
 VERDICTS = (*ACCEPTED_VERDICTS, *UNUSED_VERDICTS, "older", "dropped")
 DECISIONS = ("accept", "drop", "judge")

@@ -50,7 +50,7 @@ _SEARCHED_LINES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class FileLayout:
-    """A header and the places of its fields (0-based); `volume`, `ticker` and `period` are None where there is no such one.
+    """A header and the positions of its fields (0-based); `volume`, `ticker` and `period` are None where there is no such one.
 
     `date_pattern` is what a date looks like, `date_format` how `strptime` reads it. Fields are separated by commas and
     never quoted, numbers have a point.
@@ -137,20 +137,20 @@ class OpenedFile:
     def bars_sha256(self) -> str:
         """The digest of dates, prices and volumes of the lines, whatever their form and order: equal where files agree."""
         layout = self.layout
-        places = [layout.date, *range(layout.first_price, layout.first_price + 4)]
-        places += [] if layout.volume is None else [layout.volume]
+        positions = [layout.date, *range(layout.first_price, layout.first_price + 4)]
+        positions += [] if layout.volume is None else [layout.volume]
         said = set()
         for _, line in self.lines:
             fields = [field.strip() for field in line.split(",")]
             if len(fields) == layout.width:
-                fields = [fields[layout.date].replace("-", ""), *(_number(fields[place]) for place in places[1:])]
+                fields = [fields[layout.date].replace("-", ""), *(_number(fields[position]) for position in positions[1:])]
             said.add(",".join(fields))
         return hashlib.sha256("\n".join(sorted(said)).encode(errors="surrogatepass")).hexdigest()
 
     def _dated(self) -> list[tuple[str, str]]:
-        """What stands in the place of the date, and the line, of lines that have as many fields as the header."""
-        place, commas = self.layout.date, self.layout.width - 1
-        return [(line.split(",", place + 1)[place].strip(), line) for _, line in self.lines if line.count(",") == commas]
+        """What stands in the position of the date, and the line, of lines that have as many fields as the header."""
+        position, commas = self.layout.date, self.layout.width - 1
+        return [(line.split(",", position + 1)[position].strip(), line) for _, line in self.lines if line.count(",") == commas]
 
 
 def open_file(content: bytes) -> OpenedFile:
@@ -244,8 +244,8 @@ def _wide_encoding(head: bytes) -> str | None:
         return "UTF-16"
     for encoding, width in (("UTF-32", 4), ("UTF-16", 2)):
         whole = head[: len(head) // width * width]
-        for place in (0, width - 1):
-            characters = whole[place::width]
+        for position in (0, width - 1):
+            characters = whole[position::width]
             if characters and 0 not in characters and whole.count(0) == len(whole) - len(characters):
                 return encoding
     return None

@@ -167,7 +167,7 @@ def _refuse_doubled(blocks: "list[_Block]", values: list[str], key: str) -> None
     for block, value in zip(blocks, values, strict=True):
         if value in first:
             raise UniverseError(
-                f"{block.place(key)}: {key} {value} stands twice, also in line {first[value].line(key)}; keep one block each"
+                f"{block.location(key)}: {key} {value} stands twice, also in line {first[value].line(key)}; keep one block each"
             )
         first[value] = block
 
@@ -190,7 +190,7 @@ class _Block:
         """Line of a key, or of the block's header."""
         return self._where.key(self._number, key)
 
-    def place(self, key: str, value: str | None = None) -> str:
+    def location(self, key: str, value: str | None = None) -> str:
         """Line of a key, or of a value under it, in words."""
         line = self.line(key) if value is None else self._where.value(self._number, key, value)
         return self._where.said(line)
@@ -198,7 +198,7 @@ class _Block:
     def about(self, key: str, value: str | None = None) -> str:
         """The same, with the ticker."""
         symbol = self._entry.get("symbol")
-        return f"{self.place(key, value)}: {f'ticker {symbol}' if isinstance(symbol, str) else 'this block'}"
+        return f"{self.location(key, value)}: {f'ticker {symbol}' if isinstance(symbol, str) else 'this block'}"
 
     def ticker(self) -> Ticker:
         """The block as a ticker; raises `UniverseError`."""
@@ -218,11 +218,11 @@ class _Block:
     def _symbol(self) -> str:
         symbol = self._entry.get("symbol")
         if symbol is None:
-            raise UniverseError(f'{self.place("symbol")}: this block has no symbol; add a line like symbol = "AAPL"')
+            raise UniverseError(f'{self.location("symbol")}: this block has no symbol; add a line like symbol = "AAPL"')
         if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):
             raise UniverseError(
-                f"{self.place('symbol')}: symbol {_shown(symbol)} is not one; write it in upper case, letters and digits without "
-                'blanks, at most one dot or dash between, like symbol = "AAPL" or "BRK.B"'
+                f"{self.location('symbol')}: symbol {_shown(symbol)} is not one; write it in upper case, letters and digits "
+                'without blanks, at most one dot or dash between, like symbol = "AAPL" or "BRK.B"'
             )
         return symbol
 

@@ -2,7 +2,7 @@
 
 TOML's reader gives values without their places; the places are found again by the form of the lines, which is a search:
 only for a message. A place that
-cannot be found (a file written in an unusual form) is told as the nearest line above it that can.
+cannot be found (a file written in an unusual form) is reported as the nearest line above it that can.
 """
 
 import re

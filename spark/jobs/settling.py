@@ -1,4 +1,4 @@
-"""How archived changes reach the silver table of their rows: new rows are added, days with other changes are built anew."""
+"""How archived changes reach the silver table of their rows: new rows are added, days with other changes are rebuilt."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def settle_changes(
     everything = lake.frame(changes.address, snapshot_id=snapshots[changes.address]).drop(*NOT_NEEDED)
     fresh = everything.where(between_positions(shown, archived))
     days = _days(fresh) if archived != shown else []
-    anew = {each.day for each in days if each.alters_rows} | (set(window.days) if rebuild else set())
+    rebuilt = {each.day for each in days if each.alters_rows} | (set(window.days) if rebuild else set())
     reports = [
         lake.replace_window(
             table.address,
@@ -52,9 +52,9 @@ def settle_changes(
             provenance=provenance,
             input_snapshots=snapshots,
         )
-        for part in runs_of_days(anew)
+        for part in runs_of_days(rebuilt)
     ]
-    added = [each for each in days if each.day not in anew]
+    added = [each for each in days if each.day not in rebuilt]
     reports.append(_append(lake, table, fresh, added, kernel, provenance, archived, snapshots))
     if len(reports) > 1 and not reports[-1].row_count:
         # Its audit has looked at nothing.

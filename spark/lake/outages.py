@@ -1,6 +1,6 @@
 """Which errors say that a server beneath the lake was away, and not that rows or code are wrong.
 
-Belongs here: telling them apart, by types and codes. Does not belong here: what is done about them (a session is made anew in
+Belongs here: telling them apart, by types and codes. Does not belong here: what is done about them (a session is replaced in
 session.py, steps are tried again by Dagster).
 """
 

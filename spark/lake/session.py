@@ -37,7 +37,7 @@ def connect(remote: str, token: str | None) -> SparkSession:
 
 
 def forget(remote: str) -> None:
-    """Let the next `connect` make a session anew: the server has lost the one there is, by its death or by a restart."""
+    """Let the next `connect` make a new session: the server has lost the one there is, by its death or by a restart."""
     with _lock:
         session = _sessions.pop(remote, None)
     if session is not None:

@@ -88,7 +88,7 @@ def quotes(events: list[object], monkeypatch: pytest.MonkeyPatch) -> Service:
     return service
 
 
-def place(home: Path) -> tuple[Layout, StackSettings]:
+def layout_and_settings(home: Path) -> tuple[Layout, StackSettings]:
     return LocalStack(home).layout, StackSettings(default_ports())
 
 
@@ -104,7 +104,7 @@ def test_the_record_of_a_stack_from_before_it_gets_its_usual_ports(
     quotes: Service,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    layout, _ = place(tmp_path)
+    layout, _ = layout_and_settings(tmp_path)
     with monkeypatch.context() as earlier:
         earlier.delitem(cast("dict[str, Service]", SERVICES), "quotes")
         save(layout, StackSettings(free_ports()))
@@ -115,7 +115,7 @@ def test_the_record_of_a_stack_from_before_it_gets_its_usual_ports(
 
 
 def test_the_supervisor_is_told_how_to_run_and_stop_it(quotes: Service, tmp_path: Path) -> None:
-    layout, settings = place(tmp_path)
+    layout, settings = layout_and_settings(tmp_path)
     moved = StackSettings(settings.ports.moved({"quotes": 5, "quotes_peer": 6}))
     launch = Launch(layout, moved, quotes.name, Cluster(Path("/bin"), Path("/data"), None), Java(Path("/java"), 21, ()))
     config = RawConfigParser()

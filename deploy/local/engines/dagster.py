@@ -28,7 +28,7 @@ def code_server_command(launch: Launch) -> list[str]:
     return [
         *(sys.executable, "-m", "dagster", "api", "grpc", "--socket", str(launch.layout.code_socket)),
         *("--location-name", location.name, *location.arguments, "--use-python-environment-entry-point"),
-        # What cannot be loaded is then told by the webserver, and not by a process that ends again and again.
+        # What cannot be loaded is then reported by the webserver, and not by a process that ends again and again.
         *("--lazy-load-user-code", "--log-level", "warning"),
     ]
 

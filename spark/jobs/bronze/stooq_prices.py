@@ -166,7 +166,7 @@ def rejections_of(problems: Iterable[SourceProblem], window: Window) -> list[Rej
 
 
 def _reference(window: Window) -> str:
-    """What the problems of a run are told by: the same window looks again, and its older problems go."""
+    """What the problems of a run are identified by: the same window looks again, and its older problems go."""
     return f"window to {window.end}"
 
 

@@ -79,7 +79,7 @@ def final_before(received_ts: datetime) -> datetime:
 
 
 def _altered(lake: Lake, snapshot_id: int) -> list[date]:
-    """Days of trades that are not simply new: those of received dates that silver has built anew, before and after."""
+    """Days of trades that are not simply new: those of received dates that silver has rebuilt, before and after."""
     built_from = lake.inputs(TABLE.address).get(TRADES)
     rewritten = None if built_from is None else lake.rewritten_since(TRADES, built_from)
     if built_from is None or rewritten is None:

@@ -9,7 +9,7 @@ from spark.transforms.silver.settled_changes import trades
 
 
 def run(lake: Lake, window: Window, provenance: Provenance, inputs: RebuildInputs) -> JobReport:
-    """Add what was archived since the last run; with `rebuild` also build the window's days anew."""
+    """Add what was archived since the last run; with `rebuild` also rebuild the window's days."""
     return settle_changes(
         lake, window, provenance, table=silver.TRADES, changes=bronze.FINNHUB_TRADES_CDC, kernel=trades, rebuild=inputs.rebuild
     )

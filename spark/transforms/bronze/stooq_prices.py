@@ -251,7 +251,7 @@ def _without_repeats(lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rejections(source: _Source, bad: pl.DataFrame, layout: FileLayout, *, has_bars: bool) -> list[Rejection]:
-    """At most `MAX_REJECTED_ROWS` rejections for the bad lines of a file, each line told or counted by one of them.
+    """At most `MAX_REJECTED_ROWS` rejections for the bad lines of a file, each line shown or counted by one of them.
 
     Where no line is a bar the fault is the file's, and one rejection for each reason tells it.
     """

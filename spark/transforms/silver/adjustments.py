@@ -332,13 +332,13 @@ def _merged(runs: list[Segment]) -> list[Segment]:
     """Runs in the order of their first bar; a run that goes on after a stretch of other bars is one run with a gap."""
     merged: list[Segment] = []
     for run in runs:
-        for place in range(len(merged) - 1, -1, -1):
-            other = merged[place]
+        for index in range(len(merged) - 1, -1, -1):
+            other = merged[index]
             lowest, highest = max(other.lowest, run.lowest), min(other.highest, run.highest)
             if lowest <= highest:
                 together = len(other.bars), len(run.bars)
                 weights = [each / sum(together) for each in together]
-                merged[place] = Segment(
+                merged[index] = Segment(
                     begin=other.begin,
                     end=run.end,
                     lowest=lowest,

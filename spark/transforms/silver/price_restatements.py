@@ -4,7 +4,7 @@ Stooq's prices are adjusted for splits and dividends, so it multiplies history b
 sometimes several at once. Between two downloads the ratio of the closes is therefore a staircase: constant up to each
 ex-date (`adjustments`). A staircase of splits and dividends is a restatement; single bars beside it are in dispute and
 the value that was known stands for them; anything else means that the file is not what it claims to be, or that the one
-before it was not. Which of them is told by the next downloads: they are votes, also those that were not used.
+before it was not. Which of them it is, the next downloads show: they are votes, also those that were not used.
 
 A verdict follows from the downloads and the decisions of people alone: all bars of a file on sessions of the exchange,
 in the order (fetched_ts, last_session_date, file_sha256), whatever window a run has and whatever arrived first.

@@ -1,4 +1,4 @@
-"""What a row of the stream is after all its changes, in whatever order and number they are told.
+"""What a row of the stream is after all its changes, in whatever order and number they come.
 
 One row per key: the first change since the last delete gives its position and times, the latest update its values.
 """

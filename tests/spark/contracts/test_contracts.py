@@ -55,7 +55,7 @@ WRITTEN_WITH_OTHERS = {
     "bronze.gdelt_slots": "spark/jobs/bronze/gdelt_gkg.py",
     "silver.quarantine": "spark/jobs/quarantine.py",
     # By people, through the resource's verb.
-    "silver.price_decisions": "finlake_clients/lake_client.py",
+    "silver.price_decisions": "finlake_clients/price_ledgers.py",
 }
 JOB_MODULES_OF_NO_TABLE = {"gold.recursion"}
 

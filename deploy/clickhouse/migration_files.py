@@ -1,6 +1,7 @@
 """Migration files: `NNNN_name.sql`, statements that each begin with a comment naming the object and its kind.
 
-A statement's template has the placeholders of spark/contracts/clickhouse.py, so one file serves a laptop and a cluster.
+A statement's template has the placeholders of spark/contracts/clickhouse.py, so one file serves a laptop and a cluster. It
+repeats what the contracts said when it was drafted: a file that was applied never changes, whatever the contracts say later.
 """
 
 import hashlib

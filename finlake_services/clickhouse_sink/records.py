@@ -1,4 +1,8 @@
-"""What Debezium's records say: changes of trades and quotes as typed rows, or the reason why a record cannot be one."""
+"""What Debezium's records say: changes of trades and quotes as typed rows, or the reason why a record cannot be one.
+
+The archive reads the same records by types of its own (spark/transforms/bronze/finnhub_changes.py), in the order of its columns,
+so that each can be the other's proof; tests/finlake_services/test_one_fate.py holds both to the same answer.
+"""
 
 from datetime import datetime
 from typing import Annotated, NamedTuple, TypeAlias

@@ -1,6 +1,7 @@
 """The rows that the feed writes, one type per table of schema ods.
 
-Times are integers: `_us` and `_ms` are Unix micro- and milliseconds, UTC. Postgres makes timestamps of them.
+Times are integers: `_us` and `_ms` are Unix micro- and milliseconds, UTC. Postgres makes timestamps of them. Names
+and order are those of spark/contracts/ods.py, which a test compares.
 """
 
 import msgspec

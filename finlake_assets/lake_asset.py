@@ -13,9 +13,8 @@ from finlake_assets.partitions import Timeline
 from finlake_assets.run_table_job import StepEvents, publish
 from finlake_clients.calendar import TradingCalendar
 from finlake_resources.resources import LakeResource, UniverseResource
-from spark.contracts.job_inputs import JobInputs
 from spark.contracts.report import Window
-from spark.contracts.table import Table
+from spark.contracts.table import JobInputs, Table
 from spark.contracts.universe import Universe
 
 AssetBuilder = Callable[[Timeline], dg.AssetsDefinition]

@@ -14,9 +14,9 @@ from finlake_assets.partitions import dates_of
 from finlake_assets.report_metadata import report_metadata, samples_table, snapshot_metadata, table_report
 from finlake_resources.resources import LakeResource
 from spark.contracts import silver
-from spark.contracts.job_inputs import JobInputs, TablesAlone
+from spark.contracts.job_inputs import TablesAlone
 from spark.contracts.report import AuditFailedError, CheckOutcome, JobReport, Provenance, TableReport, Window
-from spark.contracts.table import Table
+from spark.contracts.table import JobInputs, Table
 
 StepEvents = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 Inputs = Callable[[Window], JobInputs]

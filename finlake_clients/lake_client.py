@@ -24,8 +24,8 @@ from spark.contracts import lake as contracts
 from spark.contracts import silver
 from spark.contracts.column_sums import TableSums, spark_sums, sums_of
 from spark.contracts.engine import Engine
-from spark.contracts.job_inputs import JobInputs
 from spark.contracts.report import BarGap, CheckOutcome, JobReport, OffsetRange, Provenance, Window
+from spark.contracts.table import JobInputs
 from spark.contracts.universe import Universe
 
 if TYPE_CHECKING:

@@ -7,15 +7,14 @@ from finlake_resources.resources import (
     AlertWebhookResource,
     ChangeCaptureResource,
     ClickHouseResource,
-    GdeltResource,
     KafkaResource,
     LakeResource,
     MarketResource,
     ReconciliationResource,
     StateFolderResource,
-    StooqResource,
     UniverseResource,
 )
+from finlake_resources.vendors import vendor_resources
 from finlake_settings.processes import DagsterSettings
 
 
@@ -24,16 +23,9 @@ def build_resources(settings: DagsterSettings) -> dict[str, object]:
 
     `topics` is `kafka` with a shorter timeout: for those who look at many things and must not hang at one that is silent.
     """
-    store = object_store(settings)
     return {
         "jobs": LakeResource.of(settings),
-        "stooq": StooqResource(
-            drop_location=settings.stooq.drop,
-            base_url=settings.stooq.url,
-            apikey_file=path_text(settings.stooq.apikey_file),
-            **store,
-        ),
-        "gdelt": GdeltResource(base_url=settings.gdelt.url, delay_seconds=0.0 if settings.sources == "sample" else 0.1),
+        **vendor_resources(settings),
         "universe": UniverseResource(path=str(settings.universe)),
         "state_folder": StateFolderResource(path=str(settings.home)),
         "kafka": KafkaResource.of(settings.kafka),
@@ -49,7 +41,7 @@ def build_resources(settings: DagsterSettings) -> dict[str, object]:
             url=settings.clickhouse.url,
             admin_password_file=str(settings.clickhouse.admin_password_file),
             reader_password_file=str(settings.clickhouse.reader_password_file),
-            s3_endpoint=store["s3_endpoint"],
+            s3_endpoint=object_store(settings)["s3_endpoint"],
         ),
         "reconciliation": ReconciliationResource.of(settings),
         "alerts": AlertWebhookResource(url_file=path_text(settings.alert.webhook_url_file)),

@@ -1,6 +1,7 @@
 """The clients as Dagster asks for them: what an asset, a check or a sensor names as the type of a parameter.
 
-A client and Dagster's base class together; fields and verbs are the client's. Does not belong here: anything of its own.
+A client and Dagster's base class together; fields and verbs are the client's. Does not belong here: anything of its own; the
+vendors whose files Dagster fetches (vendors.py).
 """
 
 import dagster as dg
@@ -8,12 +9,10 @@ import dagster as dg
 from finlake_clients.alert_webhook import AlertWebhook
 from finlake_clients.clickhouse.server import ClickHouse
 from finlake_clients.connect.change_capture import ChangeCapture
-from finlake_clients.gdelt.feed import GdeltFeed
 from finlake_clients.kafka.topics import KafkaTopics
 from finlake_clients.lake_client import LakeClient
 from finlake_clients.postgres.market import Market
 from finlake_clients.state_folder import StateFolder
-from finlake_clients.stooq.feed import StooqPrices
 from finlake_clients.universe_file import UniverseFile
 from finlake_reconciliation.reconcile import Reconciliation
 
@@ -28,10 +27,6 @@ class ChangeCaptureResource(ChangeCapture, dg.ConfigurableResource[None]):
 
 class ClickHouseResource(ClickHouse, dg.ConfigurableResource[None]):
     """The ClickHouse server."""
-
-
-class GdeltResource(GdeltFeed, dg.ConfigurableResource[None]):
-    """GDELT's files."""
 
 
 class KafkaResource(KafkaTopics, dg.ConfigurableResource[None]):
@@ -52,10 +47,6 @@ class ReconciliationResource(Reconciliation, dg.ConfigurableResource[None]):
 
 class StateFolderResource(StateFolder, dg.ConfigurableResource[None]):
     """The folder in which the local stack keeps everything."""
-
-
-class StooqResource(StooqPrices, dg.ConfigurableResource[None]):
-    """Stooq's daily prices."""
 
 
 class UniverseResource(UniverseFile, dg.ConfigurableResource[None]):

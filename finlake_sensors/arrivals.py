@@ -7,7 +7,8 @@ import dagster as dg
 from finlake_assets.jobs import range_tags
 from finlake_assets.partitions import Timeline
 from finlake_clients.stooq.file_names import vendor_code_of
-from finlake_resources.resources import LakeResource, StooqResource, UniverseResource
+from finlake_resources.resources import LakeResource, UniverseResource
+from finlake_resources.vendors import StooqResource
 from finlake_sensors.plans import arrival_span, plan_arrivals
 from spark.contracts.runs import BY_SESSION
 from spark.contracts.universe import Universe

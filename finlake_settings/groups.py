@@ -1,4 +1,4 @@
-"""Every setting, declared once, by the system it is about.
+"""Every setting, declared once, by the system it is about; those of vendors stand in vendors.py.
 
 A group holds what all of its users need; what a process needs beyond that, such as the password of its own user, is in a
 subclass. Does not belong here: which process needs which group (processes.py).
@@ -14,13 +14,10 @@ from finlake_settings.declaration import (
     HttpAddress,
     Setting,
     StreamFormat,
-    WebsocketAddress,
-    Words,
 )
 from finlake_settings.local_stack import (
     CONNECT_CERTIFICATE,
     DAGSTER_WEB_PASSWORD,
-    FINNHUB_TOKEN,
     KAFKA_PASSWORD,
     LOOPBACK,
     SECRETS,
@@ -74,47 +71,6 @@ class S3(Group):
     region: Annotated[str, Setting(about="region of the store", everywhere="us-east-1")]
     access_key_file: Annotated[Path | None, Setting(about="file with the store's access key", everywhere=None)]
     secret_key_file: Annotated[Path | None, Setting(about="file with the store's secret key", everywhere=None)]
-
-
-class Stooq(Group):
-    """Daily prices."""
-
-    url: Annotated[HttpAddress, Setting(about="where Stooq answers", sample="{sample_sources_url}", live="https://stooq.com")]
-    drop: Annotated[str, Setting(about="folder, or s3:// prefix, of dropped Stooq files", local="{home}/stooq_drop")]
-    apikey_file: Annotated[Path | None, Setting(about="file with a key of your own for Stooq's downloads", everywhere=None)]
-
-
-class Gdelt(Group):
-    """News."""
-
-    url: Annotated[
-        HttpAddress, Setting(about="where GDELT's files are", sample="{sample_sources_url}", live="http://data.gdeltproject.org")
-    ]
-
-
-class Finnhub(Group):
-    """Trades and quotes."""
-
-    url: Annotated[
-        HttpAddress,
-        Setting(about="Finnhub's REST interface", sample="{sample_sources_url}/finnhub/api/v1", live="https://finnhub.io/api/v1"),
-    ]
-    ws_url: Annotated[
-        WebsocketAddress,
-        Setting(about="Finnhub's websocket", sample="{sample_sources_ws_url}/finnhub/ws", live="wss://ws.finnhub.io"),
-    ]
-    token_file: Annotated[
-        Path | None,
-        Setting(
-            about="file with Finnhub's token; the feed does not start without one",
-            sample=_secret(FINNHUB_TOKEN),
-            live=None,
-        ),
-    ]
-    # A coin trades when the exchanges are closed.
-    symbols: Annotated[
-        Words, Setting(about="symbols to follow beside the universe's, separated by commas", everywhere="BINANCE:BTCUSDT")
-    ]
 
 
 class DagsterPages(Group):

@@ -20,19 +20,17 @@ from finlake_settings.groups import (
     DagsterLogin,
     DagsterPages,
     FeedMarket,
-    Finnhub,
-    Gdelt,
     Kafka,
     ReaderClickHouse,
     ReconcileMarket,
     ServingClickHouse,
     SinkClickHouse,
     Spark,
-    Stooq,
     StreamRecords,
 )
 from finlake_settings.local_stack import LOOPBACK
 from finlake_settings.variable_names import variable
+from finlake_settings.vendors import BatchVendors, Finnhub
 
 Universe = Annotated[
     Path,
@@ -143,15 +141,13 @@ class ReconciliationSettings(ProcessSettings):
     clickhouse: ReaderClickHouse
 
 
-class DagsterSettings(LakeSettings, VendorSettings, ReconciliationSettings):
+class DagsterSettings(BatchVendors, LakeSettings, VendorSettings, ReconciliationSettings):
     """Dagster's code location: everything that assets, checks and sensors reach."""
 
     unattended: Annotated[
         bool, Setting(about="whether schedules, sensors and automation start by themselves", sample="false", live="true")
     ]
     universe: Universe
-    stooq: Stooq
-    gdelt: Gdelt
     dagster: DagsterPages
     stream: StreamRecords
     connect: Connect

@@ -12,7 +12,8 @@ from finlake_assets.run_table_job import StepEvents, fail_for_good, publish
 from finlake_clients.calendar import NEW_YORK
 from finlake_clients.gdelt.feed import GdeltSlot
 from finlake_clients.source_errors import SourceRefusedError
-from finlake_resources.resources import GdeltResource, LakeResource, UniverseResource
+from finlake_resources.resources import LakeResource, UniverseResource
+from finlake_resources.vendors import GdeltResource
 from spark.contracts import bronze
 from spark.contracts.job_inputs import GdeltGkgInputs
 from spark.contracts.report import Window

@@ -18,7 +18,8 @@ from finlake_clients.source_errors import (
     SourceUnavailableError,
 )
 from finlake_clients.stooq.prices_file import StooqBatch
-from finlake_resources.resources import LakeResource, StooqResource, UniverseResource
+from finlake_resources.resources import LakeResource, UniverseResource
+from finlake_resources.vendors import StooqResource
 from spark.contracts import bronze
 from spark.contracts.job_inputs import StooqPricesInputs
 from spark.contracts.report import Window

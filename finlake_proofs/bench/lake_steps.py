@@ -20,13 +20,13 @@ from finlake_settings.processes import LakeSettings
 from finlake_settings.reading import settings_from
 from spark.contracts import bronze, gold, lake, silver
 from spark.contracts.job_inputs import (
-    JobInputs,
     PriceRestatementsInputs,
     PricesDailyInputs,
     StooqPricesInputs,
     TablesAlone,
 )
 from spark.contracts.report import Provenance, Window
+from spark.contracts.table import JobInputs
 
 PROVENANCE = Provenance(run_id="bench", partition="bench", code_version="bench")
 PRICE_JOBS = (bronze.STOOQ_PRICES.address, silver.PRICE_RESTATEMENTS.address, silver.PRICES_DAILY.address)

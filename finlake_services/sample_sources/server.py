@@ -1,42 +1,29 @@
-"""The HTTP face of the sample sources: Stooq's, GDELT's and Finnhub's paths, plus `/health` and `/_faults`."""
+"""The HTTP face of the sample sources: the vendors' paths, plus `/health` and `/_faults`.
 
-import re
+The paths of a vendor whose files Dagster fetches stand in the module named after the bronze table that they fill.
+"""
+
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
+from importlib import import_module
+from importlib.util import find_spec
 from threading import Thread
-from typing import Annotated
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 from starlette.middleware.base import RequestResponseEndpoint
 
-from finlake_services.sample_sources import archive, news, prices
-from finlake_services.sample_sources.faults import KINDS, Faults, UnknownFaultError, VendorFault
+from finlake_services.sample_sources import archive, prices
+from finlake_services.sample_sources.faults import Faults, UnknownFaultError, VendorFault
 from finlake_services.sample_sources.finnhub import TOKEN_HEADER, CallWindow, is_accepted, rest_router
 from finlake_services.sample_sources.finnhub_stream import SampleStream, stream_router
 from finlake_services.sample_sources.finnhub_trades import COIN_SYMBOLS, SampleTradeMaker
+from spark.contracts.attribution import BRONZE_TABLES
+from spark.contracts.table import Table
 
-_CHALLENGE_PAGE = (
-    "<!DOCTYPE html><html><head><title>Stooq</title></head><body><noscript>This site requires JavaScript to verify "
-    "your browser.</noscript><script>var __verify=1;crypto.subtle.digest('SHA-256',new Uint8Array(8));</script>"
-    "</body></html>"
-)
-_APIKEY_TEXT = (
-    "Get your apikey:\r\n\r\n1. Open https://stooq.com/q/d/?s=aapl.us&get_apikey\r\n2. Enter the captcha code.\r\n"
-    "3. Copy the CSV download link and append the apikey=XXXXXXXX parameter to your requests.\r\n"
-)
-_STOOQ_TEXTS = {
-    "no_data": "No data",
-    "limit": "Exceeded the daily hits limit",
-    "limit_pl": "Przekroczony dzienny limit wywolan",
-    "apikey": _APIKEY_TEXT,
-    "challenge": _CHALLENGE_PAGE,
-    "denied": "Access denied",
-    "empty": "",
-    "unknown_page": "<html><body><h1>Welcome</h1>Please sign in</body></html>",
-}
-_RANGE = re.compile(r"^bytes=(\d+)-(\d*)$")
+
+class MissingSampleError(LookupError):
+    """A contract says that a vendor's files fill its table, and nothing answers as that vendor does."""
 
 
 class FaultOrder(BaseModel):
@@ -69,10 +56,25 @@ def create_app(finnhub_token: str | None = None, finnhub_symbols: Collection[str
     if finnhub_token is not None:
         _guard_orders(app, finnhub_token)
     _add_fault_paths(app, faults)
-    _add_stooq_paths(app, faults)
-    _add_gdelt_paths(app, faults)
+    for table in BRONZE_TABLES:
+        if table.step == table.address and table.window != "stream_day":
+            app.include_router(sample_paths(table, faults))
     _add_finnhub_paths(app, faults, finnhub_token, tuple(dict.fromkeys((*finnhub_symbols, *COIN_SYMBOLS))))
     return app
+
+
+def sample_paths(table: Table, faults: Faults) -> APIRouter:
+    """The paths of the vendor whose rows the table holds; raises `MissingSampleError` for a table without a module."""
+    name = f"{__package__}.{table.name}"
+    if find_spec(name) is None:
+        raise MissingSampleError(
+            f"{table.address} has a contract and no sample answers. Write {name.replace('.', '/')}.py with "
+            "`def router(faults: Faults) -> APIRouter`, whose paths answer as the vendor does"
+        )
+    paths = import_module(name).router(faults)
+    if not isinstance(paths, APIRouter):
+        raise TypeError(f"router of {name} gives {type(paths).__name__} and no APIRouter; return the paths that it has made")
+    return paths
 
 
 def _guard_orders(app: FastAPI, token: str) -> None:
@@ -108,128 +110,7 @@ def _add_fault_paths(app: FastAPI, faults: Faults) -> None:
         return faults.listing()
 
 
-def _add_stooq_paths(app: FastAPI, faults: Faults) -> None:
-    @app.get("/q/d/l/")
-    def stooq_daily(
-        s: str,
-        i: str = "d",
-        d1: str | None = None,
-        d2: str | None = None,
-        apikey: str | None = None,
-        fault: Annotated[str | None, Query(alias="_fault")] = None,
-    ) -> Response:
-        """Daily prices of one code, `d1` and `d2` as YYYYMMDD, both inclusive; `_fault` spoils this one answer."""
-        code = s.lower()
-        if fault is not None and fault not in KINDS["stooq"]:
-            raise HTTPException(422, f"stooq has no fault {fault!r}: use one of {', '.join(KINDS['stooq'])}")
-        fault = fault or faults.take("stooq", code)
-        if fault == "echo":
-            return Response(f"Bad request: s={code} apikey={apikey}", media_type="text/plain")
-        return _stooq_answer(code, i, d1, d2, fault)
-
-
-def _stooq_answer(code: str, interval: str, d1: str | None, d2: str | None, fault: str | None) -> Response:
-    if fault == "http_503":
-        return Response("Service Unavailable", status_code=503, media_type="text/plain")
-    if fault in _STOOQ_TEXTS:
-        text = _STOOQ_TEXTS[fault]
-        return Response(text, media_type="text/html" if text.startswith("<") else "text/plain")
-    bars = _bars(code, interval, d1, d2, fault)
-    if not bars:
-        return Response(_STOOQ_TEXTS["no_data"], media_type="text/plain")
-    body = prices.csv_body(bars, prices.CSV_HEADER_PL if fault == "pl" else prices.CSV_HEADER)
-    if fault == "cut":
-        body = body[:-9]
-    if fault == "bom":
-        body = b"\xef\xbb\xbf" + body
-    return Response(body, media_type="text/csv")
-
-
-def _bars(code: str, interval: str, d1: str | None, d2: str | None, fault: str | None) -> tuple[prices.Bar, ...]:
-    ticker = {prices.stooq_code(known): known for known in prices.TICKERS}.get(code)
-    if ticker is None or interval != "d":
-        return ()
-    bars = prices.history(ticker)
-    if fault in prices.RESTATEMENTS:
-        bars = prices.restated(bars, fault)
-    return prices.between(bars, _day(d1), _day(d2))
-
-
-def _day(text: str | None) -> date | None:
-    if not text:
-        return None
-    try:
-        return datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC).date()
-    except ValueError as error:
-        raise HTTPException(400, f"{text!r} is not a day in the form YYYYMMDD") from error
-
-
-def _add_gdelt_paths(app: FastAPI, faults: Faults) -> None:
-    @app.api_route("/gdeltv2/masterfilelist.txt", methods=["GET", "HEAD"])
-    def master_list(request: Request) -> Response:
-        damage = _http_damage(faults.take("gdelt", "masterfilelist.txt"))
-        return damage or _ranged(request, archive.master_list(str(request.base_url).rstrip("/"), faults))
-
-    @app.get("/gdeltv2/lastupdate.txt")
-    def last_update(request: Request) -> Response:
-        damage = _http_damage(faults.take("gdelt", "lastupdate.txt"))
-        body = archive.last_update(str(request.base_url).rstrip("/"))
-        return damage or Response(body, media_type="text/plain")
-
-    @app.get("/gdeltv2/{stamp}.gkg.csv.zip")
-    def gkg_zip(stamp: str) -> Response:
-        return _gkg_answer(stamp, faults.take("gdelt", stamp))
-
-    @app.get("/moved/{stamp}.gkg.csv.zip")
-    def moved_gkg_zip(stamp: str) -> Response:
-        return _gkg_answer(stamp, None)
-
-
 def _add_finnhub_paths(app: FastAPI, faults: Faults, token: str | None, symbols: tuple[str, ...]) -> None:
     maker, window = SampleTradeMaker(), CallWindow()
     app.include_router(rest_router(faults, maker, symbols, token, window))
     app.include_router(stream_router(SampleStream(maker, symbols, token, faults), window))
-
-
-def _gkg_answer(stamp: str, fault: str | None) -> Response:
-    if fault in ("redirect", "redirect_ftp"):
-        target = f"/moved/{stamp}.gkg.csv.zip"
-        location = target if fault == "redirect" else f"ftp://127.0.0.1{target}"
-        return Response(status_code=301, headers={"location": location})
-    if (damage := _http_damage(fault)) is not None:
-        return damage
-    try:
-        label = datetime.strptime(stamp, news.STAMP_FORMAT).replace(tzinfo=UTC)
-    except ValueError:
-        return _not_found()
-    if fault in ("absent", "missing") or not archive.holds(label):
-        return _not_found()
-    return Response(archive.damaged_zip(label, fault), media_type="application/zip")
-
-
-def _http_damage(fault: str | None) -> Response | None:
-    if fault == "http_503":
-        return Response("Service Unavailable", status_code=503, media_type="text/plain")
-    if fault == "http_403":
-        return Response("<Error><Code>AccessDeniedError</Code></Error>", status_code=403, media_type="application/xml")
-    if fault == "unknown_page":
-        return Response("<html><body>Please sign in to this network</body></html>", media_type="text/html")
-    return None
-
-
-def _not_found() -> Response:
-    return Response("<Error><Code>NoSuchKey</Code></Error>", status_code=404, media_type="application/xml")
-
-
-def _ranged(request: Request, body: bytes) -> Response:
-    """The body, or the part of it that a single `Range: bytes=a-b` asks for."""
-    headers = {"accept-ranges": "bytes"}
-    wanted = _RANGE.match(request.headers.get("range", ""))
-    if wanted is None:
-        return Response(body, media_type="text/plain", headers=headers)
-    first = int(wanted[1])
-    last = min(int(wanted[2]) if wanted[2] else len(body) - 1, len(body) - 1)
-    if first >= len(body) or last < first:
-        return Response(status_code=416, headers={"content-range": f"bytes */{len(body)}"})
-    headers["content-range"] = f"bytes {first}-{last}/{len(body)}"
-    return Response(body[first : last + 1], status_code=206, media_type="text/plain", headers=headers)

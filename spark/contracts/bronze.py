@@ -297,12 +297,3 @@ def _changes(name: str, what: str, key: tuple[Column, ...], values: tuple[Column
 
 FINNHUB_TRADES_CDC = _changes("finnhub_trades_cdc", "trade", speed.TRADE_ID, TRADE_VALUES)
 FINNHUB_QUOTES_CDC = _changes("finnhub_quotes_cdc", "quote", speed.QUOTE_ID, QUOTE_VALUES)
-
-TABLES: tuple[Table, ...] = (
-    STOOQ_PRICES,
-    STOOQ_DOWNLOADS,
-    GDELT_GKG,
-    GDELT_SLOTS,
-    FINNHUB_TRADES_CDC,
-    FINNHUB_QUOTES_CDC,
-)

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 
 from spark.contracts import bronze, gold, serving, silver, speed
-from spark.contracts.attribution import vendors_of
+from spark.contracts.attribution import VENDORS, vendors_of
 from spark.contracts.table import Check, Column, Layer, Table, WindowKind
 
 
@@ -42,7 +42,7 @@ _EMPTY = "—"
 
 def render_dictionary(tables: Mapping[str, Table]) -> str:
     """The data dictionary of `tables` (by address) as one Markdown page, layer by layer in the given order."""
-    pages = [_INTRODUCTION, _contents(tables)]
+    pages = [_INTRODUCTION, _contents(tables), _VENDORS_HEADING, _vendors()]
     for layer, about in _ABOUT_LAYER.items():
         pages.append(f"# {layer.capitalize()}\n\n{about[:1].upper()}{about[1:]}")
         pages.extend(_table_page(table, tables) for table in tables.values() if table.layer == layer)
@@ -85,6 +85,11 @@ and the documents in `docs/contracts/` (Open Data Contract Standard). The drawin
   publication of the whole window, a failed `warn` check is reported.
 - **C, H, L, V** in formulas are close, high, low and volume of the session; *sd* is a standard deviation."""
 
+_VENDORS_HEADING = """\
+# Vendors
+
+Whoever shows or passes on numbers of a table passes on the citations of those whose data it is."""
+
 _GRAPH_INTRODUCTION = """\
 # Which table is computed from which
 
@@ -98,6 +103,10 @@ in `tests/definitions/graph.txt`."""
 def _contents(tables: Mapping[str, Table]) -> str:
     rows = [(f"[{t.address}](#{_anchor(t.address)})", _text(t.summary), _keys(t.grain)) for t in tables.values()]
     return _grid(("table", "what it holds", "grain"), rows)
+
+
+def _vendors() -> str:
+    return _grid(("vendor", "terms", "cite as"), [(f"[{each.name}]({each.url})", each.terms, each.citation) for each in VENDORS])
 
 
 def _table_page(table: Table, tables: Mapping[str, Table]) -> str:

@@ -11,15 +11,8 @@ from datetime import date, datetime
 from spark.contracts import bronze, gold, silver
 from spark.contracts.connectors import Slot, SourceFile, SourceProblem, Topics
 from spark.contracts.sessions import DueSession
-from spark.contracts.table import Table
+from spark.contracts.table import JobInputs, Table
 from spark.contracts.universe import Universe
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobInputs:
-    """Inputs of the job that writes `table`."""
-
-    table: Table
 
 
 @dataclass(frozen=True, kw_only=True)

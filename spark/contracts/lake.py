@@ -1,9 +1,10 @@
 """All tables of the lake, by address."""
 
-from spark.contracts import bronze, gold, silver
+from spark.contracts import gold, silver
+from spark.contracts.attribution import BRONZE_TABLES
 from spark.contracts.table import Table, WindowKind, upstream
 
-TABLES: dict[str, Table] = {table.address: table for table in (*bronze.TABLES, *silver.TABLES, *gold.TABLES)}
+TABLES: dict[str, Table] = {table.address: table for table in (*BRONZE_TABLES, *silver.TABLES, *gold.TABLES)}
 
 STEPS: tuple[Table, ...] = tuple(each for each in TABLES.values() if each.step == each.address)
 """The tables that have a step, a job and an asset of their own, in the order of layers."""

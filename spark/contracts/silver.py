@@ -2,6 +2,7 @@
 
 from spark.contracts import price_limits as limits
 from spark.contracts import speed
+from spark.contracts.attribution import BRONZE_TABLES
 from spark.contracts.bronze import (
     CHANGE_HOPS,
     CHANGE_POSITION,
@@ -470,10 +471,7 @@ QUARANTINE = Table(
     partitioning=Partitioning(column="day_date", transform="month"),
     sort_order=("source_table", "day_date"),
     inputs=(
-        Input("bronze.stooq_prices"),
-        Input("bronze.gdelt_gkg"),
-        Input("bronze.finnhub_trades_cdc"),
-        Input("bronze.finnhub_quotes_cdc"),
+        *(Input(each.address) for each in BRONZE_TABLES if each.step == each.address),
         Input("silver.price_restatements"),
         Input("silver.prices_daily"),
         Input("silver.news_mentions"),

@@ -6,8 +6,8 @@ writes them chooses YAML or JSON.
 
 from collections.abc import Mapping
 
-from spark.contracts.attribution import Vendor, vendors_of
-from spark.contracts.table import Check, Column, ColumnType, Severity, Table, WindowKind
+from spark.contracts.attribution import vendors_of
+from spark.contracts.table import Check, Column, ColumnType, Severity, Table, Vendor, WindowKind
 
 # The team object and `metric` came with 3.1; nothing here needs a later one.
 STANDARD_VERSION = "v3.1.0"

@@ -1,4 +1,4 @@
-"""The vocabulary of contracts: `Table`, `Column`, `Input`, `Check` and the few words they are made of.
+"""The vocabulary of contracts: `Table`, `Column`, `Input`, `Check`, `Vendor` and the few words they are made of.
 
 A contract is the one place that names a column. The Iceberg schema, ClickHouse's tables, the Dagster column schema and
 lineage, the audit before publishing, the data dictionary and the Open Data Contract export are all derived from it.
@@ -145,6 +145,24 @@ class Table:
             if column.name == name:
                 return column
         raise KeyError(f"{self.address} has no column {name!r}; it has {', '.join(self.column_names)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vendor:
+    """A source of data: its address, the terms of use in one sentence, the words to cite it with, and its own tables."""
+
+    name: str
+    url: str
+    terms: str
+    citation: str
+    tables: tuple[Table, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobInputs:
+    """Inputs of the job that writes `table`."""
+
+    table: Table
 
 
 def upstream(table: Table, tables: Mapping[str, Table]) -> frozenset[str]:

@@ -12,8 +12,9 @@ from finlake_clients.lake_client import UpkeepAction
 from finlake_clients.price_ledgers import DownloadVerdict, PendingRestatement
 from finlake_resources.resources import LakeResource
 from spark.contracts import lake
-from spark.contracts.job_inputs import GdeltGkgInputs, JobInputs
+from spark.contracts.job_inputs import GdeltGkgInputs
 from spark.contracts.report import BarGap, CheckOutcome, JobReport, OffsetRange, Provenance, TableReport, Window
+from spark.contracts.table import JobInputs
 from spark.contracts.universe import Universe
 
 

@@ -18,7 +18,7 @@ from finlake_clients.service_errors import ServiceUnavailableError
 from finlake_clients.source_errors import ChallengePageError, NoDataError, SourceUnavailableError
 from finlake_clients.stooq.prices_file import StooqBatch, StooqFile
 from finlake_code_locations.build import build_defs
-from finlake_resources.resources import GdeltResource, StooqResource
+from finlake_resources.vendors import GdeltResource, StooqResource
 from spark.contracts import gold, lake
 from spark.contracts.report import AuditFailedError, JobReport, Window
 from tests.conftest import SettingsOf

@@ -12,7 +12,7 @@ from finlake_clients.price_ledgers import PendingRestatement
 from finlake_clients.stooq.drop_location import DropEntry
 from finlake_clients.stooq.prices_file import StooqBatch, StooqFile
 from finlake_code_locations.build import build_defs
-from finlake_resources.resources import StooqResource
+from finlake_resources.vendors import StooqResource
 from finlake_settings.processes import DagsterSettings
 from spark.contracts import lake
 from spark.contracts.report import Window

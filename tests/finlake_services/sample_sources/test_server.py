@@ -5,6 +5,7 @@ import hashlib
 import io
 import re
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -12,7 +13,8 @@ import pytest
 
 from finlake_services.sample_sources import archive, faults
 from finlake_services.sample_sources.finnhub import TOKEN_HEADER
-from finlake_services.sample_sources.server import create_app
+from finlake_services.sample_sources.server import MissingSampleError, create_app, sample_paths
+from spark.contracts.bronze import GDELT_GKG
 
 if TYPE_CHECKING:
     from tests.plugins.sample_server import SampleServer
@@ -126,3 +128,11 @@ def test_a_server_that_knows_its_token_takes_no_orders_without_it(method: str, p
 
     assert asyncio.run(ask({})) == asyncio.run(ask({TOKEN_HEADER: "wrong"})) == 401
     assert asyncio.run(ask({TOKEN_HEADER: "right"})) == 200
+
+
+def test_a_table_without_sample_answers_is_refused_and_the_module_to_write_is_named() -> None:
+    table = replace(GDELT_GKG, name="aureus_rates")
+    with pytest.raises(
+        MissingSampleError, match=r"bronze\.aureus_rates .* Write finlake_services/sample_sources/aureus_rates\.py"
+    ):
+        sample_paths(table, faults.Faults())

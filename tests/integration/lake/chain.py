@@ -20,8 +20,9 @@ from finlake_settings.checkout import CHECKOUT
 from finlake_settings.processes import Settings
 from finlake_settings.reading import settings_from
 from spark.contracts import lake as contracts
-from spark.contracts.job_inputs import GdeltGkgInputs, JobInputs, StooqPricesInputs, TablesAlone
+from spark.contracts.job_inputs import GdeltGkgInputs, StooqPricesInputs, TablesAlone
 from spark.contracts.report import JobReport, Provenance, Window
+from spark.contracts.table import JobInputs
 from spark.contracts.universe import Universe, parse_universe
 from spark.lake.storage import Lake
 

@@ -16,8 +16,9 @@ from finlake_settings.processes import Settings
 from finlake_settings.reading import settings_from
 from spark import upkeep
 from spark.contracts import lake
-from spark.contracts.job_inputs import ArchiveInputs, JobInputs, RebuildInputs
+from spark.contracts.job_inputs import ArchiveInputs, RebuildInputs
 from spark.contracts.report import JobReport, OffsetRange, Window
+from spark.contracts.table import JobInputs
 from spark.jobs import archiving
 from spark.jobs.archiving import TopicMadeAnewError
 from spark.jobs.bronze import finnhub_trades_cdc

@@ -49,10 +49,8 @@ SAME_NAME_OTHER_UNIT = {
     },
 }
 
-# A ledger is written by the job of the table it speaks of, quarantine by every job that rejects rows.
-WRITTEN_WITH_OTHERS = {
-    "bronze.stooq_downloads": "spark/jobs/bronze/stooq_prices.py",
-    "bronze.gdelt_slots": "spark/jobs/bronze/gdelt_gkg.py",
+# Of tables without a step of their own: quarantine is written by every job that rejects rows.
+WRITTEN_ELSEWHERE = {
     "silver.quarantine": "spark/jobs/quarantine.py",
     # By people, through the resource's verb.
     "silver.price_decisions": "finlake_clients/price_ledgers.py",
@@ -190,7 +188,7 @@ def test_columns_of_a_predicate_are_told_from_texts_functions_and_words() -> Non
 
 @every_table
 def test_a_job_module_has_the_stem_of_the_table(contract: Table) -> None:
-    expected = WRITTEN_WITH_OTHERS.get(contract.address, f"spark/jobs/{contract.layer}/{contract.name}.py")
+    expected = WRITTEN_ELSEWHERE.get(contract.address, f"spark/jobs/{(contract.step or '').replace('.', '/')}.py")
     constant = contract.name.upper()
     text = (REPOSITORY / expected).read_text()
     assert re.search(rf"\b{constant}\b", text) or f'"{contract.address}"' in text, f"{expected} does not name the table"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from deploy.local.ports_page import ports_page
 from deploy.prometheus.scraping import scrape_config
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.document import settings_page
@@ -28,6 +29,7 @@ def documents(repository: Path) -> dict[Path, str]:
         Path("docs/data-dictionary.md"): render_dictionary(ALL_TABLES),
         Path("docs/asset-graph.md"): render_graph(ALL_TABLES),
         Path("docs/settings.md"): settings_page(),
+        Path("docs/ports.md"): ports_page(),
         Path("deploy/prometheus/prometheus.yml"): scrape_config(),
     }
     for table in TABLES.values():

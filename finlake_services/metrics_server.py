@@ -1,4 +1,6 @@
-"""What a service says about itself: Prometheus metrics at /metrics, and its health at /health when it has one.
+"""What a service says about itself: Prometheus metrics at /metrics, whether it does its work at /ready, and at /health why not.
+
+A service that waits for nothing has no health, and is ready when it answers.
 
 Whoever can reach the port may ask, so the server's bounds (http_server.py) hold for everybody.
 """
@@ -54,11 +56,14 @@ def _application(registry: CollectorRegistry, health: Health | None) -> Callable
     async def application(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/metrics":
             await metrics(scope, receive, send)
+        elif scope["path"] == "/ready":
+            status, _ = (200, {}) if health is None else health()
+            await _answer(send, status, "text/plain", "ready\n" if status == 200 else "not ready\n")
         elif scope["path"] == "/health" and health is not None:
             status, body = health()
             await _answer(send, status, "application/json", json.dumps(body))
         else:
-            await _answer(send, 404, "text/plain", "there is /metrics" + ("" if health is None else " and /health") + "\n")
+            await _answer(send, 404, "text/plain", "there are /metrics, /ready" + ("" if health is None else ", /health") + "\n")
 
     return application
 

@@ -91,8 +91,9 @@ class Service:
     """One supervised process.
 
     `port` is where it serves its clients, None when it does not listen; `more_ports` are its others by name.
-    `metrics_path` is where Prometheus finds its numbers on its port. `left_out` gives the reason why it cannot run in a stack,
-    or is not needed there, None when it is wanted.
+    `metrics_path` is where Prometheus finds its numbers on its port. `tells_everybody` is what whoever reaches the port is told,
+    where that is no secret; otherwise docs/security.md has a row for each of its ports. `left_out` gives the reason why it cannot
+    run in a stack, or is not needed there, None when it is wanted.
 
     `before_start` is done before its process starts, `when_ready` when it answers. `requires` are ready before it starts;
     `beside` are started at the same time and asked first; `after` are ready before it starts when they are wanted too, but it
@@ -110,6 +111,7 @@ class Service:
     port: int | None = None
     more_ports: Mapping[str, int] = field(default_factory=dict)
     metrics_path: str | None = None
+    tells_everybody: str = ""
     left_out: Callable[[StackContext], str | None] = always_wanted
     before_start: Step | None = None
     when_ready: Step | None = None
@@ -128,6 +130,11 @@ class Service:
         """All its ports with their usual numbers, by name."""
         own = {} if self.port is None else {self.name: self.port}
         return {**own, **self.more_ports}
+
+
+def own_service(module: str, *arguments: str) -> Command:
+    """What runs one of finlake's own services that is asked, on its port, about itself alone."""
+    return lambda launch: own_command(module, "--metrics-port", launch.port, *arguments)
 
 
 def own_command(module: str, *arguments: object) -> list[str]:

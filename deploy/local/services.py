@@ -6,7 +6,8 @@ from deploy.local.engines import clickhouse, dagster, kafka, postgres, schema_re
 from deploy.local.errors import StackError
 from deploy.local.ports import Ports, chosen
 from deploy.local.probes import answers
-from deploy.local.service import Service, StackContext
+from deploy.local.service import Service, StackContext, own_service
+from finlake_clients.connect.change_capture import CONNECTOR
 from finlake_settings.local_stack import USUAL_PORTS
 
 SERVICES: Mapping[str, Service] = {
@@ -68,10 +69,11 @@ SERVICES: Mapping[str, Service] = {
         ),
         Service(
             name="capture_keeper",
-            command=kafka.keeper_command,
+            command=own_service("capture_keeper", "--connector", CONNECTOR),
             port=18103,
             probe=answers("/metrics"),
             metrics_path="/metrics",
+            tells_everybody="counters: how often the connector failed",
             requires=frozenset({"kafka_connect"}),
             priority=45,
             ready_within_s=60,
@@ -100,10 +102,11 @@ SERVICES: Mapping[str, Service] = {
         ),
         Service(
             name="clickhouse_sink",
-            command=clickhouse.sink_command,
+            command=own_service("clickhouse_sink", "--instance", "local"),
             port=18102,
             probe=answers("/metrics"),
             metrics_path="/metrics",
+            tells_everybody="counters: how many rows, how far behind",
             requires=frozenset({"kafka", "clickhouse", "schema_registry"}),
             priority=50,
             ready_within_s=60,
@@ -112,10 +115,11 @@ SERVICES: Mapping[str, Service] = {
         ),
         Service(
             name="trade_feed",
-            command=trades.feed_command,
+            command=own_service("trade_feed"),
             port=18101,
             probe=answers("/metrics"),
             metrics_path="/metrics",
+            tells_everybody="counters: how many trades, reconnects, errors",
             left_out=trades.feed_left_out,
             requires=frozenset({"postgres", "sample_sources"}),
             # Rows that come before the connector would reach Kafka by its first snapshot, without the time of their commit.

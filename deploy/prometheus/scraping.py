@@ -28,6 +28,7 @@ def scrape_config() -> str:
         f"    metrics_path: {service.metrics_path}\n"
         "    static_configs:\n"
         f'      - targets: ["{LOOPBACK}:{service.port}"]\n'
+        "        labels: {stack: finlake}\n"
         for service in SERVICES.values()
         if service.metrics_path is not None
     )

@@ -34,7 +34,11 @@ FINNHUB = Vendor(
     tables=(bronze.FINNHUB_TRADES_CDC, bronze.FINNHUB_QUOTES_CDC, speed.STOCK_REALTIME, speed.QUOTES_REALTIME),
 )
 
-VENDORS: tuple[Vendor, ...] = (STOOQ, GDELT, FINNHUB)
+VENDORS: tuple[Vendor, ...] = (
+    STOOQ,
+    GDELT,
+    FINNHUB,
+)
 
 BRONZE_TABLES: tuple[Table, ...] = tuple(each for vendor in VENDORS for each in vendor.tables if each.layer == "bronze")
 """What vendors said, in their order."""

@@ -4,6 +4,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -121,8 +122,14 @@ def sources(place: str) -> list[Path]:
     return [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
-def imports(path: Path) -> Iterator[Import]:
-    yield from _imports(ast.parse(path.read_text(encoding="utf-8")), str(path.relative_to(ROOT)), is_at_import=True)
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(path: Path) -> tuple[Import, ...]:
+    return tuple(_imports(parsed(path), str(path.relative_to(ROOT)), is_at_import=True))
 
 
 def _imports(node: ast.AST, file: str, *, is_at_import: bool) -> Iterator[Import]:
@@ -229,7 +236,7 @@ def test_transforms_know_no_session_and_no_clock() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{node.lineno} uses {ast.unparse(node)}"
         for path in sources("spark/transforms")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Attribute | ast.Name)
         and ast.unparse(node) in ("SparkSession", "datetime.now", "date.today", "time.time", "datetime.utcnow")
     ]
@@ -242,11 +249,13 @@ def test_one_room_reads_environment_variables(room: str) -> None:
     for path in sources(room):
         if str(path.relative_to(ROOT)) in MAY_READ_THE_ENVIRONMENT:
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parsed(path)
         wrong += [
             f"{path.relative_to(ROOT)}:{node.lineno}"
             for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv", "os.environb")
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and ast.unparse(node) in ("os.environ", "os.getenv", "os.environb")
         ]
         wrong += [each.where for each in imports(path) if each.module in ("os.environ", "os.getenv")]
         wrong += [each.where for each in imports(path) if is_of(each.module, ("pydantic_settings",))]
@@ -258,7 +267,7 @@ def test_no_module_finds_files_by_its_own_place(room: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in sources(room)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Name) and node.id == "__file__"
     ]
     assert wrong == []
@@ -276,18 +285,14 @@ def test_every_package_says_at_its_door_what_belongs_in_it(room: str) -> None:
     for folder in {path.parent for path in sources(room)}:
         door = folder / "__init__.py"
         assert door.is_file(), f"{folder.relative_to(ROOT)} is no package"
-        tree = ast.parse(door.read_text(encoding="utf-8"))
+        tree = parsed(door)
         assert ast.get_docstring(tree), f"{door.relative_to(ROOT)} says nothing"
         assert len(tree.body) == 1, f"{door.relative_to(ROOT)} holds more than its docstring"
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_module_says_what_it_is(room: str) -> None:
-    silent = [
-        str(path.relative_to(ROOT))
-        for path in sources(room)
-        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    ]
+    silent = [str(path.relative_to(ROOT)) for path in sources(room) if not ast.get_docstring(parsed(path))]
     assert silent == []
 
 
@@ -295,7 +300,7 @@ def test_a_class_has_one_name_in_the_house_and_a_name_one_class() -> None:
     places: dict[str, list[str]] = {}
     for room in ROOMS:
         for path in sources(room):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in ast.walk(parsed(path)):
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert {name: where for name, where in places.items() if len(where) > 1} == {}

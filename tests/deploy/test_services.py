@@ -170,7 +170,7 @@ def test_prometheus_scrapes_it(quotes: Service, tmp_path: Path) -> None:
     assert config["scrape_configs"][-1] == {
         "job_name": "quotes",
         "metrics_path": "/numbers",
-        "static_configs": [{"targets": ["127.0.0.1:18200"]}],
+        "static_configs": [{"targets": ["127.0.0.1:18200"], "labels": {"stack": "finlake"}}],
     }
     assert Path("deploy/prometheus/prometheus.yml") in docs.stale(CHECKOUT)
 

@@ -57,13 +57,18 @@ def ends(connection: socket.socket) -> bool:
     return True
 
 
-def test_metrics_and_health_are_told_and_nothing_else(server: MetricsServer, registry: CollectorRegistry) -> None:
+def test_metrics_health_and_readiness_are_told_and_nothing_else(server: MetricsServer, registry: CollectorRegistry) -> None:
     assert "seen_total 3.0" in get(server, "/metrics").text
     health = get(server, "/health")
     assert (health.status_code, health.json()) == (503, {"status": "waiting"})
+    ready = get(server, "/ready")
+    assert (ready.status_code, ready.text) == (503, "not ready\n")
     assert get(server, "/").status_code == 404
     with contextlib.closing(MetricsServer(0, registry)) as other:
         assert get(other, "/health").status_code == 404
+        assert get(other, "/ready").text == "ready\n"
+    with contextlib.closing(MetricsServer(0, registry, lambda: (200, {"status": "ok"}))) as well:
+        assert get(well, "/ready").status_code == 200
 
 
 def test_a_closed_server_gives_its_port_back_and_a_taken_port_is_an_error(registry: CollectorRegistry) -> None:

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from deploy.local.postgres import MARKET_ROLES, OWNERS, SUPERUSER
-from deploy.local.services import port_names
+from deploy.local.services import SERVICES, port_names
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_settings.checkout import CHECKOUT
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 STRANGER = "nobody"
 # What these say is no secret: how much a process has done.
-OPEN_TO_ALL = {"trade_feed", "clickhouse_sink", "capture_keeper"}
+OPEN_TO_ALL = {name for name, service in SERVICES.items() if service.tells_everybody}
 
 
 def listening(stack: LocalStack, kind: str) -> Iterator[tuple[psutil.Process, Any]]:

@@ -1,4 +1,4 @@
-"""The ClickHouse endpoint of this machine, and the sink that fills it from Kafka."""
+"""The ClickHouse endpoint of this machine."""
 
 from deploy.clickhouse.migrate import migrate
 from deploy.clickhouse.migration_files import MigrationError
@@ -25,7 +25,3 @@ def when_ready(stage: Stage) -> None:
         raise StackError(str(problem)) from problem
     for migration in applied:
         stage.report(f"ClickHouse was given {migration}")
-
-
-def sink_command(launch: Launch) -> list[str]:
-    return own_command("clickhouse_sink", "--metrics-port", launch.port, "--instance", "local")

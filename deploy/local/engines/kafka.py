@@ -1,12 +1,11 @@
-"""Kafka's broker, the worker of Kafka Connect, and the keeper of its connector."""
+"""Kafka's broker, and the worker of Kafka Connect."""
 
 from deploy.local import kafka
 from deploy.local.connectors import register_connectors
 from deploy.local.errors import StackError
 from deploy.local.java import find_java
 from deploy.local.probes import NotReadyError, listens
-from deploy.local.service import Launch, Process, Stage, own_command
-from finlake_clients.connect.change_capture import CONNECTOR
+from deploy.local.service import Launch, Process, Stage
 from finlake_clients.connect.rest import ConnectError, KafkaConnect
 
 
@@ -57,7 +56,3 @@ def when_worker_ready(stage: Stage) -> None:
         raise StackError(f"{problem} (see `{stage.layout.logs_command('kafka_connect')}`)") from problem
     for name, settings in changed.items():
         stage.report(f"connector {name} was given {len(settings)} settings")
-
-
-def keeper_command(launch: Launch) -> list[str]:
-    return own_command("capture_keeper", "--connector", CONNECTOR, "--metrics-port", launch.port)

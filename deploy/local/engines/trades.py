@@ -11,9 +11,5 @@ def sources_left_out(context: StackContext) -> str | None:
     return "FINLAKE_SOURCES=live asks the vendors themselves" if context.settings.parsed.sources == "live" else None
 
 
-def feed_command(launch: Launch) -> list[str]:
-    return own_command("trade_feed", "--metrics-port", launch.port)
-
-
 def feed_left_out(context: StackContext) -> str | None:
     return None if context.settings.parsed.finnhub.token_file else "FINLAKE_FINNHUB_TOKEN_FILE names no file with a token"

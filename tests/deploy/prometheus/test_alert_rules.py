@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local.services import default_ports
+from deploy.local.services import SERVICES, default_ports
 from deploy.prometheus import checker
 from finlake_services.capture_keeper.metrics import KeeperMetrics
 from finlake_services.clickhouse_local.execution import Endpoint
@@ -160,7 +160,14 @@ def test_the_ports_scraped_are_those_of_the_stack() -> None:
         for target in static["targets"]
     }
     ports = default_ports()
-    assert scraped == {name: ports[name] for name in ("trade_feed", "capture_keeper", "clickhouse_sink", "clickhouse")}
+    assert scraped.keys() >= {"trade_feed", "capture_keeper", "clickhouse_sink", "clickhouse"}
+    assert scraped == {name: ports[name] for name, service in SERVICES.items() if service.metrics_path is not None}
+
+
+def test_every_target_bears_the_label_by_which_its_absence_is_told() -> None:
+    labels = [static["labels"] for job in read("prometheus.yml")["scrape_configs"] for static in job["static_configs"]]
+    assert [each for each in labels if each != {"stack": "finlake"}] == []
+    assert alerts()["TargetDown"]["expr"] == 'up{stack="finlake"} == 0'
 
 
 def test_the_checker_is_pinned_by_checksums() -> None:

@@ -131,8 +131,6 @@ def test_a_server_that_knows_its_token_takes_no_orders_without_it(method: str, p
 
 
 def test_a_table_without_sample_answers_is_refused_and_the_module_to_write_is_named() -> None:
-    table = replace(GDELT_GKG, name="aureus_rates")
-    with pytest.raises(
-        MissingSampleError, match=r"bronze\.aureus_rates .* Write finlake_services/sample_sources/aureus_rates\.py"
-    ):
+    table = replace(GDELT_GKG, name="nothing")
+    with pytest.raises(MissingSampleError, match=r"bronze\.nothing .* Write finlake_services/sample_sources/nothing\.py"):
         sample_paths(table, faults.Faults())

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 from markdown_it import MarkdownIt
 
+from spark.contracts.attribution import VENDORS
 from spark.contracts.dictionary import render_dictionary, render_graph
 from spark.contracts.lake import TABLES, table
-from spark.contracts.table import Check, Column, Freshness, Partitioning, Table
+from spark.contracts.table import Check, Column, Freshness, Partitioning, Table, Vendor
 
 DICTIONARY = render_dictionary(TABLES)
 
@@ -109,7 +110,10 @@ def test_the_drawing_has_every_input_as_an_arrow() -> None:
         for t in TABLES.values()
         for address in t.input_addresses
     }
-    vendors = {("stooq", "-->", f"bronze_{name}") for name in ("stooq_prices", "stooq_downloads")}
-    vendors |= {("the_gdelt_project", "-->", f"bronze_{name}") for name in ("gdelt_gkg", "gdelt_slots")}
-    vendors |= {("finnhub", "-->", f"bronze_{name}") for name in ("finnhub_trades_cdc", "finnhub_quotes_cdc")}
-    assert arrows == expected | vendors
+    vendors = {(name_of(each), "-->", table.address.replace(".", "_")) for each in VENDORS for table in each.tables}
+    assert arrows == expected | {arrow for arrow in vendors if arrow[2].startswith("bronze_")}
+    assert ("the_gdelt_project", "-->", "bronze_gdelt_slots") in arrows
+
+
+def name_of(vendor: Vendor) -> str:
+    return vendor.name.lower().replace(" ", "_")

@@ -7,9 +7,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import get_args
@@ -19,7 +20,7 @@ import typer
 from typer.testing import CliRunner
 
 from deploy.local.errors import ForeignStackError, StackError
-from deploy.local.identity import make_identity
+from deploy.local.identity import listening, make_identity
 from deploy.local.layout import Layout
 from deploy.local.ports import Ports
 from deploy.local.services import free_ports
@@ -40,6 +41,24 @@ child = subprocess.Popen([sys.executable, "-c", {SERVER!r}, sys.argv[1]], env={{
 sys.stdin.read()
 child.terminate()
 child.wait()
+"""
+
+
+# A server whose socket is also held by a process that has no parent of the stack: it ends with its input.
+ORPHANING = """
+import os, signal, socket, sys
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
+    server.set_inheritable(True)
+    read, write = os.pipe()
+    if os.fork() == 0:
+        script = "import os, sys; print('listening', flush=True); os.close(1); os.read(int(sys.argv[1]), 1)"
+        os.close(write)
+        os.set_inheritable(read, True)
+        if os.fork() == 0:
+            os.execve(sys.executable, [sys.executable, "-c", script, str(read)], {})
+        os._exit(0)
+    os.wait()
+    sys.stdin.read()
 """
 
 
@@ -140,6 +159,41 @@ def test_a_neighbour_on_one_of_our_ports_is_named_with_both_folders(tmp_path: Pa
 def test_another_program_on_one_of_our_ports_is_no_stack(tmp_path: Path, ports: Ports) -> None:
     with process_on(ports["clickhouse"]), pytest.raises(ForeignStackError, match=r"\(clickhouse\) belongs to another program"):
         started(tmp_path, ports).require_running()
+
+
+def test_a_process_without_a_parent_that_holds_our_socket_too_makes_it_nobody_elses(tmp_path: Path, ports: Ports) -> None:
+    stack = started(tmp_path, ports)
+    with process_on(ports["postgres"], ORPHANING, **belonging_to(stack.layout)) as pid:
+        [listener] = listening(ports)
+        assert {each == pid for each in listener.holders} == {True, False}
+        assert None in listener.holders.values()
+        stack.require_running()
+
+
+def test_who_has_ended_when_looked_at_again_is_no_other_program(
+    tmp_path: Path, ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = started(tmp_path, ports)
+    with process_on(ports["kafka"], **belonging_to(stack.layout)), ExitStack() as moment:
+        moment.enter_context(process_on(ports["postgres"]))
+        monkeypatch.setattr(time, "sleep", lambda _: moment.close())
+        stack.require_running()
+
+
+def test_a_port_that_never_stays_with_anybody_is_not_said_to_be_another_programs(
+    tmp_path: Path, ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as moment:
+        moment.enter_context(process_on(ports["postgres"]))
+
+        def change(_: float) -> None:
+            moment.close()
+            moment.enter_context(process_on(ports["postgres"]))
+
+        monkeypatch.setattr(time, "sleep", change)
+        with pytest.raises(StackError, match=r"\(postgres\) .* changes hands .* `finlake status`") as said:
+            started(tmp_path, ports).require_running()
+        assert not isinstance(said.value, ForeignStackError)
 
 
 def test_a_copied_folder_is_not_the_stack_that_it_was_copied_from(tmp_path: Path, ports: Ports) -> None:

@@ -17,7 +17,6 @@ from deploy.local.kafka import connect_url
 from deploy.local.layout import Layout
 from deploy.local.ports import is_free
 from deploy.local.postgres import SYSTEM_FOLDER, packaged_installation, reachable
-from deploy.local.services import SERVICES
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Supervisor
 from finlake_clients.connect.rest import ConnectError, KafkaConnect
@@ -148,7 +147,8 @@ def _ports(stack: LocalStack) -> Iterator[Finding]:
             continue
         ours = entry.pid is not None
         free = is_free(entry.port)
-        detail = f"{entry.port} is {'ours' if ours else 'free' if free else 'taken by another program'}"
+        whose = "ours" if ours else "free" if free else "taken by another program"
+        detail = f"{entry.port} does not answer yet" if entry.state == "starting" else f"{entry.port} is {whose}"
         yield Finding(
             f"port of {entry.name}",
             ours or free,
@@ -184,11 +184,17 @@ def _services(stack: LocalStack, running: bool) -> Iterator[Finding]:
     if not running:
         yield Finding("services", True, "stopped; `finlake up` starts them")
         return
-    for entry in stack.status():
+    entries = [entry for entry in stack.status() if entry.state != "left out"]
+    for entry in entries:
         if entry.state == "failed":
             yield Finding(entry.name, False, entry.detail, f"see `finlake logs {entry.name}`")
-    up = [entry.name for entry in stack.status() if entry.state == "running"]
-    yield Finding("services", True, f"{len(up)} of {len(SERVICES)} running")
+    down = [f"{entry.name} ({entry.state})" for entry in entries if entry.state != "running"]
+    yield Finding(
+        "services",
+        not down,
+        f"{len(entries) - len(down)} of {len(entries)} running" + (f"; not running: {', '.join(down)}" if down else ""),
+        "run `finlake up`, which starts them and waits until they answer, or `finlake down` if the stack is to be down",
+    )
 
 
 def _connectors(stack: LocalStack) -> Iterator[Finding]:

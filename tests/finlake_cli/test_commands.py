@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from deploy.local.doctor import examine
 from deploy.local.errors import StackError
 from deploy.local.layout import Layout
 from deploy.local.service import StackContext
 from deploy.local.services import SERVICES, default_ports, left_out
 from deploy.local.settings import StackSettings
+from deploy.local.stack import LocalStack, ServiceStatus, State
+from deploy.local.supervision import Supervisor
 from finlake_cli.main import app, one_line
 from finlake_cli.stack_commands import where_finlake_is
 from finlake_settings.checkout import CHECKOUT
@@ -88,6 +91,36 @@ def test_doctor_finds_a_dagster_url_without_its_driver_and_an_open_password_file
     lines = CliRunner().invoke(app, ["doctor", "--home", str(tmp_path)]).stdout.splitlines()
     assert any(line.startswith("wrong Dagster storage") for line in lines)
     assert any(line.startswith("wrong password files") and "chmod 600" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("states", "fine", "said"),
+    [
+        ({}, True, "3 of 3 running"),
+        (
+            {"kafka": "stopped", "clickhouse": "starting"},
+            False,
+            "1 of 3 running; not running: kafka (stopped), clickhouse (starting)",
+        ),
+    ],
+)
+def test_doctor_finds_a_stack_wrong_of_which_a_part_does_not_run(
+    states: dict[str, State], fine: bool, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [
+        *(ServiceStatus(name, states.get(name, "running"), None, None, "") for name in ("postgres", "kafka", "clickhouse")),
+        ServiceStatus("spark_connect", "left out", None, None, "the lake is computed without it"),
+    ]
+    monkeypatch.setattr(LocalStack, "status", lambda _: entries)
+    monkeypatch.setattr(Supervisor, "is_running", lambda _: True)
+    [finding] = [finding for finding in examine(LocalStack(tmp_path)) if finding.subject == "services"]
+    assert (finding.fine, finding.detail) == (fine, said)
+    assert "`finlake up`" in finding.remedy
+
+
+def test_doctor_finds_a_stack_that_is_down_fine(tmp_path: Path) -> None:
+    [finding] = [finding for finding in examine(LocalStack(tmp_path)) if finding.subject == "services"]
+    assert finding.fine
 
 
 def test_the_state_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def kills_table(outcome: "ChaosReport") -> "Table":
 
 
 def remarks(report: "ReconcileReport") -> Iterator[str]:
-    """What the tables do not say: remarks, ids at fault, windows that differ, days that were proven."""
+    """What the tables do not say: remarks, ids at fault, windows that differ, days that were proven, next steps."""
     for engine in report.engines:
         yield from (f"{engine.engine} {engine.relation}: {remark}" for remark in engine.remarks)
         yield from _named_ids(engine)
@@ -87,6 +87,7 @@ def remarks(report: "ReconcileReport") -> Iterator[str]:
     for day in report.days:
         state = "archived and dropped from Postgres" if day.is_dropped else "archived and proven"
         yield f"{day.relation} of {day.day}: {day.row_count} rows {state}"
+    yield from (f"next step: {step}" for step in report.next_steps)
 
 
 def as_json(report: "ReconcileReport") -> str:
@@ -94,6 +95,7 @@ def as_json(report: "ReconcileReport") -> str:
     content = asdict(report) | {
         "lsn": report.lsn_text,
         "verdict": report.verdict,
+        "next_steps": report.next_steps,
         "is_proven": report.is_proven,
         "lost_count": report.lost_count,
         "doubled_count": report.doubled_count,

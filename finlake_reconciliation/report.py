@@ -6,6 +6,9 @@ from datetime import date, datetime
 
 from finlake_reconciliation.comparison import Ids, RowDifferences
 
+UNEQUAL_ROWS_PAGE = "docs/unequal-rows.md"
+"""What somebody does about rows that no engine mends by itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineReport:
@@ -124,6 +127,18 @@ class ReconcileReport:
     def doubled_count(self) -> int:
         """Rows that are somewhere more often than once."""
         return sum(each.differences.doubled.count for each in self.engines)
+
+    @property
+    def next_steps(self) -> tuple[str, ...]:
+        """What mends the faults that no engine mends by itself."""
+        changed = sorted({each.relation for each in self.engines if "changed" in each.faulty})
+        return (
+            *(f"{fault}: delete the wrong one of each, as {UNEQUAL_ROWS_PAGE} says" for fault in self.faults),
+            *(
+                f"changed rows of {relation}: Postgres's version counts; {UNEQUAL_ROWS_PAGE} says how the others are told of it"
+                for relation in changed
+            ),
+        )
 
     @property
     def verdict(self) -> str:

@@ -4,7 +4,8 @@
 -- Debezium that restarts within such a batch loses the rest of it.
 --
 -- Times of the partitions are UTC days. An impossible row is kept and flagged later; what some engine could not hold is
--- refused, here by constraints. spark/contracts/stream_rows.py says what that is, spark/contracts/ods.py names the columns of
+-- refused, here by constraints. The key of a partitioned table holds what it is partitioned by: that an id (the rest of the key)
+-- comes once, the feed sees to, and `finlake reconcile` finds one that came twice. spark/contracts/stream_rows.py says what that is, spark/contracts/ods.py names the columns of
 -- what the feed fills, and tests compare.
 
 REVOKE ALL ON DATABASE market FROM PUBLIC;
@@ -59,10 +60,12 @@ BEGIN
         ('finnhub_trades', 'names_are_short', $check$char_length(connection_id) BETWEEN 1 AND 64 AND connection_id COLLATE "C" ~ '^[ -~]*$' AND char_length(symbol) BETWEEN 1 AND 64 AND symbol COLLATE "C" ~ '^[ -~]*$'$check$),
         ('finnhub_trades', 'numbers_are_sane', $check$price_usd > -10000000000000 AND price_usd < 10000000000000 AND volume_shares > -10000000000000 AND volume_shares < 10000000000000$check$),
         ('finnhub_trades', 'time_is_storable', $check$trade_ts >= '1970-01-01 00:00:00+00' AND trade_ts < '2262-01-01 00:00:00+00'$check$),
+        ('finnhub_trades', 'time_is_whole_ms', $check$trade_ts = date_trunc('milliseconds', trade_ts)$check$),
         ('finnhub_trades', 'conditions_are_few', $check$cardinality(conditions) <= 32 AND coalesce(array_ndims(conditions), 1) = 1 AND coalesce(array_lower(conditions, 1), 1) = 1 AND array_position(conditions, NULL) IS NULL AND char_length(array_to_string(conditions, ',')) <= 255 AND array_to_string(conditions, ',') COLLATE "C" ~ '^[ -~]*$'$check$),
         ('finnhub_quotes', 'names_are_short', $check$char_length(poller_id) BETWEEN 1 AND 64 AND poller_id COLLATE "C" ~ '^[ -~]*$' AND char_length(symbol) BETWEEN 1 AND 64 AND symbol COLLATE "C" ~ '^[ -~]*$'$check$),
         ('finnhub_quotes', 'numbers_are_sane', $check$price_usd > -10000000000000 AND price_usd < 10000000000000 AND change_usd > -10000000000000 AND change_usd < 10000000000000 AND change_pct > -10000000000000 AND change_pct < 10000000000000 AND high_usd > -10000000000000 AND high_usd < 10000000000000 AND low_usd > -10000000000000 AND low_usd < 10000000000000 AND open_usd > -10000000000000 AND open_usd < 10000000000000 AND previous_close_usd > -10000000000000 AND previous_close_usd < 10000000000000$check$),
-        ('finnhub_quotes', 'time_is_storable', $check$quote_ts >= '1970-01-01 00:00:00+00' AND quote_ts < '2262-01-01 00:00:00+00'$check$)
+        ('finnhub_quotes', 'time_is_storable', $check$quote_ts >= '1970-01-01 00:00:00+00' AND quote_ts < '2262-01-01 00:00:00+00'$check$),
+        ('finnhub_quotes', 'time_is_whole_ms', $check$quote_ts = date_trunc('milliseconds', quote_ts)$check$)
     LOOP
         IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = format('ods.%I', relation)::regclass AND conname = wanted) THEN
             EXECUTE format('ALTER TABLE ods.%I ADD CONSTRAINT %I CHECK (%s) NOT VALID', relation, wanted, condition);

@@ -1,5 +1,10 @@
 """Schema `ods` of the database market: the tables that the feed fills, each column declared once with its SQL type.
 
+The vendor's times (`trade_ts`, `quote_ts`) are whole milliseconds. Of trades and quotes, what follows `received_ts` in the key is
+the row's id, once for each row: the feed draws a new name for each connection or poller and counts its messages. Postgres alone
+does not enforce that, since the key of a partitioned table must hold `received_ts`: one id at two times of receipt is two rows
+there. Every reader takes them for one, and `finlake reconcile` calls it a fault (docs/unequal-rows.md).
+
 From it come the feed's INSERT and the types that Avro must give a captured column. What is text or a type of Python for good
 reason (deploy/postgres/market.sql, the rows of feed, sink and archive, the readers' columns of speed.py and bronze.py) is
 compared with it by tests. Does not belong here: limits of a row (stream_rows.py), what captured rows become (streams.py).

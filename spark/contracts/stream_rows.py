@@ -33,6 +33,9 @@ FUTURE_TOLERANCE_S = 60
 EARLIEST_TS, LATEST_TS = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 """Times that every engine can hold, those with 64-bit nanoseconds included: from the first on, before the second."""
 
+FINEST_TIME_US = 1_000
+"""The vendor's times are whole multiples of so many microseconds: ClickHouse keeps milliseconds, and would cut a finer one."""
+
 PLAUSIBLE_SINCE_TS = datetime(2000, 1, 1, tzinfo=UTC)
 """A trade dated earlier has an impossible time: no vendor streams it. Seconds taken for milliseconds are of January 1970."""
 
@@ -179,6 +182,7 @@ def trade_constraints() -> dict[str, str]:
         "names_are_short": _sql_names("connection_id", "symbol"),
         "numbers_are_sane": _sql_numbers("price_usd", "volume_shares"),
         "time_is_storable": _sql_time("trade_ts"),
+        "time_is_whole_ms": _sql_whole("trade_ts"),
         "conditions_are_few": (
             f"cardinality(conditions) <= {MOST_CONDITIONS} AND coalesce(array_ndims(conditions), 1) = 1 "
             "AND coalesce(array_lower(conditions, 1), 1) = 1 AND array_position(conditions, NULL) IS NULL "
@@ -194,6 +198,7 @@ def quote_constraints(numbers: Sequence[str]) -> dict[str, str]:
         "names_are_short": _sql_names("poller_id", "symbol"),
         "numbers_are_sane": _sql_numbers(*numbers),
         "time_is_storable": _sql_time("quote_ts"),
+        "time_is_whole_ms": _sql_whole("quote_ts"),
     }
 
 
@@ -216,6 +221,8 @@ def _objection_to_numbers(numbers: Iterable[float]) -> Objection | None:
 def _objection_to_time(happened_ts: datetime | None) -> Objection | None:
     if happened_ts is None or not EARLIEST_TS <= happened_ts < LATEST_TS:
         return Objection("time_out_of_range", f"the time is outside the years {EARLIEST_TS.year} to {LATEST_TS.year - 1}")
+    if happened_ts.microsecond % FINEST_TIME_US:
+        return Objection("time_too_fine", "the time has a fraction of a millisecond")
     return None
 
 
@@ -244,6 +251,11 @@ def _sql_numbers(*columns: str) -> str:
 
 def _sql_time(column: str) -> str:
     return f"{column} >= '{EARLIEST_TS:%Y-%m-%d} 00:00:00+00' AND {column} < '{LATEST_TS:%Y-%m-%d} 00:00:00+00'"
+
+
+def _sql_whole(column: str) -> str:
+    # Of a new name: an installation that has the constraints of before gets it too.
+    return f"{column} = date_trunc('milliseconds', {column})"
 
 
 def _unix_s(moment: datetime) -> int:

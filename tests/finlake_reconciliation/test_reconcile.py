@@ -1,17 +1,20 @@
 """What is lost, what is only behind, and what the stream itself explains: engines in every state a stream gets into."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finlake_cli.reconcile_view import remarks
 from finlake_reconciliation import reconcile
 from finlake_reconciliation.buckets import id_hash
 from finlake_reconciliation.postgres_side import Proof
 from finlake_reconciliation.reconcile import SnapshotUnderWayError
-from finlake_reconciliation.report import EngineReport
-from tests.finlake_reconciliation.engines import CUT_LSN, DAY, Trade, World
+from finlake_reconciliation.report import UNEQUAL_ROWS_PAGE, EngineReport, ReconcileReport
+from finlake_settings.checkout import CHECKOUT
+from tests.finlake_reconciliation.engines import CUT_LSN, CUT_TS, DAY, Trade, World
 
 TRADES = [Trade(number=number, offset=10 * number, lsn=number) for number in range(1, 9)]
 LAST = TRADES[-1]
@@ -181,3 +184,24 @@ def test_only_days_that_the_archive_holds_completely_are_proven() -> None:
     assert archive is not None
     assert one.iceberg(archive).is_proven
     assert one.archived_days() == [proof(TRADES)]
+
+
+def test_what_no_engine_mends_by_itself_is_told_with_the_page_that_says_how() -> None:
+    changed = replace(TRADES[2], price_usd=99.0)
+    found = reports(held(clickhouse=[*TRADES[:2], changed, *TRADES[3:]]))
+    assert found["ClickHouse"].verdict == "1 changed"
+    report = ReconcileReport(
+        lsn=CUT_LSN,
+        cut_ts=CUT_TS,
+        row_counts={},
+        engines=tuple(found.values()),
+        derived=(),
+        faults=("Postgres holds 1 ids of finnhub_trades twice, such as c:1:0",),
+    )
+    twice, hand = report.next_steps
+    assert twice.startswith("Postgres holds 1 ids of finnhub_trades twice, such as c:1:0: ")
+    assert hand.startswith("changed rows of finnhub_trades: ")
+    assert all(UNEQUAL_ROWS_PAGE in step for step in report.next_steps)
+    assert (CHECKOUT / UNEQUAL_ROWS_PAGE).is_file()
+    assert [line for line in remarks(report) if line.startswith("next step: ")] == [f"next step: {twice}", f"next step: {hand}"]
+    assert replace(report, engines=tuple(reports(held()).values()), faults=()).next_steps == ()

@@ -127,6 +127,11 @@ def test_what_the_feed_stores_is_taken_by_sink_and_archive_with_one_flaw(entry: 
         assert len(value) <= WIDEST_ROW_BYTES
 
 
+def whole_ms(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+moments = st.datetimes(datetime(1900, 1, 1), datetime(2300, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 rows = st.fixed_dictionaries(
     {
         "received_ts": st.just(iso(RECEIVED_TS)),
@@ -136,7 +141,7 @@ rows = st.fixed_dictionaries(
         "volume_shares": numbers,
         "message_seq": st.integers(-(2**64), 2**64),
         "trade_index": st.integers(-(2**33), 2**33),
-        "trade_ts": st.datetimes(datetime(1900, 1, 1), datetime(2300, 1, 1), timezones=st.just(UTC)).map(iso),  # noqa: DTZ001
+        "trade_ts": (moments | moments.map(whole_ms)).map(iso),
         "conditions": codes,
     }
 )
@@ -146,6 +151,14 @@ rows = st.fixed_dictionaries(
 def test_whoever_wrote_a_row_sink_and_archive_decide_alike(row: dict[str, Any]) -> None:
     value = record_of(row)
     assert fate_in_sink(value) == fate_in_archive(value)
+
+
+@pytest.mark.parametrize(("trade_ts", "fate"), [("2026-03-02T14:59:59.987Z", ""), ("2026-03-02T14:59:59.987001Z", REFUSED)])
+def test_a_time_finer_than_clickhouse_keeps_is_refused_by_all(trade_ts: str, fate: str) -> None:
+    row = fate_in_feed({"p": 187.5, "v": 100, "t": NOW_MS, "s": "AAPL", "c": ["1"]})
+    assert row is not None
+    value = record_of(row | {"trade_ts": trade_ts})
+    assert fate_in_sink(value) == fate_in_archive(value) == fate
 
 
 @given(rows, st.integers(-(2**63), 2**63 - 1), st.integers(-(2**31), 2**31 - 1))
@@ -231,7 +244,7 @@ def test_the_widest_row_that_the_constraints_let_in_fits_with_room_to_spare() ->
         "symbol": "\\" * 64,
         "price_usd": -1.2345678901234567e-300,
         "volume_shares": -1.2345678901234567e-300,
-        "trade_ts": iso(RECEIVED_TS),
+        "trade_ts": iso(whole_ms(RECEIVED_TS)),
         "conditions": ['"' * 7] * MOST_CONDITIONS,
     }
     value = record_of(widest)

@@ -48,12 +48,17 @@ def as_superuser(stack: LocalStack) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+def whole_ms(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
 def insert_trades(feed: psycopg.Connection, connection_id: str, numbers: Sequence[int], received_ts: datetime = FIRST_TS) -> None:
-    """One trade for each number, all in one statement and one transaction."""
+    """One trade for each number, all in one statement and one transaction; it happened in the millisecond of its receipt."""
+    trade_ts = whole_ms(received_ts)
     values: list[Any] = []
     for number in numbers:
         conditions = ["1", "12"] if number % 2 else None
-        values += [received_ts, connection_id, number, 0, "AAPL", 1.5 + number, 2.0, received_ts, conditions]
+        values += [received_ts, connection_id, number, 0, "AAPL", 1.5 + number, 2.0, trade_ts, conditions]
     row = "(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
     feed.execute(INSERT.format(", ".join([row] * len(numbers))).encode(), values)
     feed.commit()

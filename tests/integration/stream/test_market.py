@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from deploy.local.postgres import provision
 from deploy.local.stack import LocalStack
 from spark.contracts.stream_rows import objection_to_trade
-from tests.integration.stream.market import FIRST_DAY, FIRST_TS, LAST_DAY, as_role, as_superuser, insert_trades, new_id
+from tests.integration.stream.market import (
+    FIRST_DAY,
+    FIRST_TS,
+    LAST_DAY,
+    as_role,
+    as_superuser,
+    insert_trades,
+    new_id,
+    whole_ms,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -172,18 +181,44 @@ def test_only_the_tables_of_the_stream_lose_days(stack: LocalStack, relation: st
         reconcile.execute("SELECT ods.drop_archived_partition(%s, %s)", [relation, DAY])
 
 
+@pytest.mark.parametrize(("relation", "time"), [("finnhub_trades", "trade_ts"), ("finnhub_quotes", "quote_ts")])
+def test_a_time_finer_than_a_millisecond_is_refused_and_older_rows_stay_until_they_are_changed(
+    stack: LocalStack, relation: str, time: str
+) -> None:
+    trade = "(%s, %s, 1, 0, 'AAPL', 1, 1, %s, NULL)"
+    quote = "(%s, %s, 1, 'AAPL', 1, NULL, NULL, 1, 1, 1, 1, %s)"
+    insert = f"INSERT INTO ods.{relation} VALUES {trade if relation == 'finnhub_trades' else quote}".encode()
+    old, fine = new_id(), FIRST_TS.replace(microsecond=123_456)
+    with as_superuser(stack) as superuser:
+        superuser.execute("SELECT ods.ensure_partitions(%s, %s)", [FIRST_DAY, LAST_DAY])
+        # As an installation of before has it.
+        superuser.execute(f"ALTER TABLE ods.{relation} DROP CONSTRAINT time_is_whole_ms".encode())
+        superuser.execute(insert, [FIRST_TS, old, fine])
+    provision(stack.layout, stack.settings().ports["postgres"])
+    with as_role(stack, "feed") as feed:
+        feed.execute(insert, [FIRST_TS, new_id(), whole_ms(fine)])
+        with pytest.raises(psycopg.errors.CheckViolation, match="time_is_whole_ms"):
+            feed.execute(insert, [FIRST_TS, new_id(), fine])
+    name = "connection_id" if relation == "finnhub_trades" else "poller_id"
+    with as_superuser(stack) as superuser:
+        kept = superuser.execute(f"SELECT {time} FROM ods.{relation} WHERE {name} = %s".encode(), [old]).fetchall()
+        assert kept == [(fine,)]
+        superuser.execute(f"DELETE FROM ods.{relation} WHERE {name} = %s".encode(), [old])
+
+
 def test_a_cluster_is_provisioned_again_without_harm(stack: LocalStack, day_of_five: None) -> None:
     provision(stack.layout, stack.settings().ports["postgres"])
     assert rows_of_the_day(stack) == 5
 
 
+moments = st.datetimes(datetime(1900, 1, 1), datetime(2300, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 told = st.fixed_dictionaries(
     {
         "connection_id": st.sampled_from(["c", "", "c" * 64, "c" * 65, "\u00e9"]),
         "symbol": st.sampled_from(["AAPL", "IC MARKETS:1", "", "A" * 64, "A" * 65, "\u00c4", "a\nb", "\x7f", "~ \"'\\\\"]),
         "price_usd": st.floats() | st.sampled_from([5e13, 1e13, -1e13, 9.9e12, 0.0]),
         "volume_shares": st.floats(-1e13, 1e13),
-        "trade_ts": st.datetimes(datetime(1900, 1, 1), datetime(2300, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+        "trade_ts": moments | moments.map(whole_ms),
         "conditions": st.sampled_from(
             [
                 None,

@@ -1,5 +1,6 @@
 """A comparison that finds nothing must be able to find something: here is a sink that doubles rows, and engines that agree."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from finlake_reconciliation.derived import CANDLES, PRICE_VOLUME, WINDOWS
 from finlake_reconciliation.kafka_side import ChangeTopics
 from finlake_reconciliation.postgres_side import Ods
 from finlake_reconciliation.reconcile import Reconciliation
-from finlake_reconciliation.report import EngineReport, ReconcileReport
+from finlake_reconciliation.report import UNEQUAL_ROWS_PAGE, EngineReport, ReconcileReport
 from finlake_settings.checkout import CHECKOUT
 from finlake_settings.machine import process_environment
 from finlake_settings.processes import Settings
@@ -261,6 +262,55 @@ def test_a_range_that_the_sink_has_not_passed_is_left_to_it(sinkless_stack: Loca
             spans(topics, TRADES.topic, *bounds)
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     assert spans(topics, TRADES.topic, "2026-01-01", tomorrow.isoformat()) == spans(topics, TRADES.topic, "0", f"{10**12}")
+
+
+def test_what_the_page_says_of_unequal_rows_makes_them_explained(sinkless_stack: LocalStack, stream: Settings) -> None:
+    _, delete, cut, tell_anew = re.findall(r"^```sql\n(.*?)^```", (CHECKOUT / UNEQUAL_ROWS_PAGE).read_text(), re.M | re.S)
+    noon = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
+    insert = (
+        "INSERT INTO ods.finnhub_trades (received_ts, connection_id, message_seq, trade_index, symbol, price_usd, "
+        "volume_shares, trade_ts) VALUES (%s, %s, 1, 0, 'AAPL', 1.5, 2, %s)"
+    )
+    rows = (("!fine", noon, noon), ("!hand", noon, EPOCH), ("!twice", noon, EPOCH), ("!twice", noon + 2 * MICROSECOND, EPOCH))
+    reconciliation = Reconciliation.of(stream)
+
+    def done(statement: str, **values: object) -> None:
+        for name, value in values.items():
+            statement = statement.replace(f"<{name}>", str(value))
+        with as_superuser(sinkless_stack) as superuser:
+            superuser.execute(statement.encode())
+
+    def named(kind: str) -> set[str]:
+        # The sink has passed everything below the cut.
+        report = reconciliation.run(None)
+        return {row_id for each in report.engines for row_id in each.differences.faults[kind].first if row_id.startswith("!")}
+
+    # As an installation of before the constraint has it.
+    done("ALTER TABLE ods.finnhub_trades DROP CONSTRAINT IF EXISTS time_is_whole_ms")
+    with as_superuser(sinkless_stack) as superuser:
+        superuser.execute("SELECT ods.ensure_partitions('2026-11-20', '2026-11-21')")
+        for connection_id, received_ts, trade_ts in rows:
+            superuser.execute(insert, [received_ts, connection_id, trade_ts])
+    with sink(sinkless_stack):
+        assert reconciliation.drain(wait_s=60)
+        wait_until_settled(stream)
+        with admin(stream.clickhouse) as client:
+            client.command(
+                f"ALTER TABLE {STOCK_REALTIME.address} UPDATE price_usd = 7 WHERE connection_id = '!hand' "
+                "SETTINGS mutations_sync = 2"
+            )
+        assert named("changed") == {"!hand:1:0"}
+        assert any("!twice:1:0" in step for step in reconciliation.run(None).next_steps)
+
+        done(delete, connection_id="!twice", message_seq=1, trade_index=0, received_ts=noon)
+        done(tell_anew, connection_id="!hand", message_seq=1, trade_index=0)
+        done(cut)
+        done(
+            "ALTER TABLE ods.finnhub_trades ADD CONSTRAINT time_is_whole_ms "
+            f"CHECK ({stream_rows.trade_constraints()['time_is_whole_ms']})"
+        )
+        assert [each for kind in ("changed", "missing", "doubled", "unexpected") for each in named(kind)] == []
+        assert not [fault for fault in reconciliation.run(None).faults if "!" in fault]
 
 
 def _insert_everywhere(stream: Settings, rows: Sequence[tuple[object, ...]]) -> None:

@@ -41,9 +41,9 @@ def batch(
     import psutil
     from rich.console import Console
 
+    from deploy.local.ending_signals import ended_like_ctrl_c
     from finlake_proofs.bench.batch import FULL, QUICK, compare_all
     from finlake_proofs.bench.comparison import results_table
-    from finlake_proofs.bench.temporary_lake import ended_like_ctrl_c
 
     console = Console()
     report = dimmed(console)
@@ -74,10 +74,10 @@ def speed(
     import psutil
     from rich.console import Console
 
+    from deploy.local.ending_signals import ended_like_ctrl_c
     from finlake_proofs.bench import speed_report
     from finlake_proofs.bench.hops import clock_remarks, hops_table
     from finlake_proofs.bench.speed import SpeedSizes, measure
-    from finlake_proofs.bench.temporary_lake import ended_like_ctrl_c
 
     console = Console()
     report = dimmed(console)
@@ -112,9 +112,9 @@ def formats(
     import psutil
     from rich.console import Console
 
+    from deploy.local.ending_signals import ended_like_ctrl_c
     from finlake_proofs.bench.formats import measure, results_table
     from finlake_proofs.bench.speed import SpeedSizes
-    from finlake_proofs.bench.temporary_lake import ended_like_ctrl_c
 
     console = Console()
     before, *_ = psutil.getloadavg()
@@ -136,8 +136,8 @@ def catch_up(
     """
     from rich.console import Console
 
+    from deploy.local.ending_signals import ended_like_ctrl_c
     from finlake_proofs.bench.catch_up import Absence, measure, memory_lines, results_table
-    from finlake_proofs.bench.temporary_lake import ended_like_ctrl_c
 
     console = Console()
     report = dimmed(console)

@@ -1,7 +1,7 @@
 """What a person sees of runs: a progress bar while they work, a table when they are done."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -11,6 +11,7 @@ from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from deploy.local.ending_signals import ended_like_ctrl_c
 from finlake_cli.planned_runs import PlannedRun
 from finlake_clients.dagster_graphql import CheckResult, DagsterClient, DagsterRequestError, RunProgress
 from finlake_clients.dagster_login import USER
@@ -73,11 +74,15 @@ def carry_out(client: DagsterClient, runs: Sequence[PlannedRun], console: Consol
     with Progress(*columns, console=console, expand=True, disable=not console.is_terminal) as bars:
         for planned in runs:
             bar = bars.add_task(planned.title, total=None, step="queued")
-            run_id = client.launch(
-                planned.job, first_key=_text(planned.first_key), last_key=_text(planned.last_key), assets=planned.assets
+            launch = partial(
+                client.launch,
+                planned.job,
+                first_key=_text(planned.first_key),
+                last_key=_text(planned.last_key),
+                assets=planned.assets,
             )
-            progress, lines = RunProgress(run_id=run_id), StepLines(planned.title, console)
-            with _stopped_by_ctrl_c(client, run_id, console):
+            with _stopped_with_its_command(client, launch, console) as run_id:
+                progress, lines = RunProgress(run_id=run_id), StepLines(planned.title, console)
                 for progress in client.follow(run_id):
                     running = [step for step in progress.started if step not in progress.step_seconds]
                     bars.update(
@@ -100,9 +105,12 @@ def judge(client: DagsterClient, console: Console, assets: Sequence[str] = ()) -
 
     Dagster ends the run badly too when a blocking check fails: that is a verdict, not a failure to judge.
     """
-    run_id = client.launch(CHECKS_ONLY, checks_of=assets)
-    progress, lines = RunProgress(run_id=run_id), StepLines(CHECKS_ONLY, console)
-    with console.status("checking what is published") as status, _stopped_by_ctrl_c(client, run_id, console):
+    launch = partial(client.launch, CHECKS_ONLY, checks_of=assets)
+    with (
+        console.status("checking what is published") as status,
+        _stopped_with_its_command(client, launch, console) as run_id,
+    ):
+        progress, lines = RunProgress(run_id=run_id), StepLines(CHECKS_ONLY, console)
         for progress in client.follow(run_id):
             status.update(f"checking what is published: {len(progress.step_seconds)} of {progress.step_count} steps")
             lines.show(progress)
@@ -112,21 +120,36 @@ def judge(client: DagsterClient, console: Console, assets: Sequence[str] = ()) -
 
 
 @contextmanager
-def _stopped_by_ctrl_c(client: DagsterClient, run_id: str, console: Console) -> Iterator[None]:
-    """Whoever gives a command up wants its run to end: it is stopped, and told where it is if it cannot be."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        where = f"{client.url}/runs/{run_id} (user {USER}, the password is in {client.password_file})"
-        tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
-        tell(f"stopping run {run_id} in Dagster")
+def _stopped_with_its_command(client: DagsterClient, launch: Callable[[], str], console: Console) -> Iterator[str]:
+    """A run that is launched; whoever gives a command up, by Ctrl-C or by ending its process, wants its run to end.
+
+    It is stopped, and told where it is if it cannot be.
+    """
+    run_id = None
+    with ended_like_ctrl_c():
         try:
-            client.stop(run_id)
-        except DagsterRequestError as problem:
-            tell(f"run {run_id} goes on: {problem}. Look at it and terminate it there: {where}")
-        else:
-            tell(f"run {run_id} is being stopped; what it has built stays: the same command goes on from there. Its log: {where}")
-        raise typer.Exit(INTERRUPTED_CODE) from None
+            run_id = launch()
+            yield run_id
+        except KeyboardInterrupt:
+            _give_up(client, run_id, partial(console.print, highlight=False, markup=False, soft_wrap=True))
+            raise typer.Exit(INTERRUPTED_CODE) from None
+
+
+def _give_up(client: DagsterClient, run_id: str | None, tell: Callable[[str], None]) -> None:
+    access = f"(user {USER}, the password is in {client.password_file})"
+    if run_id is None:
+        tell(f"given up while Dagster was asked for a run, which may have begun: look at {client.url}/runs {access}")
+        return
+    where = f"{client.url}/runs/{run_id} {access}"
+    # A terminal that has gone away must not keep the run from being stopped.
+    with suppress(OSError):
+        tell(f"stopping run {run_id} in Dagster")
+    try:
+        client.stop(run_id)
+    except DagsterRequestError as problem:
+        tell(f"run {run_id} goes on: {problem}. Look at it and terminate it there: {where}")
+    else:
+        tell(f"run {run_id} is being stopped; what it has built stays: the same command goes on from there. Its log: {where}")
 
 
 def _failure(client: DagsterClient, job: str, progress: RunProgress) -> RunFailedError:

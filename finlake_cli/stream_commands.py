@@ -111,9 +111,10 @@ def chaos(
 
     from rich.console import Console
 
+    from deploy.local.ending_signals import ended_like_ctrl_c
     from finlake_cli import reconcile_view
     from finlake_cli.stack_commands import running_stack
-    from finlake_proofs.bench.temporary_lake import ended_like_ctrl_c, temporary_stack
+    from finlake_proofs.bench.temporary_lake import temporary_stack
     from finlake_proofs.chaos.plan import DISKS, Mix
     from finlake_proofs.chaos.run import Options, run_chaos, show_plan
     from finlake_proofs.chaos.small_disks import can_mount, small_disks

@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from deploy.local.ending_signals import undisturbed
 from deploy.local.layout import Layout
 from deploy.local.services import free_ports
 from deploy.local.stack import LocalStack
@@ -20,8 +21,6 @@ from spark.contracts.engine import Engine
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Worker:
@@ -106,34 +105,6 @@ def _remove_all_but(kept: Path) -> None:
                 shutil.rmtree(path)
         else:
             path.unlink()
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Cleaning up that a second Ctrl-C cannot cut short."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def ended_like_ctrl_c() -> Iterator[None]:
-    """Being terminated, or losing the terminal, cleans up as Ctrl-C does."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    # What the caller ignores stays ignored: `nohup` means to outlive the terminal.
-    heard = [number for number in ENDING_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def environment_variables(environment: Mapping[str, str]) -> dict[str, str]:

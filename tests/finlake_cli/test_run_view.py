@@ -1,6 +1,8 @@
 """What a person sees when runs are done: a check over no row does not look like one that has judged something."""
 
 import io
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -160,15 +162,16 @@ def test_checks_alone_have_a_line_for_each_step_where_the_output_is_no_terminal(
 
 
 class GivenUp(Told):
-    """A Dagster whose run is followed until Ctrl-C; `refusal` is why it does not stop it."""
+    """A Dagster whose run is followed until the command gets a signal; `refusal` is why it does not stop it."""
 
-    def __init__(self, refusal: str = "") -> None:
+    def __init__(self, number: signal.Signals, refusal: str = "") -> None:
         super().__init__()
-        self.refusal, self.stopped = refusal, list[str]()
+        self.number, self.refusal, self.stopped = number, refusal, list[str]()
 
     def follow(self, run_id: str) -> Iterator[RunProgress]:
         yield replace(HALF, run_id=run_id)
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), self.number)
+        yield replace(WHOLE, run_id=run_id)
 
     def stop(self, run_id: str) -> None:
         if self.refusal:
@@ -176,10 +179,24 @@ class GivenUp(Told):
         self.stopped.append(run_id)
 
 
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that ends a command; the tests outlive one that nobody hears."""
+
+    def unheard(_: int, __: object) -> None:
+        raise AssertionError("the signal was not heard")
+
+    before = signal.signal(request.param, unheard)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 @pytest.mark.parametrize("command", ["run", "check"])
 @pytest.mark.parametrize("refusal", ["", "it is asleep"])
-def test_ctrl_c_stops_the_run_and_says_what_became_of_it(command: str, refusal: str) -> None:
-    dagster, console = GivenUp(refusal), Console(file=io.StringIO(), width=80)
+def test_a_command_that_is_ended_stops_its_run_and_says_what_became_of_it(
+    number: signal.Signals, command: str, refusal: str
+) -> None:
+    dagster, console = GivenUp(number, refusal), Console(file=io.StringIO(), width=80)
     with pytest.raises(typer.Exit) as left:
         carry_out(dagster, RUNS, console) if command == "run" else judge(dagster, console)
     assert isinstance(console.file, io.StringIO)
@@ -187,3 +204,16 @@ def test_ctrl_c_stops_the_run_and_says_what_became_of_it(command: str, refusal: 
     assert (left.value.exit_code, dagster.stopped) == (130, [] if refusal else ["a"])
     assert ("run a goes on: it is asleep" if refusal else "run a is being stopped") in said
     assert "http://127.0.0.1:1/runs/a" in said
+
+
+def test_a_command_that_is_ended_while_it_asks_for_a_run_says_where_that_may_be(number: signal.Signals) -> None:
+    class Asked(Told):
+        def launch(self, *_: object, **__: object) -> str:
+            os.kill(os.getpid(), number)
+            return "a"
+
+    console = Console(file=io.StringIO(), width=80)
+    with pytest.raises(typer.Exit):
+        carry_out(Asked(WHOLE), RUNS, console)
+    assert isinstance(console.file, io.StringIO)
+    assert "which may have begun: look at http://127.0.0.1:1/runs" in console.file.getvalue()

@@ -81,6 +81,11 @@ def last_closed(files: Iterable[StooqFile], calendar: TradingCalendar) -> dict[d
     return {file.fetched_ts: _closed_by(file.fetched_ts, calendar) for file in files}
 
 
+def closed_days(calendar: TradingCalendar) -> tuple[date, ...]:
+    """Weekdays without a session, as far as the calendar reaches."""
+    return calendar.closures(calendar.first_date, calendar.last_session)
+
+
 def _closed_by(obtained_ts: datetime, calendar: TradingCalendar) -> date:
     try:
         return calendar.last_closed(obtained_ts)

@@ -1,6 +1,6 @@
 """What a person sees at the end of a run: one table of what falls short, with the reason, and how to see the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -47,14 +47,16 @@ class Reckoning:
         """Show what falls short, what published history does not show yet, and hints; whether nothing falls short."""
         from finlake_clients.stale_history import stale_history
         from finlake_clients.universe_file import UniverseFile
-        from spark.jobs.shortfalls import not_built, shortfalls
+        from spark.jobs.shortfalls import before_history, not_built, shortfalls
 
         lake = self.jobs.lake()
         asked = asked_of(runs, UniverseFile(path=str(self.settings.universe)).read().symbols, self.before)
         found = shortfalls(lake, asked, datetime.now(UTC))
         show(found, not_run, console)
         stale = stale_history(self.jobs)
-        for line in [*([stale] if stale else []), *hints(not_built(lake, asked, self.settings.history_start))]:
+        start = self.settings.history_start
+        earlier = too_early(before_history(lake, asked, start), start)
+        for line in [*([stale] if stale else []), *hints(not_built(lake, asked, start)), *earlier]:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         return not found and not not_run and stale is None
 
@@ -145,4 +147,16 @@ def hints(tickers: "Sequence[NotBuilt]") -> list[str]:
         f"{each.ticker}: its files go back to {each.first_in_files}, its tables begin {each.first_built}; indicators count from "
         f"there. For the whole history: finlake run --from {each.first_in_files} --to {each.first_built}"
         for each in tickers
+    ]
+
+
+def too_early(first_dates: Mapping[str, date], history_start: date) -> list[str]:
+    """What becomes of bars before the first session of the tables: one line for all tickers."""
+    if not first_dates:
+        return []
+    named = ", ".join(f"{ticker} from {first}" for ticker, first in list(first_dates.items())[:MOST_SUBJECTS])
+    more = f" and {len(first_dates) - MOST_SUBJECTS} more tickers" if len(first_dates) > MOST_SUBJECTS else ""
+    return [
+        f"tables begin {history_start}, so bars before it stay in bronze.stooq_prices and are not published: {named}{more}; "
+        "nothing need be done"
     ]

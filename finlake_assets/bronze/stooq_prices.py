@@ -8,7 +8,7 @@ import dagster as dg
 from finlake_assets.asset_specs import WAS_ASKED, asset_key, described_by
 from finlake_assets.partitions import Timeline
 from finlake_assets.run_table_job import StepEvents, fail_for_good, publish
-from finlake_assets.sources import KnownDates, WantedDownload, known_with, last_closed, missing_downloads
+from finlake_assets.sources import KnownDates, WantedDownload, closed_days, known_with, last_closed, missing_downloads
 from finlake_clients.source_errors import (
     CorruptFileError,
     NoDataError,
@@ -83,7 +83,11 @@ def build(timeline: Timeline) -> dg.AssetsDefinition:
             if obtained.refusal is not None and not files and not dropped.problems:
                 raise obtained.refusal
             return StooqPricesInputs(
-                files=files, problems=problems, universe=tickers, last_closed=last_closed(files, timeline.calendar)
+                files=files,
+                problems=problems,
+                universe=tickers,
+                last_closed=last_closed(files, timeline.calendar),
+                closed_days=closed_days(timeline.calendar),
             )
 
         try:

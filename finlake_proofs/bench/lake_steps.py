@@ -11,7 +11,7 @@ from time import perf_counter
 
 import polars as pl
 
-from finlake_assets.sources import last_closed
+from finlake_assets.sources import closed_days, last_closed
 from finlake_clients.calendar import TradingCalendar
 from finlake_clients.lake_client import LakeClient
 from finlake_clients.stooq.prices_file import StooqFile
@@ -148,7 +148,11 @@ def _run_all(
         each.table.address: each
         for each in (
             StooqPricesInputs(
-                files=files, problems=[], universe=universe_of(history.ticker_count), last_closed=last_closed(files, calendar)
+                files=files,
+                problems=[],
+                universe=universe_of(history.ticker_count),
+                last_closed=last_closed(files, calendar),
+                closed_days=closed_days(calendar),
             ),
             PriceRestatementsInputs(sessions=calendar.sessions(calendar.first_date, calendar.last_session)),
             PricesDailyInputs(sessions=calendar.sessions(window.start, window.end)),

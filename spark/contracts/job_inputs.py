@@ -4,7 +4,7 @@ cannot be written, and a wrong name or type fails the type checker. Standard lib
 A job whose tables are all it needs has no class of its own: `TablesAlone`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -22,13 +22,17 @@ class TablesAlone(JobInputs):
 
 @dataclass(frozen=True, kw_only=True)
 class StooqPricesInputs(JobInputs):
-    """Files of prices, what could not be obtained, and by each file's `fetched_ts` the newest session closed by then."""
+    """Files of prices, what could not be obtained, and by each file's `fetched_ts` the newest session closed by then.
+
+    `closed_days` are weekdays without a session.
+    """
 
     table: Table = field(default=bronze.STOOQ_PRICES, init=False)
     files: Sequence[SourceFile]
     problems: Sequence[SourceProblem]
     universe: Universe
     last_closed: Mapping[datetime, date]
+    closed_days: Collection[date]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 import polars as pl
 import pyarrow as pa
-from pyiceberg.expressions import And, In
+from pyiceberg.expressions import And, In, LessThan
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import functions as F  # noqa: N812 - the name everybody knows
 
@@ -195,6 +195,20 @@ def not_built(lake: Lake, asked: Asked, history_start: date) -> list[NotBuilt]:
         (each for each in found if each.first_in_files < each.first_built and asked.sessions.start <= each.first_built),
         key=lambda each: each.ticker,
     )
+
+
+def before_history(lake: Lake, asked: Asked, history_start: date) -> dict[str, date]:
+    """By ticker the first date in its files where that is before any session that tables have."""
+    if bronze.STOOQ_PRICES.address not in asked.addresses:
+        return {}
+    ledger = _polars(
+        lake.rows(
+            bronze.STOOQ_DOWNLOADS.address,
+            LessThan("first_session_date", history_start.isoformat()),
+            ("ticker", "first_session_date"),
+        )
+    ).filter(pl.col("ticker").is_in(list(asked.tickers)))
+    return dict(ledger.group_by("ticker").agg(pl.col("first_session_date").min()).sort("ticker").iter_rows())
 
 
 def _polars(rows: pa.Table) -> pl.DataFrame:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from finlake_cli.planned_runs import NotRun, PlannedRun
-from finlake_cli.shortfall_view import MOST_LINES, asked_of, folded, hints, rest, show
+from finlake_cli.shortfall_view import MOST_LINES, asked_of, folded, hints, rest, show, too_early
 from spark.contracts import lake
 from spark.contracts.report import Shortfall, Window
 from spark.jobs.shortfalls import NotBuilt
@@ -110,3 +110,11 @@ def test_a_new_ticker_is_told_the_command_for_its_whole_history() -> None:
     (line,) = hints([NotBuilt(ticker="NEW", first_in_files=date(2013, 1, 2), first_built=MONDAY)])
     assert line.startswith("NEW: its files go back to 2013-01-02, its tables begin 2018-04-02")
     assert line.endswith("finlake run --from 2013-01-02 --to 2018-04-02")
+
+
+def test_what_becomes_of_bars_before_the_tables_is_told_in_one_line() -> None:
+    assert too_early({}, date(2000, 1, 3)) == []
+    (line,) = too_early({f"T{number}": date(1900, 1, 1) for number in range(7)}, date(2000, 1, 3))
+    assert line.startswith("tables begin 2000-01-03, so bars before it stay in bronze.stooq_prices and are not published")
+    assert "T0 from 1900-01-01" in line
+    assert "and 2 more tickers" in line

@@ -40,6 +40,7 @@ def run(lake: Lake, window: Window, provenance: Provenance, inputs: StooqPricesI
             source_name=file.source_name,
             stooq_code=codes[file.ticker],
             last_closed_date=inputs.last_closed[file.fetched_ts],
+            closed_days=inputs.closed_days,
         )
 
     known = _known(lake)

@@ -7,6 +7,7 @@ their reason. A file that cannot be opened, whose rows are another ticker's, tha
 than its rows, is rejected whole with one rejection.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
@@ -47,6 +48,8 @@ _MESSAGES = {
     "negative_volume": "the volume is below zero, which no vendor means; mend or remove the line",
     "session_not_over": "the session had not closed when the file was obtained, so the bar may still change; download the "
     "file again after the close",
+    "not_a_session": "the exchange is closed on this day, so there is no such session, now or later: "
+    "remove the line, or drop the file as it was downloaded",
     "duplicate_row": "the same bar stands earlier in this file, equal in every value; the first one was kept",
 }
 
@@ -60,6 +63,7 @@ def parse(
     source_name: str,
     stooq_code: str | None = None,
     last_closed_date: date | None = None,
+    closed_days: Collection[date] = (),
 ) -> Parsed:
     """Read one file of one ticker.
 
@@ -70,8 +74,8 @@ def parse(
     `fetched_ts` must be aware. `stooq_code` is the code the rows of a bulk member must bear, by default the ticker in
     lower case, dots as dashes, with `.us`. `last_closed_date` is the newest session that had closed by `fetched_ts`: the
     bar of one date after it that can be a session is not final yet, and a file with more of them was not obtained when it
-    says; None takes every date. A day on which the exchange was closed, as currencies have, is a row. Volume is null where
-    the file has no such column or leaves it empty.
+    says; None takes every date. One of `closed_days`, weekdays without a session, is no session there. An earlier day on which
+    the exchange was closed, as currencies have, is a row. Volume is null where the file has no such column or leaves it empty.
     """
     source = _Source(
         ticker=ticker,
@@ -86,6 +90,8 @@ def parse(
     layout = opened.layout
     lines = _fields([line for _, line in opened.lines], [number for number, _ in opened.lines], layout)
     code = (stooq_code or f"{ticker.lower().replace('.', '-')}.us").upper()
+    if last_closed_date is not None:
+        lines = lines.with_columns(_closed_reason(last_closed_date, source.fetched_date, closed_days))
     fault_of_file = _fault_of_file(lines, layout, code, fetched_ts, last_closed_date)
     if fault_of_file is not None:
         return _rejected_whole(source, content, *fault_of_file, rejected_count=lines.height)
@@ -191,6 +197,12 @@ def _unfinished_reason(last_closed_date: date, fetched_date: date) -> pl.Expr:
     """`reason` with the unfinished lines marked."""
     is_later = _is_unfinished(last_closed_date, fetched_date)
     return pl.when(is_later).then(pl.lit("session_not_over")).otherwise(pl.col("reason")).alias("reason")
+
+
+def _closed_reason(last_closed_date: date, fetched_date: date, closed_days: Collection[date]) -> pl.Expr:
+    """`reason` with the lines marked that are newer than every session and of a day without one."""
+    is_closed = _is_unfinished(last_closed_date, fetched_date) & pl.col("session_date").is_in(list(closed_days))
+    return pl.when(is_closed).then(pl.lit("not_a_session")).otherwise(pl.col("reason")).alias("reason")
 
 
 def _fault_of_file(

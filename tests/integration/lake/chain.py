@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from finlake_assets.sources import last_closed
+from finlake_assets.sources import closed_days, last_closed
 from finlake_clients.calendar import TradingCalendar
 from finlake_clients.gdelt.feed import GdeltSlot
 from finlake_clients.lake_client import LakeClient
@@ -103,7 +103,13 @@ class Chain:
 
     def price_inputs(self, *files: StooqFile) -> StooqPricesInputs:
         """What the step of prices is given for these files."""
-        return StooqPricesInputs(files=files, problems=[], universe=self.universe, last_closed=last_closed(files, self.calendar))
+        return StooqPricesInputs(
+            files=files,
+            problems=[],
+            universe=self.universe,
+            last_closed=last_closed(files, self.calendar),
+            closed_days=closed_days(self.calendar),
+        )
 
     def load_slots(self, slots: Iterable[GdeltSlot]) -> JobReport:
         """Ingest slots in label order."""

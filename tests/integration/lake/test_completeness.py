@@ -10,7 +10,7 @@ from finlake_services.sample_sources import prices
 from spark.contracts import silver
 from spark.contracts.report import Window
 from spark.contracts.universe import Suspension, Universe
-from spark.jobs.shortfalls import Asked, NotBuilt, not_built, shortfalls
+from spark.jobs.shortfalls import Asked, NotBuilt, before_history, not_built, shortfalls
 from spark.lake.storage import Lake
 from tests.integration.lake.chain import Chain, dropped, price_file, published, universe
 
@@ -94,4 +94,6 @@ def test_gaps_are_found_in_any_order_and_told_at_the_end_of_a_run(empty_lake: La
     assert not_built(empty_lake, asked, date(2000, 1, 3)) == [
         NotBuilt(ticker=name, first_in_files=date(2018, 3, 1), first_built=FIRST) for name in ("AAPL", "MSFT")
     ]
+    assert before_history(empty_lake, asked, date(2018, 3, 2)) == dict.fromkeys(("AAPL", "MSFT"), date(2018, 3, 1))
+    assert before_history(empty_lake, asked, date(2018, 3, 1)) == {}
     assert not_built(empty_lake, replace(asked, sessions=Window(start=LAST, end=LAST)), date(2000, 1, 3)) == []

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def read(
     stooq_code: str | None = None,
     last_closed_date: date | None = None,
     fetched_ts: datetime = FETCHED_TS,
+    closed_days: Collection[date] = (),
 ) -> Parsed:
     raw = content if isinstance(content, bytes) else content.encode()
     return parse(
@@ -50,6 +52,7 @@ def read(
         source_name=source_name,
         stooq_code=stooq_code,
         last_closed_date=last_closed_date,
+        closed_days=closed_days,
     )
 
 
@@ -193,6 +196,22 @@ def test_the_bar_of_a_session_that_was_not_over_is_rejected_and_the_others_are_k
     (rejected,) = parsed.rejected.to_pylist()
     assert (rejected["reason"], rejected["day_date"], rejected["raw_text"]) == ("session_not_over", date(2024, 6, 7), BARS[1])
     assert bars(read(file_of(*BARS), last_closed_date=date(2024, 6, 7))) == EXPECTED
+
+
+def test_a_bar_of_a_closed_day_that_is_newer_than_every_session_is_told_as_no_session() -> None:
+    thanksgiving, last = date(2024, 11, 28), date(2024, 11, 27)
+    parsed = read(
+        file_of("2024-11-27,1,2,1,2,5", "2024-11-28,1,2,1,2,5", "2024-11-29,1,2,1,2,5"),
+        last_closed_date=last,
+        fetched_ts=datetime(2024, 11, 28, 23, tzinfo=UTC),
+        closed_days=[thanksgiving],
+    )
+    assert parsed.rows["session_date"].to_pylist() == [last]
+    closed, unfinished = parsed.rejected.to_pylist()
+    assert (closed["reason"], closed["day_date"]) == ("not_a_session", thanksgiving)
+    assert "no such session" in closed["message"]
+    assert "after the close" not in closed["message"]
+    assert unfinished["reason"] == "session_not_over"
 
 
 def test_a_file_that_says_it_is_older_than_its_rows_is_rejected_whole() -> None:

@@ -3,7 +3,7 @@
 Does not belong here: how a verdict is reached (spark/transforms/silver). pyiceberg and polars are imported when asked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from spark.contracts.report import Provenance, Window
 from spark.contracts.silver import ACCEPTED_VERDICTS, PRICE_DECISIONS
 
 if TYPE_CHECKING:
+    import polars as pl
     from pyiceberg.expressions import BooleanExpression
 
     from spark.lake.storage import Lake
@@ -129,10 +130,23 @@ def decide(
 
 def price_jumps(lake: "Lake", window: Window | None) -> list[dict[str, str]]:
     """Stretches of published bars that leap and come back without the trading for it, with the name of their file."""
+    from spark.transforms.silver.price_jumps import unexplained_jumps
+
+    return _with_file_names(lake, unexplained_jumps(_published(lake, window)))
+
+
+def stale_tails(lake: "Lake", window: Window | None) -> list[dict[str, str]]:
+    """Tickers whose newest published bars repeat one price without a share traded, with the name of their file."""
+    from spark.transforms.silver.price_jumps import stale_tails
+
+    return _with_file_names(lake, stale_tails(_published(lake, window)))
+
+
+def _published(lake: "Lake", window: Window | None) -> "pl.DataFrame":
+    """Published bars with their file, all or those of a window."""
     import polars as pl
 
     from spark.lake.storage import between
-    from spark.transforms.silver.price_jumps import unexplained_jumps
 
     columns = ("ticker", "session_date", *BAR_COLUMNS, "file_sha256")
     rows = (
@@ -140,9 +154,12 @@ def price_jumps(lake: "Lake", window: Window | None) -> list[dict[str, str]]:
         if window is None
         else lake.rows("silver.prices_daily", between("session_date", window), columns)
     )
-    jumps = unexplained_jumps(pl.DataFrame(pl.from_arrow(rows)))
-    names = {row["file_sha256"]: row["source_name"] for row in downloads(lake)} if jumps else {}
-    return [{**each, "source_name": names.get(each["file_sha256"], each["file_sha256"])} for each in jumps]
+    return pl.DataFrame(pl.from_arrow(rows))
+
+
+def _with_file_names(lake: "Lake", found: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    names = {row["file_sha256"]: row["source_name"] for row in downloads(lake)} if found else {}
+    return [{**each, "source_name": names.get(each["file_sha256"], each["file_sha256"])} for each in found]
 
 
 def pending_restatements(lake: "Lake") -> list[PendingRestatement]:
@@ -202,6 +219,11 @@ def _first_stale(lake: "Lake", change: Mapping[str, Any], built: Window) -> date
         "silver.prices_daily", GreaterThanOrEqual("session_date", since)
     )
     first = min(candidates, key=lambda bar: bar["session_date"], default=None)
+    if str(change["recompute_from_date"]) == since and (first is None or str(first["session_date"]) != since):
+        silent = f"{change['carried_dates']},{change['unproven_dates']}".split(",")
+        added = EqualTo("file_sha256", change["file_sha256"]), EqualTo("session_date", since)
+        if since <= built.end.isoformat() and since not in silent and bars("bronze.stooq_prices", *added):
+            return change["recompute_from_date"]  # type: ignore[no-any-return]
     if first is None or first["fetched_ts"] >= change["fetched_ts"]:
         return None
     contested = f"{change['carried_dates']},{change['corrected_dates']}".split(",")

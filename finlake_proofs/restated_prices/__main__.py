@@ -20,7 +20,7 @@ of the time at which they were obtained and, where that is one, of their last se
 
 | verdict | meaning | used |
 |---|---|---|
-| first | nothing was known | yes |
+| first | nothing was known | yes, but for leaps at its edges |
 | consistent | equal to what is known, within the vendor's rounding | yes |
 | restated | splits and dividends explain the change | yes |
 | accepted | a person said so | yes |
@@ -71,6 +71,20 @@ not applied yet. Where the leap undoes the file's own split, its restated bars a
 `no_unexplained_jump` looks at published prices before anything is computed from them: a stretch of at most 40 sessions that
 leaps by × 1.8 or more and comes back, on days of ordinary range and volume, stops the run. Crashes and squeezes trade many
 times the usual volume or range; splits are in the prices already.
+
+**Leaps at the edges.** No bar comes before the first one or after the last one, so nothing shows there whether a leap stays.
+Where a first download leaps by × 3 or more within 40 sessions of its first or last bar (to the open or to the close, on a
+day of ordinary volume; by × 10 or more whatever was traded), the bars on the outer side wait: the rest is published, these
+are in `silver.quarantine` (`unproven_leap`), and the verdict names them (`unproven_dates`). So do leaps in history that a
+later file adds before the known bars. The next download that is used decides. What it repeats is proven and published: a
+reverse split that the vendor has not applied yet, a share that goes on over the counter. What it says otherwise is published
+if it does not leap, else it waits again. What it repeats and takes back is no level: that takes a correction, or a person's
+`accept`. After the known bars a leap of × 10 to one of the last 40 has the file wait for a second one, whatever was traded.
+A wrong price that two downloads say alike is published, and so is a factor below 3 at an edge, until later bars show it.
+
+**Bounds.** A bar with a price below 0.000001 USD or above 1,000,000,000,000 USD is none (`impossible_price`). No share was
+quoted above 1,000,000 USD, but prices are adjusted: the oldest bars of a share that was merged again and again stand above
+1,000,000,000 USD.
 
 ## Verdicts on {total} pairs made by the vendor's rule
 

@@ -6,7 +6,7 @@ Volume moves the other way, at least for splits. Now and then a single bar is co
 before the close is not final.
 """
 
-RULE_VERSION = 9
+RULE_VERSION = 10
 """Raised whenever the rule of the verdicts changes: verdicts of another version are given again."""
 
 TOLERANCE_UNITS = 2.0
@@ -120,4 +120,25 @@ CONTINUATION_LEAP = 3.0
 
 A crash or a squeeze of that size trades many times the usual volume; an unadjusted split multiplies it. What remains is
 another company's history, or a reverse split that the vendor has not applied yet: the file waits for the next one.
+"""
+
+EDGE_SESSIONS = 40
+"""A leap that stands within so many sessions of the first or last bar may be a fault that is cut off there.
+
+A stretch that comes back within so many is a fault; a longer one is another level, which may be true.
+"""
+
+UNTRADED_LEAP = 10.0
+"""From this factor on a leap at an edge waits for a second download, whatever was traded on its day.
+
+One of a hundred ordinary days has three times the usual volume by chance, and prices × 100 are a fault of the unit. A true
+move of that size (a share that goes on over the counter, an unadjusted split) is said again by the next download.
+"""
+
+LOWEST_PRICE_USD = 0.000001
+"""The smallest step in which shares are quoted over the counter; splits and dividends of sixty years leave more."""
+
+HIGHEST_PRICE_USD = 1_000_000_000_000.0
+"""No share was quoted above 1,000,000 USD, but history is adjusted: shares that were merged again and again, as DryShips' were,
+stand above 1,000,000,000 USD in their oldest bars. Above a thousand times that no bar is believed.
 """

@@ -26,6 +26,13 @@ PRICE_CHECKS: tuple[Check, ...] = (
         why="a price of zero or less never traded",
     ),
     Check(
+        name="prices_within_bounds",
+        predicate=f"least(open_usd, high_usd, low_usd, close_usd) >= {limits.LOWEST_PRICE_USD:.6f} "
+        f"and greatest(open_usd, high_usd, low_usd, close_usd) <= {limits.HIGHEST_PRICE_USD:.0f}",
+        why=f"no share has a price below {limits.LOWEST_PRICE_USD:.6f} USD or above {limits.HIGHEST_PRICE_USD:,.0f} USD, "
+        "adjusted for splits either",
+    ),
+    Check(
         name="high_is_highest",
         predicate="high_usd >= greatest(open_usd, close_usd, low_usd)",
         why="open, close and low lie within the day's range",
@@ -162,6 +169,13 @@ PRICE_RESTATEMENTS = Table(
             "without trading",
         ),
         Column(
+            name="unproven_dates",
+            type="string",
+            nullable=True,
+            note="Comma-separated sessions at an edge of the file that nothing is published of until another download says "
+            "the same: the price leaps there without the trading for it",
+        ),
+        Column(
             name="source_name",
             type="string",
             nullable=True,
@@ -255,6 +269,10 @@ PRICES_DAILY = Table(
         "A bar in dispute has the value that was known before it, times the factor of the restatement that it came with "
         "(prices to six significant digits); the file's own bar is in silver.quarantine. A later download that says the "
         "same as it decides for it.",
+        f"Bars within the first or last {limits.EDGE_SESSIONS} of a first download, or of history that a later one adds before "
+        f"the known bars, that stand × {limits.CONTINUATION_LEAP:g} or more apart from the rest without the trading for it, or × "
+        f"{limits.UNTRADED_LEAP:g} whatever was traded, are in silver.quarantine (`unproven_leap`) until another download says "
+        "the same.",
     ),
 )
 

@@ -87,7 +87,9 @@ def run(lake: Lake, window: Window, provenance: Provenance, inputs: PriceRestate
         notes=tuple(
             f"{row['ticker']}: {row['message']}"
             for row in judged.iter_rows(named=True)
-            if row["recompute_from_date"] is not None or row["verdict"] not in silver.ACCEPTED_VERDICTS
+            if row["recompute_from_date"] is not None
+            or row["unproven_dates"] is not None
+            or row["verdict"] not in silver.ACCEPTED_VERDICTS
         ),
     )
 

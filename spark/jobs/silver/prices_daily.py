@@ -27,9 +27,15 @@ def run(lake: Lake, window: Window, provenance: Provenance, inputs: PricesDailyI
         lake.rows(VERDICTS, columns=("ticker", "file_sha256", "verdict"), snapshot_id=snapshots[VERDICTS])
     ).unique()
     excepted = exceptions(
-        _polars(lake.rows(VERDICTS, Or(NotNull("carried_dates"), NotNull("corrected_dates")), snapshot_id=snapshots[VERDICTS]))
+        _polars(
+            lake.rows(
+                VERDICTS,
+                Or(NotNull("carried_dates"), NotNull("corrected_dates"), NotNull("unproven_dates")),
+                snapshot_id=snapshots[VERDICTS],
+            )
+        )
     )
-    ledger = _polars(lake.rows("bronze.stooq_downloads", columns=("ticker", "file_sha256", "last_session_date")))
+    ledger = _polars(lake.rows("bronze.stooq_downloads", columns=("ticker", "file_sha256", "last_session_date", "source_name")))
     bars = Scan(
         address=PRICES,
         snapshot_id=snapshots[PRICES],

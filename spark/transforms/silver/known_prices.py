@@ -24,11 +24,13 @@ def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
         # Of a history of many files only those of the dates that are read matter.
         return replace(known, span=span)
     steps = verdict.select(
-        "segment_start_date", "boundary_date", "ratio", "volume_ratio", "carried_dates", "corrected_dates"
+        "segment_start_date", "boundary_date", "ratio", "volume_ratio", "carried_dates", "corrected_dates", "unproven_dates"
     ).rows(named=True)
     left_aside = {day for step in steps for day in _dates(step["carried_dates"])}
     corrected = {day for step in steps for day in _dates(step["corrected_dates"])}
-    spoken = download.bars.filter(~pl.col("session_date").is_in(list(left_aside))) if left_aside else download.bars
+    unproven = {day for step in steps for day in _dates(step["unproven_dates"])}
+    silent = left_aside | unproven
+    spoken = download.bars.filter(~pl.col("session_date").is_in(list(silent))) if silent else download.bars
     standing = known.bars.join(spoken, on="session_date", how="anti")
     carried_rows = standing.clear()
     if left_aside:
@@ -44,8 +46,9 @@ def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
         for day, numbers in known.disputed.items()
         if day not in corrected and (day in left_aside or day not in said)
     }
-    if is_newest and left_aside:
-        stated = download.bars.filter(pl.col("session_date").is_in(list(left_aside)))
+    remembered = unproven | (left_aside if is_newest else set())
+    if remembered:
+        stated = download.bars.filter(pl.col("session_date").is_in(list(remembered)))
         disputed |= {row[0]: row[1:] for row in stated.rows()}
     is_decided = verdict["verdict"][0] == "accepted"
     first_said = said if is_decided else (said - known.origins.keys()) | (corrected & said)
@@ -59,6 +62,7 @@ def learnt(known: Known, download: Download, verdict: pl.DataFrame) -> Known:
         said_once=(known.said_once - said) | (frozenset() if is_decided else first_said),
         refused=() if is_decided else _with(known.refused, download) if _has_stretch(left_aside, known) else known.refused,
         unfinished=frozenset((known.unfinished - said) | ({download.span[1]} & said)),
+        unproven=frozenset((known.unproven - said) | unproven),
     )
 
 

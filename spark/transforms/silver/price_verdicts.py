@@ -1,7 +1,7 @@
 """The verdict on one download, from what is known of its ticker: a row for each step of its staircase of factors."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import numpy as np
@@ -21,6 +21,7 @@ from spark.transforms.silver.adjustments import (
     is_small_share,
     kind_of,
 )
+from spark.transforms.silver.price_edges import edges_of_first, edges_of_later, takes_a_leap_away
 from spark.transforms.silver.price_votes import (
     Download,
     Known,
@@ -33,7 +34,7 @@ from spark.transforms.silver.price_votes import (
     within,
     years_between,
 )
-from spark.transforms.silver.verdict_messages import command, objection_message, remedy, step_message
+from spark.transforms.silver.verdict_messages import command, objection_message, remedy, step_message, unproven_message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ def judge(known: Known, download: Download, decision: Decision | None = None) ->
 
     Incomplete and impossible rows are left out of the comparison. The verdict is
 
-    - `first`: nothing was known;
+    - `first`: nothing was known; used as it is, but for leaps at its edges;
     - `consistent`: common bars are equal within the vendor's rounding;
     - `restated`: the ratio is a staircase of splits and dividends; one row per step;
     - `accepted`: a person decided that the file speaks as it is;
@@ -63,6 +64,9 @@ def judge(known: Known, download: Download, decision: Decision | None = None) ->
     ratio: its own bar is in dispute, or missing from a restated file. `corrected_dates` are those whose changed bar is
     believed though no adjustment explains it: the last known bar was not finished, enough other downloads said the same,
     or the known bars, said by one download alone, leap without trading where the file's do not.
+
+    `unproven_dates` are sessions at an edge of the file that leap without the trading for it: nothing is used of them until
+    another download says the same.
 
     `recompute_from_date` is the earliest session up to the last known one whose bar this download changes by a single
     bit or inserts; null when there is none.
@@ -92,8 +96,10 @@ def _decided(known: Known, download: Download, decision: Decision | None) -> lis
                 f"{command('judge', download.source_name, download)}",
             )
         ]
-    if decision is None or decision.decision != "accept" or known.span is None or download.bars.is_empty():
+    if decision is None or decision.decision != "accept" or download.bars.is_empty():
         return None
+    if known.span is None:
+        return [_row("first", f"first download of {download.ticker}; {download.source_name} was accepted as it is by a person")]
     common = common_sessions(known, download)
     ratio = None if common.is_empty() else float(np.median((common["close_usd_new"] / common["close_usd"]).to_numpy()))
     return [
@@ -122,12 +128,10 @@ def _judged(known: Known, download: Download) -> list[dict[str, object]]:
     if stated.is_empty():
         return [_row("rejected", f"{name}: no complete, possible bar of {ticker} on a session; download it again")]
     if known.span is None:
-        return [
-            _row(
-                "first",
-                f"first download of {ticker}: {stated.height} bars, {stated['session_date'][0]} to {stated['session_date'][-1]}",
-            )
-        ]
+        waiting = edges_of_first(stated).waiting
+        said = [f"first download of {ticker}: {stated.height} bars, {stated['session_date'][0]} to {stated['session_date'][-1]}"]
+        said += [unproven_message(waiting, download)] if waiting else []
+        return [_row("first", "; ".join(said), unproven_dates=",".join(map(str, waiting)) or None)]
     common = common_sessions(known, download)
     if common.is_empty():
         return [
@@ -137,8 +141,10 @@ def _judged(known: Known, download: Download) -> list[dict[str, object]]:
                 f"{known.span[1]}, so nothing can be compared; download from an earlier date",
             )
         ]
-    is_newer = download.span[1] > known.span[1]
     found, believed = _explained(known, download, common, is_small_share)
+    is_newer = download.span[1] > known.span[1] or (
+        found is not None and takes_a_leap_away(known, common, found.segments[-1].ratio)
+    )
     if not is_newer and (found is None or found.segments[0].ratio > 1) and (factor := _older_by(common)) is not None:
         return [
             _row(
@@ -161,8 +167,11 @@ def _judged(known: Known, download: Download) -> list[dict[str, object]]:
                 compared_count=common.height,
             )
         ]
-    held_back = left_at_the_old_level(known, download, common, found.segments[-1].ratio)
-    if not held_back and (leap := other_level_from(known, download, common)) is not None:
+    edges = edges_of_later(known, download, common, found)
+    proven_bars = stated.filter(~pl.col("session_date").is_in(list(edges.waiting))) if edges.waiting else stated
+    rest = replace(download, bars=proven_bars)
+    held_back = left_at_the_old_level(known, rest, common, found.segments[-1].ratio, edges.proven)
+    if not held_back and (leap := other_level_from(known, rest, common, edges.proven)) is not None:
         return [
             _row(
                 "rejected",
@@ -184,7 +193,7 @@ def _judged(known: Known, download: Download) -> list[dict[str, object]]:
                 compared_count=common.height,
             )
         ]
-    return _accepted(known, download, common, found, believed, missing, held_back)
+    return _accepted(known, download, common, found, believed, missing, held_back, edges.waiting)
 
 
 def _explained(
@@ -231,6 +240,7 @@ def _accepted(
     believed: frozenset[int],
     missing: list[date],
     held_back: list[date],
+    waiting: Sequence[date],
 ) -> list[dict[str, object]]:
     """One row per step of a staircase; one row for unchanged prices."""
     dates: list[date] = common["session_date"].to_list()
@@ -264,6 +274,8 @@ def _accepted(
                 f"from {held_back[0]} on the file's bars are still at the level before a split, so they are not used: "
                 f"download the whole history of {download.ticker} again later"
             )
+        if following is None and waiting:
+            said.append(unproven_message(waiting, download))
         rows.append(
             _row(
                 "consistent" if is_consistent else "restated",
@@ -278,6 +290,7 @@ def _accepted(
                 compared_count=segment.end - segment.begin,
                 carried_dates=",".join(map(str, aside)) or None,
                 corrected_dates=",".join(map(str, taken)) or None,
+                unproven_dates=None if following is not None else ",".join(map(str, waiting)) or None,
             )
         )
     return rows
@@ -331,6 +344,7 @@ def _row(verdict: str, message: str, **values: object) -> dict[str, object]:
         "compared_count": 0,
         "carried_dates": None,
         "corrected_dates": None,
+        "unproven_dates": None,
         "message": message,
     } | values
 
@@ -345,6 +359,7 @@ def _first_change(
     """
     changed = common.filter(pl.any_horizontal(pl.col(name) != pl.col(f"{name}_new") for name in BAR_COLUMNS))["session_date"]
     inserted = download.bars.join(known.bars, on="session_date", how="anti")["session_date"]
-    earlier = [day for day in inserted if known.span is not None and day < known.span[1]]
+    # The last known session itself has no bar where a leap on it waited for this download.
+    earlier = [day for day in inserted if known.span is not None and day <= known.span[1]]
     moved = [day for day, (ratio, _) in aside.items() if ratio != 1]
     return min([*changed, *earlier, *moved], default=None)

@@ -23,7 +23,7 @@ from spark.transforms.silver.adjustments import (
     factor_intervals,
     usual_gap,
 )
-from spark.transforms.silver.price_jumps import RETURN_TOLERANCE, is_smoother, leaps_around, quiet_leaps
+from spark.transforms.silver.price_jumps import RETURN_TOLERANCE, is_smoother, leaps_around, quiet_leaps, untraded_leaps
 
 Span = tuple[date, date]
 Numbers = tuple[float, float, float, float, float]
@@ -56,7 +56,8 @@ class Known:
 
     `origins` is the file (name, hash) that said a session's bar first, `said_once` the sessions that no other used file
     has said since. `refused` are the newest downloads that were rejected, or of which a stretch was left aside: they are
-    votes about that.
+    votes about that. `unproven` are sessions without a bar, because a leap at the edge of a file was said once only; what was
+    said of them is among `disputed`.
     """
 
     bars: pl.DataFrame
@@ -66,6 +67,7 @@ class Known:
     origins: Mapping[date, Source] = field(default_factory=dict)
     said_once: frozenset[date] = frozenset()
     refused: tuple[Download, ...] = ()
+    unproven: frozenset[date] = frozenset()
 
 
 NOTHING = Known(bars=pl.DataFrame(schema={"session_date": pl.Date, **dict.fromkeys(BAR_COLUMNS, pl.Float64)}))
@@ -208,38 +210,46 @@ def lacks_footing(
     return not 1 - limits.UNFINISHED_MOVE <= ratio <= 1 + limits.UNFINISHED_MOVE
 
 
-def left_at_the_old_level(known: Known, download: Download, common: pl.DataFrame, ratio: float) -> list[date]:
+def left_at_the_old_level(
+    known: Known, download: Download, common: pl.DataFrame, ratio: float, proven: frozenset[date] = frozenset()
+) -> list[date]:
     """Sessions after the common ones from the one on at which the file undoes its own split, `ratio`, without trading.
 
     Its bars before are restated, those are not yet; nor are they while a later file still leaps at a session for which
-    there is a statement but no bar.
+    there is a statement but no bar. Leaps at `proven` sessions stand.
     """
     stated = download.bars
     begin = int((stated["session_date"] <= common["session_date"][-1]).sum())
     opened, close = stated["open_usd"].to_numpy(), stated["close_usd"].to_numpy()
     days: list[date] = stated["session_date"].to_list()
-    held_before = known.disputed.keys() - set(known.bars["session_date"])
+    held_before = known.disputed.keys() - set(known.bars["session_date"]) - known.unproven
     undone = [
         position
         for position in quiet_leaps(stated, begin, stated.height, limits.QUIET_LEAP)
-        if abs(np.log(opened[position] / close[position - 1] * ratio)) <= RETURN_TOLERANCE or days[position] in held_before
+        if days[position] not in proven
+        and (abs(np.log(opened[position] / close[position - 1] * ratio)) <= RETURN_TOLERANCE or days[position] in held_before)
     ]
     return days[undone[0] :] if undone else []
 
 
-def other_level_from(known: Known, download: Download, common: pl.DataFrame) -> date | None:
+def other_level_from(
+    known: Known, download: Download, common: pl.DataFrame, proven: frozenset[date] = frozenset()
+) -> date | None:
     """The first session after the common ones at which the file leaps as no market does; None when it goes on.
 
-    Another download that says the same speaks for a leap, unless it is too far for any vote.
+    Another download that says the same speaks for a leap, unless it is too far for any vote. Leaps at `proven` sessions stand.
     """
     stated = download.bars
     begin = int((stated["session_date"] <= common["session_date"][-1]).sum())
-    leaps = quiet_leaps(stated, begin, stated.height, limits.QUIET_LEAP)
+    days: list[date] = stated["session_date"].to_list()
+    quiet = quiet_leaps(stated, begin, stated.height, limits.QUIET_LEAP)
+    near_the_end = max(begin, stated.height - limits.EDGE_SESSIONS)
+    untraded = [position for position in untraded_leaps(stated) if position >= near_the_end]
+    leaps = [position for position in sorted({*quiet, *untraded}) if days[position] not in proven]
     if not leaps:
         return None
     too_far = quiet_leaps(stated, begin, stated.height, limits.CONTINUATION_LEAP)
     votes = count_votes(known, download)
-    days: list[date] = stated["session_date"].to_list()
     return next((days[position] for position in leaps if position in too_far or votes[days[position]] < limits.VOTES), None)
 
 

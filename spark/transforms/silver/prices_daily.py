@@ -7,6 +7,7 @@ from operator import and_
 
 import polars as pl
 
+from spark.contracts import price_limits as limits
 from spark.contracts.bronze import BAR_COLUMNS
 from spark.contracts.silver import ACCEPTED_VERDICTS, PRICE_CHECKS, PRICES_DAILY, QUARANTINE
 from spark.transforms.polars_schema import conform
@@ -16,11 +17,17 @@ _REASONS = {"volume_not_negative": "negative_volume"}
 _BAR = ["ticker", "session_date"]
 _FILE = ["ticker", "file_sha256"]
 _VERSION = [*_FILE, "session_date"]
+_NAMES = dict.fromkeys([*_FILE, "source_name"], pl.String)
 # Of files of one time the one that knows more sessions is the newer; the hash decides between files that know the same.
 _ORDER = ["fetched_ts", "last_session_date", "file_sha256"]
 _DISPUTED = (
     "the bar differs from the known one in a way that no split or dividend explains, or is still at the level before "
     "the file's own split, so the known value stands, if there is one; later downloads decide"
+)
+_UNPROVEN = (
+    "at the edge of its file the price leaps by × "
+    f"{limits.CONTINUATION_LEAP:g} or more without the trading for it, so nothing is published of this session until another "
+    'download says the same, or something else; to use it now: finlake prices accept {} --ticker {} --reason "why"'
 )
 _REMEDY = "wait for a corrected download, or correct the dropped file"
 
@@ -51,7 +58,8 @@ def exceptions(verdicts: pl.DataFrame) -> pl.DataFrame:
     """The sessions of accepted downloads that do not simply speak: (ticker, file_sha256, session_date) and how.
 
     `verdicts` are silver.price_restatements rows. `is_carried` with `ratio` and `volume_ratio`: the value known before
-    stands, times them; `is_corrected`: the file's own bar is believed though it contradicts what was known.
+    stands, times them; `is_unproven`: nothing is said of the session yet; neither: the file's own bar is believed though it
+    contradicts what was known.
     """
     accepted = verdicts.filter(pl.col("verdict").is_in(ACCEPTED_VERDICTS))
     parts = [
@@ -63,10 +71,11 @@ def exceptions(verdicts: pl.DataFrame) -> pl.DataFrame:
             "volume_ratio",
             session_date=pl.col(name).str.split(","),
             is_carried=pl.lit(name == "carried_dates"),
+            is_unproven=pl.lit(name == "unproven_dates"),
         )
         .explode("session_date")
         .drop_nulls("session_date")
-        for name in ("carried_dates", "corrected_dates")
+        for name in ("carried_dates", "corrected_dates", "unproven_dates")
     ]
     return pl.concat(parts).with_columns(pl.col("session_date").str.to_date())
 
@@ -88,30 +97,37 @@ def choose(
     names the file that first said it so, not a later one that repeats it: a table kept day by day is equal to one built
     at once.
 
-    Quarantined rows name the file by its hash (bronze.stooq_downloads has its name) and the row by ticker and line.
-    Reasons: incomplete_row, negative_volume, impossible_price, not_a_session, disputed_bar. A flat first bar without
-    volume, as vendors set before a listing, is possible and kept.
+    Quarantined rows name the file, by its hash where no ledger tells its name, and the row by hash, ticker and line.
+    Reasons: incomplete_row, negative_volume, impossible_price, not_a_session, disputed_bar, unproven_leap. A flat first bar
+    without volume, as vendors set before a listing, is possible and kept.
     """
     accepted = verdicts.filter(pl.col("verdict").is_in(ACCEPTED_VERDICTS)).select(_FILE).unique()
     ends = _ends(downloads) if ledger is None else ledger.select(*_FILE, "last_session_date")
+    names = pl.DataFrame(schema=_NAMES) if ledger is None else ledger.select(list(_NAMES))
     judged = downloads.join(accepted, on=_FILE, how="semi").join(ends, on=_FILE, how="left", maintain_order="left")
     judged = judged.with_columns(_fault(sessions))
     good, bad = judged.filter(pl.col("message").is_null()), judged.filter(pl.col("message").is_not_null())
     if excepted is not None and excepted.height:
         excepted = excepted.filter(pl.col("session_date").is_in(list(sessions)))
+        unproven = good.join(excepted.filter("is_unproven"), on=_VERSION, how="semi").with_columns(
+            reason=pl.lit("unproven_leap"),
+            message=pl.format(_UNPROVEN, pl.col("file_sha256").str.head(12), "ticker"),
+        )
+        good = good.join(excepted.filter("is_unproven"), on=_VERSION, how="anti")
         aside = excepted.filter("is_carried").join(ends, on=_FILE, how="left")
         disputed = good.join(aside, on=_VERSION, how="semi").with_columns(
             reason=pl.lit("disputed_bar"), message=pl.lit(_DISPUTED)
         )
-        bad = pl.concat([bad, disputed])
+        bad = pl.concat([bad, unproven, disputed])
         good = _with_carried(good.join(aside, on=_VERSION, how="anti"), aside)
-        contested = pl.concat([disputed.select(_BAR), excepted.filter(~pl.col("is_carried")).select(_BAR)]).unique()
+        corrected = excepted.filter(~pl.col("is_carried"), ~pl.col("is_unproven"))
+        contested = pl.concat([disputed.select(_BAR), corrected.select(_BAR)]).unique()
     else:
         contested = good.head(0).select(_BAR)
     chosen = _latest(good).join(
         contested.with_columns(is_contested=pl.lit(value=True)), on=_BAR, how="left", maintain_order="left"
     )
-    return conform(chosen.with_columns(pl.col("is_contested").fill_null(value=False)), PRICES_DAILY), _quarantined(bad)
+    return conform(chosen.with_columns(pl.col("is_contested").fill_null(value=False)), PRICES_DAILY), _quarantined(bad, names)
 
 
 def _ends(downloads: pl.DataFrame) -> pl.DataFrame:
@@ -170,13 +186,17 @@ def _latest(good: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _quarantined(bad: pl.DataFrame) -> pl.DataFrame:
-    """Rows of silver.quarantine for rows of bronze.stooq_prices that have a reason and a message."""
+def _quarantined(bad: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    """Rows of silver.quarantine for rows of bronze.stooq_prices that have a reason and a message; `names` are of files."""
+    named = bad.join(names, on=_FILE, how="left", maintain_order="left").with_columns(
+        pl.coalesce("source_name", "file_sha256").alias("source_name")
+    )
     return conform(
-        bad.sort(*_BAR, *_ORDER).with_columns(
+        named.sort(*_BAR, *_ORDER).with_columns(
             source_table=pl.lit(PRICES_DAILY.address),
-            source_name=pl.col("file_sha256"),
-            reference=pl.format("{} line {}", "ticker", "line_number"),
+            # Another download of the same name has another hash.
+            reference=pl.format("{} {} line {}", pl.col("file_sha256").str.head(12), "ticker", "line_number"),
+            message=pl.format("{}: {}", "source_name", "message"),
             raw_text=pl.concat_str(
                 [pl.col(name).cast(pl.String).fill_null("") for name in ("session_date", *BAR_COLUMNS)], separator=","
             ),

@@ -36,6 +36,15 @@ def step_message(
     return said
 
 
+def unproven_message(waiting: Sequence[date], download: Download) -> str:
+    """Which bars wait at an edge of the file, why, and what ends it."""
+    return (
+        f"on {_listed(waiting)}, at the edge of the file, the price leaps by × {limits.CONTINUATION_LEAP:g} or more without the "
+        "trading for it, so nothing is published of these sessions until another download says the same, or something else; "
+        f"to use them now: {command('accept', download.source_name, download)}"
+    )
+
+
 def _listed(days: Sequence[date]) -> str:
     return ", ".join(str(day) for day in days[:5]) + (f" and {len(days) - 5} more" if len(days) > 5 else "")
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from finlake_cli import prices_commands
 from finlake_cli.main import app
 from finlake_clients.lake_client import LakeClient
+from finlake_clients.stooq.prices_file import StooqFile
 from finlake_services.sample_sources import prices
 from spark.contracts import silver
 from spark.contracts.report import Window
@@ -258,3 +259,39 @@ def test_verdicts_and_prices_do_not_depend_on_window_or_order_and_the_printed_re
     chain.build("silver.prices_daily", whole)
     assert [each.verdict for each in lake_jobs.price_verdicts()] == ["first", "restated", "dropped"]
     assert published(empty_lake, "silver.prices_daily").equals(seen[0]["silver.prices_daily"])
+
+
+def test_a_leap_at_the_end_of_the_first_file_is_published_when_the_next_one_repeats_or_corrects_it(
+    empty_lake: Lake,
+    lake_jobs: LakeClient,
+) -> None:
+    bars = BARS["AAPL"][-100:]
+
+    def file(first: int, count: int, factor: float, fetched: date) -> StooqFile:
+        last = bars[89]
+        leaping = replace(
+            last, open=last.open * factor, high=last.high * factor, low=last.low * factor, close=last.close * factor
+        )
+        return price_file("AAPL", [*bars[first:89], leaping, *bars[90:count]], fetched)
+
+    whole = Window(start=bars[0].session_date, end=bars[-1].session_date)
+    since = bars[89].session_date
+    for factor in (1.0, 100.0):
+        empty(empty_lake)
+        chain = Chain(lake_jobs, universe("AAPL"))
+        chain.load_prices(file(0, 90, 100.0, date(2013, 3, 2)))
+        report = chain.build("silver.prices_daily", whole)
+        assert empty_lake.newest("silver.prices_daily") == bars[88].session_date
+        assert [(sample["source_name"], sample["reason"]) for sample in report.quarantine_samples] == [
+            ("aapl_us_d.csv", "unproven_leap")
+        ]
+        assert lake_jobs.pending_restatements() == []
+        # The next run is about later sessions; prices do not show the one before until it is built again.
+        chain.load_prices(file(1, 90 if factor > 1 else 95, factor, date(2013, 3, 3)))
+        chain.build("silver.prices_daily", Window(start=bars[90].session_date, end=whole.end))
+        if factor == 1:
+            assert [each.recompute_from_date for each in lake_jobs.pending_restatements()] == [since]
+        chain.build("silver.prices_daily", whole)
+        assert lake_jobs.pending_restatements() == []
+        (shown,) = empty_lake.rows("silver.prices_daily", EqualTo("session_date", since.isoformat())).to_pylist()
+        assert shown["close_usd"] == pytest.approx(bars[89].close * factor, rel=1e-5)

@@ -84,7 +84,12 @@ def test_the_download_that_goes_furthest_wins_whatever_its_hash_and_whenever_it_
         assert published(rows, verdicts).equals(furthest.select("session_date", *BAR_COLUMNS))
     # A window of a run reads a part of the rows, knows the ends from the ledger and chooses as the whole does.
     ledger = pl.DataFrame(
-        {"ticker": "TEST", "file_sha256": list(hashes), "last_session_date": [SESSIONS[length - 1] for length in lengths]}
+        {
+            "ticker": "TEST",
+            "file_sha256": list(hashes),
+            "last_session_date": [SESSIONS[length - 1] for length in lengths],
+            "source_name": "test_us_d.csv",
+        }
     )
     window = [SESSIONS[min(lengths) - 1]]
     part = published(pl.concat(files).filter(pl.col("session_date").is_in(window)), verdicts, ledger)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from spark.transforms.silver.price_jumps import unexplained_jumps
+from spark.transforms.silver.price_jumps import stale_tails, unexplained_jumps
 
 SESSIONS = [date(2024, 1, 1) + timedelta(days=n) for n in range(300)]
 PRICES = ("open_usd", "high_usd", "low_usd", "close_usd")
@@ -75,3 +75,36 @@ def test_tickers_are_looked_at_apart() -> None:
     other = bars(2).with_columns(ticker=pl.lit("OTHER"), close_usd=pl.col("close_usd") * 40)
     assert unexplained_jumps(pl.concat([bars(), other.with_columns(pl.col(PRICES) * 1.0)])) == []
     assert unexplained_jumps(bars().head(0)) == []
+
+
+@pytest.mark.parametrize("price", [1e-320, 1e-300, 1e301])
+@pytest.mark.filterwarnings("error")
+def test_a_price_too_small_or_too_large_for_a_ratio_is_a_leap_all_the_same(price: float) -> None:
+    here = pl.int_range(pl.len()) == 100
+    absurd = bars().with_columns(pl.when(here).then(price).otherwise(pl.col(name)).alias(name) for name in PRICES)
+    (found,) = unexplained_jumps(absurd)
+    assert found["first_session"] == found["last_session"] == str(SESSIONS[100])
+    assert found["factor"] not in ("inf", "nan", "0")
+
+
+def repeated(frame: pl.DataFrame, last: int, volume: float = 0.0) -> pl.DataFrame:
+    """The last bars at one price with this volume."""
+    here = pl.int_range(pl.len()) >= pl.len() - last
+    return frame.with_columns(
+        *(pl.when(here).then(50.0).otherwise(pl.col(name)).alias(name) for name in PRICES),
+        volume_shares=pl.when(here).then(volume).otherwise("volume_shares"),
+    )
+
+
+@pytest.mark.parametrize(("count", "volume", "is_stale"), [(4, 0.0, True), (3, 0.0, True), (2, 0.0, False), (4, 1.0, False)])
+def test_newest_bars_that_repeat_one_price_without_volume_are_told(count: int, volume: float, *, is_stale: bool) -> None:
+    other = bars(2).with_columns(ticker=pl.lit("OTHER"))
+    found = stale_tails(pl.concat([repeated(bars(), count, volume), other]))
+    assert [(each["ticker"], each["first_session"], each["last_session"], each["count"]) for each in found] == (
+        [("SYN", str(SESSIONS[-count]), str(SESSIONS[-1]), str(count))] if is_stale else []
+    )
+
+
+def test_a_share_that_trades_again_has_no_stale_tail() -> None:
+    assert stale_tails(pl.concat([repeated(bars()[:-1], 5), bars()[-1:]])) == []
+    assert stale_tails(bars().head(0)) == []

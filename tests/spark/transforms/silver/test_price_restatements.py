@@ -171,7 +171,11 @@ def test_rounding_of_any_price_level_is_not_taken_for_a_change(level: float) -> 
 @given(
     seed=st.integers(0, 10_000),
     steps=st.lists(
-        st.tuples(st.integers(3, 597), st.one_of(st.floats(0.98, 0.9975), st.sampled_from([0.1, 0.25, 0.5]))),
+        st.one_of(
+            st.tuples(st.integers(3, 597), st.floats(0.98, 0.9975)),
+            # A leap nearer to an edge waits for the second download, so that nothing known is restated.
+            st.tuples(st.integers(41, 559), st.sampled_from([0.1, 0.25, 0.5])),
+        ),
         min_size=1,
         max_size=5,
         unique_by=lambda step: step[0] // 5,
@@ -972,3 +976,192 @@ def test_a_special_dividend_has_the_same_verdict_however_long_nobody_downloaded(
         accepted, _, prices = verdicts_of(known, whole, printed(BARS[:599], (600, factor)), decisions=decided("file 1", "accept"))
         assert accepted == ["first", "accepted", "consistent"]
         assert prices["close_usd"][0] == whole["close_usd"][0]
+
+
+EDGES = {
+    "the last bar × 100": (range(579, 580), 100.0),
+    "the first bar × 100": (range(1), 100.0),
+    "the last three bars × 0.01": (range(577, 580), 0.01),
+    "the last bar 1e10": (range(579, 580), 1e10 / 180),
+    "the first forty bars × 4": (range(40), 4.0),
+    "the last forty bars × 0.25": (range(540, 580), 0.25),
+    "the last bar × 3.5": (range(579, 580), 3.5),
+}
+each_edge = pytest.mark.parametrize(("wrong", "factor"), EDGES.values(), ids=EDGES)
+
+
+def untraded() -> Frame:
+    """Bars of a market of ordinary days, whose volume says nothing."""
+    return BARS.with_columns(volume_shares=pl.lit(5e6))
+
+
+@each_edge
+@pytest.mark.parametrize("volume", [1.0, 2.0])
+def test_a_leap_at_an_edge_of_the_first_file_waits_and_the_rest_is_published(wrong: range, factor: float, volume: float) -> None:
+    bars = untraded().with_columns(pl.col("volume_shares") * volume)
+    bad = spoilt(printed(bars[:580]), wrong, factor)
+    found, verdicts, prices = verdicts_of(bad)
+    assert found == ["first"]
+    assert verdicts["unproven_dates"].to_list() == [",".join(str(SESSIONS[position]) for position in wrong)]
+    assert f"finlake prices accept {sha256_of('file 0')[:12]} --ticker TEST" in verdicts["message"][0]
+    good = printed(bars[:580])
+    assert shows(prices, good.filter(~pl.int_range(pl.len()).is_in(list(wrong))))
+    _, rejected = published(download(bad, 0, "file 0"), verdicts)
+    assert rejected.select("reason", "day_date").rows() == [("unproven_leap", SESSIONS[position]) for position in wrong]
+    assert "until another download says the same" in rejected["message"][0]
+    assert f"finlake prices accept {sha256_of('file 0')[:12]} --ticker TEST" in rejected["message"][0]
+
+
+@each_edge
+@pytest.mark.parametrize("step", [1.0, 0.99, 0.5])
+def test_a_leap_at_an_edge_is_proven_by_the_next_download_that_repeats_it_and_ended_by_one_that_does_not(
+    wrong: range, factor: float, step: float
+) -> None:
+    events = () if step == 1 else ((600, step),)
+    bad = spoilt(printed(untraded()[:580]), wrong, factor)
+    level = untraded().height if wrong.stop == 580 else wrong.stop
+    true = spoilt(printed(untraded()[:590], *events), range(wrong.start, level), factor)
+    _, verdicts, prices = verdicts_of(bad, true)
+    assert shows(prices, true)
+    assert not prices["is_contested"].any()
+    assert verdicts["unproven_dates"][-1] is None
+    assert verdicts["recompute_from_date"][-1] == SESSIONS[wrong.start if step == 1 else 0]
+    good = printed(untraded()[:590], *events)
+    found, verdicts, prices = verdicts_of(bad, good)
+    assert found[-1] in ("consistent", "restated")
+    assert shows(prices, good)
+    assert verdicts["recompute_from_date"][-1] == SESSIONS[wrong.start if step == 1 else 0]
+
+
+def test_a_leap_that_a_later_file_repeats_and_takes_back_waits_alone_and_the_rest_goes_on() -> None:
+    files = [spoilt(printed(untraded()[:until]), range(577, 580), 100.0) for until in (580, 585, 590)]
+    found, verdicts, prices = verdicts_of(*files)
+    assert found == ["first", "consistent", "consistent"]
+    assert verdicts["unproven_dates"].to_list() == [",".join(map(str, SESSIONS[577:580]))] * 3
+    good = printed(untraded()[:590])
+    assert shows(prices, pl.concat([good[:577], good[580:]]))
+    _, _, healed = verdicts_of(*files, printed(untraded()[:595]))
+    assert shows(healed, printed(untraded()[:595]))
+
+
+def test_what_a_second_file_says_otherwise_of_a_leap_waits_again_with_what_follows() -> None:
+    files = [spoilt(printed(untraded()[:until]), range(579, until), factor) for until, factor in ((580, 8.0), (583, 12.0))]
+    _, verdicts, prices = verdicts_of(*files)
+    assert verdicts["unproven_dates"][-1] == ",".join(map(str, SESSIONS[579:583]))
+    assert shows(prices, printed(untraded()[:579]))
+    again = spoilt(printed(untraded()[:588]), range(579, 588), 12.0)
+    _, _, proven = verdicts_of(*files, again)
+    assert shows(proven, again)
+
+
+def test_a_reverse_split_that_the_vendor_applies_later_is_published_whenever_it_is_applied() -> None:
+    quoted = as_quoted(BARS, (576, 10.0))
+    for files in ([quoted[:580], printed(BARS)], [quoted[:580], quoted[:590], printed(BARS)]):
+        found, _, prices = verdicts_of(*files)
+        assert found[-1] in ("consistent", "restated")
+        assert shows(prices, printed(BARS))
+
+
+@pytest.mark.parametrize("position", [1, 570, 579])
+def test_a_leap_that_was_traded_is_published_at_once(position: int) -> None:
+    bars = spoilt(printed(untraded()[:580]), range(position, 580), 3.5).with_columns(
+        volume_shares=pl.when(pl.int_range(pl.len()) == position).then(8e7).otherwise(5e6)
+    )
+    _, verdicts, prices = verdicts_of(bars)
+    assert verdicts["unproven_dates"].to_list() == [None]
+    assert shows(prices, bars)
+
+
+def test_history_that_a_later_file_adds_before_the_known_bars_waits_where_it_leaps() -> None:
+    bad = spoilt(printed(untraded()[:590]), range(2), 100.0)
+    _, verdicts, prices = verdicts_of(printed(untraded()[300:580]), bad)
+    assert verdicts["unproven_dates"].to_list() == [None, ",".join(map(str, SESSIONS[:2]))]
+    assert shows(prices, printed(untraded()[:590])[2:])
+    _, _, proven = verdicts_of(printed(untraded()[300:580]), bad, spoilt(printed(untraded()[:595]), range(2), 100.0))
+    assert shows(proven, spoilt(printed(untraded()[:595]), range(2), 100.0))
+
+
+@pytest.mark.parametrize("factor", [11.0, 100.0, 0.01])
+def test_a_new_last_bar_that_leaps_tenfold_is_not_published_whatever_was_traded(factor: float) -> None:
+    bad = spoilt(printed(untraded()[:590]), range(589, 590), factor).with_columns(
+        volume_shares=pl.when(pl.int_range(pl.len()) == 589).then(1e9).otherwise(5e6)
+    )
+    found, _, prices = verdicts_of(printed(untraded()[:580]), bad)
+    assert found == ["first", "rejected"]
+    assert shows(prices, printed(untraded()[:580]))
+
+
+def test_a_first_file_that_a_person_accepts_is_published_with_its_leap() -> None:
+    bad = spoilt(printed(untraded()[:580]), range(579, 580), 100.0)
+    found, verdicts, prices = verdicts_of(bad, decisions=decided("file 0", "accept"))
+    assert (found, verdicts["unproven_dates"].to_list()) == (["first"], [None])
+    assert shows(prices, bad)
+
+
+@pytest.mark.parametrize("position", [5, 39, 561, 590])
+@pytest.mark.parametrize("factor", [0.1, 0.25, 4.0])
+def test_a_split_near_an_edge_that_is_applied_late_is_published_as_it_was_applied(position: int, factor: float) -> None:
+    found, _, prices = verdicts_of(as_quoted(BARS, (position, factor)), printed(BARS))
+    assert found[-1] in ("consistent", "restated")
+    assert shows(prices, printed(BARS))
+
+
+def edged() -> list[Frame]:
+    """Downloads with leaps at their edges, repeated, taken back, corrected, and history added before the known bars."""
+    bars = untraded()
+    return [
+        download(spoilt(printed(bars[100:560]), range(459, 460), 100.0), 0, "last bar"),
+        download(spoilt(printed(bars[100:570]), range(459, 460), 100.0), 1, "taken back"),
+        download(spoilt(printed(bars[:575]), range(3), 0.01), 2, "history before"),
+        download(spoilt(printed(bars[:580]), range(3), 0.01)[:300], 3, "history again"),
+        download(printed(bars[:585], (583, 0.99)), 4, "corrected"),
+        download(printed(bars, (583, 0.99)), 5, "good"),
+    ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(order=st.permutations(range(6)), cuts=st.sets(st.integers(1, 5), max_size=4), count=st.integers(1, 6))
+def test_leaps_at_edges_have_the_same_bits_whatever_arrives_first(order: list[int], cuts: set[int], count: int) -> None:
+    downloads, verdicts = edged(), NONE_YET
+    order = [index for index in order if index < count]
+    for until in [*sorted(cut for cut in cuts if cut < count), count]:
+        verdicts = price_restatements.judge_all(pl.concat([downloads[index] for index in order[:until]]), verdicts, SESSIONS)
+    at_once = price_restatements.judge_all(pl.concat(downloads[:count]), NONE_YET, SESSIONS)
+    assert verdicts.equals(at_once)
+    bars = pl.concat([downloads[index] for index in order])
+    for shown, wanted in zip(published(bars, verdicts), published(pl.concat(downloads[:count]), at_once), strict=True):
+        assert shown.equals(wanted)
+    known = known_after(downloads[:count], at_once)
+    assert published(bars, verdicts)[0].select("session_date", *BAR_COLUMNS).equals(known.bars)
+    if count == 6:
+        assert shows(published(bars, verdicts)[0], downloads[-1])
+
+
+def known_after(downloads: Sequence[Frame], verdicts: Frame) -> price_votes.Known:
+    """What is known once all downloads, in the order in which they are judged, have their verdicts."""
+    known = price_votes.NOTHING
+    for (fetched_ts, sha256, name, span), bars in zip(price_restatements.files_of(pl.concat(downloads)), downloads, strict=True):
+        file = price_votes.Download(
+            ticker="TEST",
+            file_sha256=sha256,
+            fetched_ts=fetched_ts,
+            source_name=name,
+            span=span,
+            bars=bars.select("session_date", *BAR_COLUMNS),
+        )
+        known = known_prices.learnt(known, file, verdicts.filter(file_sha256=sha256))
+    return known
+
+
+@pytest.mark.parametrize("count", range(1, 7))
+def test_of_leaps_at_edges_the_rows_of_the_new_downloads_dates_suffice(count: int) -> None:
+    downloads = pl.concat(edged()[:count])
+    whole = price_restatements.judge_all(downloads, NONE_YET)
+    newest = pl.col("file_sha256") == whole["file_sha256"][-1]
+    dates = downloads.filter(newest)["session_date"]
+    cut = downloads.filter(pl.col("session_date").is_between(dates.min(), dates.max()))
+    assert (
+        price_restatements.judge_all(cut, whole.filter(~newest), ledger=ledger_of(downloads))
+        .drop("message")
+        .equals(whole.drop("message"))
+    )

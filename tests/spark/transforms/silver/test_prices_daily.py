@@ -116,17 +116,46 @@ def test_a_restatement_of_several_steps_counts_its_file_once() -> None:
         ((0.0, 11.0, 0.0, 10.5, 1000.0), "impossible_price", "prices_positive"),
         ((10.0, 11.0, 9.0, 12.0, 1000.0), "impossible_price", "high_is_highest"),
         ((10.0, 11.0, 10.2, 10.5, 1000.0), "impossible_price", "low_is_lowest"),
+        ((1e-320, 1e-320, 1e-320, 1e-320, 1000.0), "impossible_price", "prices_within_bounds"),
+        ((10.0, 11.0, 9e-7, 10.5, 1000.0), "impossible_price", "prices_within_bounds"),
+        ((9.5e14, 9.5e14, 9.5e14, 9.5e14, 1000.0), "impossible_price", "prices_within_bounds"),
+        ((10.0, 1e301, 9.0, 10.5, 1000.0), "impossible_price", "prices_within_bounds"),
     ],
 )
 def test_an_impossible_later_row_is_quarantined_and_displaces_nothing(bar: Bar, reason: str, said: str) -> None:
     downloads = pl.concat([rows("a", {MONDAY: GOOD}), rows("b", {MONDAY: bar}, hours=1)])
-    prices, rejected = prices_daily.choose(downloads, verdicts(a="first", b="consistent"), SESSIONS)
+    ledger = pl.DataFrame(
+        {
+            "ticker": "TEST",
+            "file_sha256": ["a" * 64, "b" * 64],
+            "last_session_date": MONDAY,
+            "source_name": ["d_us_txt.zip/test.us.txt", "test_us_d.csv"],
+        }
+    )
+    prices, rejected = prices_daily.choose(downloads, verdicts(a="first", b="consistent"), SESSIONS, ledger=ledger)
     assert prices["file_sha256"].to_list() == ["a" * 64]
     (row,) = rejected.iter_rows(named=True)
     assert row["reason"] == reason
     assert said in row["message"]
-    assert (row["source_table"], row["source_name"]) == ("silver.prices_daily", "b" * 64)
-    assert (row["reference"], row["ticker"], row["day_date"]) == ("TEST line 2", "TEST", MONDAY)
+    assert row["message"].startswith("test_us_d.csv: ")
+    assert (row["source_table"], row["source_name"]) == ("silver.prices_daily", "test_us_d.csv")
+    assert (row["reference"], row["ticker"], row["day_date"]) == (f"{'b' * 12} TEST line 2", "TEST", MONDAY)
+
+
+def test_rows_of_two_downloads_of_one_name_have_their_own_references() -> None:
+    broken: Bar = (0.0, 11.0, 0.0, 10.5, 1000.0)
+    downloads = pl.concat([rows("a", {MONDAY: broken}), rows("b", {MONDAY: broken}, hours=1)])
+    ledger = pl.DataFrame(
+        {
+            "ticker": "TEST",
+            "file_sha256": ["a" * 64, "b" * 64],
+            "last_session_date": MONDAY,
+            "source_name": "test_us_d.csv",
+        }
+    )
+    _, rejected = prices_daily.choose(downloads, verdicts(a="first", b="consistent"), SESSIONS, ledger=ledger)
+    assert rejected["source_name"].to_list() == ["test_us_d.csv"] * 2
+    assert rejected.select(QUARANTINE.grain).is_unique().all()
 
 
 def test_the_raw_text_of_a_quarantined_row_is_the_bar_as_it_came() -> None:
@@ -157,11 +186,12 @@ def test_a_difference_within_the_printed_digits_is_no_restatement() -> None:
     assert prices["is_restated"].to_list() == [False]
 
 
-@given(st.tuples(*[st.sampled_from([-1.0, 0.0, 1.0, 2.0, 3.0])] * 5))
+@given(st.tuples(*[st.sampled_from([-1.0, 0.0, 1e-320, 1e-6, 1.0, 2.0, 3.0, 1e12, 1.1e12, 1e301])] * 5))
 def test_a_bar_is_possible_exactly_when_the_contract_says_so(bar: tuple[float, float, float, float, float]) -> None:
     opened, high, low, close, volume = bar
     by_check = {
         "prices_positive": min(opened, high, low, close) > 0,
+        "prices_within_bounds": min(opened, high, low, close) >= 1e-6 and max(opened, high, low, close) <= 1e12,
         "high_is_highest": high >= max(opened, close, low),
         "low_is_lowest": low <= min(opened, close, high),
         "volume_not_negative": volume >= 0,

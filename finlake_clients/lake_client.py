@@ -294,6 +294,10 @@ class LakeClient(ServiceClient):
         """Stretches of published bars that leap and come back without the trading for it, with the name of their file."""
         return price_ledgers.price_jumps(self.lake(), window)
 
+    def stale_tails(self, window: Window | None) -> list[dict[str, str]]:
+        """Tickers whose newest published bars repeat one price without a share traded, with the name of their file."""
+        return price_ledgers.stale_tails(self.lake(), window)
+
     def pending_restatements(self) -> list[PendingRestatement]:
         """What the newest restatement of each ticker still asks for, oldest first."""
         return price_ledgers.pending_restatements(self.lake())

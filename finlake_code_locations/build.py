@@ -23,6 +23,7 @@ from finlake_assets.checks import (
     restated_history,
     row_counts,
     speed_against_batch,
+    stale_prices,
 )
 from finlake_assets.checks import serving as serving_checks
 from finlake_assets.checks import stream as stream_checks
@@ -114,6 +115,7 @@ def _build(settings: DagsterSettings, resource_overrides: dict[str, object]) -> 
             *continuity.build(),
             *price_verdicts.build(),
             *price_jumps.build(),
+            *stale_prices.build(),
         ],
         jobs=[*lake_jobs.values(), following.job(), health_job.build(limits, timeline.calendar, hours=hours)],
         schedules=unattended.schedules,

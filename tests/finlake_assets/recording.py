@@ -48,6 +48,7 @@ class LakeLog:
     gaps: dict[str, list[OffsetRange]] = field(default_factory=dict)
     verdicts: list[DownloadVerdict] = field(default_factory=list)
     jumps: list[dict[str, str]] = field(default_factory=list)
+    stale_tails: list[dict[str, str]] = field(default_factory=list)
     judged_count: int | None = None
     bar_gaps: list[BarGap] = field(default_factory=list)
     empty_sessions: list[date] = field(default_factory=list)
@@ -146,6 +147,10 @@ def recording_jobs(log: LakeLog) -> LakeResource:
         def price_jumps(self, window: Window | None) -> list[dict[str, str]]:
             log.read.append(("silver.prices_daily", window))
             return log.jumps
+
+        def stale_tails(self, window: Window | None) -> list[dict[str, str]]:
+            log.read.append(("silver.prices_daily", window))
+            return log.stale_tails
 
         def pending_restatements(self) -> list[PendingRestatement]:
             return log.pending

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from finlake_assets.asset_specs import asset_key
-from finlake_assets.checks import price_jumps, restated_history
+from finlake_assets.checks import price_jumps, restated_history, stale_prices
 from finlake_assets.checks.price_verdicts import said, unused
 from finlake_clients.price_ledgers import DownloadVerdict, PendingRestatement
 from finlake_clients.stale_history import MOST_NAMED, stale_history
@@ -112,3 +112,27 @@ def test_stale_history_is_a_warning_of_the_checks_alone(found: list[PendingResta
     (verdict,) = job.execute_in_process().get_asset_check_evaluations()
     assert (verdict.passed, verdict.severity) == (not found, dg.AssetCheckSeverity.WARN)
     assert ("AAPL from 2012-01-03" in str(verdict.description)) is bool(found)
+
+
+TAIL = {
+    "ticker": "SYN",
+    "first_session": "2025-06-26",
+    "last_session": "2025-07-01",
+    "count": "4",
+    "file_sha256": "ab" * 32,
+    "source_name": "syn_us_d.csv",
+}
+
+
+@pytest.mark.parametrize("tails", [[TAIL], []])
+def test_a_stale_tail_is_a_warning_that_names_ticker_dates_and_file(tails: list[dict[str, str]]) -> None:
+    job = dg.Definitions(
+        asset_checks=stale_prices.build(),
+        assets=[dg.AssetSpec(asset_key("silver.prices_daily"))],
+        resources={"jobs": recording_jobs(LakeLog(stale_tails=tails))},
+        jobs=[dg.define_asset_job("all", selection=dg.AssetSelection.all_asset_checks())],
+    ).resolve_job_def("all")
+    (verdict,) = job.execute_in_process().get_asset_check_evaluations()
+    assert (verdict.passed, verdict.severity) == (not tails, dg.AssetCheckSeverity.WARN)
+    if tails:
+        assert "SYN: 4 bars of one price without volume, 2025-06-26 to 2025-07-01, in syn_us_d.csv" in str(verdict.description)

@@ -24,6 +24,24 @@ _LINE = re.compile(r"\bline (\d+)")
 _NO_SUCH_VERSION = re.compile(r"cannot find (?:a )?snapshot", re.IGNORECASE)
 
 
+# What the embedded engine says in words of its own: what it means, and the next step. Spark says these itself.
+_MEANINGS = (
+    (
+        re.compile(r"does not support logical expression Wildcard|A null type field may not be non-nullable"),
+        "the embedded engine takes * within a function in few of them, such as count and struct; name the columns, or start the "
+        "stack with FINLAKE_ENGINE=spark, which takes it in all",
+    ),
+    (
+        re.compile(r"(?:divide|Remainder) by zero", re.IGNORECASE),
+        "{said}: `try_divide(a, b)`, or `nullif(b, 0)` in place of the divisor, gives null there",
+    ),
+    (
+        re.compile(r"cannot cast|can't cast|invalid timestamp", re.IGNORECASE),
+        "{said}: `try_cast(value as type)` gives null there",
+    ),
+)
+
+
 class QueryRefusedError(Exception):
     """Spark does not understand or cannot carry out a query, or it is none; the message is the first line of the reason."""
 
@@ -37,7 +55,10 @@ def refusals_in_one_line() -> Iterator[None]:
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
     try:
         yield
-    except PySparkException as error:
+    # An answer whose column has no type is no error of Spark's client, which meets it.
+    except (PySparkException, ValueError) as error:
+        if isinstance(error, ValueError) and not _MEANINGS[0][0].search(str(error)):
+            raise
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise QueryRefusedError(_with_next_step(said)) from error
 
@@ -145,6 +166,9 @@ def _of_embedded(jobs: "LakeClient", text: str) -> Query:
 
 
 def _with_next_step(said: str) -> str:
+    # Where Spark itself names one of these functions, nothing is left to say.
+    if "try_" not in said:
+        said = next((meaning.format(said=said) for found, meaning in _MEANINGS if found.search(said)), said)
     if "TABLE_OR_VIEW_NOT_FOUND" in said and "Tables are" not in said:
         said += f" Tables are {', '.join(sorted(contracts.TABLES))}"
     if _NO_SUCH_VERSION.search(said):

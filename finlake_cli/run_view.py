@@ -154,7 +154,7 @@ def _give_up(client: DagsterClient, run_id: str | None, tell: Callable[[str], No
 
 def _failure(client: DagsterClient, job: str, progress: RunProgress) -> RunFailedError:
     found = failed_checks([check for check in newest_checks(progress) if check.is_blocking])
-    reasons = "; ".join(dict.fromkeys([*found, *progress.errors])) or "Dagster gives no reason"
+    reasons = "; ".join(dict.fromkeys(each.rstrip(". ") for each in [*found, *progress.errors])) or "Dagster gives no reason"
     # The same rows fail the same check again.
     first = "Nothing was computed from what failed; mend that first, then give" if found else "Give"
     return RunFailedError(

@@ -22,6 +22,12 @@ _STEPS_FAILED = "Execution of run for"
 # Names the checks alone; what they found is in their evaluations.
 _CHECKS_FAILED = "DagsterAssetCheckFailedError"
 _INTERRUPTED = "it was interrupted, as `finlake down` does; `finlake up` starts the stack again"
+# How Dagster ends a run whose process is gone.
+_MARKED_FAILED = "marked as failed from outside the execution context"
+_PROCESS_ENDED = (
+    "its process ended without a word: somebody killed it, or the machine had no memory left (`finlake doctor` says how much "
+    "there is, the machine's log whom it ended)"
+)
 ENDED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 _SHOWN_CHARACTERS = 200
 
@@ -285,7 +291,8 @@ def _reason(event: Mapping[str, Any]) -> str:
     error = event.get("error")
     if described or error is None:
         is_repeated = event["__typename"] == "RunFailureEvent" and str(event.get("message") or "").startswith(_STEPS_FAILED)
-        return str(described or "") if is_repeated else str(described or event.get("message") or "")
+        said = str(described or "") if is_repeated else str(described or event.get("message") or "")
+        return _PROCESS_ENDED if _MARKED_FAILED in said else said
     said = str([*error["causes"], error][0]["message"]).strip()
     if _CHECKS_FAILED in said:
         return ""

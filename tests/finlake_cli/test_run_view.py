@@ -130,10 +130,10 @@ def test_a_terminal_of_80_columns_shows_the_time_whatever_runs() -> None:
 
 def test_a_failed_run_says_why_what_stays_and_how_its_log_is_opened() -> None:
     with pytest.raises(RunFailedError) as failure:
-        carry_out(Told(replace(HALF, status="FAILURE", errors=["no answer", "no answer"])), RUNS, Console(file=io.StringIO()))
+        carry_out(Told(replace(HALF, status="FAILURE", errors=["no answer", "no answer."])), RUNS, Console(file=io.StringIO()))
     said = str(failure.value)
     assert said.count("no answer") == 1
-    assert "Give the same command again" in said
+    assert "no answer. What it has built stays. Give the same command again" in said
     assert "http://127.0.0.1:1/runs/a" in said
     assert "password" in said
 

@@ -44,6 +44,17 @@ def test_what_is_no_answer_is_told_with_what_was_said_instead(
             ["User code server request timed out"],
         ),
         (
+            {
+                "__typename": "RunFailureEvent",
+                "message": "This run has been marked as failed from outside the execution context.",
+                "error": None,
+            },
+            [
+                "its process ended without a word: somebody killed it, or the machine had no memory left (`finlake doctor` says "
+                "how much there is, the machine's log whom it ended)"
+            ],
+        ),
+        (
             {"__typename": "RunFailureEvent", "message": 'Execution of run for "lake" failed. Steps failed: [a].', "error": None},
             [],
         ),

@@ -6,9 +6,10 @@ from datetime import date, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from finlake_settings.variable_names import variable
 from spark.contracts import lake
 from spark.contracts.bronze import GDELT_START
-from spark.contracts.runs import BY_DAY, BY_MONTH, BY_SESSION, JOBS
+from spark.contracts.runs import BY_DAY, BY_MONTH, BY_SESSION, JOBS, STREAM_ARCHIVE
 
 NEW_YORK = ZoneInfo("America/New_York")
 ASSETS_OF: Mapping[str, tuple[str, ...]] = {
@@ -16,6 +17,11 @@ ASSETS_OF: Mapping[str, tuple[str, ...]] = {
 }
 """By job, the tables it fills, as `layer/table`."""
 ONE_DAY = timedelta(days=1)
+ARCHIVED_BY = (
+    "The sensor stream_ranges brings the stream to the lake every minute where work is unattended: `finlake down`, then "
+    f"`{variable('unattended')}=1 finlake up`. Once, by hand: the job {STREAM_ARCHIVE} in Dagster, for today's UTC day"
+)
+"""What fills the tables of the live stream, and how it is switched on."""
 
 
 class NothingToRunError(ValueError):
@@ -118,8 +124,14 @@ def planned_runs(first: date, last: date, known: Buildable, select: Collection[s
         raise NothingToRunError(f"--from {first} is after --to {last}: the dates are swapped; write --from {last} --to {first}")
     known_tables = [table for tables in ASSETS_OF.values() for table in tables]
     unknown = sorted(set(select) - set(known_tables))
+    streamed = [table for table in unknown if table.replace("/", ".") in lake.of_window("stream_day")]
+    if streamed:
+        raise NothingToRunError(
+            f"{', '.join(streamed)}: filled from the live stream and not by sessions. {ARCHIVED_BY}; `finlake run` builds "
+            f"{', '.join(known_tables)}"
+        )
     if unknown:
-        raise NothingToRunError(f"no table {', '.join(unknown)}; there are {', '.join(known_tables)}")
+        raise NothingToRunError(f"`finlake run` fills no table {', '.join(unknown)}; it builds {', '.join(known_tables)}")
     outside = _outside(first, last, known)
     sessions = known.calendar.sessions(max(first, known.history_start), min(last, known.last_closed))
     runs, not_run = [], list(outside)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from finlake_cli.planned_runs import ARCHIVED_BY
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -13,11 +15,17 @@ if TYPE_CHECKING:
     from finlake_reconciliation.report import EngineReport, ReconcileReport
 
 
-def show(report: "ReconcileReport", console: "Console") -> None:
-    """Tables, remarks, and the verdict as the last line."""
+def show(report: "ReconcileReport", console: "Console", *, is_unattended: bool = True) -> None:
+    """Tables, remarks, what nothing brings unless somebody does, and the verdict as the last line."""
     console.print(engines_table(report))
     console.print(derived_table(report))
-    for line in remarks(report):
+    to_come = sum(each.behind_count for each in report.engines if each.engine == "Iceberg")
+    waiting = (
+        [f"{to_come} rows to come to Iceberg may wait for ever: work is not unattended here. {ARCHIVED_BY}"]
+        if to_come and not is_unattended
+        else []
+    )
+    for line in (*remarks(report), *waiting):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(
         report.verdict, style="bold green" if report.is_proven else "bold red", highlight=False, markup=False, soft_wrap=True

@@ -44,7 +44,7 @@ def reconcile(
     if as_json:
         typer.echo(reconcile_view.as_json(report))
     else:
-        reconcile_view.show(report, Console())
+        reconcile_view.show(report, Console(), is_unattended=settings.unattended)
     if not report.is_proven:
         raise typer.Exit(1)
 

@@ -124,8 +124,14 @@ def test_news_of_a_week_end_are_run_when_they_alone_are_asked_for() -> None:
 
 
 def test_an_unknown_table_is_named_beside_those_that_exist() -> None:
-    with pytest.raises(NothingToRunError, match="no table gold/typo; there are bronze/gdelt_gkg"):
+    with pytest.raises(NothingToRunError, match="fills no table gold/typo; it builds bronze/gdelt_gkg"):
         planned_runs(date(2018, 3, 26), date(2018, 3, 27), KNOWN, ("gold/typo",))
+
+
+@pytest.mark.parametrize("table", ["gold/candles_1m", "silver/trades", "bronze/finnhub_trades_cdc"])
+def test_a_table_of_the_live_stream_is_told_with_what_fills_it(table: str) -> None:
+    with pytest.raises(NothingToRunError, match=f"^{table}: .* sensor stream_ranges .*FINLAKE_UNATTENDED=1 finlake up"):
+        planned_runs(date(2018, 3, 26), date(2018, 3, 27), KNOWN, (table, "gold/indicators"))
 
 
 DAYS = st.dates(date(1995, 1, 1), date(2040, 1, 1))

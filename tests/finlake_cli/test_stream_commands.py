@@ -97,6 +97,19 @@ def test_equal_engines_are_told_in_one_line_and_exit_code_0(monkeypatch: pytest.
     assert asked.options == {"lake": True, "wait_s": 60, "proves": True, "drops": False}
 
 
+@pytest.mark.parametrize(("unattended", "behind", "is_told"), [("0", 3, True), ("1", 3, False), ("0", 0, False)])
+def test_what_nothing_brings_to_the_lake_is_told_with_the_commands_that_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unattended: str, behind: int, is_told: bool
+) -> None:
+    monkeypatch.setenv("FINLAKE_UNATTENDED", unattended)
+    code, output, _ = run(monkeypatch, tmp_path, report(engine("Kafka"), engine("Iceberg", behind=behind)))
+    assert code == 0
+    assert (
+        "3 rows to come to Iceberg may wait for ever: work is not unattended here. The sensor stream_ranges" in output
+    ) is is_told
+    assert ("`FINLAKE_UNATTENDED=1 finlake up`" in output) is is_told
+
+
 def test_lost_and_doubled_rows_are_named_and_the_exit_code_is_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lost = RowDifferences(missing=Ids(count=30, first=("c:1:0", "c:2:0")), doubled=Ids(count=1, first=("c:9:9",)))
     code, output, _ = run(monkeypatch, tmp_path, report(engine("ClickHouse", lost)), "--no-lake", "--wait", "5", "--drop-proven")

@@ -25,8 +25,8 @@ from finlake_clients.dagster_graphql import ENDED, DagsterClient, DagsterRequest
 from spark.contracts.runs import STREAM_ARCHIVE
 
 ACCEPTED_WITHIN_S, BEGUN_WITHIN_S, LONGEST_LIFE_S = 120.0, 180.0, 20.0
-# A step that lost its engine is tried again after a while; on a busy machine each try takes minutes.
 ENDED_WITHIN_S = 600.0
+"""A step that lost an engine is tried again, up to twelve times with pauses, and each of the engines may die again meanwhile."""
 KILL_ATTEMPTS = 4
 _STATE = """
 query State($run: ID!) {

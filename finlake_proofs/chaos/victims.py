@@ -19,7 +19,7 @@ from deploy.local.service import Process
 from deploy.local.services import service_named
 from deploy.local.stack import LocalStack
 from deploy.local.supervision import Program, Supervisor
-from finlake_proofs.chaos.dagster_runs import ArchiveRuns
+from finlake_proofs.chaos.dagster_runs import ENDED_WITHIN_S, ArchiveRuns
 from finlake_proofs.chaos.plan import BACKEND, BATCH_DISKS, RUN, Disk, Fault, Target, archiving_targets
 from finlake_proofs.chaos.small_disks import folder_of, full
 from finlake_proofs.chaos.traffic import kill_transaction
@@ -37,18 +37,19 @@ class NotBackError(Exception):
 class Victim:
     """A process or an engine that something befell, and the question whether what it did is done again.
 
-    `began_at_s` is the moment from which it could have gone on.
+    `began_at_s` is the moment from which it could have gone on, `within_s` how long that may take.
     """
 
     name: str
     process_id: int | None
     began_at_s: float
     is_back: Callable[[], bool]
+    within_s: float = BACK_WITHIN_S
 
     def recovery_s(self) -> float:
         """Seconds until it is back; waits for it. Raises `NotBackError`."""
         who = self.name if self.process_id is None else f"{self.name} (process {self.process_id})"
-        _until(self.is_back, BACK_WITHIN_S, f"{who} is not back")
+        _until(self.is_back, self.within_s, f"{who} is not back")
         return time.monotonic() - self.began_at_s
 
 
@@ -125,14 +126,14 @@ class ProcessKiller:
             raise NotBackError("no Dagster runs here, so that no run can be killed")
         run_id, killed = self._runs.kill_one()
         runs = self._runs
-        return Victim(RUN, killed, time.monotonic(), lambda: runs.has_ended(run_id))
+        return Victim(RUN, killed, time.monotonic(), lambda: runs.has_ended(run_id), ENDED_WITHIN_S)
 
     def _kill_in_a_run(self, target: Target, runs: ArchiveRuns) -> Victim:
         """The run may fail or be tried again; the last one archives what it has left."""
         self._await_life(target)
         run_id = runs.begin_one()
         (victim,) = self._kill_services((target,))
-        return replace(victim, is_back=lambda: victim.is_back() and runs.has_ended(run_id))
+        return replace(victim, is_back=lambda: victim.is_back() and runs.has_ended(run_id), within_s=ENDED_WITHIN_S)
 
     def _freeze(self, target: Target, lasts_s: float) -> Victim:
         self._await_life(target)
@@ -159,6 +160,7 @@ class ProcessKiller:
                 None,
                 time.monotonic(),
                 lambda: (service is None or self._answers(service)) and (run_id is None or self._run_has_ended(run_id)),
+                BACK_WITHIN_S if run_id is None else ENDED_WITHIN_S,
             )
         ]
 

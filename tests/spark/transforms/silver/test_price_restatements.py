@@ -847,9 +847,8 @@ def test_votes_count_the_same_whatever_arrives_first(order: list[int], cuts: set
     assert shows(shown, downloads[-1])
 
 
-@pytest.mark.parametrize("count", range(1, 11))
-def test_votes_of_the_new_downloads_dates_suffice(count: int) -> None:
-    downloads = pl.concat(contradictory()[:count])
+def assert_newest_dates_suffice(downloads: pl.DataFrame) -> None:
+    """The rows of the newest download's dates, with the verdicts before it, give the verdicts of all rows."""
     whole = price_restatements.judge_all(downloads, NONE_YET)
     newest = pl.col("file_sha256") == whole["file_sha256"][-1]
     dates = downloads.filter(newest)["session_date"]
@@ -859,6 +858,11 @@ def test_votes_of_the_new_downloads_dates_suffice(count: int) -> None:
         .drop("message")
         .equals(whole.drop("message"))
     )
+
+
+@pytest.mark.parametrize("count", range(1, 11))
+def test_votes_of_the_new_downloads_dates_suffice(count: int) -> None:
+    assert_newest_dates_suffice(pl.concat(contradictory()[:count]))
 
 
 @pytest.mark.parametrize("position", [100, 300])
@@ -1155,13 +1159,4 @@ def known_after(downloads: Sequence[Frame], verdicts: Frame) -> price_votes.Know
 
 @pytest.mark.parametrize("count", range(1, 7))
 def test_of_leaps_at_edges_the_rows_of_the_new_downloads_dates_suffice(count: int) -> None:
-    downloads = pl.concat(edged()[:count])
-    whole = price_restatements.judge_all(downloads, NONE_YET)
-    newest = pl.col("file_sha256") == whole["file_sha256"][-1]
-    dates = downloads.filter(newest)["session_date"]
-    cut = downloads.filter(pl.col("session_date").is_between(dates.min(), dates.max()))
-    assert (
-        price_restatements.judge_all(cut, whole.filter(~newest), ledger=ledger_of(downloads))
-        .drop("message")
-        .equals(whole.drop("message"))
-    )
+    assert_newest_dates_suffice(pl.concat(edged()[:count]))
